@@ -1,0 +1,179 @@
+"""The model's configuration: Hugging Face field names, checked once, frozen.
+
+Everything after this module may rely on a `BigBirdConfig` describing a model that can be built (whether its
+activation is known, `nn.activations` tells when the model is built).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from model_export.errors import ConfigError
+
+AttentionType = Literal["block_sparse", "original_full"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+
+
+@dataclass(frozen=True, slots=True)
+class BigBirdConfig:
+    """A BigBird encoder's shape; names and defaults are those of transformers' `BigBirdConfig`.
+
+    Attributes:
+        block_size: Tokens in one attention block.
+        num_random_blocks: Random blocks that each middle row attends to; 0 is allowed.
+        classifier_dropout: Dropout before classification heads; None means `hidden_dropout_prob`.
+        labels: Names in the order of the logits' last axis.
+        problem_type: How classification logits are read; None lets the number of labels decide.
+    """
+
+    vocab_size: int = 50358
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu_new"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 4096
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    attention_type: AttentionType = "block_sparse"
+    use_bias: bool = True
+    rescale_embeddings: bool = False
+    block_size: int = 64
+    num_random_blocks: int = 3
+    classifier_dropout: float | None = None
+    pad_token_id: int = 0
+    labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
+    problem_type: ProblemType | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can be built from."""
+        for name in _POSITIVE_FIELDS:
+            _require(getattr(self, name) > 0, name, f"must be positive, is {getattr(self, name)}")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            value = getattr(self, name)
+            _require(value is None or 0 <= value < 1, name, f"must be at least 0 and below 1, is {value}")
+        _require(self.num_random_blocks >= 0, "num_random_blocks", f"must not be negative, is {self.num_random_blocks}")
+        _require(
+            self.hidden_size % self.num_attention_heads == 0,
+            "hidden_size",
+            f"{self.hidden_size} is not divisible by num_attention_heads {self.num_attention_heads}",
+        )
+        _require_choice(self.attention_type, get_args(AttentionType), "attention_type")
+        if self.problem_type is not None:
+            _require_choice(self.problem_type, get_args(ProblemType), "problem_type")
+        _require(
+            self.attention_type == "original_full" or self.max_position_embeddings >= self.block_size,
+            "max_position_embeddings",
+            f"{self.max_position_embeddings} is shorter than one block of {self.block_size}",
+        )
+        _require(
+            0 <= self.pad_token_id < self.vocab_size,
+            "pad_token_id",
+            f"{self.pad_token_id} is outside the vocabulary of {self.vocab_size}",
+        )
+        _require(len(self.labels) > 0, "id2label", "must name at least one label")
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def full_attention_edge(self) -> int:
+        """Longest document, in tokens, that uses full attention (the whole range for `original_full`)."""
+        if self.attention_type == "original_full":
+            return self.max_length
+        return min((5 + 2 * self.num_random_blocks) * self.block_size, self.max_length)
+
+    @property
+    def max_length(self) -> int:
+        """Longest model input in tokens: whole blocks only, unless every length uses full attention."""
+        if self.attention_type == "original_full":
+            return self.max_position_embeddings
+        return self.max_position_embeddings // self.block_size * self.block_size
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "BigBirdConfig":
+        """Read the contents of a Hugging Face `config.json`; fields that are not ours are left aside.
+
+        Raises:
+            ConfigError: A field has the wrong type or a value that cannot work.
+        """
+        model_type = values.get("model_type", "big_bird")
+        _require(model_type == "big_bird", "model_type", f"is {model_type!r}; only big_bird can be exported")
+        for name in ("is_decoder", "add_cross_attention"):
+            _require(not values.get(name, False), name, "decoders are not supported")
+        known = {field.name: field for field in fields(cls) if field.name != "labels"}
+        chosen = {name: _typed(name, values[name], known[name].type) for name in known if name in values}
+        return cls(**chosen, labels=_labels(values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as they stand in a Hugging Face `config.json`."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "labels"}
+        return {
+            "model_type": "big_bird",
+            **own,
+            "id2label": {str(index): label for index, label in enumerate(self.labels)},
+            "label2id": {label: index for index, label in enumerate(self.labels)},
+        }
+
+
+_POSITIVE_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "layer_norm_eps",
+    "block_size",
+)
+
+
+def _require(condition: bool, field: str, problem: str) -> None:
+    if not condition:
+        raise ConfigError(f"{field}: {problem}")
+
+
+def _require_choice(value: str, choices: tuple[str, ...], field: str) -> None:
+    _require(value in choices, field, f"{value!r} is not one of {', '.join(choices)}")
+
+
+def _typed(name: str, value: object, annotation: object) -> object:
+    """Check a JSON value against the field's annotation; integers are taken where floats are expected."""
+    if value is None:
+        if annotation in (float | None, ProblemType | None):
+            return None
+        if name == "pad_token_id":
+            return 0
+    elif annotation in (float, float | None):
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif annotation is bool:
+        if isinstance(value, bool):
+            return value
+    elif annotation is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif isinstance(value, str):
+        return value
+    raise ConfigError(f"{name}: {value!r} has the wrong type")
+
+
+def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
+    id2label = values.get("id2label")
+    if id2label is None:
+        count = values.get("num_labels", 2)
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise ConfigError(f"num_labels: {count!r} has the wrong type")
+        return tuple(f"LABEL_{index}" for index in range(count))
+    try:
+        by_index = {int(index): str(label) for index, label in id2label.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise ConfigError("id2label: must map label numbers to names") from None
+    if sorted(by_index) != list(range(len(by_index))):
+        raise ConfigError("id2label: label numbers must run from 0 without gaps")
+    return tuple(by_index[index] for index in range(len(by_index)))

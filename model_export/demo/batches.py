@@ -1,0 +1,91 @@
+"""Batches of generated examples, each a function of its number alone.
+
+Training that stops and is resumed at batch 3,000 therefore sees exactly what it would have seen without the stop, and
+no state of a data loader has to be saved.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
+from model_export.demo.tokens import Inputs
+from service.tokenization.encoded import Int64Array
+
+FIRST_VALIDATION_SEED = 900_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Which reports a batch may hold.
+
+    Attributes:
+        shortest: The least number of tokens of a report, about.
+        longest: The greatest.
+        subjects: About how many subjects facts are stated; None lets the length decide.
+    """
+
+    shortest: int
+    longest: int
+    subjects: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded inputs on whole blocks.
+
+    Attributes:
+        input_ids: int64 `[batch, length]`.
+        attention_mask: int64 `[batch, length]`, 1 on real tokens.
+        token_type_ids: int64 `[batch, length]`.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    token_type_ids: torch.Tensor
+
+
+def rows_within(tokens: int, inputs: Inputs, block_size: int) -> int:
+    """Tells how many rows like ``inputs`` make a batch of about ``tokens`` tokens."""
+    return max(1, tokens // (-(-len(inputs) // block_size) * block_size))
+
+
+def pad(inputs: Iterable[Inputs], block_size: int) -> Batch:
+    """Pads inputs on the right to the next whole block of the longest."""
+    rows = list(inputs)
+    length = -(-max(len(row) for row in rows) // block_size) * block_size
+    ids, mask, types = (np.zeros((len(rows), length), dtype=np.int64) for _ in range(3))
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row.sequence.input_ids
+        mask[index, : len(row)] = 1
+        types[index, : len(row)] = row.sequence.token_type_ids
+    return Batch(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(types))
+
+
+def padded_targets(batch: Batch, values: Iterable[tuple[int, Int64Array]], fill: int) -> torch.Tensor:
+    """Lays per-token values, each with the position of its first token, over the shape of a batch."""
+    targets = np.full(tuple(batch.input_ids.shape), fill, dtype=np.int64)
+    for index, (offset, row) in enumerate(values):
+        targets[index, offset : offset + len(row)] = row
+    return torch.from_numpy(targets)
+
+
+def reports_of_batch(number: int, lengths: Lengths, first_seed: int) -> Iterator[Report]:
+    """Yields the reports of a batch, all about equally long, without end.
+
+    Args:
+        number: The batch's number; batches of different numbers share no report.
+        lengths: Which reports are wanted.
+        first_seed: Where the seeds of batch 0 start.
+    """
+    reports_per_batch = 4096
+    seed = first_seed + number * reports_per_batch
+    last_seed = seed + reports_per_batch
+    if last_seed > FIRST_EVALUATION_SEED or first_seed < FIRST_VALIDATION_SEED < last_seed:
+        raise ValueError(f"batch {number} from seed {first_seed} would run into seeds that are kept for evaluation")
+    tokens = random.Random(f"length/{seed}").randint(lengths.shortest, lengths.longest)
+    for offset in range(reports_per_batch):
+        yield generate_report(seed + offset, tokens, subjects=lengths.subjects)

@@ -1,0 +1,101 @@
+"""One weights file for all graphs: every distinct tensor stands in it once.
+
+The tracer names weights as it likes and stores linear maps transposed, so tensors are recognised by their contents
+and get the names of the model's parameters back (`encoder.layers.0.attention.query.weight.transposed`). The same
+tensor has the same name in every bucket's graph.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from model_export.errors import ExportError
+
+# Whole pages, so that each tensor can be memory-mapped by itself.
+_ALIGNMENT = 4096
+# Larger float constants that are no parameter would be weights in disguise.
+_LARGEST_CONSTANT_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    offset: int
+    length: int
+
+
+class SharedWeights:
+    """Moves the weights of traced graphs into one file.
+
+    Args:
+        path: The file; it is created anew.
+        parameters: The model's tensors by name.
+    """
+
+    def __init__(self, path: Path, parameters: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        self._path = path
+        self._parameters = parameters
+        self._extents: dict[str, _Extent] = {}
+        self._name_of_digest: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Create the file and learn the contents of all parameters."""
+        self._path.write_bytes(b"")
+        for name, array in self._parameters.items():
+            self._name_of_digest.setdefault(_digest(array), name)
+            if array.ndim == 2:
+                self._name_of_digest.setdefault(_digest(array.T), f"{name}.transposed")
+
+    def take_from(self, model: ir.Model) -> None:
+        """Move the graph's weights to the file and let the graph point at them.
+
+        Raises:
+            ExportError: The graph holds a large float tensor that is none of the parameters.
+        """
+        initializers = model.graph.initializers
+        for old_name, value in list(initializers.items()):
+            tensor = value.const_value
+            if tensor is None or tensor.dtype != ir.DataType.FLOAT:
+                continue
+            array = np.ascontiguousarray(tensor.numpy())
+            digest = _digest(array)
+            name = old_name if old_name in self._parameters else self._name_of_digest.get(digest)
+            if name is None:
+                if array.nbytes > _LARGEST_CONSTANT_BYTES:
+                    raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is no parameter of the model")
+                continue
+            if name != old_name and name in initializers:
+                ir.convenience.replace_all_uses_with(value, initializers[name])
+                del initializers[old_name]
+                continue
+            extent = self._store(array, digest)
+            del initializers[old_name]
+            value.name = name
+            value.const_value = ir.ExternalTensor(
+                location=self._path.name,
+                offset=extent.offset,
+                length=extent.length,
+                dtype=ir.DataType.FLOAT,
+                shape=ir.Shape(array.shape),
+                name=name,
+                base_dir=str(self._path.parent),
+            )
+            initializers[name] = value
+
+    def _store(self, array: npt.NDArray[np.float32], digest: str) -> _Extent:
+        if digest not in self._extents:
+            with self._path.open("ab") as file:
+                offset = -(-file.tell() // _ALIGNMENT) * _ALIGNMENT
+                file.write(b"\0" * (offset - file.tell()))
+                file.write(array.tobytes())
+            self._extents[digest] = _Extent(offset, array.nbytes)
+        return self._extents[digest]
+
+
+def _digest(array: npt.NDArray[np.float32]) -> str:
+    contiguous = np.ascontiguousarray(array)
+    return hashlib.sha256(str(contiguous.shape).encode() + contiguous.tobytes()).hexdigest()

@@ -1,0 +1,124 @@
+"""The stack of layers, and the choice between full and block-sparse attention."""
+
+import math
+
+import torch
+from torch import nn
+
+from model_export.config import BigBirdConfig
+from model_export.nn.block_sparse_attention import BlockLayout, block_layout, block_sparse_attention
+from model_export.nn.feed_forward import FeedForward
+from model_export.nn.full_attention import full_attention
+from model_export.nn.masking import key_bias
+from model_export.patterns.pattern import Pattern, RandomBlocks
+
+# A batch's key bias where attention is full, its block layout where it is sparse.
+AttentionLayout = torch.Tensor | BlockLayout
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention with output projection, residual connection and LayerNorm."""
+
+    def __init__(self, config: BigBirdConfig) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        self.heads, self.head_dim = config.num_attention_heads, config.head_dim
+        self.query = nn.Linear(hidden, hidden, bias=config.use_bias)
+        self.key = nn.Linear(hidden, hidden, bias=config.use_bias)
+        self.value = nn.Linear(hidden, hidden, bias=config.use_bias)
+        self.output = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.weight_dropout = nn.Dropout(config.attention_probs_dropout_prob)
+
+    def forward(self, hidden: torch.Tensor, layout: AttentionLayout) -> torch.Tensor:
+        """Map `[batch, length, hidden]` to the same shape."""
+        batch, length, width = hidden.shape
+
+        def split_heads(states: torch.Tensor) -> torch.Tensor:
+            # [batch, length, hidden] -> [batch, heads, length, head_dim]
+            return states.view(batch, length, self.heads, self.head_dim).transpose(1, 2)
+
+        query = split_heads(self.query(hidden) * (1 / math.sqrt(self.head_dim)))
+        key = split_heads(self.key(hidden))
+        value = split_heads(self.value(hidden))
+        if isinstance(layout, BlockLayout):
+            context = block_sparse_attention(query.contiguous(), key, value, layout, self.weight_dropout)
+        else:
+            context = full_attention(query, key, value, layout, self.weight_dropout)
+        # [batch, heads, length, head_dim] -> [batch, length, hidden]
+        merged = context.transpose(1, 2).reshape(batch, length, width)
+        normalised: torch.Tensor = self.norm(self.dropout(self.output(merged)) + hidden)
+        return normalised
+
+
+class Layer(nn.Module):
+    """Attention, then feed-forward."""
+
+    def __init__(self, config: BigBirdConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, hidden: torch.Tensor, layout: AttentionLayout) -> torch.Tensor:
+        """Map `[batch, length, hidden]` to the same shape."""
+        mapped: torch.Tensor = self.feed_forward(self.attention(hidden, layout))
+        return mapped
+
+
+class Encoder(nn.Module):
+    """All layers. Padded lengths up to the full-attention edge use full attention, longer ones block-sparse.
+
+    A batch must not mix documents of the two kinds: its padded length decides for all of them.
+    """
+
+    def __init__(self, config: BigBirdConfig, pattern: Pattern) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.random_blocks = self._draw(pattern)
+
+    def _draw(self, pattern: Pattern) -> list[RandomBlocks]:
+        config = self.config
+        if config.full_attention_edge == config.max_length:
+            return []
+        max_blocks = config.max_length // config.block_size
+        return [
+            pattern.random_blocks(
+                layer, heads=config.num_attention_heads, max_blocks=max_blocks, slots=config.num_random_blocks
+            )
+            for layer in range(config.num_hidden_layers)
+        ]
+
+    def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Map `[batch, length, hidden]` to the same shape.
+
+        Args:
+            hidden: Embedded tokens.
+            attention_mask: int64 `[batch, length]`, 1 on real tokens, padding on the right.
+        """
+        for layer, layout in zip(self.layers, self._layouts(attention_mask, hidden.dtype), strict=True):
+            hidden = layer(hidden, layout)
+        return hidden
+
+    def _layouts(self, attention_mask: torch.Tensor, dtype: torch.dtype) -> list[AttentionLayout]:
+        """Return each layer's layout; layers with the same random blocks share one."""
+        length = attention_mask.shape[1]
+        if length <= self.config.full_attention_edge:
+            return [key_bias(attention_mask, dtype)] * len(self.layers)
+        block_size = self.config.block_size
+        if length > self.config.max_length or length % block_size:
+            raise ValueError(f"length {length} is not whole blocks of {block_size} up to {self.config.max_length}")
+        middle_rows = length // block_size - 2
+        distinct = {id(blocks): blocks for blocks in self.random_blocks}
+        layouts = {
+            key: block_layout(
+                attention_mask,
+                torch.from_numpy(blocks.table[:, :middle_rows]).to(attention_mask.device),
+                blocks.first_block_copies,
+                block_size,
+                dtype,
+            )
+            for key, blocks in distinct.items()
+        }
+        return [layouts[id(blocks)] for blocks in self.random_blocks]

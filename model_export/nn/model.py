@@ -1,0 +1,46 @@
+"""The whole model: embeddings, encoder, head. This is what is traced."""
+
+import torch
+from torch import nn
+
+from model_export.config import BigBirdConfig
+from model_export.nn.embeddings import Embeddings
+from model_export.nn.encoder import Encoder
+from model_export.nn.heads import HEADS
+from model_export.patterns.pattern import Pattern
+
+
+class BigBird(nn.Module):
+    """A BigBird encoder with one task head. Forward is pure: no random numbers outside dropout, no state."""
+
+    def __init__(self, config: BigBirdConfig, head: nn.Module, pattern: Pattern) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config, pattern)
+        self.head = head
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the head's logits.
+
+        Args:
+            input_ids: int64 `[batch, length]`.
+            attention_mask: int64 `[batch, length]`, 1 on real tokens, padding on the right, at least one real token.
+            token_type_ids: int64 `[batch, length]`.
+        """
+        hidden = self.encoder(self.embeddings(input_ids, token_type_ids), attention_mask)
+        logits: torch.Tensor = self.head(hidden)
+        return logits
+
+
+def build_model(config: BigBirdConfig, task: str, pattern: Pattern) -> BigBird:
+    """Return a model in training mode with PyTorch's default initial weights.
+
+    Args:
+        config: The model's shape.
+        task: A key of `HEADS`.
+        pattern: Where the random blocks come from.
+    """
+    return BigBird(config, HEADS[task](config), pattern)

@@ -1,0 +1,218 @@
+"""The bundle on disk: the one contract between `model_export`, which writes it, and the service, which reads it.
+
+    <bundle>/manifest.json        everything below, described by `service/manifest.schema.json`
+    <bundle>/graph-<length>.onnx  one per bucket, without weights
+    <bundle>/weights.bin          external data shared by every graph
+    <bundle>/tokenizer.model      SentencePiece
+
+The manifest is plain JSON. The dataclasses here are its definition: the JSON Schema is generated from them
+(`manifest_schema`), and `read_manifest` refuses what does not fit. Nothing here needs torch or onnxruntime.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from service.errors import BundleError
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+WEIGHTS_FILE = "weights.bin"
+TOKENIZER_FILE = "tokenizer.model"
+
+TaskName = Literal["qa", "classify", "ner"]
+Attention = Literal["full", "block_sparse"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="A file beside the manifest.")]
+Positive = Annotated[int, Field(gt=0)]
+TokenId = Annotated[int, Field(ge=0)]
+
+_FORBID_EXTRA = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Name, element type and shape of a graph's input or output; symbolic axes are strings."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    name: str
+    dtype: str
+    shape: list[int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file of the bundle, its size in bytes and its SHA-256."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    file: FileName
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFile:
+    """The SentencePiece model and the ids that are added around texts."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    file: FileName
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+    cls_id: TokenId
+    sep_id: TokenId
+    pad_id: TokenId
+    mask_id: TokenId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far a bucket's logits are from the reference: torch, each document alone.
+
+    `documents` are the lengths in tokens that were compared, in one mixed batch.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    max_abs_difference: Annotated[float, Field(ge=0)]
+    logits_std: Annotated[float, Field(ge=0)]
+    tolerance: Annotated[float, Field(gt=0)]
+    documents: list[Positive]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One padded length and its graph.
+
+    `peak_memory_bytes` is the rise of the process's resident memory over one run of a single document
+    at export, or None where the operating system does not tell.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    length: Positive
+    attention: Attention
+    file: FileName
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+    parity: Parity
+    peak_memory_bytes: Annotated[int, Field(ge=0)] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The checkpoint that was exported: its folder's name and the SHA-256 of its weights and configuration."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    name: str
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything the service knows about a model.
+
+    `max_length` is the longest document window in tokens; `labels` stand in the order of the logits' last axis
+    and are empty for question answering; `model` is the model's configuration under the source's field names.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    format_version: Literal[1]
+    task: TaskName
+    labels: list[str]
+    problem_type: ProblemType | None
+    pattern: str
+    precision: Literal["fp32"]
+    pair_types: Literal["segments", "zeros"]
+    block_size: Positive
+    max_length: Positive
+    tokenizer: TokenizerFile
+    weights: HashedFile
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    buckets: Annotated[list[Bucket], Field(min_length=1)]
+    source: Source
+    model: dict[str, Any]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose manifest was read and whose files were found unchanged.
+
+    The bundle's name, by which requests ask for it, is the folder's name.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def path(self, file: str) -> Path:
+        return self.folder / file
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of `manifest.json`."""
+    schema = _ADAPTER.json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bigbird-serve bundle manifest", **schema}
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write `manifest.json` into the folder, as indented UTF-8 JSON."""
+    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
+    (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check the manifest of a bundle.
+
+    Raises:
+        BundleError: It is missing, is not JSON, has an unknown format version or does not fit the schema.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{path}: missing") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read as JSON: {error}") from error
+    version = data.get("format_version") if isinstance(data, dict) else None
+    if version != FORMAT_VERSION:
+        raise BundleError(f"{path}: format_version is {version!r}; this version reads {FORMAT_VERSION}")
+    try:
+        return _ADAPTER.validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path}: {field}: {first['msg']}") from error
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read a bundle and compare every file with its recorded hash.
+
+    Raises:
+        BundleError: The manifest is unusable, or a file is missing or changed; the message names the file.
+    """
+    manifest = read_manifest(folder)
+    recorded = [(entry.file, entry.sha256) for entry in (manifest.weights, manifest.tokenizer, *manifest.buckets)]
+    for file, sha256 in recorded:
+        path = folder / file
+        if not path.is_file():
+            raise BundleError(f"{path}: missing")
+        if file_sha256(path) != sha256:
+            raise BundleError(f"{path}: its contents do not match the hash in {MANIFEST_FILE}")
+    return Bundle(folder=folder.resolve(), manifest=manifest)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's contents in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

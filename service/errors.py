@@ -1,0 +1,94 @@
+"""Every error that the service can answer with, as one tree.
+
+    ServiceError                      status  code
+    ├── InvalidInput                  422     invalid_input
+    ├── MalformedRequest              400     malformed_request
+    ├── ModelNotFound                 404     model_not_found
+    ├── TextTooLarge                  413     too_large
+    ├── QueueFull                     429     queue_full          (Retry-After)
+    ├── InferenceFailed               500     inference_failed
+    ├── NotReady                      503     not_ready           (Retry-After)
+    │   └── Draining                  503     draining            (Retry-After)
+    └── DeadlineExceeded              504     deadline_exceeded
+    BundleError                       stops start-up; never answered over HTTP
+
+Domain code raises these; `service.api.problems` is the one place that turns them into HTTP answers.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """An error with a public message; subclasses fix the HTTP status and the machine-readable code.
+
+    Args:
+        detail: A sentence for the person who sent the request. It must not hold document text.
+        retry_after_seconds: When the same request may succeed, for answers that carry `Retry-After`.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
+
+
+class MalformedRequest(ServiceError):
+    """The body is not JSON, or not the JSON of this endpoint."""
+
+    status, code, title = 400, "malformed_request", "Malformed request"
+
+
+class ModelNotFound(ServiceError):
+    """No loaded model has the asked name, or none serves the asked task."""
+
+    status, code, title = 404, "model_not_found", "Model not found"
+
+
+class TextTooLarge(ServiceError):
+    """A text is longer than the configured limit of characters, or a list longer than its limit."""
+
+    status, code, title = 413, "too_large", "Too large"
+
+
+class InvalidInput(ServiceError):
+    """The request is well-formed JSON, but this model cannot work with its values."""
+
+    status, code, title = 422, "invalid_input", "Invalid input"
+
+
+class QueueFull(ServiceError):
+    """The queue holds as much work as it may; nothing was accepted."""
+
+    status, code, title = 429, "queue_full", "Queue full"
+
+
+class InferenceFailed(ServiceError):
+    """The model run failed; the cause is in the log, not in the answer."""
+
+    status, code, title = 500, "inference_failed", "Inference failed"
+
+
+class NotReady(ServiceError):
+    """Models are still being loaded or warmed, or the executor has stopped."""
+
+    status, code, title = 503, "not_ready", "Not ready"
+
+
+class Draining(NotReady):
+    """The server is shutting down and takes no new work."""
+
+    code, title = "draining", "Draining"
+
+
+class DeadlineExceeded(ServiceError):
+    """The request's deadline passed before its result was there."""
+
+    status, code, title = 504, "deadline_exceeded", "Deadline exceeded"
+
+
+class BundleError(Exception):
+    """A bundle on disk cannot be served; the message names the file and what is wrong with it."""

@@ -1,0 +1,180 @@
+"""The running service as one typed object: its models, its scheduler and its state.
+
+The application makes one and routes receive it; tests make one around fake sessions.
+
+    loading -> warming -> ready -> draining
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from service.batching.admission import QueueLimits
+from service.batching.executor import Executor
+from service.batching.policy import OldestFirst
+from service.batching.scheduler import Scheduler, shutting_down
+from service.bundle import TaskName
+from service.errors import Draining, InvalidInput, ModelNotFound, NotReady, QueueFull, ServiceError
+from service.loading import LoadedModel
+from service.metrics import Metrics
+from service.runtime.session_pool import available_cores
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+ENDPOINTS: Mapping[TaskName, str] = {"qa": "/qa", "classify": "/classify", "ner": "/ner"}
+
+
+class Serving:
+    """Accepts requests for loaded models while it is ready.
+
+    Args:
+        settings: The service's settings.
+        models: Loaded models by name, of one device.
+        executor: Runs the device's batches.
+        metrics: Receives everything that is counted.
+        on_failure: Called once, on the event loop, if the models cannot be warmed: the server must not stay up.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: Mapping[str, LoadedModel],
+        executor: Executor,
+        metrics: Metrics,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self.models = models
+        self.metrics = metrics
+        self.scheduler = Scheduler(
+            [bucket for model in models.values() for bucket in model.buckets()],
+            executor=executor,
+            policy=OldestFirst(settings.max_batch_items, settings.max_batch_tokens),
+            limits=QueueLimits(settings.max_queued_items, settings.max_queued_tokens),
+            observer=metrics,
+        )
+        # Encoding and decoding release the interpreter only in part; more threads than cores gain nothing.
+        self.text_threads = ThreadPoolExecutor(max(2, available_cores()), thread_name_prefix="text")
+        self.draining = False
+        self._on_failure = on_failure
+        self._warming: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Start the executor and begin to warm the models; returns before they are warm."""
+        for model in self.models.values():
+            self.metrics.declare_model(model.name, model.manifest, ENDPOINTS[model.manifest.task])
+            for bucket in model.buckets():
+                self._watch_queue(model.name, bucket.length)
+        self.metrics.watch_service(lambda: self.scheduler.waiting_tokens, lambda: float(self.ready))
+        await self.scheduler.start()
+        self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
+
+    async def warmed(self) -> None:
+        """Wait until the models are warm, or have failed to become so."""
+        if self._warming is not None:
+            await asyncio.wait([self._warming])
+
+    def begin_drain(self) -> None:
+        """Refuse new requests from now on; those already accepted have the drain timeout to finish."""
+        if self.draining:
+            return
+        logger.info("draining: new requests are refused, accepted ones are answered")
+        self.draining = True
+        self._deadline = asyncio.get_running_loop().call_later(
+            self.settings.drain_timeout_seconds, self.scheduler.close, shutting_down
+        )
+
+    async def stop(self) -> None:
+        """Drain and stop."""
+        self.begin_drain()
+        if self._warming is not None:
+            self._warming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._warming
+        await self.scheduler.drain(self.settings.drain_timeout_seconds)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.text_threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether a restart would not help: the executor has not died."""
+        return self.scheduler.healthy
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are accepted, were the queue empty."""
+        try:
+            self.ensure_ready()
+        except QueueFull:
+            return True
+        except ServiceError:
+            return False
+        return True
+
+    def ensure_ready(self) -> None:
+        """Do nothing if a request would be accepted now.
+
+        Raises:
+            NotReady: Not warm yet, or the executor has died; `Draining` while shutting down.
+            QueueFull: The queue is full.
+        """
+        if self.draining:
+            raise shutting_down()
+        self.scheduler.ensure_accepting()
+
+    def admit(self) -> None:
+        """Check, at a request's arrival, that it may go on, and count it if not.
+
+        Raises:
+            NotReady: See `ensure_ready`.
+            QueueFull: See `ensure_ready`.
+        """
+        try:
+            self.ensure_ready()
+        except ServiceError as refusal:
+            self.count_refusal(refusal)
+            raise
+
+    def count_refusal(self, error: ServiceError) -> None:
+        """Count an error that means that the request was not accepted."""
+        if isinstance(error, QueueFull | NotReady | Draining):
+            self.metrics.request_refused(error.code)
+
+    def choose_model(self, task: TaskName, name: str | None) -> LoadedModel:
+        """Return the model that a request asks for, or the only one of its task.
+
+        Raises:
+            ModelNotFound: There is none of that name or task.
+            InvalidInput: The request names none and several would do.
+        """
+        candidates = {model.name: model for model in self.models.values() if model.manifest.task == task}
+        choices = ", ".join(sorted(candidates)) or "none"
+        if name is None:
+            if len(candidates) == 1:
+                return next(iter(candidates.values()))
+            if candidates:
+                raise InvalidInput(f"model is needed, because several models serve this task: {choices}")
+            raise ModelNotFound(f"No loaded model serves {ENDPOINTS[task]}; see /v1/models.")
+        if name in candidates:
+            return candidates[name]
+        if name in self.models:
+            endpoint = ENDPOINTS[self.models[name].manifest.task]
+            raise ModelNotFound(f"The model {name!r} serves {endpoint}, not {ENDPOINTS[task]}; models here: {choices}")
+        raise ModelNotFound(f"There is no model {name!r}; models here: {choices}")
+
+    async def _warm_up(self) -> None:
+        try:
+            await self.scheduler.warm_up()
+        except Exception:
+            logger.critical("the models could not be warmed", exc_info=True)
+            self._on_failure()
+        else:
+            logger.info("ready: %s", ", ".join(sorted(self.models)))
+
+    def _watch_queue(self, model: str, bucket: int) -> None:
+        self.metrics.watch_queue(model, bucket, lambda: self.scheduler.waiting_items(model, bucket))

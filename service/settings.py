@@ -1,0 +1,82 @@
+"""Every setting of the service: name, default and help in one table.
+
+The environment is read once, here (`BIGBIRD_` before the upper-case name); flags of the command line arrive as
+overrides and win. An invalid value stops start-up with the setting's name.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "BIGBIRD_"
+
+
+class InvalidSettings(Exception):
+    """A setting has a value that cannot work; the message names it."""
+
+
+class Settings(BaseSettings):
+    """Where to find the models, where to listen and how much to accept."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        # Compose files pass `${NAME:-}` as an empty string: that means unset.
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    models: Path = Field(Path("bundles"), description="Folder of bundles; it may also be a bundle itself.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="`cuda`, `cpu`, or `auto`: CUDA where onnxruntime can start it, otherwise the CPU."
+    )
+    threads: int = Field(0, ge=0, description="Threads within an operator on the CPU; 0 means the available cores.")
+    max_characters: int = Field(200_000, ge=1, description="Longest text in characters; longer ones are refused (413).")
+    max_list_items: int = Field(256, ge=1, description="Most texts in one request (413).")
+    max_body_bytes: int = Field(16 * 1024 * 1024, ge=1, description="Largest request body (413).")
+    max_batch_items: int = Field(64, ge=1, description="Most windows in one batch.")
+    max_batch_tokens: int = Field(16_384, ge=1, description="Most tokens in one batch, padding included.")
+    max_queued_items: int = Field(1024, ge=1, description="Most windows that wait; beyond them 429.")
+    max_queued_tokens: int = Field(1_048_576, ge=1, description="Most tokens that wait; beyond them 429.")
+    timeout_ms: int = Field(120_000, ge=1, description="Time for a request that names no `timeout_ms` itself (504).")
+    window_stride: int | None = Field(
+        None, ge=0, description="Tokens shared by neighbouring windows where a request names none; unset: 512."
+    )
+    drain_timeout_seconds: float = Field(
+        25.0, ge=0, allow_inf_nan=False, description="After SIGTERM, time to answer what was accepted."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment; overrides that are not None win.
+
+    Raises:
+        InvalidSettings: A value is invalid; every invalid setting is named.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problems = [
+            f"{environment_name(str(problem['loc'][0]))}: {problem['msg']} (got {problem['input']!r})"
+            for problem in error.errors()
+        ]
+        raise InvalidSettings("\n".join(problems)) from None
+
+
+def environment_name(setting: str) -> str:
+    """Return the environment variable of a setting."""
+    return ENVIRONMENT_PREFIX + setting.upper()
+
+
+def settings_table() -> str:
+    """Return all settings as a Markdown table, for the documentation."""
+    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "unset" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `{environment_name(name)}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,76 @@
+"""Named-entity recognition: the people, places and other things that a document names.
+
+Every token gets the logits of one window; grouping then runs over the whole text, so no entity ends at a window's edge.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.bundle import Manifest
+from service.errors import BundleError
+from service.tasks.base import EncodedRequest, Float32Array, Task, check_logits
+from service.tasks.entity_grouping import Aggregation, Entity, group_entities
+from service.tasks.label_scheme import LabelScheme
+from service.tasks.scores import softmax
+from service.tasks.window_merging import merge_token_logits
+from service.tokenization.encoded import Window
+from service.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
+from service.tokenization.windows import plan_windows, window_capacity
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRequest:
+    """A text to find entities in.
+
+    Attributes:
+        text: The document; it may be longer than the model.
+        aggregation: How tokens become entities.
+        threshold: Entities with a lower score are left out.
+        window_stride: Tokens shared by neighbouring windows; None for the default.
+    """
+
+    text: str
+    aggregation: Aggregation = "simple"
+    threshold: float = 0.0
+    window_stride: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityAnswer:
+    """Entities in the order of the text."""
+
+    entities: list[Entity]
+
+
+class EntityRecognition(Task[EntityRequest, EntityAnswer]):
+    """Models with one logit per label for each token."""
+
+    def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
+        super().__init__(manifest, tokenizer)
+        if not manifest.labels:
+            raise BundleError("an entity recognition bundle needs labels, and the manifest has none")
+        self.scheme = LabelScheme.of(manifest.labels)
+
+    def encode(self, request: EntityRequest) -> EncodedRequest[EntityRequest]:
+        """Cut the text into windows."""
+        tokens = self.tokenize_field("text", request.text)
+        capacity = window_capacity(self.manifest.max_length, SINGLE_SPECIAL_TOKENS, len(tokens))
+        windows = [
+            Window(
+                self.tokenizer.single(tokens.ids[part.first : part.first + part.count]),
+                text_offset=1,
+                first_token=part.first,
+                token_count=part.count,
+            )
+            for part in plan_windows(len(tokens), capacity, request.window_stride)
+        ]
+        return EncodedRequest(request, tokens, windows)
+
+    def decode(self, encoded: EncodedRequest[EntityRequest], logits: Sequence[Float32Array]) -> EntityAnswer:
+        """Merge the windows token by token, then group."""
+        check_logits(encoded.windows, logits, width=len(self.manifest.labels))
+        request, tokens = encoded.request, encoded.tokens
+        scores = softmax(merge_token_logits(encoded.windows, logits, len(tokens)))
+        unk_id = self.tokenizer.vocabulary.unk_id
+        entities = group_entities(request.text, tokens, scores, self.scheme, request.aggregation, unk_id)
+        return EntityAnswer([entity for entity in entities if entity.score >= request.threshold])
