@@ -106,7 +106,9 @@ class BigBirdConfig:
         for name in ("is_decoder", "add_cross_attention"):
             _require(not values.get(name, False), name, "decoders are not supported")
         known = {field.name: field for field in fields(cls) if field.name != "labels"}
-        chosen = {name: _typed(name, values[name], known[name].type) for name in known if name in values}
+        chosen: dict[str, Any] = {
+            name: _typed(name, values[name], field.type) for name, field in known.items() if name in values
+        }
         return cls(**chosen, labels=_labels(values))
 
     def to_dict(self) -> dict[str, Any]:

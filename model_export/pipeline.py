@@ -1,6 +1,6 @@
 """From a checkpoint to a bundle: the stages of `bigbird export`, one call each.
 
-    read checkpoint -> load weights -> plan buckets -> [trace -> share weights -> write -> verify] per bucket -> manifest
+    checkpoint -> weights -> buckets -> [trace -> share weights -> write -> verify] for each bucket -> manifest
 
 The bundle is built in a hidden folder beside its destination and renamed when everything is verified. Whatever
 fails, nothing is left behind.
@@ -8,9 +8,10 @@ fails, nothing is left behind.
 
 import importlib.metadata
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -97,47 +98,49 @@ def export_checkpoint(folder: Path, output: Path, options: ExportOptions, *, ove
 
 
 def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions) -> Manifest:
-    config = checkpoint.config
-    plans = plan_buckets(config, options.buckets)
+    plans = plan_buckets(checkpoint.config, options.buckets)
+    pattern = get_pattern(options.pattern)
     special_ids = write_tokenizer(
-        checkpoint.tokenizer_file, building / TOKENIZER_FILE, checkpoint.special_tokens, config.vocab_size
+        checkpoint.tokenizer_file,
+        building / TOKENIZER_FILE,
+        checkpoint.special_tokens,
+        checkpoint.config.vocab_size,
     )
-    model, unused = checkpoint.load_model(get_pattern(options.pattern))
+    model, unused = checkpoint.load_model(pattern)
     if unused:
-        print(f"not used by {checkpoint.task}: {', '.join(unused)}")
-    buckets = _export_buckets(model, checkpoint.task, plans, building, options.tolerance)
-    manifest = _manifest(checkpoint, building, options, special_ids, buckets)
-    write_manifest(manifest, building)
-    return manifest
+        print(f"not used by {checkpoint.task}: {', '.join(unused)}", file=sys.stderr)
 
-
-def _export_buckets(
-    model: BigBird, task: str, plans: list[BucketPlan], building: Path, tolerance: float
-) -> list[Bucket]:
-    weights = SharedWeights(
-        building / WEIGHTS_FILE, {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    )
+    parameters = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = SharedWeights(building / WEIGHTS_FILE, parameters)
     weights.start()
-    verifier = Verifier(model, has_length_axis=task != "classify", tolerance=tolerance)
+    verifier = Verifier(model, has_length_axis=checkpoint.task != "classify", tolerance=options.tolerance)
+    unfinished = _manifest_without_graphs(checkpoint, building, options, special_ids, plans[-1].length)
 
     def describe(plan: BucketPlan) -> str:
         return f"bucket {plan.length} ({plan.attention.replace('_', '-')} attention)"
 
-    return [
-        _export_bucket(model, task, plan, building, weights, verifier)
+    buckets = [
+        _export_bucket(model, plan, building, weights, verifier, unfinished)
         for plan in track(plans, len(plans), describe)
     ]
+    manifest = replace(unfinished, weights=_hashed(building / WEIGHTS_FILE), buckets=buckets)
+    write_manifest(manifest, building)
+    return manifest
 
 
 def _export_bucket(
-    model: BigBird, task: str, plan: BucketPlan, building: Path, weights: SharedWeights, verifier: Verifier
+    model: BigBird,
+    plan: BucketPlan,
+    building: Path,
+    weights: SharedWeights,
+    verifier: Verifier,
+    manifest: Manifest,
 ) -> Bucket:
     graph = trace(model, plan.length)
     weights.take_from(graph)
     path = building / f"graph-{plan.length}.onnx"
     ir.save(graph, path)
-    inputs, outputs = _tensors(task, model.config)
-    session = open_session(path, inputs, outputs, device="cpu", threads=available_cores())
+    session = open_session(path, manifest, device="cpu", threads=available_cores())
     longest = pad_batch([random_document(model.config, plan.length)], plan.length)
     # Measured first: later runs reuse the memory of earlier ones.
     peak_memory_bytes = peak_rise(lambda: session.run(longest))
@@ -153,11 +156,11 @@ def _export_bucket(
     )
 
 
-def _manifest(
-    checkpoint: Checkpoint, building: Path, options: ExportOptions, special_ids: SpecialIds, buckets: list[Bucket]
+def _manifest_without_graphs(
+    checkpoint: Checkpoint, building: Path, options: ExportOptions, special_ids: SpecialIds, max_length: int
 ) -> Manifest:
+    """Return all of the manifest that is known before the first graph is traced."""
     config = checkpoint.config
-    tokenizer = _hashed(building / TOKENIZER_FILE)
     inputs, outputs = _tensors(checkpoint.task, config)
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -169,11 +172,9 @@ def _manifest(
         # A model with a single token type knows no second segment.
         pair_types="zeros" if config.type_vocab_size == 1 else options.pair_types,
         block_size=config.block_size,
-        max_length=buckets[-1].length,
+        max_length=max_length,
         tokenizer=TokenizerFile(
-            file=tokenizer.file,
-            bytes=tokenizer.bytes,
-            sha256=tokenizer.sha256,
+            **asdict(_hashed(building / TOKENIZER_FILE)),
             cls_id=special_ids.cls,
             sep_id=special_ids.sep,
             pad_id=config.pad_token_id,
@@ -182,7 +183,7 @@ def _manifest(
         weights=_hashed(building / WEIGHTS_FILE),
         inputs=inputs,
         outputs=outputs,
-        buckets=buckets,
+        buckets=[],
         source=Source(name=checkpoint.folder.resolve().name, sha256=checkpoint.sha256()),
         model=config.to_dict(),
         versions={name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES} | {"opset": str(OPSET)},

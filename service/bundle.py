@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from service.errors import BundleError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.bin"
 TOKENIZER_FILE = "tokenizer.model"
@@ -162,7 +162,11 @@ _ADAPTER = TypeAdapter(Manifest)
 def manifest_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of `manifest.json`."""
     schema = _ADAPTER.json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "bigbird-serve bundle manifest", **schema}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "bigbird-serve bundle manifest",
+        **schema,
+    }
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
@@ -179,7 +183,8 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
     except FileNotFoundError:
         raise BundleError(f"{path}: missing") from None
     except (OSError, ValueError) as error:
@@ -188,7 +193,7 @@ def read_manifest(folder: Path) -> Manifest:
     if version != FORMAT_VERSION:
         raise BundleError(f"{path}: format_version is {version!r}; this version reads {FORMAT_VERSION}")
     try:
-        return _ADAPTER.validate_python(data)
+        return _ADAPTER.validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -202,8 +207,8 @@ def open_bundle(folder: Path) -> Bundle:
         BundleError: The manifest is unusable, or a file is missing or changed; the message names the file.
     """
     manifest = read_manifest(folder)
-    recorded = [(entry.file, entry.sha256) for entry in (manifest.weights, manifest.tokenizer, *manifest.buckets)]
-    for file, sha256 in recorded:
+    entries: list[HashedFile | TokenizerFile | Bucket] = [manifest.weights, manifest.tokenizer, *manifest.buckets]
+    for file, sha256 in ((entry.file, entry.sha256) for entry in entries):
         path = folder / file
         if not path.is_file():
             raise BundleError(f"{path}: missing")

@@ -7,13 +7,15 @@ everybody else's, and each item is decoded as soon as its windows are there.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from service.batching.work_item import InferenceResult, WorkItem
-from service.errors import DeadlineExceeded, ServiceError
+from service.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ServiceError
 from service.loading import LoadedModel
 from service.serving import Serving
 from service.tasks.base import EncodedRequest
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ async def infer(serving: Serving, model: LoadedModel, requests: Sequence[Any], t
     Raises:
         ItemFailed: An item could not be encoded, run or decoded; everything else of the request is given up.
         DeadlineExceeded: Time is up.
-        ServiceError: The windows were not accepted.
+        ServiceError: The windows were not accepted, or the server stopped before they had run.
     """
     loop = asyncio.get_running_loop()
     deadline = serving.scheduler.now() + timeout_ms / 1000
@@ -77,37 +79,42 @@ async def infer(serving: Serving, model: LoadedModel, requests: Sequence[Any], t
     try:
         async with asyncio.timeout(timeout_ms / 1000) as limit:
             encoding = [loop.run_in_executor(serving.text_threads, model.task.encode, request) for request in requests]
-            encoded = await _all_items(encoding)
-            items = [
-                [WorkItem(model.name, window.sequence, deadline) for window in request.windows] for request in encoded
-            ]
-            futures = serving.scheduler.submit_all([window for windows in items for window in windows])
+            encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
+            items = [WorkItem(model.name, window.sequence, deadline) for item in encoded for window in item.windows]
+            futures = serving.scheduler.submit_all(items)
             waiting = iter(futures)
             finishing = [
-                asyncio.ensure_future(_finish(serving, model, request, [next(waiting) for _ in request.windows]))
-                for request in encoded
+                loop.create_task(_finish(serving, model, item, [next(waiting) for _ in item.windows]))
+                for item in encoded
             ]
-            return await _all_items(finishing)
+            return await _in_order(finishing)
     except TimeoutError:
         if limit.expired():
             raise DeadlineExceeded(f"The request was not answered within {timeout_ms} ms.") from None
         raise
     finally:
-        for future in futures:
-            future.cancel()
+        _give_up(futures)
 
 
-async def _all_items(futures: Sequence[asyncio.Future[Any]]) -> list[Any]:
-    """Wait for one future per item; the first item that fails fails all, and the rest are cancelled."""
+async def _in_order(futures: Sequence[asyncio.Future[ResultT]]) -> list[ResultT]:
+    """Wait for one future per item; the first item that fails, in their order, fails the request."""
+    results = []
     try:
-        await asyncio.wait(futures, return_when=asyncio.FIRST_EXCEPTION)
         for index, future in enumerate(futures):
-            if future.done() and isinstance(error := future.exception(), ServiceError):
-                raise ItemFailed(index, error)
-        return [future.result() for future in futures]
+            try:
+                results.append(await future)
+            except (InvalidInput, InferenceFailed) as error:
+                raise ItemFailed(index, error) from error
+        return results
     finally:
-        for future in futures:
-            future.cancel()
+        _give_up(futures)
+
+
+def _give_up(futures: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel what has not ended, and take note of failures that nobody waits for any more."""
+    for future in futures:
+        if not future.cancel() and not future.cancelled():
+            future.exception()
 
 
 async def _finish(

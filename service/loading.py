@@ -54,7 +54,8 @@ def find_bundles(folder: Path) -> list[Path]:
     """
     if (folder / MANIFEST_FILE).is_file():
         return [folder]
-    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST_FILE}"))
+    # Names that begin with a dot are unfinished exports, or somebody's housekeeping.
+    found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
     if not found:
         state = "no bundle in it" if folder.is_dir() else "no such folder"
         raise BundleError(f"{folder.absolute()}: {state}; `bigbird export` writes one")
@@ -68,8 +69,13 @@ def load_models(settings: Settings) -> dict[str, LoadedModel]:
         BundleError: A bundle cannot be served; the message names the file.
         InvalidSettings: The asked device is not there.
     """
-    models = (load_model(open_bundle(folder), settings) for folder in find_bundles(settings.models))
-    return {model.name: model for model in models}
+    models: dict[str, LoadedModel] = {}
+    for folder in find_bundles(settings.models):
+        model = load_model(open_bundle(folder), settings)
+        if model.name in models:
+            raise BundleError(f"{folder}: another bundle is named {model.name!r} already")
+        models[model.name] = model
+    return models
 
 
 def load_model(bundle: Bundle, settings: Settings) -> LoadedModel:
@@ -80,7 +86,11 @@ def load_model(bundle: Bundle, settings: Settings) -> LoadedModel:
         InvalidSettings: The asked device is not there.
     """
     opener = partial(open_session, device=settings.device, threads=settings.threads or available_cores())
-    task = create_task(bundle.manifest, Tokenizer.from_bundle(bundle))
+    tokenizer = Tokenizer.from_bundle(bundle)
+    try:
+        task = create_task(bundle.manifest, tokenizer)
+    except BundleError as error:
+        raise BundleError(f"{bundle.path(MANIFEST_FILE)}: {error}") from error
     try:
         sessions = open_sessions(bundle, opener)
     except DeviceUnavailable as error:

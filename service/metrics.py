@@ -16,7 +16,8 @@ from service.bundle import Manifest
 # From a short document on a GPU to a book on two cores.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-_MODEL_STATUSES = (200, 404, 413, 422, 429, 499, 500, 503, 504)
+_MODEL_STATUSES = (200, 413, 422, 429, 499, 500, 503, 504)
+_UNCHOSEN_STATUSES = (400, 404, 405, 413, 415, 422, 499)
 _DROP_REASONS: tuple[DropReason, ...] = ("cancelled", "expired")
 
 
@@ -93,6 +94,8 @@ class Metrics:
         self._request_seconds.labels(endpoint=endpoint, model=name)
         for status in _MODEL_STATUSES:
             self._requests.labels(endpoint=endpoint, model=name, status=status)
+        for status in _UNCHOSEN_STATUSES:
+            self._requests.labels(endpoint=endpoint, model="", status=status)
         for length in (bucket.length for bucket in manifest.buckets):
             for metric in (self._tokens, self._padding, self._batch_failures):
                 metric.labels(model=name, bucket=length)

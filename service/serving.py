@@ -16,7 +16,7 @@ from service.batching.executor import Executor
 from service.batching.policy import OldestFirst
 from service.batching.scheduler import Scheduler, shutting_down
 from service.bundle import TaskName
-from service.errors import Draining, InvalidInput, ModelNotFound, NotReady, QueueFull, ServiceError
+from service.errors import InvalidInput, ModelNotFound, NotReady
 from service.loading import LoadedModel
 from service.metrics import Metrics
 from service.runtime.session_pool import available_cores
@@ -62,6 +62,7 @@ class Serving:
         self._on_failure = on_failure
         self._warming: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Start the executor and begin to warm the models; returns before they are warm."""
@@ -70,6 +71,7 @@ class Serving:
             for bucket in model.buckets():
                 self._watch_queue(model.name, bucket.length)
         self.metrics.watch_service(lambda: self.scheduler.waiting_tokens, lambda: float(self.ready))
+        self._loop = asyncio.get_running_loop()
         await self.scheduler.start()
         self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
 
@@ -88,6 +90,11 @@ class Serving:
             self.settings.drain_timeout_seconds, self.scheduler.close, shutting_down
         )
 
+    def begin_drain_from_signal(self) -> None:
+        """Do `begin_drain` soon; a signal handler may interrupt the event loop anywhere."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.begin_drain)
+
     async def stop(self) -> None:
         """Drain and stop."""
         self.begin_drain()
@@ -102,48 +109,27 @@ class Serving:
 
     @property
     def alive(self) -> bool:
-        """Whether a restart would not help: the executor has not died."""
+        """Whether the executor lives; once it is dead, only a restart helps."""
         return self.scheduler.healthy
 
     @property
     def ready(self) -> bool:
-        """Whether requests are accepted, were the queue empty."""
+        """Whether requests are accepted, as far as the queue has room."""
         try:
-            self.ensure_ready()
-        except QueueFull:
-            return True
-        except ServiceError:
+            self.ensure_running()
+        except NotReady:
             return False
         return True
 
-    def ensure_ready(self) -> None:
-        """Do nothing if a request would be accepted now.
+    def ensure_running(self) -> None:
+        """Do nothing if the models are warm, the executor lives and nothing is shutting down.
 
         Raises:
-            NotReady: Not warm yet, or the executor has died; `Draining` while shutting down.
-            QueueFull: The queue is full.
+            NotReady: One of these is not so; `Draining` while shutting down.
         """
         if self.draining:
             raise shutting_down()
-        self.scheduler.ensure_accepting()
-
-    def admit(self) -> None:
-        """Check, at a request's arrival, that it may go on, and count it if not.
-
-        Raises:
-            NotReady: See `ensure_ready`.
-            QueueFull: See `ensure_ready`.
-        """
-        try:
-            self.ensure_ready()
-        except ServiceError as refusal:
-            self.count_refusal(refusal)
-            raise
-
-    def count_refusal(self, error: ServiceError) -> None:
-        """Count an error that means that the request was not accepted."""
-        if isinstance(error, QueueFull | NotReady | Draining):
-            self.metrics.request_refused(error.code)
+        self.scheduler.ensure_running()
 
     def choose_model(self, task: TaskName, name: str | None) -> LoadedModel:
         """Return the model that a request asks for, or the only one of its task.

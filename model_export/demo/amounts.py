@@ -7,9 +7,11 @@ answer occurs exactly once.
 import random
 from collections.abc import Callable
 
-MONTHS = """
+from model_export.demo.grammar import words
+
+MONTHS = words("""
 January February March April May June July August September October November December
-""".split()
+""")
 
 _SYMBOLS = ["€", "$", "£"]
 _CODES = ["EUR", "USD", "GBP", "CHF", "NOK"]
@@ -33,8 +35,8 @@ def _date(rng: random.Random) -> str:
 
 def preposition_of(date: str) -> str:
     """Gives the word that goes before a date: "on" before a day, "in" before a month or a year."""
-    names_a_day = "-" in date or "," in date or date[0].isdigit() and " " in date
-    return "on" if names_a_day else "in"
+    is_month_or_year = date.isdigit() or (" " in date and "," not in date and not date[0].isdigit())
+    return "in" if is_month_or_year else "on"
 
 
 def _sum_of_money(rng: random.Random) -> str:
@@ -42,7 +44,8 @@ def _sum_of_money(rng: random.Random) -> str:
     if style < 0.45:
         scale = "billion" if rng.random() < 0.1 else "million"
         largest = 4 if scale == "billion" else 99
-        number = f"{rng.randint(1, largest)}.{rng.randint(1, 9)}" if rng.random() < 0.6 else f"{rng.randint(2, largest)}"
+        has_fraction = rng.random() < 0.6
+        number = f"{rng.randint(1, largest)}.{rng.randint(1, 9)}" if has_fraction else f"{rng.randint(2, largest)}"
         if rng.random() < 0.6:
             return f"{number} {scale} {rng.choice(_CURRENCIES)}"
         return f"{rng.choice(_SYMBOLS)}{number} {scale}"

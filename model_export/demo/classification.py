@@ -17,7 +17,7 @@ class Classification:
     """Learns the types of reports."""
 
     task = "classify"
-    labels = REPORT_TYPES
+    labels: tuple[str, ...] = REPORT_TYPES
     score_name = "accuracy"
 
     def __init__(self, tokenizer: Tokenizer, block_size: int) -> None:

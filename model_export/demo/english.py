@@ -6,7 +6,9 @@ common words, make sure that a newcomer's own text is cut into words and syllabl
 
 import random
 
-NOUNS = """
+from model_export.demo.grammar import words
+
+NOUNS = words("""
 time year people way day man woman thing child world life hand part place case week company system program question
 work government number night point home water room mother father area money story fact month lot right study book eye
 job word business issue side kind head house service friend power hour game line end member law car city community name
@@ -33,9 +35,9 @@ neighbour guest stranger citizen king queen prince minister mayor judge thief pr
 blood bone skin brain stomach lung muscle disease fever cough pain medicine vaccine surgery virus cell gene protein
 acid gas liquid solid atom molecule electron mass speed distance temperature pressure volume density frequency wave
 sound colour shape circle square triangle corner edge surface angle length width height weight depth
-""".split()
+""")
 
-VERBS = """
+VERBS = words("""
 be have do say get make go know take see come think look want give use find tell ask work seem feel try leave call need
 become put mean keep let begin help talk turn start show hear play run move like live believe hold bring happen write
 provide sit stand lose pay meet include continue set learn change lead understand watch follow stop create speak read
@@ -48,9 +50,9 @@ count calculate compare describe discuss publish print translate teach train pra
 collect store share divide connect join separate wrap fold tie burn melt freeze shine rise sink float travel arrive
 depart visit invite welcome greet thank forgive blame trust doubt guess imagine dream sleep wake rest relax worry
 fear hate enjoy prefer wish want deserve earn borrow lend owe save waste donate
-""".split()
+""")
 
-ADJECTIVES = """
+ADJECTIVES = words("""
 good new first last long great little own other old right big high different small large next early young important few
 public bad same able human local late hard major better economic strong possible whole free military true federal
 international full special easy clear recent certain personal open red difficult available likely short single medical
@@ -62,15 +64,15 @@ brave shy proud humble kind cruel gentle rough polite rude honest clever stupid 
 thirsty angry calm nervous lonely jealous grateful curious careful careless patient healthy sick weak safe dangerous
 useful useless broken empty ancient modern wooden golden silver yellow purple pink brown grey black white round flat
 square straight curved digital electric nuclear chemical biological mathematical historical political social national
-""".split()
+""")
 
-ADVERBS = """
+ADVERBS = words("""
 always never often sometimes usually rarely quickly slowly carefully easily hardly nearly almost quite very too well
 badly together alone again soon later now then here there everywhere nowhere outside inside upstairs downstairs
 perhaps probably certainly clearly suddenly finally recently early late today tonight yesterday tomorrow however
 therefore instead otherwise meanwhile moreover although because unless until while before after since during without
 within between among against toward across through beyond behind beside above below under over around along
-""".split()
+""")
 
 SENTENCES = """
 Hello, how are you? I'm fine, thanks, and you?

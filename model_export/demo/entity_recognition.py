@@ -27,7 +27,7 @@ class EntityRecognition:
     """Learns to find people, organisations, places, dates and sums of money."""
 
     task = "ner"
-    labels = ENTITY_LABELS
+    labels: tuple[str, ...] = ENTITY_LABELS
     score_name = "entity F1"
 
     def __init__(self, tokenizer: Tokenizer, block_size: int) -> None:
@@ -82,6 +82,6 @@ def entities_of(labels: Sequence[int]) -> set[tuple[str, int, int]]:
         if open_label and (prefix != "I" or label != open_label):
             entities.add((open_label, first, position - 1))
             open_label = ""
-        if prefix == "B" or prefix == "I" and not open_label:
+        if prefix == "B" or (prefix == "I" and not open_label):
             open_label, first = label, position
     return entities

@@ -21,3 +21,8 @@ def every_choice(phrase: str) -> list[str]:
     parts = _CHOICE.split(phrase)
     alternatives = [part.split("|") if index % 2 else [part] for index, part in enumerate(parts)]
     return ["".join(combination) for combination in product(*alternatives)]
+
+
+def words(block: str) -> list[str]:
+    """Cuts a block of text into its words: the way this package writes down long lists of them."""
+    return block.split()

@@ -9,6 +9,7 @@ import math
 import torch
 from torch import nn
 
+from model_export.nn.encoder import Layer
 from model_export.nn.model import BigBird
 
 _EMBEDDING_SCALE = 0.1
@@ -28,6 +29,7 @@ def initialise(model: BigBird) -> None:
     nn.init.normal_(model.embeddings.token_type.weight, std=_EMBEDDING_SCALE)
     model.embeddings.position.weight.copy_(_EMBEDDING_SCALE * sinusoids(model.config.max_position_embeddings, hidden))
     for layer in model.encoder.layers:
+        assert isinstance(layer, Layer)
         nn.init.normal_(layer.attention.query.weight, std=_QUERY_KEY_GAIN * 0.6 / math.sqrt(hidden))
         layer.attention.key.weight.copy_(layer.attention.query.weight)
 

@@ -7,7 +7,9 @@ there ("Rome" and "Romero"). A report therefore never holds two entities that co
 import random
 from collections.abc import Callable
 
-FIRST_NAMES = """
+from model_export.demo.grammar import words
+
+FIRST_NAMES = words("""
 Maria John Ana Peter Sofia Daniel Elena Thomas Clara David Ingrid Samuel Laura Henrik Amina Robert Julia Marco Helen
 Victor Nadia Paul Irene Oscar Fatima George Emily Lukas Priya Andrew Marta Simon Yuki Martin Grace Anton Leila Stefan
 Rosa Philip Mei Walter Diana Omar Karen Felix Teresa Arthur Olga Hugo Alice Ivan Nora Edward Carmen Jonas Ruth Pablo
@@ -17,9 +19,9 @@ Wanda Leo Beatrice Kofi Margaret Emil Zara Roland Astrid Colin Ines Dmitri Flora
 Joan Christian Petra Nathan Camila Oliver Iris Bruno Esther Gabriel Naomi Hector Celia Ulrich Valerie Sanjay Lydia
 José André Zoë Chloé Björn Søren Jürgen Renée Łucja Inés Óscar Aurélie Åsa Émile Günther Štěpán Niamh Bjørn Márta
 Raúl Žofia Hélène Jörg Mónica Þóra Noémie Ángel Ayşe Tomáš
-""".split()
+""")
 
-LAST_NAMES = """
+LAST_NAMES = words("""
 Smith Lopez Novak Meyer Rossi Tanaka Larsen Kowalski Brown Silva Fischer Murphy Dubois Patel Ivanov Jansen Costa Weber
 Nielsen Cooper Moreau Okafor Schmidt Ferrari Walker Lindgren Haddad Bennett Romero Kovacs Hughes Virtanen Castillo
 Wagner Mensah Parker Bianchi Suzuki Hansen Morgan Popescu Keller Turner Almeida Becker Sato Collins Vargas Petrov
@@ -32,9 +34,10 @@ Serrano Frost Takahashi Pritchard Mancini Dahl Espinoza Carlisle Kaplan Rinaldi 
 Peters Lambert Ibrahim Hendricks Castellano Nyberg Mitchell Arslan Bauer Crawford Pereyra Stanton Ueda Maier
 García Müller Sørensen Núñez Lefèvre Ødegård Žižek Håkansson Šimek Muñoz Brontë Ångström Fernández Kőszegi Wałęsa
 Gonçalves Bjørnson Jiménez Dvořák Höller Ibáñez Légaré Peña Özdemir Strömberg Côté Sáez Krüger Nygård
-""".split()
+""")
 
-PLACES = """
+PLACES = (
+    """
 London;Paris;Berlin;Madrid;Rome;Vienna;Prague;Warsaw;Lisbon;Dublin;Athens;Oslo;Stockholm;Helsinki;Copenhagen;Brussels
 Amsterdam;Budapest;Zagreb;Riga;Vilnius;Tallinn;Bergen;Turin;Naples;Seville;Valencia;Lyon;Marseille;Nantes
 Hamburg;Leipzig;Dresden;Stuttgart;Salzburg;Basel;Geneva;Lausanne;Rotterdam;Utrecht;Antwerp;Ghent;Gothenburg;Aarhus
@@ -49,9 +52,12 @@ Gdansk;Wroclaw;Lublin;Ostrava;Trieste;Genoa;Palermo;Cagliari;Heraklion;Nicosia;V
 São Paulo;Bogotá;Málaga;Zürich;Köln;Malmö;Tromsø;Córdoba;Brașov;Łódź;Kraków;Düsseldorf;Orléans;Nîmes
 León;Mérida;Asunción;Yaoundé;Örebro;Jyväskylä;Besançon;Székesfehérvár;Plzeň;Chișinău;Maceió;Cádiz;Umeå
 New Haven;San Marino;Port Louis;St Albans;Fort William;Lake Placid;Green Bay;Cedar Rapids;Salt Lake City;Red Deer
-""".strip().replace("\n", ";").split(";")
+""".strip()
+    .replace("\n", ";")
+    .split(";")
+)
 
-ORGANISATION_STEMS = """
+ORGANISATION_STEMS = words("""
 Halden Meridian Norvik Alder Castor Brightwater Lumen Orion Calder Vantage Solace Hartwell Pinnacle Novara Kestrel
 Silvermine Ashford Polaris Redwood Tallis Granite Ember Corvus Falk Delphi Harbour Ostara Zenith Larkspur Caspian Beacon
 Fairfax Sterling Nordwind Thistle Axiom Copper Marlow Evergreen Rhea Bluestone Trident Hollis Vesper Kingsley Arbor
@@ -61,16 +67,20 @@ Elmwood Pacifica Drake Northgate Saffron Argent Whitfield Mercator Boreal Clearw
 Ridgeway Onyx Parallax Stonebrook Ferrous Magnolia Hadley Apex Cascade Tiber Willowby Vector Lyra Grantham Isotope
 Monarch Fenwick Zephyr Amber Birchwood Triton Langley Cygnus Highfield Opal Redfern Titan Union Viking Yarrow Émeraude
 Süd Østfold Château Águila Ñandú Älgen Étoile Müritz Føniks Brève
-""".split()
+""")
 
-ORGANISATION_KINDS = """
+ORGANISATION_KINDS = (
+    """
 Instruments;Bank;Logistics;Foundation;University;Institute;Energy;Systems;Group;Holdings;Ltd;GmbH;Consulting
 Engineering;Laboratories;Insurance;Partners;Construction;Airlines;Shipping;Pharmaceuticals;Foods;Textiles;Media
 Telecom;Motors;Chemicals;Council;Hospital;Trust;Software;Robotics;Steel;Railways;Capital;Research Centre;Associates
 Water Works;Development Agency;Publishing;Museum;Technologies;Inc.;AG;Cooperative
-""".strip().replace("\n", ";").split(";")
+""".strip()
+    .replace("\n", ";")
+    .split(";")
+)
 
-PROJECT_WORDS = """
+PROJECT_WORDS = words("""
 Aurora Lantern Heron Compass Horizon Falcon Bridge Willow Comet Harvest Anchor Thimble Sparrow Cedar Mirror Glacier
 Pioneer Thunder Orchard Saturn Bramble Canyon Dolphin Eclipse Feather Gateway Hazel Island Jasmine Kite Lighthouse
 Maple Nebula Otter Panther Quill Rainbow Sapphire Tulip Umbra Voyager Waterfall Yonder Zodiac Acorn Badger Cobblestone
@@ -80,13 +90,13 @@ Goldfinch Hedgehog Indigo Javelin Koala Lynx Mustang Nutmeg Orca Puffin Quicksil
 Wombat Antelope Bison Coral Dune Everest Fjord Geyser Harbinger Impala Jupiter Krypton Lagoon Meteor Neptune Oasis
 Pegasus Quartzite Riverbend Sunrise Tempest Ultramarine Vulcan Whirlwind Zenobia Älv Étincelle Ljósið Río Señal Übergang
 Cyclone Delta Fable Fountain Garnet Hydra Ivory Juno Kraken Lotus Marigold Northstar Opaline Prism Ripple
-""".split()
+""")
 
 PROJECT_PREFIXES = ["Project"] * 6 + ["Programme", "Operation"]
 
-_ONSETS = "b br c d dr f g gr h j k kr l m n p r s st t tr v w z".split()
-_VOWELS = "a e i o u a e i o ei ia".split()
-_ENDINGS = "n r l s k nd rn rt ll th m x".split()
+_ONSETS = words("b br c d dr f g gr h j k kr l m n p r s st t tr v w z")
+_VOWELS = words("a e i o u a e i o ei ia")
+_ENDINGS = words("n r l s k nd rn rt ll th m x")
 
 
 def invent_word(rng: random.Random) -> str:

@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -16,9 +17,9 @@ class Progress:
         """Shows the progress of ``task`` and appends its measurements to ``log_file``."""
         self._task = task
         self._log_file = log_file
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
         self._stage = -1
-        self._last_line = 0.0
+        self._last_line = -_SECONDS_BETWEEN_LINES
 
     def step(self, stage: int, step: int, steps: int, loss: float) -> None:
         """Shows that ``step`` of a stage's ``steps`` is done."""
@@ -44,9 +45,11 @@ class Progress:
             self._bar = None
 
     def _show_bar(self, stage: int, step: int, steps: int, loss: float) -> None:
-        if self._bar is None or stage != self._stage:
+        bar = self._bar
+        if bar is None or stage != self._stage:
             self.close()
-            self._bar = tqdm(total=steps, desc=f"{self._task} stage {stage + 1}", unit="step", dynamic_ncols=True)
+            name = f"{self._task} stage {stage + 1}"
+            self._bar = bar = tqdm(total=steps, desc=name, unit="step", dynamic_ncols=True)
             self._stage = stage
-        self._bar.update(step - self._bar.n)
-        self._bar.set_postfix(loss=f"{loss:.3f}")
+        bar.update(step - bar.n)
+        bar.set_postfix(loss=f"{loss:.3f}")

@@ -13,7 +13,8 @@ TYPED_SENTENCES: dict[str, tuple[str, ...]] = {
         "[Higher|Lower] [energy prices|interest rates|wage costs] [weighed on|supported] the [result|earnings].",
         "Depreciation was [in line with|slightly above|below] the [forecast|plan].",
         "The [auditors|accountants] [raised no objections|confirmed the balance sheet|approved the annual accounts].",
-        "Outstanding [loans|invoices|liabilities] were [reduced|settled|refinanced] [as planned|earlier than expected].",
+        "Outstanding [loans|invoices|liabilities] were [reduced|settled|refinanced] [as planned|earlier than "
+        "expected].",
         "The [dividend|share price|return on equity] [developed as expected|was left unchanged|rose a little].",
         "[Provisions|Reserves] for [bad debts|taxes|pensions] were [increased|reviewed|kept unchanged].",
         "[Expenses|Costs] for [travel|rent|marketing|materials] were [cut|kept under control|higher than forecast].",
@@ -26,26 +27,33 @@ TYPED_SENTENCES: dict[str, tuple[str, ...]] = {
     "incident": (
         "The [alarm|emergency call] was [raised|received] shortly [before|after] the shift change.",
         "[Fire fighters|The emergency services|Rescue workers] [arrived|were on the spot] within minutes.",
-        "[Nobody was|No one was seriously] [injured|hurt], but [two workers|some of the staff] were [treated for shock|evacuated].",
-        "A [leaking valve|faulty cable|burst pipe|broken hinge] is [thought to be|assumed to be] the cause of the [accident|damage].",
-        "The [area|building|corridor] was [sealed off|cleared|closed] until the [smoke|water|gas] had [gone|been removed].",
+        "[Nobody was|No one was seriously] [injured|hurt], but [two workers|some of the staff] were [treated for "
+        "shock|evacuated].",
+        "A [leaking valve|faulty cable|burst pipe|broken hinge] is [thought to be|assumed to be] the cause of the "
+        "[accident|damage].",
+        "The [area|building|corridor] was [sealed off|cleared|closed] until the [smoke|water|gas] had [gone|been "
+        "removed].",
         "[Witnesses|Bystanders] [reported|described] [a loud bang|a strong smell|thick smoke|sparks].",
         "The [damage|failure|outage] was [limited to|confined to] [one hall|the upper floor|the storage area].",
         "The [machine|pump|crane|forklift] [stopped suddenly|overheated|tipped over] [without warning|during loading].",
         "[First aid|Medical help] was given [on the spot|immediately].",
         "[Power|Electricity] was [cut|switched off] as a precaution and [restored|switched on again] some hours later.",
-        "The [sequence of events|course of the accident] was [reconstructed|recorded] from [the camera|statements of the crew].",
+        "The [sequence of events|course of the accident] was [reconstructed|recorded] from [the camera|statements "
+        "of the crew].",
         "Protective [helmets|gloves|masks] [prevented worse|were being worn at the time].",
         "The [spill|blaze|flood] was [brought under control|contained] [quickly|after an hour].",
         "As an immediate measure, [access was restricted|all similar devices were shut down|the crew was warned].",
     ),
     "inspection": (
         "The [fire doors|emergency exits|escape routes] were [found in good order|checked one by one|clearly marked].",
-        "[Cracks|Corrosion|Traces of rust] [were found|could be seen] on [the outer wall|a support beam|several bolts].",
-        "The [inspector|visitor] [measured|checked] the [thickness of the coating|air pressure|room temperature|noise level].",
+        "[Cracks|Corrosion|Traces of rust] [were found|could be seen] on [the outer wall|a support beam|several "
+        "bolts].",
+        "The [inspector|visitor] [measured|checked] the [thickness of the coating|air pressure|room "
+        "temperature|noise level].",
         "The [extinguishers|sprinklers|safety valves] [passed the test|must be replaced|bear a valid seal].",
         "[Minor|Some|A few] [defects|faults] must be [remedied|repaired] before the next [visit|check].",
-        "The [roof|cellar|staircase|boiler room] [showed no signs of wear|was dry and clean|needs a new coat of paint].",
+        "The [roof|cellar|staircase|boiler room] [showed no signs of wear|was dry and clean|needs a new coat of "
+        "paint].",
         "[Compliance|Conformity] with the [standard|building code|safety rules] was [confirmed|rated as good].",
         "[Samples|Photographs] of the [surface|concrete|wiring] were taken [on site|for the file].",
         "The [checklist|test certificate|inspection sticker] was [completed|filled in|renewed].",
@@ -62,11 +70,13 @@ TYPED_SENTENCES: dict[str, tuple[str, ...]] = {
         "The [clause|provision] on [liability|termination|confidentiality] is [unclear|binding|void].",
         "[Counsel|The lawyers] [filed|submitted] [a written statement|further evidence|an objection].",
         "The [limitation period|notice period] has [expired|not yet begun|been extended].",
-        "A [settlement|compromise] [out of court|before the hearing] [is being negotiated|remains possible|was rejected].",
+        "A [settlement|compromise] [out of court|before the hearing] [is being negotiated|remains possible|was "
+        "rejected].",
         "The [ruling|judgment|verdict] is [final|not yet legally binding|open to appeal].",
         "[Witnesses|Experts] [were heard|testified] [under oath|in closed session].",
         "The [burden of proof|question of fault] lies with the [claimant|other party].",
-        "The [patent|trademark|licence] was [infringed|declared invalid|upheld], according to the [statement of claim|file].",
+        "The [patent|trademark|licence] was [infringed|declared invalid|upheld], according to the [statement of "
+        "claim|file].",
         "[Legal costs|Court fees] are [shared by the parties|borne by the losing party].",
         "The [agreement|contract] was [terminated for cause|signed under reservation|concluded in writing].",
         "The [hearing|trial] was [postponed|held in public|brought to a close].",
@@ -88,13 +98,15 @@ TYPED_SENTENCES: dict[str, tuple[str, ...]] = {
         "A [quorum|majority] was [present|reached|confirmed] at the [beginning|start].",
     ),
     "research": (
-        "The [hypothesis|assumption] was [tested|examined] with [a larger sample|a control group|repeated measurements].",
+        "The [hypothesis|assumption] was [tested|examined] with [a larger sample|a control group|repeated "
+        "measurements].",
         "The [results|data] [suggest|indicate] a [weak|strong|surprising] [correlation|effect|trend].",
         "The [experiment|trial series] was [repeated|carried out] under [laboratory conditions|varying temperatures].",
         "[Participants|Volunteers|Specimens] were [assigned at random|selected by age|divided into groups].",
         "The [difference|deviation] was [statistically significant|within the margin of error|smaller than predicted].",
         "[Earlier studies|The literature] [reported|found] [similar values|contradictory evidence].",
-        "The [model|algorithm|simulation] [reproduces|predicts] the [observations|measured values] [well|only in part].",
+        "The [model|algorithm|simulation] [reproduces|predicts] the [observations|measured values] [well|only in "
+        "part].",
         "[Further|Additional] [experiments|studies] are needed to [confirm the finding|rule out other explanations].",
         "The [data set|sample] was [cleaned|analysed] with [standard software|statistical methods].",
         "[Cells|Enzymes|Proteins|Polymers] were [kept in solution|observed under the microscope|exposed to light].",
@@ -107,18 +119,21 @@ TYPED_SENTENCES: dict[str, tuple[str, ...]] = {
 
 NEUTRAL_SENTENCES: tuple[str, ...] = (
     "[This document|This text|The following text] [summarises|brings together] what is known [so far|at present].",
-    "[All|Most] [information|details] [given here|in this section] [was|were] [checked|reviewed] before [release|publication].",
+    "[All|Most] [information|details] [given here|in this section] [was|were] [checked|reviewed] before "
+    "[release|publication].",
     "[Further|More|Additional] [details|remarks] [can be found|are given] in the [annex|attachment|table below].",
     "[The work|Everything] [went on|continued] [as planned|without interruption|at the usual pace].",
     "[There were|There are] [no|few] [changes|open points] [since the last version|to be noted here].",
     "[Copies|Printed copies] are [available on request|kept in the archive|sent to all readers].",
     "[Some|A number of] [questions|points] [remain open|will be answered later|need more time].",
     "The [team|staff|group] [was helpful throughout|worked with great care|answered every question].",
-    "[For the sake of completeness|For this reason|For reference], [the list|the overview] is [repeated|included] here.",
+    "[For the sake of completeness|For this reason|For reference], [the list|the overview] is "
+    "[repeated|included] here.",
     "[It should be noted|It is worth adding] that [conditions may change|the picture is not complete].",
     "The [weather|season] [played no part|was of little importance] in any of this.",
     "[Readers|Those] who are [new to the subject|in a hurry] [may|can] [skip this part|start with the summary].",
-    "[On the whole|All in all|In general], the [situation|state of affairs] is [encouraging|under control|satisfactory].",
+    "[On the whole|All in all|In general], the [situation|state of affairs] is [encouraging|under "
+    "control|satisfactory].",
     "The [following|next] [paragraph|section] [adds|gives] some [background|context].",
     "[No|Little] [further|other] [action|work] is [needed|planned] [at this stage|for the time being].",
     "[Comments|Corrections] are [welcome|to be sent to the usual address].",

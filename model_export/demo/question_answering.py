@@ -46,7 +46,7 @@ class QuestionAnswering:
     """Learns to answer questions about reports."""
 
     task = "qa"
-    labels = ("LABEL_0", "LABEL_1")
+    labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     score_name = "exact match"
 
     def __init__(self, tokenizer: Tokenizer, block_size: int) -> None:
@@ -85,7 +85,7 @@ class QuestionAnswering:
             examples = self._examples(number, lengths, tokens, first_seed=FIRST_VALIDATION_SEED)
             batch = pad((example.inputs for example in examples), self._block_size)
             logits = _without_question(logits_of(model, batch), examples, batch)
-            for (first, last), example in zip(_best_spans(logits), examples, strict=True):
+            for (first, last), example in zip(best_spans(logits), examples, strict=True):
                 hits.append(first == example.first and last == example.last)
         return sum(hits) / len(hits)
 
@@ -121,7 +121,7 @@ def _mention_loss(marks: torch.Tensor, mentions: torch.Tensor) -> torch.Tensor:
     return losses[mentions == 1].mean() + losses[mentions == 0].mean()
 
 
-def _best_spans(logits: torch.Tensor) -> list[tuple[int, int]]:
+def best_spans(logits: torch.Tensor) -> list[tuple[int, int]]:
     """Finds the span of the highest sum of logits among those of up to `_LONGEST_ANSWER` tokens."""
     starts, ends = logits[..., 0], logits[..., 1]
     reach = min(_LONGEST_ANSWER, logits.shape[1])

@@ -20,6 +20,8 @@ from model_export.demo.questions import ask
 
 FIRST_EVALUATION_SEED = 1_000_000_000
 
+Span = tuple[int, int]
+
 _SHORTEST = 50
 _WORD_OR_SIGN = re.compile(r"\d|[^\W\d]+|[^\w\s]")
 
@@ -51,7 +53,7 @@ class Question:
     start: int
     end: int
     attribute: str
-    subject_mentions: tuple[tuple[int, int], ...]
+    subject_mentions: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,10 @@ class _Mention:
     attribute: str | None
     start: int
     end: int
+
+    def moved_by(self, offset: int) -> "_Mention":
+        """Gives the same mention in a text that has ``offset`` more characters in front."""
+        return _Mention(self.subject, self.attribute, self.start + offset, self.end + offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,8 @@ def _render(phrase: str, subject: _Subject) -> _Sentence:
             text += f"{fitting if preposition == 'on' else fitting.capitalize()} "
         mentions.append(_Mention(subject, None if is_subject else attribute, len(text), len(text) + len(value)))
         text += value
+        if value.endswith(".") and phrase.startswith(".", position):
+            position += 1  # "Kestrel Inc." at the end of a sentence
     return _Sentence(text + phrase[position:], tuple(mentions))
 
 
@@ -203,7 +211,7 @@ def _fill(
     decks: dict[str, list[str]] = {}
     while missing > 5 or len(sentences) < 2:
         position = len(sentences)
-        if position == 5 or position > 5 and rng.random() < 0.06:
+        if position == 5 or (position > 5 and rng.random() < 0.06):
             subject = rng.choice(cast)
             sentence = _render(choose(rng.choice(subject.kind.mentions), rng), subject)
         else:
@@ -233,10 +241,7 @@ def _lay_out(sentences: list[_Sentence], report_type: str, tokens: int, rng: ran
         position += len(paragraph)
         for index, sentence in enumerate(paragraph):
             text += " " if index else ""
-            placed += [
-                _Mention(mention.subject, mention.attribute, len(text) + mention.start, len(text) + mention.end)
-                for mention in sentence.mentions
-            ]
+            placed += [mention.moved_by(len(text)) for mention in sentence.mentions]
             text += sentence.text
     entities = [
         Entity(label, mention.start, mention.end) for mention in placed if (label := _label_of(mention)) is not None
@@ -256,8 +261,15 @@ def _questions(text: str, placed: list[_Mention], rng: random.Random) -> tuple[Q
         if mention.attribute is None:
             continue
         subject = mention.subject
-        own = tuple((other.start, other.end) for other in placed if other.subject is subject and not other.attribute)
-        wording = ask(subject.kind, mention.attribute, subject.name, rng)
-        answer = text[mention.start : mention.end]
-        questions.append(Question(wording, answer, mention.start, mention.end, mention.attribute, own))
+        own = [other for other in placed if other.subject is subject and other.attribute is None]
+        questions.append(
+            Question(
+                text=ask(subject.kind, mention.attribute, subject.name, rng),
+                answer=text[mention.start : mention.end],
+                start=mention.start,
+                end=mention.end,
+                attribute=mention.attribute,
+                subject_mentions=tuple((other.start, other.end) for other in own),
+            )
+        )
     return tuple(questions)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from model_export.demo.batches import Lengths
 from model_export.demo.initialisation import initialise
 from model_export.demo.objective import Objective
 from model_export.demo.progress import Progress
@@ -21,7 +22,6 @@ from model_export.patterns.registry import get_pattern
 
 _WARM_UP_STEPS = 200
 _STEPS_PER_MEASUREMENT = 200
-_VALIDATION_BATCHES = 3
 _SECONDS_BETWEEN_SAVES = 120.0
 
 
@@ -46,7 +46,14 @@ class Training:
     """One task's training, from new or warm-started weights or from a saved state."""
 
     def __init__(
-        self, objective: Objective, recipe: Recipe, state_file: Path, *, seed: int, tokens: int = TOKENS_PER_BATCH
+        self,
+        objective: Objective,
+        recipe: Recipe,
+        state_file: Path,
+        *,
+        seed: int,
+        tokens: int = TOKENS_PER_BATCH,
+        validation_batches: int = 3,
     ) -> None:
         """Builds the model; nothing is trained yet.
 
@@ -56,13 +63,15 @@ class Training:
             state_file: Where the state is saved; a state found there is resumed by `resume`.
             seed: Determines the first weights.
             tokens: About how many tokens are in a batch.
+            validation_batches: How many batches a measurement takes.
         """
         torch.manual_seed(seed)
         config = demo_config(objective.labels)
         self.model: BigBird = build_model(config, objective.task, get_pattern("transformers"))
         initialise(self.model)
-        self._aids: nn.Module = objective.training_aids(config)
+        self.aids: nn.Module = objective.training_aids(config)
         self._objective, self._recipe, self._state_file, self._tokens = objective, recipe, state_file, tokens
+        self._validation_batches = validation_batches
         self._optimiser = torch.optim.AdamW(
             [
                 {"params": [weight for weight in self._weights() if weight.ndim == 2], "weight_decay": 0.01},
@@ -84,7 +93,7 @@ class Training:
             return False
         state: dict[str, Any] = torch.load(self._state_file, weights_only=True)
         self.model.load_state_dict(state["model"])
-        self._aids.load_state_dict(state["aids"])
+        self.aids.load_state_dict(state["aids"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.position = Position(**state["position"])
         return True
@@ -95,7 +104,7 @@ class Training:
         partial = self._state_file.with_suffix(".partial")
         state = {
             "model": self.model.state_dict(),
-            "aids": self._aids.state_dict(),
+            "aids": self.aids.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "position": asdict(self.position),
         }
@@ -119,7 +128,7 @@ class Training:
             if finished or position.step % _STEPS_PER_MEASUREMENT == 0:
                 scores = [self._score(lengths) for lengths in stage.lengths]
                 progress.note(self._describe(stage, loss, scores))
-                finished = finished or stage.enough is not None and scores[0] >= stage.enough
+                finished = finished or (stage.enough is not None and scores[0] >= stage.enough)
             if finished:
                 position.stage, position.step = position.stage + 1, 0
             if finished or now - saved > _SECONDS_BETWEEN_SAVES:
@@ -131,7 +140,8 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning_rate(stage)
         lengths = stage.lengths[self.position.step % len(stage.lengths)]
-        loss = self._objective.loss(self.model, self._aids, self.position.total_steps, lengths, self._tokens)
+        with torch.autocast("cpu", torch.bfloat16):  # twice as fast; the optimiser stays in single precision
+            loss = self._objective.loss(self.model, self.aids, self.position.total_steps, lengths, self._tokens)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._weights(), 1.0)
@@ -145,9 +155,9 @@ class Training:
         remaining = 1.0 - self.position.step / stage.steps if is_last else 1.0
         return self._recipe.learning_rate * warm_up * remaining
 
-    def _score(self, lengths: Any) -> float:
+    def _score(self, lengths: Lengths) -> float:
         self.model.eval()
-        return self._objective.score(self.model, lengths, _VALIDATION_BATCHES, self._tokens)
+        return self._objective.score(self.model, lengths, self._validation_batches, self._tokens)
 
     def _describe(self, stage: Stage, loss: float, scores: list[float]) -> str:
         position = self.position
@@ -162,4 +172,4 @@ class Training:
         )
 
     def _weights(self) -> list[nn.Parameter]:
-        return [*self.model.parameters(), *self._aids.parameters()]
+        return [*self.model.parameters(), *self.aids.parameters()]

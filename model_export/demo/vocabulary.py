@@ -17,7 +17,10 @@ from model_export.demo.reports import generate_report
 PAD, END, BEGIN, UNKNOWN, CLASSIFY, SEPARATOR, MASK = range(7)
 
 _LARGE = 20_000_000
-_CHARACTERS_KEPT = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿąćęłńśźżčďěňřšťůžőűğışŁŚŽŠČ€£¥°§%&@#+=<>*/\\|_~^`{}[]"
+_CHARACTERS_KEPT = (
+    "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþÿąćęłńśźżčďěňřšťůžőűğışŁŚŽŠČ"
+    "€£¥°§%&@#+=<>*/\\|_~^`{}[]"
+)
 
 
 def train_vocabulary(path: Path, *, size: int, reports: int = 12_000, seed: int = 0) -> None:

@@ -66,7 +66,7 @@ class SharedWeights:
             name = old_name if old_name in self._parameters else self._name_of_digest.get(digest)
             if name is None:
                 if array.nbytes > _LARGEST_CONSTANT_BYTES:
-                    raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is no parameter of the model")
+                    raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is no parameter")
                 continue
             if name != old_name and name in initializers:
                 ir.convenience.replace_all_uses_with(value, initializers[name])

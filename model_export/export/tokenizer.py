@@ -13,7 +13,9 @@ from sentencepiece import sentencepiece_model_pb2
 
 from model_export.errors import CheckpointError
 
-_PIECE_TYPE = sentencepiece_model_pb2.ModelProto.SentencePiece
+# The generated module makes its classes at import, out of mypy's sight.
+_MODEL_PROTO = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]
+_PIECE_TYPE = _MODEL_PROTO.SentencePiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def write_tokenizer(source: Path, destination: Path, pieces: Mapping[str, str], 
     Raises:
         CheckpointError: The file is no SentencePiece model, lacks a special piece or has more pieces than embeddings.
     """
-    model = sentencepiece_model_pb2.ModelProto()
+    model = _MODEL_PROTO()
     try:
         model.ParseFromString(source.read_bytes())
     except DecodeError:

@@ -135,7 +135,7 @@ def block_sparse_attention(
     # The two global rows as one: [batch, heads, 2 * block_size, head_dim]
     global_query = torch.cat([query_blocks[:, :, 0], last_query[:, :, 0]], dim=2)
     global_context = full_attention(global_query, key, value, layout.key_bias, dropout)
-    first_context, last_context = global_context.split(block_size, dim=2)
+    first_context, last_context = global_context.chunk(2, dim=2)
 
     # The middle rows: [batch, heads, rows, slots * block_size, head_dim]
     sequence = torch.arange(batch * heads, device=query.device).view(batch, heads, 1, 1)

@@ -36,6 +36,11 @@ logger = logging.getLogger(__name__)
 WARM_UP_RUNS = 2
 
 
+def shutting_down() -> ServiceError:
+    """Return what requests hear once the server is draining."""
+    return Draining("The server is shutting down and takes no new work.", retry_after_seconds=1.0)
+
+
 class Scheduler:
     """Batches the windows of all models on one device.
 
@@ -89,6 +94,10 @@ class Scheduler:
         """Windows that wait for one bucket."""
         return len(self._queues[model, bucket])
 
+    def now(self) -> float:
+        """Return the time on the scheduler's clock, on which deadlines are."""
+        return self._clock()
+
     async def start(self) -> None:
         """Start the executor. Work is accepted after `warm_up`."""
         self._executor.start(on_death=partial(self.close, executor_stopped))
@@ -107,16 +116,14 @@ class Scheduler:
         if self._refusal is _still_warming:
             self._refusal = None
 
-    def ensure_accepting(self) -> None:
-        """Do nothing if new work would be accepted now.
+    def ensure_running(self) -> None:
+        """Do nothing if work is run at all.
 
         Raises:
             NotReady: Warm-up has not finished, or the executor has died; `Draining` while shutting down.
-            QueueFull: The queue is full already.
         """
         if self._refusal is not None:
             raise self._refusal()
-        self._refuse_overflow(added_items=1, added_tokens=1)
 
     def submit(self, item: WorkItem) -> asyncio.Future[InferenceResult]:
         """Accept one window; see `submit_all`."""
@@ -131,11 +138,15 @@ class Scheduler:
         Raises:
             NotReady, QueueFull, TextTooLarge: Nothing was accepted.
         """
-        if self._refusal is not None:
-            raise self._refusal()
+        self.ensure_running()
         tokens = sum(len(item.sequence) for item in items)
         self._limits.refuse_oversized(len(items), tokens)
-        self._refuse_overflow(added_items=len(items), added_tokens=tokens)
+        waiting_tokens = self.waiting_tokens
+        self._limits.refuse_overflow(
+            sum(len(queue) for queue in self._queues.values()) + len(items),
+            waiting_tokens + tokens,
+            retry_after_seconds=self._rate.seconds_for(waiting_tokens),
+        )
         now = self._clock()
         return [self._enqueue(item, now) for item in items]
 
@@ -145,11 +156,11 @@ class Scheduler:
         What has not finished after `timeout` seconds fails with `Draining`.
         """
         if self._refusal is not executor_stopped:
-            self._refusal = _shutting_down
+            self._refusal = shutting_down
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
-        self.close(_shutting_down)
+        self.close(shutting_down)
         self._executor.stop()
         if self._dispatcher is not None:
             self._dispatcher.cancel()
@@ -166,14 +177,6 @@ class Scheduler:
         self._note_idle()
 
     # Arrivals and departures.
-
-    def _refuse_overflow(self, *, added_items: int, added_tokens: int) -> None:
-        waiting_tokens = self.waiting_tokens
-        self._limits.refuse_overflow(
-            sum(len(queue) for queue in self._queues.values()) + added_items,
-            waiting_tokens + added_tokens,
-            retry_after_seconds=self._rate.seconds_for(waiting_tokens),
-        )
 
     def _enqueue(self, item: WorkItem, now: float) -> asyncio.Future[InferenceResult]:
         queue = self._queues[item.model, smallest_bucket(self._lengths[item.model], len(item.sequence))]
@@ -265,7 +268,3 @@ def _filler(bucket: ServedBucket) -> EncodedSequence:
 
 def _still_warming() -> ServiceError:
     return NotReady("The models are still being warmed.", retry_after_seconds=5.0)
-
-
-def _shutting_down() -> ServiceError:
-    return Draining("The server is shutting down and takes no new work.", retry_after_seconds=1.0)

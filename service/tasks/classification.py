@@ -110,12 +110,11 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
                 return logits
 
     def _default_function(self) -> ScoreFunction:
+        """What transformers' pipeline applies; one label alone is a yes or no, since its softmax is always 1."""
         match self.manifest.problem_type:
             case "regression":
                 return "none"
             case "multi_label_classification":
                 return "sigmoid"
-            case "single_label_classification":
-                return "softmax"
-            case None:
-                return "sigmoid" if len(self.manifest.labels) == 1 else "softmax"
+            case "single_label_classification" | None:
+                return "softmax" if len(self.manifest.labels) > 1 else "sigmoid"

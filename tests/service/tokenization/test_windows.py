@@ -1,5 +1,7 @@
 """Windows cover the text, share what was asked, and stay in proportion to it."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ def test_windows_cover_every_token_and_share_exactly_the_stride(
     slices = plan_windows(token_count, capacity, stride)
     assert slices[0].first == 0
     assert slices[-1].first + slices[-1].count == token_count
-    for earlier, later in zip(slices, slices[1:], strict=False):
+    for earlier, later in itertools.pairwise(slices):
         assert earlier.count == capacity
         assert earlier.first + earlier.count - later.first == stride
         assert later.count > stride
@@ -46,9 +48,7 @@ def test_windows_cover_every_token_and_share_exactly_the_stride(
         "windows of one token share nothing",
     ],
 )
-def test_planned_windows(
-    token_count: int, capacity: int, stride: int | None, expected: list[tuple[int, int]]
-) -> None:
+def test_planned_windows(token_count: int, capacity: int, stride: int | None, expected: list[tuple[int, int]]) -> None:
     assert plan_windows(token_count, capacity, stride) == [Slice(*part) for part in expected]
 
 

@@ -1,0 +1,64 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# More arguments for pip, for example --index-url of PyTorch's CPU wheels (see the README).
+PIP_ARGS ?=
+PIP_INSTALL = $(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+DEMO_TASKS := qa classify ner
+DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo demo-bundles test test-slow lint types check bench accuracy clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+install: $(VENV)/.installed-dev ## Make .venv with everything: service, export, tests, linters
+
+demo: $(VENV)/.installed-demo ## Export the demo checkpoints and serve them on 127.0.0.1:8000
+	@$(MAKE) --no-print-directory -j $(words $(DEMO_TASKS)) demo-bundles
+	@$(BIN)/python scripts/print_demo_request.py --host $(HOST) --port $(PORT)
+	@exec $(BIN)/bigbird serve --models bundles --host $(HOST) --port $(PORT)
+
+demo-bundles: $(DEMO_BUNDLES)
+
+bundles/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors
+	@OMP_NUM_THREADS=1 $(BIN)/bigbird export $(dir $<) --output $(@D) --overwrite
+	@touch $@
+
+test: install ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+test-slow: install ## Run the tests that take minutes: the base configuration at full size
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## Check types
+	$(BIN)/mypy
+
+check: lint types test ## What the continuous integration does
+
+bench: install demo-bundles ## Run the benchmarks; results go to benchmarks/results
+	$(BIN)/python -m benchmarks.demo_accuracy
+
+clean: ## Remove .venv, bundles and caches
+	rm -rf $(VENV) bundles .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[cpu,export]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed-demo

@@ -1,0 +1,43 @@
+"""The `bigbird` command. Each subcommand is imported when it is called, so that serving never needs torch."""
+
+import importlib
+
+import click
+
+# Name -> module and one line of help; the help must not need the module.
+_SUBCOMMANDS = {
+    "export": ("bigbird_cli.export_command", "Export a checkpoint to a bundle."),
+    "inspect": ("bigbird_cli.inspect_command", "Check a bundle's files and show its manifest."),
+    "serve": ("bigbird_cli.serve_command", "Serve every bundle under a folder over HTTP."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands live in modules of their own, each under the name `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _SUBCOMMANDS:
+            return None
+        try:
+            module = importlib.import_module(_SUBCOMMANDS[cmd_name][0])
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"`bigbird {cmd_name}` needs the package {error.name!r}, which is not installed. "
+                "Exporting needs the extra `export`, serving `cpu` or `gpu`: "
+                "pip install 'bigbird-serve[export,cpu]'"
+            ) from error
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in sorted(_SUBCOMMANDS.items())])
+
+
+@click.group(cls=_LazyGroup)
+@click.version_option(package_name="bigbird-serve")
+def main() -> None:
+    """Serve BigBird on long documents: export a checkpoint, serve the bundle, look into it."""

@@ -1,0 +1,36 @@
+"""`bigbird serve`: every setting of the service is a flag here, and flags win over the environment."""
+
+import sys
+
+import click
+
+from service.server import serve
+from service.settings import InvalidSettings, Settings, environment_name, load_settings
+
+
+def _setting_options() -> list[click.Parameter]:
+    """Return one option for each setting; the settings themselves check the values."""
+    return [
+        click.Option(
+            [f"--{name.replace('_', '-')}"],
+            help=f"{field.description} [env: {environment_name(name)}; default: {field.default}]",
+            metavar="VALUE",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _serve(**flags: str | None) -> None:
+    try:
+        settings = load_settings(**flags)
+    except InvalidSettings as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(serve(settings))
+
+
+command = click.Command(
+    "serve",
+    params=_setting_options(),
+    callback=_serve,
+    help="Serve every bundle under a folder over HTTP until SIGTERM or Ctrl-C.",
+)

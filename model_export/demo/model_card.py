@@ -1,0 +1,57 @@
+"""The card that lies beside each demo checkpoint: what it is, how it was made and what it reaches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_export.demo.batches import Lengths
+from model_export.demo.objective import Objective
+from model_export.demo.recipe import Recipe
+from model_export.demo.training import Position
+from model_export.nn.model import BigBird
+
+_MEASURED = (Lengths(100, 100), Lengths(200, 200), Lengths(400, 400), Lengths(650, 650), Lengths(1000, 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A task's score on validation reports of about ``tokens`` tokens."""
+
+    tokens: int
+    score: float
+
+    def __str__(self) -> str:
+        return f"{self.score:.3f} at {self.tokens}"
+
+
+def final_scores(model: BigBird, objective: Objective, batches: int, tokens: int) -> list[Score]:
+    """Measures the finished model at several lengths, on ``batches`` batches of about ``tokens`` tokens each."""
+    model.eval()
+    return [Score(lengths.longest, objective.score(model, lengths, batches, tokens)) for lengths in _MEASURED]
+
+
+def write_model_card(
+    folder: Path, objective: Objective, recipe: Recipe, position: Position, scores: list[Score], *, seed: int
+) -> None:
+    """Writes the checkpoint's README.md."""
+    rows = "\n".join(f"| {score.tokens} | {score.score:.3f} |" for score in scores)
+    start = f"the encoder of the {recipe.starts_from} checkpoint" if recipe.starts_from else "random weights"
+    (folder / "README.md").write_text(
+        f"""# {folder.name}
+
+A BigBird of four layers and width 128, made for the demonstration of bigbird-serve and good for nothing else: it was
+trained on the synthetic reports of `model_export/demo` alone and knows the phrasings of that generator.
+
+- Task: `{objective.task}`
+- Made with: `python -m model_export.demo --task {objective.task} --seed {seed}`
+- Started from: {start}
+- Steps: {position.total_steps} in {len(recipe.stages)} stages, {position.seconds / 60:.0f} minutes on a 2-core CPU
+- Licence: Apache-2.0, like the rest of the repository
+
+{objective.score_name.capitalize()} on generated reports that were not trained on, measured in PyTorch at the end:
+
+| tokens | {objective.score_name} |
+|---|---|
+{rows}
+""",
+        encoding="utf-8",
+    )

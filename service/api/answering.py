@@ -1,0 +1,99 @@
+"""What the task routes share: sizes, pairing of lists, the way through a model, the shape of the answer."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+
+from service.api.answer_schemas import Results, TaskAnswer
+from service.api.disconnect import unless_disconnected
+from service.api.request_schemas import RequestBody
+from service.bundle import TaskName
+from service.errors import InvalidInput, NotReady, QueueFull, TextTooLarge
+from service.inference import ItemFailed, ItemResult, infer
+from service.serving import Serving
+from service.settings import Settings
+
+AnswerT = TypeVar("AnswerT", bound=TaskAnswer)
+OneOrMany = str | list[str]
+
+
+def get_serving(request: Request) -> Serving:
+    """Return the running service."""
+    serving: Serving = request.app.state.serving
+    return serving
+
+
+ServingDependency = Annotated[Serving, Depends(get_serving)]
+
+
+def check_sizes(settings: Settings, **fields: OneOrMany | None) -> None:
+    """Check lists and texts against the configured limits.
+
+    Raises:
+        TextTooLarge: A list or a text is too long; the message names the field.
+    """
+    for name, value in fields.items():
+        texts = [] if value is None else [value] if isinstance(value, str) else value
+        if len(texts) > settings.max_list_items:
+            raise TextTooLarge(f"{name} has {len(texts)} items; at most {settings.max_list_items} are accepted.")
+        for text in texts:
+            if len(text) > settings.max_characters:
+                raise TextTooLarge(
+                    f"{name} has a text of {len(text)} characters; at most {settings.max_characters} are accepted."
+                )
+
+
+def pair_up(first_name: str, first: OneOrMany, second_name: str, second: OneOrMany) -> list[tuple[str, str]]:
+    """Pair two fields item by item; a single text goes with every item of the other field.
+
+    Raises:
+        InvalidInput: Both are lists, of different lengths.
+    """
+    if isinstance(first, str):
+        return [(first, text) for text in ([second] if isinstance(second, str) else second)]
+    if isinstance(second, str):
+        return [(text, second) for text in first]
+    if len(first) != len(second):
+        raise InvalidInput(
+            f"{first_name} has {len(first)} items and {second_name} {len(second)}; two lists must be equally long."
+        )
+    return list(zip(first, second, strict=True))
+
+
+async def answer_task(
+    request: Request,
+    serving: Serving,
+    task: TaskName,
+    body: RequestBody,
+    items: Sequence[Any],
+    *,
+    listed: bool,
+    shape: Callable[[str, ItemResult], AnswerT],
+) -> AnswerT | Results[AnswerT]:
+    """Run a request's items through its model.
+
+    Args:
+        request: The HTTP request; its work is cancelled when its client goes.
+        serving: The running service.
+        task: The route's task.
+        body: The request's body.
+        items: What the task encodes, one for each item.
+        listed: Whether the request held a list, and wants one back.
+        shape: Makes an answer from the model's name and an item's result.
+    """
+    model = serving.choose_model(task, body.model)
+    request.state.model = model.name
+    timeout_ms = body.timeout_ms or serving.settings.timeout_ms
+    try:
+        serving.ensure_running()
+        results = await unless_disconnected(request, infer(serving, model, items, timeout_ms))
+    except (QueueFull, NotReady) as refusal:
+        serving.metrics.request_refused(refusal.code)
+        raise
+    except ItemFailed as failure:
+        if listed:
+            raise
+        raise failure.error from failure
+    answers = [shape(model.name, result) for result in results]
+    return Results(results=answers) if listed else answers[0]

@@ -1,0 +1,67 @@
+"""What operators and their machines ask: health, models, metrics."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client.exposition import choose_encoder
+
+from service.api.answer_schemas import BucketBody, HealthBody, ModelBody, ModelsBody, SourceBody
+from service.api.answering import ServingDependency
+from service.api.problems import documented_problems
+from service.batching.executor_calls import executor_stopped
+from service.loading import LoadedModel
+from service.serving import ENDPOINTS
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/health/live", summary="Is a restart needed?", responses=documented_problems(503))
+async def live(serving: ServingDependency) -> HealthBody:
+    """Answer 200 unless the thread that runs the models has died."""
+    if not serving.alive:
+        raise executor_stopped()
+    return HealthBody(status="live")
+
+
+@router.get("/health/ready", summary="Are requests accepted?", responses=documented_problems(503))
+async def ready(serving: ServingDependency) -> HealthBody:
+    """Answer 200 once every bucket of every model is warm, and until the server drains."""
+    serving.ensure_running()
+    return HealthBody(status="ready")
+
+
+@router.get("/v1/models", summary="List the loaded models")
+async def models(serving: ServingDependency) -> ModelsBody:
+    """Tell what each model does and where it came from."""
+    return ModelsBody(models=[_model_body(model) for _, model in sorted(serving.models.items())])
+
+
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+async def metrics(request: Request, serving: ServingDependency) -> Response:
+    """Return all metrics in the Prometheus text format, or in OpenMetrics if the scraper prefers it."""
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(serving.metrics.registry), media_type=content_type)
+
+
+def _model_body(model: LoadedModel) -> ModelBody:
+    manifest = model.manifest
+    return ModelBody(
+        name=model.name,
+        task=manifest.task,
+        endpoint=ENDPOINTS[manifest.task],
+        labels=manifest.labels,
+        problem_type=manifest.problem_type,
+        max_length=manifest.max_length,
+        block_size=manifest.block_size,
+        pattern=manifest.pattern,
+        precision=manifest.precision,
+        pair_types=manifest.pair_types,
+        buckets=[
+            BucketBody(
+                length=bucket.length,
+                attention=bucket.attention,
+                max_abs_difference=bucket.parity.max_abs_difference,
+            )
+            for bucket in manifest.buckets
+        ],
+        source=SourceBody(name=manifest.source.name, sha256=manifest.source.sha256),
+        versions=manifest.versions,
+    )

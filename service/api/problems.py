@@ -1,0 +1,182 @@
+"""Every error as one JSON shape, `application/problem+json` (RFC 9457); the one place that knows HTTP statuses.
+
+What a client reads here never holds document text, and for an unexpected error nothing but the request id.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from service.api.disconnect import CLIENT_GONE_STATUS, ClientGone
+from service.api.request_schemas import MANY, ONE
+from service.errors import MalformedRequest, ServiceError, TextTooLarge
+from service.inference import ItemFailed
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+
+_MOST_FIELD_ERRORS = 20
+_LONGEST_FIELD_NAME = 100
+_CODES = {
+    MalformedRequest.status: MalformedRequest.code,
+    404: "not_found",
+    405: "method_not_allowed",
+    TextTooLarge.status: TextTooLarge.code,
+    415: "unsupported_media_type",
+}
+
+
+class FieldErrorBody(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="Name of the field, with the position in a list: `text[3]`.")
+    message: str
+
+
+class ProblemBody(BaseModel):
+    """An error."""
+
+    type: str = Field(description="Identifies the kind of problem; ends with `code`.")
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="The kind of problem, for programs.")
+    request_id: str = Field(description="Also in the header `X-Request-Id` and in the server's log.")
+    index: int | None = Field(None, description="The item of a list that failed.")
+    errors: list[FieldErrorBody] | None = None
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every expected exception of the application with a problem."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(ItemFailed, _item_failed)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientGone, _client_gone)
+
+
+def documented_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route for OpenAPI."""
+    schema = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_MEDIA_TYPE: schema}}
+        for status in statuses
+    }
+
+
+def problem_response(
+    request_id: str,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    index: int | None = None,
+    errors: Sequence[FieldErrorBody] | None = None,
+) -> Response:
+    """Build the answer for one problem."""
+    problem = ProblemBody(
+        type=f"urn:bigbird-serve:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        code=code,
+        request_id=request_id,
+        index=index,
+        errors=None if errors is None else list(errors),
+    )
+    # Escaped to ASCII: a field's name comes from the client and may hold what UTF-8 cannot.
+    content = json.dumps(problem.model_dump(exclude_none=True))
+    return Response(content, status, dict(headers or {}), PROBLEM_MEDIA_TYPE)
+
+
+def internal_error_response(request_id: str) -> Response:
+    """Build the answer to an unexpected exception."""
+    return problem_response(
+        request_id, 500, ServiceError.code, ServiceError.title, "Something unexpected happened; it was logged."
+    )
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return _service_problem(request, error, index=None)
+
+
+async def _item_failed(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, ItemFailed)
+    return _service_problem(request, failure.error, index=failure.index)
+
+
+def _service_problem(request: Request, error: ServiceError, index: int | None) -> Response:
+    request_id = request.state.request_id
+    if error.status == 500:
+        logger.error("request %s failed: %s", request_id, error.detail, exc_info=error)
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    detail = error.detail if index is None else f"Item {index}: {error.detail}"
+    return problem_response(request_id, error.status, error.code, error.title, detail, headers=headers, index=index)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    fields = [
+        FieldErrorBody(field=_field_name(problem["loc"]), message=problem["msg"])
+        for problem in found[:_MOST_FIELD_ERRORS]
+    ]
+    names = ", ".join(dict.fromkeys(entry.field for entry in fields))
+    more = f" and {len(found) - len(fields)} more" if len(found) > len(fields) else ""
+    return problem_response(
+        request.state.request_id,
+        422,
+        "invalid_request",
+        "Invalid request",
+        f"Invalid fields: {names}{more}.",
+        errors=fields,
+    )
+
+
+def _field_name(location: Sequence[int | str]) -> str:
+    """Return `text[3]` for `("body", "text", "<many>", 3)`."""
+    name = ""
+    for part in location[1:]:
+        if isinstance(part, int):
+            name += f"[{part}]"
+        elif part not in (ONE, MANY):
+            name += f".{part}" if name else part
+    return name[:_LONGEST_FIELD_NAME] or "body"
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    detail = error.detail
+    if status == 404:
+        detail = "There is nothing at this path; see /docs."
+    elif status == 405:
+        detail = f"This path answers {(error.headers or {}).get('Allow', 'other methods')} only."
+    return problem_response(
+        request.state.request_id,
+        status,
+        _CODES.get(status, "http_error"),
+        HTTPStatus(status).phrase,
+        detail,
+        headers=error.headers,
+    )
+
+
+async def _client_gone(request: Request, error: Exception) -> Response:
+    """Nobody reads this; the status is for the metrics and the log."""
+    return Response(status_code=CLIENT_GONE_STATUS)

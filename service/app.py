@@ -1,0 +1,76 @@
+"""The application: everything wired together.
+
+`uvicorn --factory service.app:create_app` serves it with the settings of the environment; `service.server` does the
+same with a clean start-up, shutdown and exit status.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from service.api import operation_routes, task_routes
+from service.api.body_limit import BodyLimit
+from service.api.openapi import DescribedApplication
+from service.api.problems import install_problem_handlers
+from service.api.request_context import RequestContext
+from service.batching.executor import ThreadExecutor
+from service.loading import LoadedModel, load_models
+from service.metrics import Metrics, service_version
+from service.serving import Serving
+from service.settings import Settings, load_settings
+
+_DESCRIPTION = """
+Question answering, classification and entities for long documents.
+
+Positions are Unicode code points: `text[start:end]` is exactly what is returned. Documents longer than the model are
+read in overlapping windows; nothing is cut off. Errors are `application/problem+json`.
+"""
+
+
+def create_app(
+    settings: Settings | None = None,
+    models: Mapping[str, LoadedModel] | None = None,
+    on_failure: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Build the application; work begins when its lifespan does.
+
+    Args:
+        settings: The settings, or None to read the environment.
+        models: Loaded models, or None to load those of the settings at start-up.
+        on_failure: Called if the models cannot be warmed.
+
+    Raises:
+        InvalidSettings: The environment holds an invalid setting.
+    """
+    settings = settings or load_settings()
+    metrics = Metrics(CollectorRegistry())
+    ProcessCollector(registry=metrics.registry)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loaded = models if models is not None else await asyncio.to_thread(load_models, settings)
+        serving = Serving(settings, loaded, ThreadExecutor("executor"), metrics, on_failure)
+        app.state.serving = serving
+        await serving.start()
+        try:
+            yield
+        finally:
+            await serving.stop()
+
+    app = DescribedApplication(
+        title="bigbird-serve",
+        version=service_version(),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(task_routes.router)
+    app.include_router(operation_routes.router)
+    install_problem_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestContext, metrics=metrics)
+    return app

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import pytest
+
+from model_export.demo.vocabulary import CLASSIFY, MASK, PAD, SEPARATOR, train_vocabulary
+from service.tokenization.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="session")
+def vocabulary_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("vocabulary") / "spiece.model"
+    train_vocabulary(path, size=1500, reports=200)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer(vocabulary_file: Path) -> Tokenizer:
+    return Tokenizer(vocabulary_file, CLASSIFY, SEPARATOR, PAD, MASK).load()

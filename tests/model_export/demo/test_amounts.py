@@ -1,0 +1,26 @@
+import random
+from itertools import permutations
+
+import pytest
+
+from model_export.demo.amounts import AmountSource, preposition_of
+
+
+@pytest.mark.parametrize(
+    ("date", "preposition"),
+    [
+        pytest.param("12 May 2019", "on", id="a day written day first"),
+        pytest.param("May 12, 2019", "on", id="a day written month first"),
+        pytest.param("2019-05-12", "on", id="a day in digits"),
+        pytest.param("May 2019", "in", id="a month"),
+        pytest.param("2019", "in", id="a year"),
+    ],
+)
+def test_the_preposition_fits_the_date(date: str, preposition: str) -> None:
+    assert preposition_of(date) == preposition
+
+
+def test_no_amount_of_a_report_is_contained_in_another() -> None:
+    amounts = AmountSource(random.Random(3))
+    drawn = [amounts.date() for _ in range(40)] + [amounts.money() for _ in range(40)]
+    assert not [pair for pair in permutations(drawn, 2) if pair[0] in pair[1]]

@@ -1,0 +1,111 @@
+import re
+from collections import Counter
+
+import pytest
+
+from model_export.demo.facts import LABELS
+from model_export.demo.names import FIRST_NAMES, LAST_NAMES, ORGANISATION_STEMS, PLACES, PROJECT_WORDS
+from model_export.demo.prose import HEADINGS, NEUTRAL_SENTENCES, REPORT_TYPES, TYPED_SENTENCES
+from model_export.demo.reports import Report, approximate_tokens, generate_report
+
+LENGTHS = [50, 100, 200, 400, 700, 1000]
+
+
+@pytest.fixture(scope="module", params=LENGTHS, ids=lambda tokens: f"{tokens} tokens")
+def reports(request: pytest.FixtureRequest) -> list[Report]:
+    return [generate_report(seed, request.param) for seed in range(40)]
+
+
+def test_the_same_seed_gives_the_same_report() -> None:
+    assert generate_report(11, 300) == generate_report(11, 300)
+
+
+def test_another_seed_gives_another_report() -> None:
+    assert generate_report(11, 300) != generate_report(12, 300)
+
+
+def test_an_answer_is_the_text_between_its_positions(reports: list[Report]) -> None:
+    for report in reports:
+        assert report.questions
+        for question in report.questions:
+            assert report.text[question.start : question.end] == question.answer != ""
+
+
+def test_an_answer_occurs_once_and_is_exactly_one_entity(reports: list[Report]) -> None:
+    for report in reports:
+        spans = {(entity.start, entity.end) for entity in report.entities}
+        for question in report.questions:
+            assert report.text.count(question.answer) == 1
+            assert (question.start, question.end) in spans
+
+
+def test_no_question_is_about_the_same_fact_as_another(reports: list[Report]) -> None:
+    for report in reports:
+        facts = [(question.attribute, question.subject_mentions) for question in report.questions]
+        assert len(set(facts)) == len(facts)
+
+
+def test_other_subjects_with_the_same_attribute_stand_beside_the_one_asked_about(reports: list[Report]) -> None:
+    for report in reports:
+        attributes = Counter(question.attribute for question in report.questions)
+        assert max(attributes.values()) >= 2
+
+
+def test_the_subject_in_the_question_is_the_one_at_its_mentions(reports: list[Report]) -> None:
+    for report in reports:
+        for question in report.questions:
+            mentioned = {report.text[start:end] for start, end in question.subject_mentions}
+            assert len(mentioned) == 1
+            assert mentioned.pop() in question.text
+
+
+def test_entities_stand_in_order_without_overlap(reports: list[Report]) -> None:
+    for report in reports:
+        assert all(entity.label in LABELS for entity in report.entities)
+        assert all(entity.start < entity.end <= len(report.text) for entity in report.entities)
+        ends = [entity.end for entity in report.entities[:-1]]
+        starts = [entity.start for entity in report.entities[1:]]
+        assert all(end <= start for end, start in zip(ends, starts, strict=True))
+
+
+def test_every_mention_of_an_entity_is_marked(reports: list[Report]) -> None:
+    for report in reports:
+        marked = Counter(report.text[entity.start : entity.end] for entity in report.entities)
+        for text, count in marked.items():
+            assert report.text.count(text) == count
+
+
+def test_digits_stand_only_inside_dates_and_sums(reports: list[Report]) -> None:
+    for report in reports:
+        amounts = [entity for entity in report.entities if entity.label in ("DATE", "MONEY")]
+        inside = {position for entity in amounts for position in range(entity.start, entity.end)}
+        assert all(position in inside for position, character in enumerate(report.text) if character.isdigit())
+
+
+@pytest.mark.parametrize("tokens", LENGTHS)
+def test_a_report_has_about_the_length_it_is_asked_for(tokens: int) -> None:
+    for seed in range(40):
+        assert abs(approximate_tokens(generate_report(seed, tokens).text) - tokens) <= 10 + tokens // 50
+
+
+def test_a_report_without_room_for_facts_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 50"):
+        generate_report(0, 49)
+
+
+def test_the_number_of_subjects_and_the_type_can_be_chosen() -> None:
+    report = generate_report(3, 300, subjects=3, report_type="legal")
+    assert report.report_type == "legal"
+    assert len({question.subject_mentions for question in report.questions}) == 3
+
+
+def test_all_types_occur() -> None:
+    assert {generate_report(seed, 60).report_type for seed in range(100)} == set(REPORT_TYPES)
+
+
+def test_prose_holds_no_name_and_no_digit() -> None:
+    sentences = [*NEUTRAL_SENTENCES, *HEADINGS, *(phrase for of_type in TYPED_SENTENCES.values() for phrase in of_type)]
+    names = {*FIRST_NAMES, *LAST_NAMES, *PLACES, *ORGANISATION_STEMS, *PROJECT_WORDS}
+    for sentence in sentences:
+        assert not names & set(re.findall(r"\w+", sentence)), sentence
+        assert not any(character.isdigit() for character in sentence), sentence

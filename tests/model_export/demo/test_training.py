@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from model_export.demo.batches import Lengths
+from model_export.demo.classification import Classification
+from model_export.demo.entity_recognition import EntityRecognition
+from model_export.demo.objective import Objective
+from model_export.demo.progress import Progress
+from model_export.demo.question_answering import QuestionAnswering
+from model_export.demo.recipe import Recipe, Stage
+from model_export.demo.training import Training
+from model_export.nn.model import BigBird
+from service.tokenization.tokenizer import Tokenizer
+
+SHORT = Lengths(50, 55, subjects=2)
+TWO_STAGES = Recipe(stages=(Stage((SHORT,), 2), Stage((SHORT,), 2)), learning_rate=1e-3)
+TOKENS = 128
+
+OBJECTIVES = [
+    pytest.param(QuestionAnswering, id="question answering"),
+    pytest.param(Classification, id="classification"),
+    pytest.param(EntityRecognition, id="entities"),
+]
+
+
+class StopsAt(QuestionAnswering):
+    """Question answering that is interrupted before a given batch."""
+
+    stop_at = 3
+
+    def loss(self, model: BigBird, aids: nn.Module, number: int, lengths: Lengths, tokens: int) -> torch.Tensor:
+        if number == self.stop_at:
+            raise KeyboardInterrupt
+        return super().loss(model, aids, number, lengths, tokens)
+
+
+def training(objective: Objective, state_file: Path, recipe: Recipe = TWO_STAGES) -> Training:
+    return Training(objective, recipe, state_file, seed=1, tokens=TOKENS)
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> Progress:
+    return Progress("qa", tmp_path / "qa.log")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_few_steps_lower_the_loss(
+    objective: type[Classification], tokenizer: Tokenizer, tmp_path: Path, progress: Progress
+) -> None:
+    task = objective(tokenizer, 64)
+    own = training(task, tmp_path / "state", Recipe((Stage((SHORT,), 6),), learning_rate=0.05))
+    before = task.loss(own.model, own.aids, 0, SHORT, TOKENS).item()
+    own.run(progress)
+    after = task.loss(own.model, own.aids, 0, SHORT, TOKENS).item()
+    assert after < before
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_score_lies_between_nothing_and_everything(
+    objective: type[Classification], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    task = objective(tokenizer, 64)
+    score = task.score(training(task, tmp_path / "state").model, SHORT, 1, TOKENS)
+    assert 0.0 <= score <= 1.0
+
+
+def test_a_resumed_training_ends_with_the_weights_of_one_that_never_stopped(
+    tokenizer: Tokenizer, tmp_path: Path, progress: Progress
+) -> None:
+    straight = training(QuestionAnswering(tokenizer, 64), tmp_path / "straight")
+    straight.run(progress)
+    with pytest.raises(KeyboardInterrupt):
+        training(StopsAt(tokenizer, 64), tmp_path / "stopped").run(progress)
+    resumed = training(QuestionAnswering(tokenizer, 64), tmp_path / "stopped")
+    assert resumed.resume()
+    assert resumed.position.total_steps == 2
+    resumed.run(progress)
+    assert resumed.position.total_steps == 4
+    for name, weight in straight.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+
+
+def test_without_a_saved_state_nothing_is_resumed(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    assert not training(QuestionAnswering(tokenizer, 64), tmp_path / "none").resume()
+
+
+def test_a_stage_ends_when_its_score_is_reached(tokenizer: Tokenizer, tmp_path: Path, progress: Progress) -> None:
+    stages = (Stage((SHORT,), 1, enough=0.0), Stage((SHORT,), 1))
+    own = training(QuestionAnswering(tokenizer, 64), tmp_path / "state", Recipe(stages, learning_rate=1e-3))
+    own.run(progress)
+    assert (own.position.stage, own.position.total_steps) == (2, 2)
+
+
+def test_measurements_are_kept_in_the_log(tokenizer: Tokenizer, tmp_path: Path, progress: Progress) -> None:
+    training(QuestionAnswering(tokenizer, 64), tmp_path / "state").run(progress)
+    lines = (tmp_path / "qa.log").read_text().splitlines()
+    assert len(lines) == 2
+    assert "stage 2/2 step 2 (total 4" in lines[1]
+    assert "exact match" in lines[1]
+
+
+def test_another_models_encoder_can_be_the_start(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    first = training(QuestionAnswering(tokenizer, 64), tmp_path / "first")
+    second = Training(Classification(tokenizer, 64), TWO_STAGES, tmp_path / "second", seed=2)
+    second.start_from(first.model)
+    assert torch.equal(second.model.embeddings.word.weight, first.model.embeddings.word.weight)

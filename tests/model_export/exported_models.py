@@ -1,0 +1,123 @@
+"""A transformers model taken the whole way: saved, exported, loaded by onnxruntime, and asked about documents."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sentencepiece
+import transformers
+
+from model_export.pipeline import ExportOptions, export_checkpoint
+from service.bundle import Attention, open_bundle
+from service.runtime.onnx_session import OnnxSession, open_session
+from service.runtime.session import Batch
+from tests.model_export.reference_models import (
+    Document,
+    Reference,
+    make_config,
+    make_document,
+    make_model,
+    train_spiece_model,
+)
+
+Logits = npt.NDArray[np.float32]
+
+
+def save_model(model: transformers.PreTrainedModel, folder: Path) -> Path:
+    """Save a model with a vocabulary beside it, which together are a checkpoint."""
+    model.save_pretrained(folder)
+    train_spiece_model(folder)
+    return folder
+
+
+def vocabulary_size(folder: Path) -> int:
+    """Return how many pieces the tiny vocabulary has; the folder is scratch space."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return int(sentencepiece.SentencePieceProcessor(model_file=str(train_spiece_model(folder))).get_piece_size())
+
+
+class ExportedModel:
+    """A transformers model and the sessions of its bundle.
+
+    Args:
+        folder: An empty folder to work in.
+        task: `qa`, `classify` or `ner`.
+        fields: Fields of the transformers configuration.
+        buckets: Padded lengths; None for the default ones.
+        pattern: Name of the random-block pattern.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        task: str,
+        fields: dict[str, Any],
+        buckets: Sequence[int] | None = None,
+        pattern: str = "transformers",
+    ) -> None:
+        self.task = task
+        self.config = make_config(**{"vocab_size": vocabulary_size(folder / "vocabulary"), **fields})
+        self.model = make_model(task, self.config)
+        self.reference = Reference(self.model)
+        checkpoint = save_model(self.model, folder / "checkpoint")
+        export_checkpoint(checkpoint, folder / "bundle", ExportOptions(buckets=buckets, pattern=pattern))
+        bundle = open_bundle(folder / "bundle")
+        self.manifest = bundle.manifest
+        self.sessions: dict[int, OnnxSession] = {
+            bucket.length: open_session(bundle.path(bucket.file), bundle.manifest, device="cpu", threads=1)
+            for bucket in bundle.manifest.buckets
+        }
+        self._references: dict[int, Logits] = {}
+
+    def buckets(self, attention: Attention, length: int = 1) -> list[int]:
+        """Return the padded lengths of one attention kind that hold a document."""
+        return [b.length for b in self.manifest.buckets if b.attention == attention and b.length >= length]
+
+    def attention(self, length: int) -> Attention:
+        """Return the attention kind of a document by the rule of the reference: at most (5 + 2r) blocks are full."""
+        edge = (5 + 2 * self.config.num_random_blocks) * self.config.block_size
+        return "full" if self.config.attention_type == "original_full" or length <= edge else "block_sparse"
+
+    def padded_length(self, length: int) -> int:
+        """Return a document's length in whole blocks, in tokens."""
+        return -(-length // self.config.block_size) * self.config.block_size
+
+    def document(self, length: int) -> Document:
+        """Return the document of that length."""
+        return make_document(
+            length, vocab_size=self.config.vocab_size, type_vocab_size=self.config.type_vocab_size
+        )
+
+    def alone(self, length: int) -> Logits:
+        """Return the reference of the document of that length."""
+        if length not in self._references:
+            self._references[length] = self.reference.alone(self.document(length))
+        return self._references[length]
+
+    def served(self, lengths: Sequence[int], bucket: int) -> list[Logits]:
+        """Run documents in one batch through onnxruntime; padding holds arbitrary ids, which must not count."""
+        noise = np.random.default_rng(bucket)
+        shape = (len(lengths), bucket)
+        ids = noise.integers(0, self.config.vocab_size, shape)
+        types = noise.integers(0, self.config.type_vocab_size, shape)
+        mask = np.zeros(shape, dtype=np.int64)
+        for row, length in enumerate(lengths):
+            document = self.document(length)
+            ids[row, :length], types[row, :length], mask[row, :length] = (
+                document.input_ids,
+                document.token_type_ids,
+                1,
+            )
+        logits = self.sessions[bucket].run(Batch(input_ids=ids, attention_mask=mask, token_type_ids=types))
+        assert np.isfinite(logits).all(), "padding rows must stay finite"
+        if self.task == "classify":
+            return list(logits)
+        return [row[:length] for row, length in zip(logits, lengths, strict=True)]
+
+
+def largest_difference(left: Logits, right: Logits) -> float:
+    """Return the largest absolute difference of two logit arrays, which must have the same shape."""
+    assert left.shape == right.shape
+    return float(np.abs(left - right).max())

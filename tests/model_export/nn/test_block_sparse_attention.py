@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_export.nn.block_sparse_attention import block_layout, block_sparse_attention
+from tests.model_export.dense_attention import attended_counts, dense_attention
+
+BLOCK_SIZE = 4
+HEADS = 2
+HEAD_DIM = 5
+
+
+def _keep(weights: torch.Tensor) -> torch.Tensor:
+    return weights
+
+
+def _mask(lengths: list[int], padded_length: int) -> torch.Tensor:
+    return (torch.arange(padded_length) < torch.tensor(lengths)[:, None]).long()
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int], table: np.ndarray, copies: int = 0
+) -> torch.Tensor:
+    layout = block_layout(
+        _mask(lengths, query.shape[2]), torch.from_numpy(table), copies, BLOCK_SIZE, query.dtype
+    )
+    return block_sparse_attention(query * HEAD_DIM**-0.5, key, value, layout, _keep)
+
+
+def _states(batch: int, length: int, seed: int = 0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [2 * torch.randn(batch, HEADS, length, HEAD_DIM, generator=generator, dtype=torch.float64) for _ in range(3)]
+
+
+def _expected(states: list[torch.Tensor], document: int, length: int, table: np.ndarray) -> torch.Tensor:
+    blocks = -(-length // BLOCK_SIZE)
+    heads = np.broadcast_to(table, (HEADS, *table.shape[1:]))
+    counts = torch.from_numpy(np.stack([attended_counts(blocks, rows.tolist()) for rows in heads]))
+    query, key, value = (part[document, :, :length] for part in states)
+    return dense_attention(query, key, value, counts, BLOCK_SIZE)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_table_attends_as_a_dense_mask_does(data: st.DataObject) -> None:
+    blocks = data.draw(st.integers(3, 9), label="blocks of the bucket")
+    slots = data.draw(st.integers(0, 3), label="random slots")
+    table_heads = data.draw(st.sampled_from([1, HEADS]), label="heads of the table")
+    # Blocks beyond the document, its last one, the window and repeated ones are all drawn.
+    cell = st.integers(0, blocks - 1)
+    table = np.array(
+        data.draw(st.lists(cell, min_size=(n := table_heads * (blocks - 2) * slots), max_size=n)), dtype=np.int64
+    ).reshape(table_heads, blocks - 2, slots)
+    shortest = 2 * BLOCK_SIZE + 1
+    lengths = data.draw(st.lists(st.integers(shortest, blocks * BLOCK_SIZE), min_size=1, max_size=3), label="lengths")
+
+    states = _states(len(lengths), blocks * BLOCK_SIZE)
+    context = _attend(*states, lengths, table)
+
+    assert torch.isfinite(context).all()
+    for document, length in enumerate(lengths):
+        expected = _expected(states, document, length, table)
+        torch.testing.assert_close(context[document, :, :length], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("slots", "equivalent"),
+    [
+        pytest.param([9], [], id="a block beyond the document is dropped"),
+        pytest.param([5, 5], [5, 5], id="a repeated block counts twice"),
+        pytest.param([0], [0], id="the first block counts once more"),
+        pytest.param([6], [6], id="the document's last block counts once more"),
+    ],
+)
+def test_special_indices_of_a_table(slots: list[int], equivalent: list[int]) -> None:
+    rows, length = 8, 7 * BLOCK_SIZE - 1
+    states = _states(1, (rows + 2) * BLOCK_SIZE)
+    table = np.array([[slots] * rows], dtype=np.int64)
+    wanted = np.array([[equivalent] * rows], dtype=np.int64).reshape(1, rows, len(equivalent))
+    context = _attend(*states, [length], table)[0, :, :length]
+    torch.testing.assert_close(context, _expected(states, 0, length, wanted), rtol=1e-9, atol=1e-9)
+    if slots != [9]:
+        without = _expected(states, 0, length, np.zeros((1, rows, 0), dtype=np.int64))
+        assert (context - without).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("copies", [1, 2, 4])
+def test_copies_of_the_first_block_equal_a_table_of_zeros(copies: int) -> None:
+    length = 6 * BLOCK_SIZE
+    states = _states(1, length)
+    empty = np.zeros((1, 4, 0), dtype=np.int64)
+    zeros = np.zeros((1, 4, copies), dtype=np.int64)
+    with_copies = _attend(*states, [length - 1], empty, copies)[0, :, : length - 1]
+    torch.testing.assert_close(with_copies, _expected(states, 0, length - 1, zeros), rtol=1e-9, atol=1e-9)
+
+
+def test_what_stands_in_the_padding_does_not_count() -> None:
+    length, padded = 6 * BLOCK_SIZE + 1, 10 * BLOCK_SIZE
+    states = _states(1, padded)
+    table = np.full((1, 8, 2), 9, dtype=np.int64)
+    before = _attend(*states, [length], table)[:, :, :length]
+    for part in states:
+        part[:, :, length:] = 1e4
+    after = _attend(*states, [length], table)[:, :, :length]
+    assert torch.equal(before, after)
+
+
+def test_gradients_reach_queries_keys_and_values_and_are_finite() -> None:
+    length = 7 * BLOCK_SIZE
+    states = [part.requires_grad_() for part in _states(2, length)]
+    table = np.array([[[3, 9], [0, 1], [6, 6], [2, 5], [1, 1]]], dtype=np.int64) % 7
+    context = _attend(*states, [length, 5 * BLOCK_SIZE - 1], table)
+    context[0].sum().add(context[1, :, : 5 * BLOCK_SIZE - 1].square().sum()).backward()
+    for part in states:
+        assert part.grad is not None
+        assert torch.isfinite(part.grad).all()
+        assert (part.grad[0] != 0).any()
+    # Padding of the second document gets no gradient.
+    assert not states[1].grad[1, :, 5 * BLOCK_SIZE - 1 :].any()
+    assert not states[2].grad[1, :, 5 * BLOCK_SIZE - 1 :].any()

@@ -1,0 +1,40 @@
+import io
+import sys
+
+import pytest
+
+from model_export.progress import track
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_plain_lines_tell_what_is_worked_on_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = []
+    for item in track([128, 256], 2, lambda length: f"bucket {length}"):
+        seen.append((item, capsys.readouterr().err))
+    assert seen == [(128, "[1/2] bucket 128\n"), (256, "[2/2] bucket 256\n")]
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_a_terminal_gets_a_bar_with_the_current_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert list(track(["a", "b", "c"], 3, lambda item: f"bucket {item}")) == ["a", "b", "c"]
+    shown = terminal.getvalue()
+    assert "bucket a" in shown
+    assert "3/3" in shown
+
+
+def test_nothing_is_shown_for_no_work(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(track([], 0, str)) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_in_the_work_passes_through() -> None:
+    with pytest.raises(RuntimeError, match="broken"):
+        for _ in track([1, 2], 2, str):
+            raise RuntimeError("broken")

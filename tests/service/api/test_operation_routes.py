@@ -1,0 +1,59 @@
+from tests.service.asynchronous import asynchronous
+from tests.service.running_app import running_app
+
+
+@asynchronous
+async def test_models_are_listed_by_name_with_what_they_are() -> None:
+    async with running_app() as (_, client):
+        models = (await client.get("/v1/models")).json()["models"]
+    assert [model["name"] for model in models] == ["fake-classify", "fake-ner", "fake-qa"]
+    assert models[1] == {
+        "name": "fake-ner",
+        "task": "ner",
+        "endpoint": "/ner",
+        "labels": ["O", "B-PER"],
+        "problem_type": None,
+        "max_length": 16,
+        "block_size": 8,
+        "pattern": "transformers",
+        "precision": "fp32",
+        "pair_types": "segments",
+        "buckets": [
+            {"length": 8, "attention": "full", "max_abs_difference": 0.0},
+            {"length": 16, "attention": "full", "max_abs_difference": 0.0},
+        ],
+        "source": {"name": "checkpoint", "sha256": "0" * 64},
+        "versions": {"torch": "2.13.0"},
+    }
+
+
+@asynchronous
+async def test_the_documentation_describes_every_task_its_fields_and_its_problems() -> None:
+    async with running_app() as (_, client):
+        page = await client.get("/docs")
+        description = (await client.get("/openapi.json")).json()
+    assert page.headers["content-type"].startswith("text/html")
+    assert {"/qa", "/classify", "/ner", "/health/live", "/health/ready", "/v1/models", "/metrics"} == set(
+        description["paths"]
+    )
+    schemas = description["components"]["schemas"]
+    for path in ("/qa", "/classify", "/ner"):
+        route = description["paths"][path]["post"]
+        assert {"200", "400", "404", "413", "415", "422", "429", "500", "503", "504"} <= set(route["responses"])
+        for status, response in route["responses"].items():
+            if status != "200":
+                assert list(response["content"]) == ["application/problem+json"]
+        body = route["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        assert all("description" in field for field in schemas[body]["properties"].values())
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(schemas["ProblemBody"]["required"])
+
+
+@asynchronous
+async def test_metrics_are_read_in_either_text_format() -> None:
+    async with running_app() as (_, client):
+        plain = await client.get("/metrics")
+        open_metrics = await client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert "bigbird_ready 1.0" in plain.text
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert open_metrics.text.endswith("# EOF\n")

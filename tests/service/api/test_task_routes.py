@@ -1,0 +1,153 @@
+import pytest
+
+from tests.service.asynchronous import asynchronous
+from tests.service.fake_model import fake_loaded_model
+from tests.service.running_app import running_app
+
+LONG_TEXT = " ".join(str(number) for number in range(10, 23))  # 13 words: windows of 6, 6 and 1
+
+
+@asynchronous
+async def test_a_question_gets_an_answer_with_its_position_model_and_usage() -> None:
+    async with running_app() as (_, client):
+        response = await client.post("/qa", json={"question": "Who?", "context": "10 20"})
+    assert response.status_code == 200
+    body = response.json()
+    usage = body.pop("usage")
+    assert body == {
+        "answer": "10 ",
+        "score": 33.0,
+        "start": 0,
+        "end": 3,
+        "alternatives": [{"answer": "10 ", "score": 33.0, "start": 0, "end": 3}],
+        "model": "fake-qa",
+    }
+    assert {name: usage[name] for name in ("tokens", "windows", "buckets", "truncated_tokens")} == {
+        "tokens": 4,
+        "windows": 1,
+        "buckets": [8],
+        "truncated_tokens": 0,
+    }
+    assert usage["queue_ms"] >= 0 and usage["inference_ms"] >= 0
+
+
+@asynchronous
+async def test_a_text_gets_its_best_label_and_all_labels_sorted() -> None:
+    async with running_app() as (_, client):
+        response = await client.post("/classify", json={"text": "10"})
+    body = response.json()
+    assert (body["label"], body["score"], body["model"]) == ("report", 13.0, "fake-classify")
+    assert body["labels"] == [{"label": "report", "score": 13.0}, {"label": "invoice", "score": 0.0}]
+
+
+@asynchronous
+async def test_a_text_gets_its_entities() -> None:
+    async with running_app() as (_, client):
+        response = await client.post("/ner", json={"text": "Ann slept", "aggregation": "first", "threshold": 0.5})
+    body = response.json()
+    assert body["entities"] == [{"entity": "PER", "text": "Ann", "start": 0, "end": 3, "score": 211.0}]
+    assert body["model"] == "fake-ner"
+
+
+@asynchronous
+async def test_usage_counts_every_window_of_a_long_document() -> None:
+    async with running_app() as (_, client):
+        usage = (await client.post("/classify", json={"text": LONG_TEXT})).json()["usage"]
+    assert (usage["tokens"], usage["windows"], usage["buckets"]) == (13 + 3 * 2, 3, [8, 8, 8])
+
+
+@asynchronous
+async def test_a_list_gives_results_in_the_same_order() -> None:
+    texts = ["10", "20", LONG_TEXT, "30"]
+    async with running_app() as (_, client):
+        alone = [(await client.post("/classify", json={"text": text})).json()["score"] for text in texts]
+        response = await client.post("/classify", json={"text": texts})
+    assert response.status_code == 200
+    assert list(response.json()) == ["results"]
+    assert [result["score"] for result in response.json()["results"]] == alone
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "count"),
+    [
+        pytest.param("/qa", {"question": ["a", "b"], "context": ["10", "20"]}, 2, id="two lists pair up"),
+        pytest.param("/qa", {"question": ["a", "b"], "context": "10"}, 2, id="one context for every question"),
+        pytest.param("/qa", {"question": "a", "context": ["10", "20", "30"]}, 3, id="one question for every context"),
+        pytest.param("/qa", {"question": ["a"], "context": "10"}, 1, id="a list of one is a list"),
+        pytest.param("/classify", {"text": ["10", "20"], "text_pair": ["a", "b"]}, 2, id="text and second text"),
+        pytest.param("/classify", {"text": ["10", "20"], "text_pair": "a"}, 2, id="one second text for every text"),
+        pytest.param("/ner", {"text": ["10", "20"]}, 2, id="a list of texts for entities"),
+    ],
+)
+@asynchronous
+async def test_lists_pair_up(path: str, body: dict[str, object], count: int) -> None:
+    async with running_app() as (_, client):
+        response = await client.post(path, json=body)
+    assert response.status_code == 200
+    assert len(response.json()["results"]) == count
+
+
+@asynchronous
+async def test_lists_of_different_lengths_are_refused() -> None:
+    async with running_app() as (_, client):
+        response = await client.post("/qa", json={"question": ["a", "b"], "context": ["10", "20", "30"]})
+    assert response.status_code == 422
+    assert "question has 2 items and context 3" in response.json()["detail"]
+
+
+@asynchronous
+async def test_one_bad_item_fails_a_list_and_is_named() -> None:
+    async with running_app() as (_, client):
+        response = await client.post("/ner", json={"text": ["10", "  ", "30"]})
+    assert response.status_code == 422
+    assert response.json()["index"] == 1
+    assert response.json()["detail"].startswith("Item 1: ")
+
+
+@asynchronous
+async def test_a_model_is_needed_by_name_only_where_several_serve_the_task() -> None:
+    models = {name: fake_loaded_model("ner", name) for name in ("first", "second")}
+    async with running_app(models) as (_, client):
+        unnamed = await client.post("/ner", json={"text": "10"})
+        named = await client.post("/ner", json={"text": "10", "model": "second"})
+    assert unnamed.status_code == 422
+    assert "first, second" in unnamed.json()["detail"]
+    assert named.json()["model"] == "second"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        pytest.param("/ner", {"text": "a", "model": "other"}, "models here: fake-ner", id="a name nobody has"),
+        pytest.param("/ner", {"text": "a", "model": "fake-qa"}, "serves /qa, not /ner", id="a model of another task"),
+    ],
+)
+@asynchronous
+async def test_an_unknown_model_is_not_found_and_the_choices_are_named(
+    path: str, body: dict[str, object], detail: str
+) -> None:
+    async with running_app() as (_, client):
+        response = await client.post(path, json=body)
+    assert response.status_code == 404
+    assert response.json()["code"] == "model_not_found"
+    assert detail in response.json()["detail"]
+
+
+@asynchronous
+async def test_a_task_that_no_model_serves_is_not_found() -> None:
+    async with running_app({"only": fake_loaded_model("ner", "only")}) as (_, client):
+        response = await client.post("/classify", json={"text": "a"})
+    assert response.status_code == 404
+    assert response.json()["code"] == "model_not_found"
+
+
+@asynchronous
+async def test_the_configured_stride_holds_where_a_request_names_none() -> None:
+    seen = []
+    model = fake_loaded_model("ner")
+    encode = model.task.encode
+    model.task.encode = lambda request: seen.append(request.window_stride) or encode(request)  # type: ignore
+    async with running_app({model.name: model}, window_stride=7) as (_, client):
+        await client.post("/ner", json={"text": "a"})
+        await client.post("/ner", json={"text": "a", "window_stride": 0})
+    assert seen == [7, 0]

@@ -1,0 +1,393 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.batching.admission import QueueLimits
+from service.batching.buckets import ServedBucket
+from service.batching.policy import OldestFirst
+from service.batching.scheduler import WARM_UP_RUNS, Scheduler
+from service.batching.work_item import InferenceResult, WorkItem
+from service.errors import DeadlineExceeded, Draining, InferenceFailed, NotReady, QueueFull, TextTooLarge
+from tests.service.asynchronous import asynchronous
+from tests.service.fake_model import POISON, FakeSession, sequence
+from tests.service.manual_executor import FakeClock, ManualExecutor, settle
+
+SHORT, LONG = 8, 16
+
+
+class Recorder:
+    """An observer that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.finished: list[tuple[Any, ...]] = []
+        self.failed: list[tuple[str, int]] = []
+        self.dropped: list[tuple[str, int, str]] = []
+
+    def batch_finished(self, *args: Any) -> None:
+        self.finished.append(args)
+
+    def batch_failed(self, model: str, bucket: int) -> None:
+        self.failed.append((model, bucket))
+
+    def item_dropped(self, model: str, bucket: int, reason: str) -> None:
+        self.dropped.append((model, bucket, reason))
+
+
+class Stage:
+    """A warm scheduler with two buckets of one model, and everything around it."""
+
+    def __init__(self, *, max_items: int = 4, max_tokens: int = 64, max_queued_items: int = 100) -> None:
+        self.clock = FakeClock()
+        self.executor = ManualExecutor()
+        self.observer = Recorder()
+        self.short, self.long = FakeSession(), FakeSession()
+        self.scheduler = Scheduler(
+            [ServedBucket("model", SHORT, self.short, 0), ServedBucket("model", LONG, self.long, 0)],
+            executor=self.executor,
+            policy=OldestFirst(max_items, max_tokens),
+            limits=QueueLimits(max_queued_items, max_tokens=1000),
+            observer=self.observer,
+            clock=self.clock,
+        )
+
+    async def warm(self) -> None:
+        await self.scheduler.start()
+        warming = asyncio.create_task(self.scheduler.warm_up())
+        await self.executor.run_all()
+        await warming
+        self.short.batches.clear()
+        self.long.batches.clear()
+
+    def submit(self, *ids: int, timeout: float | None = None) -> asyncio.Future[InferenceResult]:
+        deadline = None if timeout is None else self.clock.now + timeout
+        return self.scheduler.submit(WorkItem("model", sequence(ids), deadline))
+
+    async def close(self) -> None:
+        await self.scheduler.drain(timeout=0)
+
+
+@asynccontextmanager
+async def warm_stage(**limits: int) -> AsyncIterator[Stage]:
+    stage = Stage(**limits)
+    await stage.warm()
+    yield stage
+    await stage.close()
+
+
+def first_column(session: FakeSession) -> list[list[int]]:
+    """The first token of every sequence, batch by batch."""
+    return [batch.input_ids[:, 0].tolist() for batch in session.batches]
+
+
+@asynchronous
+async def test_a_sequence_gets_its_own_logits_and_the_bucket_it_ran_in() -> None:
+    async with warm_stage() as stage:
+        first, second = stage.submit(1, 2, 3), stage.submit(10, 20)
+        await stage.executor.run_all()
+        assert first.result().logits.tolist() == [6.0, 0.0]
+        assert second.result().logits.tolist() == [30.0, 0.0]
+        assert first.result().bucket == second.result().bucket == SHORT
+        assert len(stage.short.batches) == 1
+
+
+@asynchronous
+async def test_a_sequence_longer_than_a_bucket_goes_to_the_next_one() -> None:
+    async with warm_stage() as stage:
+        edge, beyond = stage.submit(*range(SHORT)), stage.submit(*range(SHORT + 1))
+        await stage.executor.run_all()
+        assert edge.result().bucket == SHORT
+        assert beyond.result().bucket == LONG
+
+
+@asynchronous
+async def test_every_bucket_is_run_twice_at_full_length_before_work_is_accepted() -> None:
+    stage = Stage()
+    await stage.scheduler.start()
+    with pytest.raises(NotReady):
+        stage.submit(1)
+    warming = asyncio.create_task(stage.scheduler.warm_up())
+    await settle()
+    await stage.executor.run_next()
+    with pytest.raises(NotReady):
+        stage.submit(1)
+    await stage.executor.run_all()
+    await warming
+    assert [batch.attention_mask.sum() for batch in stage.short.batches] == [SHORT] * WARM_UP_RUNS
+    assert [batch.attention_mask.sum() for batch in stage.long.batches] == [LONG] * WARM_UP_RUNS
+    stage.submit(1)
+    await stage.close()
+
+
+@asynchronous
+async def test_a_bucket_that_cannot_be_run_fails_the_warm_up_and_nothing_is_accepted() -> None:
+    stage = Stage()
+
+    def fail(batch: object) -> None:
+        raise RuntimeError("no memory")
+
+    stage.long.before_run = fail
+    await stage.scheduler.start()
+    warming = asyncio.create_task(stage.scheduler.warm_up())
+    await stage.executor.run_all()
+    with pytest.raises(RuntimeError, match="no memory"):
+        await warming
+    with pytest.raises(NotReady):
+        stage.submit(1)
+    await stage.close()
+
+
+@asynchronous
+async def test_what_arrives_while_the_executor_is_busy_shares_the_next_batch() -> None:
+    async with warm_stage() as stage:
+        stage.submit(1)
+        await settle()
+        for token in (2, 3, 4):
+            stage.submit(token)
+        await stage.executor.run_all()
+        assert first_column(stage.short) == [[1], [2, 3, 4]]
+
+
+@asynchronous
+async def test_a_batch_holds_at_most_the_capped_number_of_items() -> None:
+    async with warm_stage(max_items=2) as stage:
+        for token in (1, 2, 3):
+            stage.submit(token)
+        await stage.executor.run_all()
+        assert first_column(stage.short) == [[1, 2], [3]]
+
+
+@asynchronous
+async def test_a_batch_holds_at_most_the_capped_padded_tokens_but_always_one_item() -> None:
+    async with warm_stage(max_tokens=SHORT * 2) as stage:
+        for token in (1, 2, 3):
+            stage.submit(token)
+        await stage.executor.run_all()
+        assert first_column(stage.short) == [[1, 2], [3]]
+    async with warm_stage(max_tokens=1) as stage:
+        stage.submit(1)
+        await stage.executor.run_all()
+        assert first_column(stage.short) == [[1]]
+
+
+@asynchronous
+async def test_the_bucket_whose_oldest_item_waited_longest_goes_first() -> None:
+    async with warm_stage() as stage:
+        blocker = stage.submit(1)
+        await settle()
+        stage.clock.advance(1)
+        long = stage.submit(*range(1, LONG + 1))
+        stage.clock.advance(1)
+        short = stage.submit(2)
+        await stage.executor.run_next()
+        assert blocker.done()
+        await stage.executor.run_next()
+        assert long.done() and not short.done()
+        await stage.executor.run_next()
+        assert short.done()
+
+
+@asynchronous
+async def test_waiting_and_running_times_are_measured_on_the_schedulers_clock() -> None:
+    async with warm_stage() as stage:
+        stage.short.before_run = lambda batch: stage.clock.advance(0.25)
+        first = stage.submit(1, 2)
+        await settle()
+        stage.clock.advance(2)
+        second = stage.submit(3)
+        await stage.executor.run_all()
+        assert (first.result().queue_seconds, first.result().inference_seconds) == (2.0, 0.25)
+        assert (second.result().queue_seconds, second.result().inference_seconds) == (0.25, 0.25)
+        assert stage.observer.finished[-2:] == [
+            ("model", SHORT, [2], [2.0], 0.25),
+            ("model", SHORT, [1], [0.25], 0.25),
+        ]
+
+
+@asynchronous
+async def test_a_failed_batch_fails_every_waiter_and_the_next_batch_runs() -> None:
+    async with warm_stage() as stage:
+        poisoned, neighbour = stage.submit(POISON), stage.submit(1)
+        await stage.executor.run_all()
+        for future in (poisoned, neighbour):
+            error = future.exception()
+            assert isinstance(error, InferenceFailed)
+            assert "secret" not in error.detail
+        assert stage.observer.failed == [("model", SHORT)]
+        later = stage.submit(2)
+        await stage.executor.run_all()
+        assert later.result().logits.tolist() == [2.0, 0.0]
+        assert stage.scheduler.healthy
+
+
+@asynchronous
+async def test_a_run_that_returns_the_wrong_number_of_rows_fails_its_batch() -> None:
+    async with warm_stage() as stage:
+        stage.short.run = lambda batch: np.zeros((5, 2), np.float32)  # type: ignore[method-assign]
+        future = stage.submit(1)
+        await stage.executor.run_all()
+        assert isinstance(future.exception(), InferenceFailed)
+
+
+@asynchronous
+async def test_an_item_whose_deadline_passed_while_it_waited_is_not_run() -> None:
+    async with warm_stage() as stage:
+        stage.submit(1)
+        await settle()
+        expired, in_time = stage.submit(2, timeout=1.0), stage.submit(3, timeout=5.0)
+        stage.clock.advance(1.0)
+        await stage.executor.run_all()
+        assert isinstance(expired.exception(), DeadlineExceeded)
+        assert in_time.result().logits.tolist() == [3.0, 0.0]
+        assert first_column(stage.short) == [[1], [3]]
+        assert stage.observer.dropped == [("model", SHORT, "expired")]
+
+
+@asynchronous
+async def test_an_item_whose_client_is_gone_leaves_the_queue_at_once_and_is_not_run() -> None:
+    async with warm_stage() as stage:
+        stage.submit(1)
+        await settle()
+        gone = stage.submit(2)
+        assert stage.scheduler.waiting_items("model", SHORT) == 1
+        gone.cancel()
+        await settle()
+        assert stage.scheduler.waiting_items("model", SHORT) == 0
+        await stage.executor.run_all()
+        assert first_column(stage.short) == [[1]]
+        assert stage.observer.dropped == [("model", SHORT, "cancelled")]
+
+
+@asynchronous
+async def test_a_client_that_leaves_during_the_run_does_not_disturb_its_batch() -> None:
+    async with warm_stage() as stage:
+        gone, stays = stage.submit(1), stage.submit(2)
+        await settle()
+        gone.cancel()
+        await stage.executor.run_all()
+        assert gone.cancelled()
+        assert stays.result().logits.tolist() == [2.0, 0.0]
+
+
+@asynchronous
+async def test_a_full_queue_refuses_until_there_is_room_again() -> None:
+    async with warm_stage(max_queued_items=2) as stage:
+        stage.submit(1)
+        await settle()
+        stage.submit(2)
+        stage.submit(3)
+        with pytest.raises(QueueFull) as refusal:
+            stage.submit(4)
+        assert refusal.value.retry_after_seconds == 1.0
+        await stage.executor.run_all()
+        stage.submit(4)
+
+
+@asynchronous
+async def test_retry_after_is_the_time_that_the_measured_rate_needs_for_what_waits() -> None:
+    async with warm_stage(max_queued_items=2, max_items=1) as stage:
+        stage.short.before_run = lambda batch: stage.clock.advance(0.5)
+        stage.submit(1)
+        await stage.executor.run_all()  # one token in half a second: two tokens a second
+        stage.submit(1)
+        await settle()
+        stage.submit(*[1] * 7)
+        stage.submit(*[1] * 8)
+        with pytest.raises(QueueFull) as refusal:
+            stage.submit(1)
+        assert refusal.value.retry_after_seconds == 8.0
+
+
+@asynchronous
+async def test_the_windows_of_a_request_are_accepted_together_or_not_at_all() -> None:
+    async with warm_stage(max_queued_items=3) as stage:
+        stage.submit(1)
+        await settle()
+        stage.submit(2)
+        with pytest.raises(QueueFull):
+            stage.scheduler.submit_all([WorkItem("model", sequence([3]))] * 3)
+        assert stage.scheduler.waiting_items("model", SHORT) == 1
+
+
+@asynchronous
+async def test_a_request_that_even_an_empty_queue_cannot_hold_is_too_large_rather_than_retried() -> None:
+    async with warm_stage(max_queued_items=2) as stage:
+        with pytest.raises(TextTooLarge):
+            stage.scheduler.submit_all([WorkItem("model", sequence([3]))] * 3)
+
+
+@asynchronous
+async def test_draining_refuses_new_work_and_finishes_accepted_work() -> None:
+    stage = Stage()
+    await stage.warm()
+    running = stage.submit(1)
+    await settle()
+    waiting = stage.submit(2)
+    draining = asyncio.create_task(stage.scheduler.drain(timeout=60))
+    await settle()
+    with pytest.raises(Draining):
+        stage.submit(3)
+    assert not draining.done()
+    await stage.executor.run_all()
+    await draining
+    assert running.result().logits[0] == 1.0
+    assert waiting.result().logits[0] == 2.0
+    assert stage.executor.stopped
+
+
+@asynchronous
+async def test_what_does_not_finish_within_the_drain_timeout_fails_as_draining() -> None:
+    stage = Stage()
+    await stage.warm()
+    running = stage.submit(1)
+    await settle()
+    waiting = stage.submit(2)
+    await stage.scheduler.drain(timeout=0)
+    assert isinstance(running.exception(), Draining)
+    assert isinstance(waiting.exception(), Draining)
+
+
+@asynchronous
+async def test_the_executors_death_fails_the_running_and_the_waiting_and_all_that_comes_later() -> None:
+    async with warm_stage() as stage:
+        running = stage.submit(1)
+        await settle()
+        waiting = stage.submit(2)
+        assert stage.scheduler.healthy
+        stage.executor.die()
+        await settle()
+        assert not stage.scheduler.healthy
+        assert isinstance(running.exception(), NotReady)
+        assert isinstance(waiting.exception(), NotReady)
+        with pytest.raises(NotReady):
+            stage.submit(3)
+
+
+@asynchronous
+async def test_the_executors_death_during_warm_up_ends_the_warm_up() -> None:
+    stage = Stage()
+    await stage.scheduler.start()
+    warming = asyncio.create_task(stage.scheduler.warm_up())
+    await settle()
+    stage.executor.die()
+    with pytest.raises(NotReady):
+        await warming
+    await stage.close()
+
+
+@asynchronous
+async def test_a_broken_policy_fails_the_waiters_instead_of_leaving_them_behind() -> None:
+    async with warm_stage() as stage:
+
+        class Broken:
+            def select(self, queues: object, now: float) -> None:
+                raise RuntimeError("broken")
+
+        stage.scheduler._policy = Broken()
+        future = stage.submit(1)
+        await settle()
+        assert isinstance(future.exception(), NotReady)
+        assert not stage.scheduler.healthy

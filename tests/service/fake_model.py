@@ -1,0 +1,120 @@
+"""A model without a tokenizer file or a graph: words are tokens, and the session answers as the test says.
+
+It stands where a loaded bundle would, so the scheduler and the HTTP layer run as they are.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from service.bundle import Bucket, HashedFile, Manifest, Parity, Source, Tensor, TokenizerFile
+from service.errors import InvalidInput
+from service.loading import LoadedModel
+from service.runtime.session import Batch, Float32Array
+from service.tasks.base import EncodedRequest, Task
+from service.tasks.classification import ClassificationAnswer, ClassificationRequest, LabelScore
+from service.tasks.entity_grouping import Entity
+from service.tasks.entity_recognition import EntityAnswer, EntityRequest
+from service.tasks.question_answering import AnswerSpan, QuestionAnswer, QuestionRequest
+from service.tokenization.encoded import EncodedSequence, TokenizedText, Window
+
+LABELS = {"qa": [], "classify": ["invoice", "report"], "ner": ["O", "B-PER"]}
+WINDOW_WORDS = 6
+POISON = 666
+"""A token id on which the fake session fails."""
+
+
+def fake_manifest(task: str, lengths: Sequence[int] = (8, 16)) -> Manifest:
+    digest = "0" * 64
+    return Manifest(
+        format_version=1,
+        task=task,  # type: ignore[arg-type]
+        labels=LABELS[task],
+        problem_type=None,
+        pattern="transformers",
+        precision="fp32",
+        pair_types="segments",
+        block_size=8,
+        max_length=max(lengths),
+        tokenizer=TokenizerFile("tokenizer.model", 1, digest, cls_id=1, sep_id=2, pad_id=0, mask_id=None),
+        weights=HashedFile("weights.bin", 1, digest),
+        inputs=[Tensor(name, "int64", ["batch", "length"]) for name in ("input_ids", "attention_mask")],
+        outputs=[Tensor("logits", "float32", ["batch", 2])],
+        buckets=[
+            Bucket(length, "full", f"graph-{length}.onnx", 1, digest, Parity(0.0, 1.0, 1e-4, [length]), None)
+            for length in lengths
+        ],
+        source=Source("checkpoint", digest),
+        model={"num_random_blocks": 3},
+        versions={"torch": "2.13.0"},
+    )
+
+
+class FakeTask(Task):
+    """One token per word and six words per window, between ids 1 and 2; the answer tells what it was made from."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+
+    def encode(self, request):
+        text = request.context if isinstance(request, QuestionRequest) else request.text
+        if text.isspace():
+            raise InvalidInput("text is empty or only whitespace")
+        if text == "crash while encoding":
+            raise RuntimeError("the secret cause")
+        words = text.split()
+        ids = np.array([int(word) if word.isdigit() else 100 + len(word) for word in words], dtype=np.int64)
+        windows = [
+            Window(
+                sequence([1, *ids[first : first + WINDOW_WORDS], 2]), 1, first, len(ids[first : first + WINDOW_WORDS])
+            )
+            for first in range(0, len(ids), WINDOW_WORDS)
+        ]
+        return EncodedRequest(request, TokenizedText(ids, ids, ids), windows)
+
+    def decode(self, encoded, logits):
+        score = float(sum(array.sum() for array in logits))
+        match encoded.request:
+            case QuestionRequest():
+                span = AnswerSpan(encoded.request.context[:3], score, 0, 3)
+                return QuestionAnswer(span.answer, span.score, 0, 3, [span])
+            case ClassificationRequest():
+                return ClassificationAnswer([LabelScore("report", score), LabelScore("invoice", 0.0)])
+            case EntityRequest():
+                return EntityAnswer([Entity("PER", encoded.request.text[:3], 0, 3, score)])
+
+
+class FakeSession:
+    """Answers `[batch, 2]` logits: each row's sum of token ids, and 0. It keeps the batches it has seen.
+
+    `before_run` is called with each batch, in the executor; what it raises is the run's failure.
+    """
+
+    def __init__(self, before_run: Callable[[Batch], None] = lambda batch: None) -> None:
+        self.batches: list[Batch] = []
+        self.before_run = before_run
+
+    def run(self, batch: Batch) -> Float32Array:
+        self.batches.append(batch)
+        self.before_run(batch)
+        if (batch.input_ids == POISON).any():
+            raise RuntimeError("the secret cause")
+        sums = (batch.input_ids * batch.attention_mask).sum(axis=1, dtype=np.float32)
+        return np.stack([sums, np.zeros_like(sums)], axis=1)
+
+
+def fake_loaded_model(
+    task: str = "classify", name: str | None = None, session: FakeSession | None = None
+) -> LoadedModel:
+    manifest = fake_manifest(task)
+    session = session or FakeSession()
+    return LoadedModel(
+        name=name or f"fake-{task}",
+        manifest=manifest,
+        task=FakeTask(manifest),
+        sessions={bucket.length: session for bucket in manifest.buckets},
+    )
+
+
+def sequence(ids: Sequence[int]) -> EncodedSequence:
+    return EncodedSequence(np.array(ids, dtype=np.int64), np.zeros(len(ids), dtype=np.int64))

@@ -1,0 +1,31 @@
+"""The application around fake models, warmed, with an in-process client."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.loading import LoadedModel
+from service.settings import Settings
+from tests.service.fake_model import fake_loaded_model
+
+
+def fake_models() -> dict[str, LoadedModel]:
+    """One model for each task."""
+    models = [fake_loaded_model(task) for task in ("qa", "classify", "ner")]
+    return {model.name: model for model in models}
+
+
+@asynccontextmanager
+async def running_app(
+    models: Mapping[str, LoadedModel] | None = None, **settings: Any
+) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    app = create_app(Settings(**settings), fake_models() if models is None else models)
+    async with app.router.lifespan_context(app):
+        await app.state.serving.warmed()
+        transport = httpx.ASGITransport(app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield app, client

@@ -1,0 +1,68 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.settings import InvalidSettings, Settings, load_settings, settings_table
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIGBIRD_MODELS", "/somewhere/bundles")
+    monkeypatch.setenv("BIGBIRD_PORT", "9000")
+    monkeypatch.setenv("BIGBIRD_WINDOW_STRIDE", "128")
+    settings = load_settings()
+    assert (settings.models, settings.port, settings.window_stride) == (Path("/somewhere/bundles"), 9000, 128)
+
+
+def test_flags_win_over_the_environment_where_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIGBIRD_PORT", "9000")
+    monkeypatch.setenv("BIGBIRD_HOST", "0.0.0.0")
+    settings = load_settings(port=9001, host=None)
+    assert (settings.port, settings.host) == (9001, "0.0.0.0")
+
+
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIGBIRD_PORT", "")
+    assert load_settings().port == 8000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("BIGBIRD_PORT", "http", id="a word for a port"),
+        pytest.param("BIGBIRD_PORT", "65536", id="a port out of range"),
+        pytest.param("BIGBIRD_DEVICE", "tpu", id="an unknown device"),
+        pytest.param("BIGBIRD_MAX_CHARACTERS", "0", id="no characters"),
+        pytest.param("BIGBIRD_MAX_QUEUED_TOKENS", "many", id="a word for a number"),
+        pytest.param("BIGBIRD_DRAIN_TIMEOUT_SECONDS", "inf", id="for ever"),
+        pytest.param("BIGBIRD_LOG_LEVEL", "loud", id="an unknown log level"),
+    ],
+)
+def test_an_invalid_value_is_refused_with_the_settings_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings) as error:
+        load_settings()
+    assert str(error.value).startswith(f"{name}: ")
+    assert value in str(error.value)
+
+
+def test_every_invalid_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIGBIRD_PORT", "a")
+    monkeypatch.setenv("BIGBIRD_DEVICE", "b")
+    with pytest.raises(InvalidSettings, match=r"BIGBIRD_PORT.*\n.*BIGBIRD_DEVICE"):
+        load_settings()
+
+
+def test_a_flag_that_is_no_setting_is_refused() -> None:
+    unknown: dict[str, Any] = {"speed": "high"}
+    with pytest.raises(InvalidSettings, match="BIGBIRD_SPEED"):
+        load_settings(**unknown)
+
+
+def test_the_table_shows_every_setting_with_its_default_and_meaning() -> None:
+    rows = [row.split(" | ") for row in settings_table().splitlines()[2:]]
+    assert [row[0] for row in rows] == [f"| `BIGBIRD_{name.upper()}`" for name in Settings.model_fields]
+    assert all(default and meaning.strip(" |") for _, default, meaning in rows)
+    assert ["| `BIGBIRD_PORT`", "`8000`"] in [row[:2] for row in rows]

@@ -1,0 +1,161 @@
+"""Which module may import which: the structure of docs/architecture.md as a check."""
+
+import ast
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Package (longest prefix wins) -> own packages that it may import. Inside itself every package may import.
+ALLOWED = {
+    "service.errors": [],
+    "service.bundle": ["service.errors"],
+    "service.settings": [],
+    "service.tokenization": ["service.bundle", "service.errors"],
+    "service.tasks": ["service.bundle", "service.errors", "service.tokenization"],
+    "service.runtime": ["service.bundle", "service.errors"],
+    "service.batching": ["service.errors", "service.runtime.session", "service.tokenization"],
+    "service.metrics": ["service.batching", "service.bundle"],
+    "service": ["service"],
+    "model_export": [],
+    "model_export.errors": [],
+    "model_export.config": ["model_export.errors"],
+    "model_export.progress": [],
+    "model_export.patterns": ["model_export.config", "model_export.errors"],
+    "model_export.nn": ["model_export.config", "model_export.errors", "model_export.patterns"],
+    "model_export.checkpoints": [
+        "model_export.config",
+        "model_export.errors",
+        "model_export.nn",
+        "model_export.patterns",
+    ],
+    "model_export.export": [
+        "model_export.config",
+        "model_export.errors",
+        "model_export.nn",
+        "model_export.patterns",
+        "service.bundle",
+        "service.runtime.session",
+    ],
+    # Verified with the session that serves, so that what was compared is what runs.
+    "model_export.pipeline": ["model_export", "service.bundle", "service.runtime"],
+    # Trained on the tokens that are served.
+    "model_export.demo": ["model_export", "service.tokenization"],
+    "bigbird_cli.serve_command": ["service"],
+    "bigbird_cli.inspect_command": ["service.bundle", "service.errors"],
+    "bigbird_cli.export_command": ["model_export"],
+    "bigbird_cli": [],
+}
+
+# Third-party package -> the only own packages that may import it.
+CONFINED = {
+    "torch": ["model_export"],
+    "onnx_ir": ["model_export"],
+    "onnxruntime": ["service.runtime.onnx_session"],
+    "fastapi": ["service"],
+    "starlette": ["service"],
+    "uvicorn": ["service.server"],
+    "prometheus_client": ["service"],
+    "sentencepiece": ["service.tokenization", "model_export.export.tokenizer", "model_export.demo"],
+}
+
+
+@functools.cache
+def modules() -> list[str]:
+    files = [file for package in ("service", "model_export", "bigbird_cli") for file in (ROOT / package).rglob("*.py")]
+    return sorted(".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files)
+
+
+@functools.cache
+def imports_of(module: str) -> set[str]:
+    path = ROOT / Path(*module.split("."))
+    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            assert node.module is not None
+            # `from service.api import problems` imports a module, `from service.bundle import Bundle` a name of one.
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & set(modules())
+            found |= submodules or {node.module}
+    return found
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def rule_for(module: str) -> str:
+    return max((package for package in ALLOWED if within(module, package)), key=len)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_what_its_package_may(module: str) -> None:
+    package = rule_for(module)
+    own = {name for name in imports_of(module) if name.split(".")[0] in ("service", "model_export", "bigbird_cli")}
+    strangers = {name for name in own if not any(within(name, allowed) for allowed in [package, *ALLOWED[package]])}
+    assert not strangers, f"{package} may not import {sorted(strangers)}"
+
+
+@pytest.mark.parametrize("library", CONFINED)
+def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
+    users = {module for module in modules() if any(within(name, library) for name in imports_of(module))}
+    assert users, f"nothing imports {library}: the rule is stale"
+    assert not {user for user in users if not any(within(user, package) for package in CONFINED[library])}
+
+
+def test_the_export_half_never_imports_the_web_framework() -> None:
+    script = (
+        "import sys, model_export.pipeline; print([m for m in sys.modules if m in ('fastapi', 'starlette', 'uvicorn')])"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def packages_without_torch(tmp_path: Path) -> Path:
+    """A folder with every installed package except those of the export extra."""
+    left_out = ("torch", "functorch", "torchgen", "onnx", "onnx_ir", "onnxscript", "safetensors", "transformers")
+    site = Path(pytest.__file__).parents[1]
+    for entry in site.iterdir():
+        if entry.name.split("-")[0].split(".")[0] not in left_out and entry.suffix != ".pth":
+            (tmp_path / entry.name).symlink_to(entry)
+    return tmp_path
+
+
+def test_the_service_imports_in_an_environment_without_torch(packages_without_torch: Path) -> None:
+    script = (
+        "import importlib.util, service.server, service.app, bigbird_cli.serve_command, bigbird_cli.inspect_command\n"
+        "assert importlib.util.find_spec('torch') is None\n"
+        "assert importlib.util.find_spec('onnx') is None\n"
+        "print('served without torch')"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(packages_without_torch), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert printed.stdout.strip() == "served without torch", printed.stderr
+
+
+def test_the_command_line_says_which_extra_is_missing(packages_without_torch: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-S", "-m", "bigbird_cli", "export", "checkpoint", "--output", "bundle"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(packages_without_torch), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert printed.returncode == 1
+    assert "`bigbird export` needs the package" in printed.stderr
+    assert "bigbird-serve[export,cpu]" in printed.stderr
