@@ -31,6 +31,7 @@ from model_export.patterns.registry import get_pattern
 from model_export.progress import track
 from service.bundle import (
     FORMAT_VERSION,
+    MANIFEST_FILE,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
     Bucket,
@@ -43,6 +44,7 @@ from service.bundle import (
     file_sha256,
     write_manifest,
 )
+from service.errors import BundleError
 from service.runtime.onnx_session import open_session
 from service.runtime.session_pool import available_cores
 
@@ -86,6 +88,8 @@ def export_checkpoint(folder: Path, output: Path, options: ExportOptions, *, ove
     """
     if output.exists() and not overwrite:
         raise ExportError(f"{output}: exists already; remove it or give --overwrite")
+    if output.exists() and not (output / MANIFEST_FILE).is_file():
+        raise ExportError(f"{output}: is not a bundle and is not replaced; remove it or export somewhere else")
     checkpoint = read_checkpoint(folder, options.task)
     output.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
@@ -140,7 +144,10 @@ def _export_bucket(
     weights.take_from(graph)
     path = building / f"graph-{plan.length}.onnx"
     ir.save(graph, path)
-    session = open_session(path, manifest, device="cpu", threads=available_cores())
+    try:
+        session = open_session(path, manifest, device="cpu", threads=available_cores())
+    except BundleError as error:
+        raise ExportError(f"bucket {plan.length}: {error}") from error
     longest = pad_batch([random_document(model.config, plan.length)], plan.length)
     # Measured first: later runs reuse the memory of earlier ones.
     peak_memory_bytes = peak_rise(lambda: session.run(longest))
@@ -206,12 +213,17 @@ def _hashed(path: Path) -> HashedFile:
 
 
 def _put_in_place(building: Path, output: Path) -> None:
-    """Rename the finished bundle; an older one steps aside first and is removed after."""
+    """Rename the finished bundle; an older one steps aside first, and comes back if the new one cannot be renamed."""
     building.chmod(0o755)
     if not output.exists():
         building.rename(output)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    output.rename(aside / "old")
-    building.rename(output)
+    old = output.rename(aside / "old")
+    try:
+        building.rename(output)
+    except BaseException:
+        old.rename(output)
+        aside.rmdir()
+        raise
     shutil.rmtree(aside)

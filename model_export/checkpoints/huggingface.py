@@ -145,7 +145,7 @@ def _task(folder: Path, architectures: object, asked: str | None) -> str:
             raise CheckpointError(f"task: {asked!r} is not one of {', '.join(HEADS)}")
         return asked
     named = architectures if isinstance(architectures, list) else []
-    tasks = [ARCHITECTURES[name] for name in named if name in ARCHITECTURES]
+    tasks = [ARCHITECTURES[name] for name in map(str, named) if name in ARCHITECTURES]
     if not tasks:
         raise CheckpointError(
             f"{folder / CONFIG_FILE}: architectures {named} name no task; give one with --task {'|'.join(HEADS)}"
@@ -162,7 +162,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     weight_map = _read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index}: has no weight_map")
-    shards = tuple(_beside(index, str(name)) for name in sorted(set(weight_map.values())))
+    shards = tuple(_beside(index, name) for name in sorted(set(map(str, weight_map.values()))))
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
         raise CheckpointError(f"{folder}: shards named in {SHARD_INDEX_FILE} are missing: {', '.join(missing)}")

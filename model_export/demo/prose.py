@@ -38,15 +38,15 @@ TYPED_SENTENCES: dict[str, tuple[str, ...]] = {
         "The [machine|pump|crane|forklift] [stopped suddenly|overheated|tipped over] [without warning|during loading].",
         "[First aid|Medical help] was given [on the spot|immediately].",
         "[Power|Electricity] was [cut|switched off] as a precaution and [restored|switched on again] some hours later.",
-        "The [sequence of events|course of the accident] was [reconstructed|recorded] from [the camera|statements "
+        "The [sequence of events|course of the accident] was [reconstructed|established] from [the camera|statements "
         "of the crew].",
-        "Protective [helmets|gloves|masks] [prevented worse|were being worn at the time].",
+        "Protective [helmets|gloves|masks] [prevented worse damage|were being worn at the time].",
         "The [spill|blaze|flood] was [brought under control|contained] [quickly|after an hour].",
         "As an immediate measure, [access was restricted|all similar devices were shut down|the crew was warned].",
     ),
     "inspection": (
         "The [fire doors|emergency exits|escape routes] were [found in good order|checked one by one|clearly marked].",
-        "[Cracks|Corrosion|Traces of rust] [were found|could be seen] on [the outer wall|a support beam|several "
+        "[Cracks|Signs of wear|Traces of rust] [were found|could be seen] on [the outer wall|a support beam|several "
         "bolts].",
         "The [inspector|visitor] [measured|checked] the [thickness of the coating|air pressure|room "
         "temperature|noise level].",

@@ -11,10 +11,9 @@ import random
 import re
 from dataclasses import dataclass
 
-from model_export.demo.amounts import AmountSource, preposition_of
-from model_export.demo.facts import FIELD, KINDS, Label, SubjectKind
+from model_export.demo.cast import Mention, Sentence, Subject, draw_subjects, render, state_facts
+from model_export.demo.facts import Label
 from model_export.demo.grammar import choose
-from model_export.demo.names import NameSource
 from model_export.demo.prose import HEADINGS, NEUTRAL_SENTENCES, REPORT_TYPES, TYPED_SENTENCES
 from model_export.demo.questions import ask
 
@@ -66,33 +65,6 @@ class Report:
     questions: tuple[Question, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    kind: SubjectKind
-    name: str
-    values: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Mention:
-    """A name or a value inside a sentence: which subject's, and which attribute (None: the subject itself)."""
-
-    subject: _Subject
-    attribute: str | None
-    start: int
-    end: int
-
-    def moved_by(self, offset: int) -> "_Mention":
-        """Gives the same mention in a text that has ``offset`` more characters in front."""
-        return _Mention(self.subject, self.attribute, self.start + offset, self.end + offset)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sentence:
-    text: str
-    mentions: tuple[_Mention, ...] = ()
-
-
 def approximate_tokens(text: str) -> int:
     """Estimates how many tokens the demo vocabulary makes of a text: one for each word, digit and sign."""
     return len(_WORD_OR_SIGN.findall(text))
@@ -122,8 +94,8 @@ def generate_report(
     drawn_type = rng.choice(REPORT_TYPES)
     kind_of_report = report_type or drawn_type
     count = subjects or _number_of_subjects(tokens, rng)
-    cast = _draw_subjects(count, tokens, rng)
-    sentences = [sentence for subject in cast for sentence in _state_facts(subject, rng)]
+    cast = draw_subjects(count, tokens, rng)
+    sentences = [sentence for subject in cast for sentence in state_facts(subject, rng)]
     sentences += _fill(kind_of_report, cast, tokens, sentences, rng)
     rng.shuffle(sentences)
     return _lay_out(sentences, kind_of_report, tokens, rng)
@@ -135,101 +107,36 @@ def _number_of_subjects(tokens: int, rng: random.Random) -> int:
     return min(7, max(2, 2 + tokens // 200 + rng.randint(-1, 1)))
 
 
-def _draw_subjects(count: int, tokens: int, rng: random.Random) -> list[_Subject]:
-    """Draws subjects of one or two kinds; those of one kind share at least one attribute, so they can be mixed up."""
-    names, amounts = NameSource(rng), AmountSource(rng)
-    kinds = rng.sample(KINDS, 2 if count >= 4 else 1)
-    facts_each = min(4, max(1, round(tokens * 0.55 / 15 / count)))
-    shared = {kind.name: rng.choice(list(kind.attributes)) for kind in kinds}
-    cast = []
-    for index in range(count):
-        kind = kinds[index % len(kinds)]
-        others = [attribute for attribute in kind.attributes if attribute != shared[kind.name]]
-        extra = rng.randint(max(0, facts_each - 2), facts_each - 1)
-        chosen = [shared[kind.name], *rng.sample(others, extra)]
-        values = {attribute: _draw_value(kind.attributes[attribute], names, amounts) for attribute in chosen}
-        cast.append(_Subject(kind, _draw_name(kind, names), values))
-    return cast
-
-
-def _draw_name(kind: SubjectKind, names: NameSource) -> str:
-    return {"project": names.project, "organisation": names.organisation, "person": names.person}[kind.name]()
-
-
-def _draw_value(label: Label, names: NameSource, amounts: AmountSource) -> str:
-    draw = {
-        "PER": names.person,
-        "ORG": names.organisation,
-        "LOC": names.place,
-        "DATE": amounts.date,
-        "MONEY": amounts.money,
-    }[label]
-    return draw()
-
-
-def _state_facts(subject: _Subject, rng: random.Random) -> list[_Sentence]:
-    """States every fact about a subject exactly once, in sentences of one or two facts."""
-    unstated = set(subject.values)
-    sentences = []
-    while unstated:
-        fitting = [phrase for phrase, stated in subject.kind.stated.items() if stated <= unstated]
-        pairs = [phrase for phrase in fitting if len(subject.kind.stated[phrase]) == 2]
-        singles = [phrase for phrase in fitting if len(subject.kind.stated[phrase]) == 1]
-        phrase = rng.choice(pairs if pairs and rng.random() < 0.35 else singles)
-        unstated -= subject.kind.stated[phrase]
-        sentences.append(_render(choose(phrase, rng), subject))
-    return sentences
-
-
-def _render(phrase: str, subject: _Subject) -> _Sentence:
-    """Fills the fields of a phrase and notes where the names and values came to stand."""
-    text, mentions, position = "", [], 0
-    for match in FIELD.finditer(phrase):
-        text += phrase[position : match.start()]
-        position = match.end()
-        preposition, attribute = match.group(1), match.group(2)
-        is_subject = attribute == "subject"
-        value = subject.name if is_subject else subject.values[attribute]
-        if preposition:
-            fitting = preposition_of(value)
-            text += f"{fitting if preposition == 'on' else fitting.capitalize()} "
-        mentions.append(_Mention(subject, None if is_subject else attribute, len(text), len(text) + len(value)))
-        text += value
-        if value.endswith(".") and phrase.startswith(".", position):
-            position += 1  # "Kestrel Inc." at the end of a sentence
-    return _Sentence(text + phrase[position:], tuple(mentions))
-
-
 def _fill(
-    report_type: str, cast: list[_Subject], tokens: int, stated: list[_Sentence], rng: random.Random
-) -> list[_Sentence]:
+    report_type: str, cast: list[Subject], tokens: int, stated: list[Sentence], rng: random.Random
+) -> list[Sentence]:
     """Adds sentences without facts until the report has its length; about half of them give away its type."""
     missing = tokens - sum(approximate_tokens(sentence.text) for sentence in stated)
     missing -= tokens // 80  # headings
-    sentences: list[_Sentence] = []
+    sentences: list[Sentence] = []
     foreign_type = rng.choice([name for name in REPORT_TYPES if name != report_type])
     decks: dict[str, list[str]] = {}
     while missing > 5 or len(sentences) < 2:
         position = len(sentences)
         if position == 5 or (position > 5 and rng.random() < 0.06):
             subject = rng.choice(cast)
-            sentence = _render(choose(rng.choice(subject.kind.mentions), rng), subject)
+            sentence = render(choose(rng.choice(subject.kind.mentions), rng), subject)
         else:
             typed = position < 2 or rng.random() < 0.5
             source = (foreign_type if position % 7 == 4 else report_type) if typed else "neutral"
             if not decks.get(source):
                 phrases = TYPED_SENTENCES[source] if typed else NEUTRAL_SENTENCES
                 decks[source] = rng.sample(phrases, len(phrases))
-            sentence = _Sentence(choose(decks[source].pop(), rng))
+            sentence = Sentence(choose(decks[source].pop(), rng))
         sentences.append(sentence)
         missing -= approximate_tokens(sentence.text)
     return sentences
 
 
-def _lay_out(sentences: list[_Sentence], report_type: str, tokens: int, rng: random.Random) -> Report:
+def _lay_out(sentences: list[Sentence], report_type: str, tokens: int, rng: random.Random) -> Report:
     """Joins sentences to paragraphs, puts headings over some of them, and moves every mention to its final place."""
     text = ""
-    placed: list[_Mention] = []
+    placed: list[Mention] = []
     headings = rng.sample(HEADINGS, len(HEADINGS)) if tokens >= 120 else []
     position = 0
     while position < len(sentences):
@@ -243,19 +150,11 @@ def _lay_out(sentences: list[_Sentence], report_type: str, tokens: int, rng: ran
             text += " " if index else ""
             placed += [mention.moved_by(len(text)) for mention in sentence.mentions]
             text += sentence.text
-    entities = [
-        Entity(label, mention.start, mention.end) for mention in placed if (label := _label_of(mention)) is not None
-    ]
+    entities = [Entity(mention.label, mention.start, mention.end) for mention in placed if mention.label is not None]
     return Report(text, report_type, tuple(entities), _questions(text, placed, rng))
 
 
-def _label_of(mention: _Mention) -> Label | None:
-    if mention.attribute is None:
-        return mention.subject.kind.label
-    return mention.subject.kind.attributes[mention.attribute]
-
-
-def _questions(text: str, placed: list[_Mention], rng: random.Random) -> tuple[Question, ...]:
+def _questions(text: str, placed: list[Mention], rng: random.Random) -> tuple[Question, ...]:
     questions = []
     for mention in placed:
         if mention.attribute is None:

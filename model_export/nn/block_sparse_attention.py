@@ -70,6 +70,8 @@ def block_layout(
     window = torch.arange(1, blocks - 1, device=device)[:, None] + torch.tensor(WINDOW, device=device)
     is_new_window = (window > 0) & (window < last)
     is_new_random = random_blocks <= last
+    # A table for longer documents may point beyond the bucket; what is dropped must still be a block of it.
+    random_blocks = random_blocks.clamp(max=blocks - 1)
 
     def spread(slots: torch.Tensor, count: int) -> torch.Tensor:
         return slots.expand(batch, heads, rows, count)

@@ -1,10 +1,12 @@
 """The bodies of 200 answers."""
 
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+ModelName = Annotated[str, Field(description="The model that answered.")]
 
 
 class AnswerBody(BaseModel):
@@ -26,13 +28,6 @@ class UsageBody(AnswerBody):
     )
 
 
-class TaskAnswer(AnswerBody):
-    """What every task's answer holds."""
-
-    model: str = Field(description="The model that answered.")
-    usage: UsageBody
-
-
 class SpanBody(AnswerBody):
     """An answer and where it stands: `context[start:end]` in Unicode code points."""
 
@@ -42,10 +37,12 @@ class SpanBody(AnswerBody):
     end: int
 
 
-class QuestionAnswerBody(SpanBody, TaskAnswer):
+class QuestionAnswerBody(SpanBody):
     """The best answer."""
 
     alternatives: list[SpanBody] = Field(description="The `top_k` best answers, best first, this one among them.")
+    model: ModelName
+    usage: UsageBody
 
 
 class LabelBody(AnswerBody):
@@ -55,10 +52,12 @@ class LabelBody(AnswerBody):
     score: float
 
 
-class ClassificationAnswerBody(LabelBody, TaskAnswer):
+class ClassificationAnswerBody(LabelBody):
     """The best label."""
 
     labels: list[LabelBody] = Field(description="The `top_k` best labels, best first, this one among them.")
+    model: ModelName
+    usage: UsageBody
 
 
 class EntitySpanBody(AnswerBody):
@@ -71,10 +70,12 @@ class EntitySpanBody(AnswerBody):
     score: float
 
 
-class EntityAnswerBody(TaskAnswer):
+class EntityAnswerBody(AnswerBody):
     """The entities in the order of the text."""
 
     entities: list[EntitySpanBody]
+    model: ModelName
+    usage: UsageBody
 
 
 class Results(AnswerBody, Generic[AnswerT]):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
-from service.api.answer_schemas import Results, TaskAnswer
+from service.api.answer_schemas import AnswerBody, Results
 from service.api.disconnect import unless_disconnected
 from service.api.request_schemas import RequestBody
 from service.bundle import TaskName
@@ -14,7 +14,7 @@ from service.inference import ItemFailed, ItemResult, infer
 from service.serving import Serving
 from service.settings import Settings
 
-AnswerT = TypeVar("AnswerT", bound=TaskAnswer)
+AnswerT = TypeVar("AnswerT", bound=AnswerBody)
 OneOrMany = str | list[str]
 
 

@@ -27,12 +27,13 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 _MOST_FIELD_ERRORS = 20
 _LONGEST_FIELD_NAME = 100
-_CODES = {
-    MalformedRequest.status: MalformedRequest.code,
-    404: "not_found",
-    405: "method_not_allowed",
-    TextTooLarge.status: TextTooLarge.code,
-    415: "unsupported_media_type",
+# Code and title of the statuses that the framework or the reading of a body gives.
+_HTTP_PROBLEMS = {
+    400: (MalformedRequest.code, MalformedRequest.title),
+    404: ("not_found", "Not found"),
+    405: ("method_not_allowed", "Method not allowed"),
+    413: (TextTooLarge.code, TextTooLarge.title),
+    415: ("unsupported_media_type", "Unsupported media type"),
 }
 
 
@@ -162,19 +163,13 @@ def _field_name(location: Sequence[int | str]) -> str:
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = error.status_code
+    code, title = _HTTP_PROBLEMS.get(status, ("http_error", HTTPStatus(status).phrase))
     detail = error.detail
     if status == 404:
         detail = "There is nothing at this path; see /docs."
     elif status == 405:
         detail = f"This path answers {(error.headers or {}).get('Allow', 'other methods')} only."
-    return problem_response(
-        request.state.request_id,
-        status,
-        _CODES.get(status, "http_error"),
-        HTTPStatus(status).phrase,
-        detail,
-        headers=error.headers,
-    )
+    return problem_response(request.state.request_id, status, code, title, detail, headers=error.headers)
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:

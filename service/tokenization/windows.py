@@ -16,8 +16,6 @@ from service.errors import InvalidInput
 DEFAULT_STRIDE = 512
 """Tokens shared by neighbouring windows, or half of the room where that is less."""
 
-_SMALLEST_PART = 8
-
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -40,7 +38,7 @@ def window_capacity(max_length: int, surrounding: int, token_count: int, *, blam
         InvalidInput: The text does not fit into one window, and there is too little room for windows.
     """
     capacity = max_length - surrounding
-    needed = min(token_count, max(1, max_length // _SMALLEST_PART))
+    needed = min(token_count, _smallest_part(max_length))
     if capacity < needed:
         field = blame or "the text"
         raise InvalidInput(
@@ -66,7 +64,7 @@ def plan_windows(token_count: int, capacity: int, stride: int | None = None) -> 
     """
     if stride is None:
         stride = min(DEFAULT_STRIDE, capacity // 2)
-    largest = capacity - max(1, capacity // _SMALLEST_PART)
+    largest = capacity - _smallest_part(capacity)
     if not 0 <= stride <= largest:
         raise InvalidInput(
             f"window_stride is {stride}, but must be from 0 to {largest}: a window holds {capacity} tokens of this text"
@@ -76,3 +74,8 @@ def plan_windows(token_count: int, capacity: int, stride: int | None = None) -> 
         first = slices[-1].first + capacity - stride
         slices.append(Slice(first, min(token_count - first, capacity)))
     return slices
+
+
+def _smallest_part(length: int) -> int:
+    """An eighth, rounded up."""
+    return -(-length // 8)

@@ -13,10 +13,25 @@ import numpy.typing as npt
 import torch
 import transformers
 
+from model_export.patterns.pattern import RandomBlocks
 from tests.model_export.reference_models import Document
 
 Table = Sequence[Sequence[int]]
 """For each middle row, the key blocks of its random slots; the first entry belongs to block 1."""
+
+
+class TablePattern:
+    """Random blocks from tables `[layers][heads][rows][slots]`, as a seeded pattern would draw them."""
+
+    name = "tables"
+
+    def __init__(self, tables: Sequence[Sequence[Table]]) -> None:
+        self._tables = tables
+
+    def random_blocks(self, layer: int, *, heads: int, max_blocks: int, slots: int) -> RandomBlocks:
+        table = np.array(self._tables[layer], dtype=np.int64)
+        assert table.shape == (heads, max_blocks - 2, slots)
+        return RandomBlocks(table)
 
 
 def attended_counts(blocks: int, random_blocks: Table) -> npt.NDArray[np.float64]:

@@ -86,9 +86,7 @@ class ExportedModel:
 
     def document(self, length: int) -> Document:
         """Return the document of that length."""
-        return make_document(
-            length, vocab_size=self.config.vocab_size, type_vocab_size=self.config.type_vocab_size
-        )
+        return make_document(length, vocab_size=self.config.vocab_size, type_vocab_size=self.config.type_vocab_size)
 
     def alone(self, length: int) -> Logits:
         """Return the reference of the document of that length."""

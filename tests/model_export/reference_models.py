@@ -101,7 +101,8 @@ def make_model(task: str, config: transformers.BigBirdConfig, seed: int = 0) -> 
             elif parameter.ndim == 1:
                 parameter.copy_(0.2 * noise)
             elif "embeddings" in name:
-                parameter.copy_(noise / config.hidden_size**0.5 if config.rescale_embeddings and "word" in name else noise)
+                is_rescaled = config.rescale_embeddings and "word" in name
+                parameter.copy_(noise / config.hidden_size**0.5 if is_rescaled else noise)
             else:
                 gain = 2.0 if any(part in name for part in _SHARPENED) else 1.0
                 parameter.copy_(gain * noise / parameter.shape[1] ** 0.5)

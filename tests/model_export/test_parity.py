@@ -149,7 +149,8 @@ def test_each_configuration_gives_each_document_its_own_logits(variant: Exported
             by_itself = variant.served([length], bucket)[0]
             differences[bucket, length, "alone"] = largest_difference(by_itself, variant.alone(length))
             differences[bucket, length, "mixed"] = largest_difference(in_a_batch, variant.alone(length))
-    spread = np.concatenate([variant.alone(length).ravel() for length in _lengths(variant, max(variant.sessions))]).std()
+    references = [variant.alone(length).ravel() for length in _lengths(variant, max(variant.sessions))]
+    spread = np.concatenate(references).std()
     print(f"{max(differences.values()):.3g} at a standard deviation of {spread:.3g}")
     assert max(differences.values()) <= TOLERANCE, differences
     assert spread >= SMALLEST_SPREAD

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from service.bundle import Bucket, HashedFile, Manifest, Parity, Source, TokenizerFile
 from service.tokenization.tokenizer import Tokenizer
 from tests.service.vocabularies import SPECIAL_PIECES, open_tokenizer, retype_user_defined_pieces, train_vocabulary
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

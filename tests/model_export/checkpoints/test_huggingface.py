@@ -134,7 +134,7 @@ def test_architectures_that_name_no_task_are_refused_with_the_option_that_helps(
 
 
 def test_an_unknown_task_is_refused(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="^task: 'summarise' is not one of qa, classify, ner"):
+    with pytest.raises(CheckpointError, match=r"^task: 'summarise' is not one of qa, classify, ner"):
         read_checkpoint(folder, "summarise")
 
 
@@ -171,7 +171,7 @@ def test_json_that_is_no_object_is_refused_by_the_name_of_its_file(folder: Path,
 
 def test_a_configuration_that_cannot_work_is_refused_by_its_field(folder: Path) -> None:
     _edit_json(folder / "config.json", lambda values: values.update(hidden_size=13))
-    with pytest.raises(ConfigError, match="^hidden_size"):
+    with pytest.raises(ConfigError, match=r"^hidden_size"):
         read_checkpoint(folder)
 
 

@@ -35,9 +35,7 @@ def _sparse(*lengths: int) -> list[tuple[int, str]]:
             _full(128, 256, 320) + _sparse(512, 1024, 1536, 2048, 3072, 4096),
             id="no random blocks",
         ),
-        pytest.param(
-            {"max_position_embeddings": 1000}, _full(128, 256, 512, 704) + _sparse(960), id="fewer positions"
-        ),
+        pytest.param({"max_position_embeddings": 1000}, _full(128, 256, 512, 704) + _sparse(960), id="fewer positions"),
         pytest.param({"max_position_embeddings": 600}, _full(128, 256, 512, 576), id="too few to be sparse"),
         pytest.param({"max_position_embeddings": 64}, _full(64), id="one block"),
         pytest.param(

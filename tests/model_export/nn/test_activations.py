@@ -28,6 +28,6 @@ def test_the_two_kinds_of_gelu_are_not_mixed_up() -> None:
 
 @pytest.mark.parametrize("name", ["gelu_10_000", "", "GELU"])
 def test_an_unknown_activation_is_refused_by_the_name_of_its_field(name: str) -> None:
-    with pytest.raises(ConfigError, match="^hidden_act: .*is not known") as refused:
+    with pytest.raises(ConfigError, match=r"^hidden_act: .*is not known") as refused:
         get_activation(name)
     assert "gelu_new" in str(refused.value)

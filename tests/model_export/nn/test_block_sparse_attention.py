@@ -23,9 +23,7 @@ def _mask(lengths: list[int], padded_length: int) -> torch.Tensor:
 def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int], table: np.ndarray, copies: int = 0
 ) -> torch.Tensor:
-    layout = block_layout(
-        _mask(lengths, query.shape[2]), torch.from_numpy(table), copies, BLOCK_SIZE, query.dtype
-    )
+    layout = block_layout(_mask(lengths, query.shape[2]), torch.from_numpy(table), copies, BLOCK_SIZE, query.dtype)
     return block_sparse_attention(query * HEAD_DIM**-0.5, key, value, layout, _keep)
 
 
@@ -48,8 +46,8 @@ def test_any_table_attends_as_a_dense_mask_does(data: st.DataObject) -> None:
     blocks = data.draw(st.integers(3, 9), label="blocks of the bucket")
     slots = data.draw(st.integers(0, 3), label="random slots")
     table_heads = data.draw(st.sampled_from([1, HEADS]), label="heads of the table")
-    # Blocks beyond the document, its last one, the window and repeated ones are all drawn.
-    cell = st.integers(0, blocks - 1)
+    # Blocks beyond the document and the bucket, the document's last one, the window and repeated ones are all drawn.
+    cell = st.integers(0, blocks + 2)
     table = np.array(
         data.draw(st.lists(cell, min_size=(n := table_heads * (blocks - 2) * slots), max_size=n)), dtype=np.int64
     ).reshape(table_heads, blocks - 2, slots)
@@ -69,6 +67,7 @@ def test_any_table_attends_as_a_dense_mask_does(data: st.DataObject) -> None:
     ("slots", "equivalent"),
     [
         pytest.param([9], [], id="a block beyond the document is dropped"),
+        pytest.param([63], [], id="a block beyond the bucket is dropped"),
         pytest.param([5, 5], [5, 5], id="a repeated block counts twice"),
         pytest.param([0], [0], id="the first block counts once more"),
         pytest.param([6], [6], id="the document's last block counts once more"),
@@ -81,7 +80,7 @@ def test_special_indices_of_a_table(slots: list[int], equivalent: list[int]) -> 
     wanted = np.array([[equivalent] * rows], dtype=np.int64).reshape(1, rows, len(equivalent))
     context = _attend(*states, [length], table)[0, :, :length]
     torch.testing.assert_close(context, _expected(states, 0, length, wanted), rtol=1e-9, atol=1e-9)
-    if slots != [9]:
+    if equivalent:
         without = _expected(states, 0, length, np.zeros((1, rows, 0), dtype=np.int64))
         assert (context - without).abs().max() > 1e-2
 

@@ -13,7 +13,7 @@ from service.errors import InvalidInput
 from service.tokenization.tokenizer import Tokenizer
 from tests.service.tokenization.documents import documents
 
-ANY_DOCUMENT = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_DOCUMENT = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def spans(tokenizer: Tokenizer, text: str) -> list[tuple[int, int]]:

@@ -1,0 +1,31 @@
+"""The demo checkpoints, exported and served by the real commands in processes of their own."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.running_server import RunningServer, running_server
+
+ROOT = Path(__file__).resolve().parents[2]
+TASKS = ("qa", "classify", "ner")
+# Few buckets, so that exporting takes seconds; the longest is below what the model could read, so windows are needed.
+BUCKETS = "128,704,1024,2048"
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles")
+    for task in TASKS:
+        checkpoint = ROOT / "examples" / "checkpoints" / f"demo-{task}"
+        command = ["export", str(checkpoint), "--output", str(folder / f"demo-{task}"), "--buckets", BUCKETS]
+        subprocess.run([sys.executable, "-m", "bigbird_cli", *command], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(bundles: Path) -> Iterator[RunningServer]:
+    with running_server(bundles) as running:
+        yield running

@@ -1,0 +1,131 @@
+"""From the shipped checkpoints to answers over HTTP, with nothing replaced."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from benchmarks.running_server import RunningServer, running_server
+from examples.same_answer_anywhere import main as count_different_answers
+from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def post(server: RunningServer, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = httpx.post(f"{server.url}{path}", json=body, timeout=60)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        pytest.param(*row, id=f"{row[0]} is answered {row[1]}")
+        for row in json.loads((ROOT / "examples" / "expected.json").read_text("utf-8")).items()
+    ],
+)
+def test_an_example_request_gets_the_right_answer(server: RunningServer, file: str, expected: Any) -> None:
+    body = json.loads((ROOT / "examples" / "requests" / file).read_text("utf-8"))
+    task = file.split("-")[0]
+    answer = post(server, f"/{task}", body)
+    if task == "qa":
+        assert answer["answer"] == expected == body["context"][answer["start"] : answer["end"]]
+    elif task == "classify":
+        assert answer["label"] == expected
+    else:
+        assert [[entity["entity"], entity["text"]] for entity in answer["entities"]] == expected
+        assert all(body["text"][entity["start"] : entity["end"]] == entity["text"] for entity in answer["entities"])
+
+
+def test_the_answer_is_the_same_alone_and_in_any_company(server: RunningServer) -> None:
+    assert asyncio.run(count_different_answers(server.url)) == 0
+
+
+def test_a_document_longer_than_the_model_is_read_in_windows(server: RunningServer) -> None:
+    question = generate_report(FIRST_EVALUATION_SEED, 150).questions[0]
+    filler = generate_report(FIRST_EVALUATION_SEED + 1, 900, subjects=2).text
+    context = f"{filler}\n{filler}\n{generate_report(FIRST_EVALUATION_SEED, 150).text}\n{filler}"
+    answer = post(server, "/qa", {"question": question.text, "context": context})
+    assert answer["usage"]["windows"] > 1
+    assert answer["usage"]["truncated_tokens"] == 0
+    assert len(answer["usage"]["buckets"]) == answer["usage"]["windows"]
+    assert answer["answer"] == context[answer["start"] : answer["end"]]
+
+
+def test_control_pieces_in_a_document_are_characters(server: RunningServer) -> None:
+    report = generate_report(FIRST_EVALUATION_SEED + 2, 120)
+    noise = "[SEP] [CLS] <pad> <s> [MASK] " * 100
+    plain = post(server, "/ner", {"text": report.text})["entities"]
+    noisy = post(server, "/ner", {"text": noise + report.text})
+    assert plain
+    found = [entity["text"] for entity in noisy["entities"]]
+    assert {entity["text"] for entity in plain} & set(found)
+    assert all((noise + report.text)[e["start"] : e["end"]] == e["text"] for e in noisy["entities"])
+
+
+def test_sigterm_answers_what_was_accepted_and_exits_with_0(bundles: Path) -> None:
+    report = generate_report(FIRST_EVALUATION_SEED + 3, 900)
+    with running_server(bundles) as server, ThreadPoolExecutor(8) as threads:
+        listed = {"text": [report.text] * 16}
+        first = threads.submit(post, server, "/ner", {"text": report.text})
+        requests = [threads.submit(post, server, "/ner", listed) for _ in range(3)]
+        expected = first.result()["entities"]
+        while True:
+            queued = httpx.get(f"{server.url}/metrics").text
+            if 'bigbird_requests_total{endpoint="/ner"' in queued and waiting_windows(queued) >= 16:
+                break
+        assert server.stop() == 0
+        for request in requests:
+            answers = [answer["entities"] for answer in request.result()["results"]]
+            assert [[e["text"] for e in answer] for answer in answers] == [[e["text"] for e in expected]] * 16
+
+
+def waiting_windows(metrics: str) -> float:
+    return sum(float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith("bigbird_queue_depth{"))
+
+
+def test_a_changed_weights_file_stops_start_up_with_its_name(bundles: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "bundles" / "demo-qa"
+    shutil.copytree(bundles / "demo-qa", copy)
+    weights = bytearray((copy / "weights.bin").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (copy / "weights.bin").write_bytes(weights)
+    with pytest.raises(RuntimeError, match=r"status 1: .*weights\.bin: its contents do not match the hash"):
+        with running_server(copy.parent):
+            pass
+
+
+def test_inspect_shows_the_bundle(bundles: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "bigbird_cli", "inspect", str(bundles / "demo-ner")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "demo-ner: ner, fp32, all hashes match" in printed
+    assert "B-PER" in printed
+
+
+def test_the_printed_demo_request_is_an_example_that_works(server: RunningServer) -> None:
+    port = server.url.rsplit(":", 1)[1]
+    printed = subprocess.run(
+        [sys.executable, "scripts/print_demo_request.py", "--port", port],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    command = next(line for line in printed.splitlines() if "curl" in line)
+    answered = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
+    expected = json.loads((ROOT / "examples" / "expected.json").read_text("utf-8"))
+    assert json.loads(answered)["answer"] == expected["qa-short.json"]

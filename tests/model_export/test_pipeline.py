@@ -1,0 +1,332 @@
+import json
+import re
+import shutil
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from safetensors.torch import load_file, save_file
+
+from model_export import pipeline
+from model_export.errors import CheckpointError, ConfigError, ExportError
+from model_export.export.trace import trace
+from model_export.nn.model import BigBird
+from model_export.pipeline import ExportOptions, export_checkpoint
+from service.bundle import manifest_schema, open_bundle, read_manifest
+from service.runtime.session import Batch
+from tests.model_export.conftest import SmallExport
+
+ONE_BUCKET = ExportOptions(buckets=(112,))
+
+
+@pytest.fixture(scope="module")
+def traced(small_export: SmallExport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights and the graph of one bucket, so that the tests below need not trace it again and again."""
+    path = tmp_path_factory.mktemp("traced") / "graph.onnx"
+
+    def keep(model: BigBird, length: int) -> ir.Model:
+        graph = trace(model, length)
+        ir.save(graph, path)
+        return graph
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "trace", keep)
+        export_checkpoint(small_export.checkpoint, path.parent / "bundle", ONE_BUCKET)
+    return path
+
+
+@pytest.fixture
+def without_tracing(traced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "trace", lambda model, length: ir.from_proto(onnx.load(traced)))
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_bundle_holds_graphs_weights_tokenizer_and_manifest_and_nothing_else(small_export: SmallExport) -> None:
+    assert sorted(path.name for path in small_export.bundle.iterdir()) == [
+        "graph-112.onnx",
+        "graph-160.onnx",
+        "manifest.json",
+        "tokenizer.model",
+        "weights.bin",
+    ]
+    assert open_bundle(small_export.bundle).manifest == small_export.manifest
+
+
+def test_a_finished_bundle_can_be_read_by_others_and_leaves_no_hidden_folder(small_export: SmallExport) -> None:
+    assert small_export.bundle.stat().st_mode & 0o755 == 0o755
+    assert {path.name for path in small_export.bundle.parent.iterdir()} == {"checkpoint", "small"}
+
+
+def test_the_manifest_says_what_was_exported(small_export: SmallExport) -> None:
+    manifest = small_export.manifest
+    assert (manifest.task, manifest.labels, manifest.problem_type) == ("ner", ["O", "B-PER", "I-PER"], None)
+    assert (manifest.pattern, manifest.precision, manifest.pair_types) == ("transformers", "fp32", "segments")
+    assert (manifest.block_size, manifest.max_length) == (16, 160)
+    assert [(bucket.length, bucket.attention) for bucket in manifest.buckets] == [(112, "full"), (160, "block_sparse")]
+    assert manifest.source.name == "checkpoint"
+    assert (manifest.tokenizer.cls_id, manifest.tokenizer.sep_id, manifest.tokenizer.mask_id) == (1, 2, 3)
+    assert manifest.tokenizer.pad_id == 0
+    assert manifest.model["num_random_blocks"] == 1
+    assert {"torch", "onnx", "onnxruntime", "numpy", "opset"} <= set(manifest.versions)
+
+
+def test_the_manifest_holds_the_measured_differences(small_export: SmallExport) -> None:
+    for bucket in small_export.manifest.buckets:
+        assert bucket.parity.max_abs_difference <= bucket.parity.tolerance
+        assert bucket.parity.logits_std >= 0.5
+        assert bucket.parity.documents
+        assert bucket.peak_memory_bytes is None or bucket.peak_memory_bytes >= 0
+
+
+def test_the_manifest_fits_the_schema_that_is_shipped(small_export: SmallExport) -> None:
+    schema = json.loads((resources.files("service") / "manifest.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    values = json.loads((small_export.bundle / "manifest.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(values)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(values | {"buckets": []}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(values | {"extra": 1}, schema)
+
+
+def test_the_shipped_schema_is_the_one_of_the_manifest_classes() -> None:
+    shipped = json.loads((resources.files("service") / "manifest.schema.json").read_text(encoding="utf-8"))
+    assert shipped == manifest_schema()
+
+
+def test_an_export_tells_its_buckets_and_the_weights_that_it_does_not_use(small_export: SmallExport) -> None:
+    assert "not used by ner: bert.pooler.bias, bert.pooler.weight" in small_export.messages
+    lines = [line for line in small_export.messages.splitlines() if line.startswith("[")]
+    assert lines == ["[1/2] bucket 112 (full attention)", "[2/2] bucket 160 (block-sparse attention)"]
+
+
+@pytest.mark.usefixtures("without_tracing")
+def test_the_same_checkpoint_gives_the_same_files(small_export: SmallExport, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        export_checkpoint(small_export.checkpoint, tmp_path / name, ONE_BUCKET)
+    one, two = (_contents(tmp_path / name) for name in ("one", "two"))
+    assert all(one[file] == two[file] for file in ("weights.bin", "tokenizer.model", "graph-112.onnx"))
+
+
+@pytest.mark.usefixtures("without_tracing")
+def test_choices_stand_in_the_manifest(small_export: SmallExport, tmp_path: Path) -> None:
+    options = ExportOptions(buckets=(112,), pattern="none", pair_types="zeros", tolerance=0.5)
+    manifest = export_checkpoint(small_export.checkpoint, tmp_path / "bundle", options)
+    assert (manifest.pattern, manifest.pair_types, manifest.max_length) == ("none", "zeros", 112)
+    assert manifest.buckets[0].parity.tolerance >= 0.5
+    assert read_manifest(tmp_path / "bundle") == manifest
+
+
+# What can go wrong, each with the error that the person who exports sees.
+
+
+class SpoiltSession:
+    """Gives logits that are off by a little in one place."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def run(self, batch: Batch) -> np.ndarray:
+        logits: np.ndarray = self._session.run(batch).copy()
+        logits[-1, 0, 0] += 1e-3
+        return logits
+
+
+def _spoil_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = pipeline.open_session
+    monkeypatch.setattr(pipeline, "open_session", lambda *args, **options: SpoiltSession(real(*args, **options)))
+
+
+def _spoil_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exchange an operator: the graph is whole, but computes something else."""
+    good = pipeline.trace
+
+    def broken(model: BigBird, length: int) -> ir.Model:
+        graph = good(model, length)
+        node = next(node for node in graph.graph if node.op_type == "Tanh")
+        node.op_type = "Erf"
+        return graph
+
+    monkeypatch.setattr(pipeline, "trace", broken)
+
+
+def _spoil_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = pipeline.trace
+
+    def broken(model: BigBird, length: int) -> ir.Model:
+        graph = good(model, length)
+        next(node for node in graph.graph if node.op_type == "Tanh").op_type = "NoSuchOperator"
+        return graph
+
+    monkeypatch.setattr(pipeline, "trace", broken)
+
+
+def _interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "file_sha256", interrupted)
+
+
+Spoil = Callable[[pytest.MonkeyPatch], None]
+FAILURES = [
+    pytest.param(_spoil_session, ExportError, "bucket 112: logits differ from torch", id="a session that is off"),
+    pytest.param(_spoil_graph, ExportError, "bucket 112: logits differ from torch", id="a graph that is off"),
+    pytest.param(_spoil_loading, ExportError, "graph-112.onnx", id="a graph that cannot be loaded"),
+    pytest.param(_interrupt, KeyboardInterrupt, "", id="an interruption"),
+]
+
+
+@pytest.mark.usefixtures("without_tracing")
+@pytest.mark.parametrize(("spoil", "error", "message"), FAILURES)
+def test_a_failed_export_leaves_nothing_behind(
+    spoil: Spoil,
+    error: type[BaseException],
+    message: str,
+    small_export: SmallExport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spoil(monkeypatch)
+    with pytest.raises(error, match=message):
+        export_checkpoint(small_export.checkpoint, tmp_path / "bundle", ONE_BUCKET)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("without_tracing")
+@pytest.mark.parametrize(("spoil", "error", "message"), FAILURES)
+def test_a_failed_export_leaves_the_bundle_that_it_should_have_replaced(
+    spoil: Spoil,
+    error: type[BaseException],
+    message: str,
+    small_export: SmallExport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = Path(shutil.copytree(small_export.bundle, tmp_path / "bundle"))
+    before = _contents(bundle)
+    spoil(monkeypatch)
+    with pytest.raises(error, match=message):
+        export_checkpoint(small_export.checkpoint, bundle, ONE_BUCKET, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert _contents(bundle) == before
+
+
+def _edit_config(checkpoint: Path, **fields: Any) -> None:
+    values = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(values | fields))
+
+
+def _drop_a_weight(checkpoint: Path) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    del tensors["classifier.weight"]
+    save_file(tensors, checkpoint / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "error", "message"),
+    [
+        pytest.param(_drop_a_weight, ONE_BUCKET, CheckpointError, "missing: classifier.weight", id="a missing weight"),
+        pytest.param(
+            lambda folder: _edit_config(folder, vocab_size=3),
+            ONE_BUCKET,
+            CheckpointError,
+            "vocab_size",
+            id="vocabulary",
+        ),
+        pytest.param(
+            lambda folder: _edit_config(folder, hidden_act="sine"),
+            ONE_BUCKET,
+            ConfigError,
+            "hidden_act",
+            id="activation",
+        ),
+        pytest.param(
+            lambda folder: (folder / "spiece.model").write_bytes(b"?"),
+            ONE_BUCKET,
+            CheckpointError,
+            "spiece.model",
+            id="a spoilt tokenizer",
+        ),
+        pytest.param(
+            lambda _: None, ExportOptions(buckets=(160,)), ExportError, "112 is missing", id="buckets without the edge"
+        ),
+        pytest.param(
+            lambda _: None, ExportOptions(pattern="?"), ExportError, "pattern", id="a pattern that does not exist"
+        ),
+        pytest.param(lambda _: None, ExportOptions(task="?"), CheckpointError, "task", id="an unknown task"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_leaves_nothing_behind(
+    spoil: Callable[[Path], object],
+    options: ExportOptions,
+    error: type[ExportError],
+    message: str,
+    small_export: SmallExport,
+    tmp_path: Path,
+) -> None:
+    checkpoint = Path(shutil.copytree(small_export.checkpoint, tmp_path / "checkpoint"))
+    spoil(checkpoint)
+    with pytest.raises(error, match=message):
+        export_checkpoint(checkpoint, tmp_path / "deep" / "below" / "bundle", options)
+    assert {path.name for path in tmp_path.rglob("*bundle*")} == set()
+
+
+def test_a_folder_that_exists_is_kept_unless_it_may_be_replaced(small_export: SmallExport, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(small_export.bundle, tmp_path / "bundle"))
+    before = _contents(bundle)
+    with pytest.raises(ExportError, match=f"^{re.escape(str(bundle))}: exists already.*--overwrite"):
+        export_checkpoint(small_export.checkpoint, bundle, ONE_BUCKET)
+    assert _contents(bundle) == before
+
+
+@pytest.mark.usefixtures("without_tracing")
+def test_a_bundle_that_may_be_replaced_is_replaced_whole(small_export: SmallExport, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(small_export.bundle, tmp_path / "bundle"))
+    manifest = export_checkpoint(small_export.checkpoint, bundle, ONE_BUCKET, overwrite=True)
+    assert sorted(_contents(bundle)) == ["graph-112.onnx", "manifest.json", "tokenizer.model", "weights.bin"]
+    assert open_bundle(bundle).manifest == manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_bundle_is_never_replaced(kind: str, small_export: SmallExport, tmp_path: Path) -> None:
+    output = tmp_path / "precious"
+    if kind == "folder":
+        output.mkdir()
+        (output / "thesis.txt").write_text("years of work")
+    else:
+        output.write_text("years of work")
+    before = _contents(tmp_path)
+    with pytest.raises(ExportError, match="precious: is not a bundle"):
+        export_checkpoint(small_export.checkpoint, output, ONE_BUCKET, overwrite=True)
+    assert _contents(tmp_path) == before
+
+
+@pytest.mark.usefixtures("without_tracing")
+def test_the_old_bundle_comes_back_if_the_new_one_cannot_be_put_in_its_place(
+    small_export: SmallExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Path(shutil.copytree(small_export.bundle, tmp_path / "bundle"))
+    before = _contents(bundle)
+    rename = Path.rename
+
+    def fail_for_the_new_one(self: Path, target: Path) -> Path:
+        if self.name.startswith(".bundle-"):
+            raise OSError("no space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    with pytest.raises(OSError, match="no space left"):
+        export_checkpoint(small_export.checkpoint, bundle, ONE_BUCKET, overwrite=True)
+    assert _contents(bundle) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

@@ -1,0 +1,276 @@
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from service.bundle import (
+    FORMAT_VERSION,
+    Manifest,
+    file_sha256,
+    manifest_schema,
+    open_bundle,
+    read_manifest,
+    write_manifest,
+)
+from service.errors import BundleError
+
+FILES = {
+    "weights.bin": b"weights",
+    "tokenizer.model": b"tokenizer",
+    "graph-64.onnx": b"a graph",
+    "graph-128.onnx": b"another graph",
+}
+
+
+def _hashed(file: str) -> dict[str, Any]:
+    return {"file": file, "bytes": len(FILES[file]), "sha256": hashlib.sha256(FILES[file]).hexdigest()}
+
+
+def _bucket(length: int, attention: str) -> dict[str, Any]:
+    parity = {"max_abs_difference": 2e-6, "logits_std": 0.6, "tolerance": 1e-4, "documents": [1, 63, length]}
+    return {
+        "length": length,
+        "attention": attention,
+        **_hashed(f"graph-{length}.onnx"),
+        "parity": parity,
+        "peak_memory_bytes": None,
+    }
+
+
+# Written by hand: what a reader who knows the documentation only would expect in a manifest.
+MANIFEST: dict[str, Any] = {
+    "format_version": 1,
+    "task": "ner",
+    "labels": ["O", "B-PER", "I-PER"],
+    "problem_type": None,
+    "pattern": "transformers",
+    "precision": "fp32",
+    "pair_types": "segments",
+    "block_size": 16,
+    "max_length": 128,
+    "tokenizer": {**_hashed("tokenizer.model"), "cls_id": 1, "sep_id": 2, "pad_id": 0, "mask_id": None},
+    "weights": _hashed("weights.bin"),
+    "inputs": [
+        {"name": name, "dtype": "int64", "shape": ["batch", "length"]}
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ],
+    "outputs": [{"name": "logits", "dtype": "float32", "shape": ["batch", "length", 3]}],
+    "buckets": [_bucket(64, "full"), _bucket(128, "block_sparse")],
+    "source": {"name": "checkpoint", "sha256": "0" * 64},
+    "model": {"num_random_blocks": 1, "hidden_act": "gelu_new"},
+    "versions": {"torch": "2.13.0"},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "entities"
+    folder.mkdir()
+    for file, content in FILES.items():
+        (folder / file).write_bytes(content)
+    _write(folder, MANIFEST)
+    return folder
+
+
+def _write(folder: Path, values: object) -> None:
+    (folder / "manifest.json").write_text(json.dumps(values), encoding="utf-8")
+
+
+def test_a_whole_bundle_is_opened_under_its_folders_name(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    assert bundle.name == "entities"
+    assert bundle.path("weights.bin").read_bytes() == b"weights"
+    assert [bucket.length for bucket in bundle.manifest.buckets] == [64, 128]
+    assert bundle.manifest.tokenizer.mask_id is None
+    assert bundle.manifest.labels == ["O", "B-PER", "I-PER"]
+
+
+def test_a_bundle_opened_through_a_relative_path_still_has_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert open_bundle(Path()).name == "entities"
+
+
+def test_a_manifest_that_is_written_reads_back_equal(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    write_manifest(manifest, folder)
+    assert read_manifest(folder) == manifest
+    assert json.loads((folder / "manifest.json").read_text(encoding="utf-8")) == MANIFEST
+
+
+def test_labels_in_any_script_stand_in_the_file_as_they_are(folder: Path) -> None:
+    _write(folder, MANIFEST | {"labels": ["人名", "Straße", "O"]})
+    write_manifest(read_manifest(folder), folder)
+    assert "人名" in (folder / "manifest.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_missing_file_is_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(BundleError, match=f"{file}: missing"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_folder_in_the_place_of_a_file_is_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    (folder / file).mkdir()
+    with pytest.raises(BundleError, match=f"{file}: missing"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("spoil", ["a changed byte", "a byte too many", "a byte too few"])
+@pytest.mark.parametrize("file", FILES)
+def test_a_changed_file_is_named(folder: Path, file: str, spoil: str) -> None:
+    content = FILES[file]
+    changed = {
+        "a changed byte": content[:-1] + bytes([content[-1] ^ 1]),
+        "a byte too many": content + b"\0",
+        "a byte too few": content[:-1],
+    }
+    (folder / file).write_bytes(changed[spoil])
+    with pytest.raises(BundleError, match=rf"{file}: its contents do not match the hash in manifest\.json"):
+        open_bundle(folder)
+
+
+def test_a_missing_manifest_is_named(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    with pytest.raises(BundleError, match=r"manifest\.json: missing"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe{}", b"{'task': 1}"], ids=["empty", "cut off", "no UTF-8", "no JSON"]
+)
+def test_a_manifest_that_is_no_json_is_named(folder: Path, content: bytes) -> None:
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError, match=r"manifest\.json: cannot be read as JSON"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(MANIFEST | {"format_version": 2}, id="a later version"),
+        pytest.param(MANIFEST | {"format_version": 0}, id="an earlier version"),
+        pytest.param(MANIFEST | {"format_version": "1"}, id="a version that is text"),
+        pytest.param({"format_version": None}, id="a version that is null"),
+        pytest.param({}, id="no version"),
+        pytest.param([], id="a list"),
+        pytest.param(None, id="null"),
+        pytest.param("1", id="a text"),
+    ],
+)
+def test_an_unknown_format_version_is_refused_by_file_and_field(folder: Path, values: object) -> None:
+    _write(folder, values)
+    with pytest.raises(BundleError, match=r"manifest\.json: format_version"):
+        open_bundle(folder)
+
+
+def _set(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
+    def edit(values: Any) -> None:
+        for part in path[:-1]:
+            values = values[part]
+        values[path[-1]] = value
+
+    return edit
+
+
+def _remove(*path: str | int) -> Callable[[dict[str, Any]], None]:
+    def edit(values: Any) -> None:
+        for part in path[:-1]:
+            values = values[part]
+        del values[path[-1]]
+
+    return edit
+
+
+MISFITS = [
+    pytest.param(_set("extra", value=1), "extra", id="an extra field"),
+    pytest.param(_set("tokenizer", "extra", value=1), "tokenizer.extra", id="an extra field of the tokenizer"),
+    pytest.param(_set("buckets", 1, "extra", value=1), "buckets.1.extra", id="an extra field of a bucket"),
+    pytest.param(_set("buckets", 0, "parity", "x", value=1), "buckets.0.parity.x", id="an extra figure"),
+    *(pytest.param(_remove(name), name, id=f"no {name}") for name in MANIFEST if name != "format_version"),
+    pytest.param(_remove("buckets", 0, "sha256"), "buckets.0.sha256", id="a bucket without hash"),
+    pytest.param(_set("task", value="summarise"), "task", id="an unknown task"),
+    pytest.param(_set("precision", value="fp8"), "precision", id="an unknown precision"),
+    pytest.param(_set("pair_types", value="ones"), "pair_types", id="unknown pair types"),
+    pytest.param(_set("problem_type", value="ranking"), "problem_type", id="an unknown problem type"),
+    pytest.param(_set("buckets", 0, "attention", value="dense"), "buckets.0.attention", id="unknown attention"),
+    pytest.param(_set("labels", value="O"), "labels", id="labels that are no list"),
+    pytest.param(_set("labels", value=[1]), "labels.0", id="a label that is a number"),
+    pytest.param(_set("block_size", value="16"), "block_size", id="a number that is text"),
+    pytest.param(_set("block_size", value=16.5), "block_size", id="half a token"),
+    pytest.param(_set("block_size", value=True), "block_size", id="a number that is true"),
+    pytest.param(_set("max_length", value=0), "max_length", id="no length"),
+    pytest.param(_set("tokenizer", "cls_id", value=-1), "tokenizer.cls_id", id="a negative id"),
+    pytest.param(_set("tokenizer", "cls_id", value=None), "tokenizer.cls_id", id="no id"),
+    pytest.param(_set("buckets", value=[]), "buckets", id="no buckets"),
+    pytest.param(_set("buckets", 1, "length", value=-128), "buckets.1.length", id="a negative bucket"),
+    pytest.param(_set("buckets", 0, "sha256", value="0" * 63), "buckets.0.sha256", id="a short hash"),
+    pytest.param(_set("weights", "sha256", value="A" * 64), "weights.sha256", id="a hash in capitals"),
+    pytest.param(_set("weights", "sha256", value="0" * 64 + "\n"), "weights.sha256", id="a hash and a line"),
+    pytest.param(_set("weights", "file", value="../weights.bin"), "weights.file", id="a file outside the bundle"),
+    pytest.param(_set("weights", "file", value="/etc/passwd"), "weights.file", id="an absolute path"),
+    pytest.param(_set("tokenizer", "file", value=".."), "tokenizer.file", id="the folder above"),
+    pytest.param(_set("tokenizer", "file", value=""), "tokenizer.file", id="a file without name"),
+    pytest.param(_set("buckets", 0, "file", value="a\\b"), "buckets.0.file", id="a backslash"),
+    pytest.param(_set("inputs", 0, "shape", 1, value=None), "inputs.0.shape.1", id="an axis that is null"),
+    pytest.param(_set("buckets", 0, "parity", "logits_std", value=-1), "logits_std", id="a negative deviation"),
+    pytest.param(_set("buckets", 0, "parity", "tolerance", value=0), "tolerance", id="no tolerance"),
+    pytest.param(_set("buckets", 0, "parity", "logits_std", value=float("nan")), "logits_std", id="no number"),
+    pytest.param(_set("versions", "torch", value=2.13), "versions.torch", id="a version that is a number"),
+    pytest.param(_set("model", value=None), "model", id="no configuration"),
+]
+
+
+@pytest.mark.parametrize(("edit", "field"), MISFITS)
+def test_a_manifest_that_does_not_fit_is_refused_by_file_and_field(
+    folder: Path, edit: Callable[[dict[str, Any]], None], field: str
+) -> None:
+    values = copy.deepcopy(MANIFEST)
+    edit(values)
+    _write(folder, values)
+    with pytest.raises(BundleError) as refused:
+        open_bundle(folder)
+    assert f"{folder / 'manifest.json'}: " in str(refused.value)
+    assert field in str(refused.value)
+
+
+# NaN cannot stand in a schema, and a dollar sign in Python's regular expressions allows one line break.
+ONLY_THE_READER = ("no number", "a hash and a line")
+
+
+@pytest.mark.parametrize(("edit", "field"), [case for case in MISFITS if case.id not in ONLY_THE_READER])
+def test_the_schema_refuses_what_the_reader_refuses(edit: Callable[[dict[str, Any]], None], field: str) -> None:
+    values = copy.deepcopy(MANIFEST)
+    edit(values)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(manifest_schema()).validate(values)
+
+
+def test_the_schema_is_valid_and_takes_the_manifest() -> None:
+    schema = manifest_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(MANIFEST)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert FORMAT_VERSION == 1
+
+
+def test_a_manifest_cannot_be_changed_by_accident(folder: Path) -> None:
+    manifest: Manifest = read_manifest(folder)
+    with pytest.raises(AttributeError):
+        manifest.task = "qa"  # type: ignore[misc]
+
+
+def test_a_files_hash_is_the_sha256_of_its_contents(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    assert file_sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
