@@ -13,11 +13,15 @@ def _setting_options() -> list[click.Parameter]:
     return [
         click.Option(
             [f"--{name.replace('_', '-')}"],
-            help=f"{field.description} [env: {environment_name(name)}; default: {field.default}]",
+            help=f"{field.description} [env: {environment_name(name)}; default: {_shown(field.default)}]",
             metavar="VALUE",
         )
         for name, field in Settings.model_fields.items()
     ]
+
+
+def _shown(default: object) -> str:
+    return "unset" if default is None else str(default)
 
 
 def _serve(**flags: str | None) -> None:

@@ -22,7 +22,8 @@ def differs(one: object, other: object) -> bool:
 
 async def main(url: str) -> int:
     """Return how many answers differ from the same document's answer alone."""
-    examples = [(f"/{file.name.split('-')[0]}", json.loads(file.read_text("utf-8"))) for file in EXAMPLES.glob("*/*.json")]
+    files = sorted(EXAMPLES.glob("requests/*.json"))
+    examples = [(f"/{file.name.split('-')[0]}", json.loads(file.read_text("utf-8"))) for file in files]
     text = "\n".join(file.read_text("utf-8") for file in sorted(EXAMPLES.glob("documents/*.txt")))
     documents = [(text * 3)[: 60 + 7 * n * n] for n in range(50)]
     alone_requests = examples + [("/qa", {"question": QUESTION, "context": document}) for document in documents]

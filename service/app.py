@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from service.api import operation_routes, task_routes
 from service.api.body_limit import BodyLimit
+from service.api.docs_page import install_docs_page
 from service.api.openapi import DescribedApplication
 from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
@@ -65,11 +66,13 @@ def create_app(
         version=service_version(),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.include_router(task_routes.router)
     app.include_router(operation_routes.router)
+    install_docs_page(app)
     install_problem_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestContext, metrics=metrics)

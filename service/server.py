@@ -51,7 +51,8 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         load: Loads the models.
 
     Returns:
-        The exit status: 0 after a drain, 1 if a bundle or a setting stopped the start-up.
+        The exit status: 0 after a drain, 1 if a bundle, a setting or the warm-up stopped it. A port that is taken ends
+        the process with 3, from uvicorn.
     """
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr

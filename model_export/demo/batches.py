@@ -26,11 +26,14 @@ class Lengths:
         shortest: The least number of tokens of a report, about.
         longest: The greatest.
         subjects: About how many subjects facts are stated; None lets the length decide.
+        shifted: Whether the texts are moved to positions far behind the question's, as if they were the later part of a
+            long report. That trains far positions at the price of short reports.
     """
 
     shortest: int
     longest: int
     subjects: int | None = None
+    shifted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +92,18 @@ def reports_of_batch(number: int, lengths: Lengths, first_seed: int) -> Iterator
     tokens = random.Random(f"length/{seed}").randint(lengths.shortest, lengths.longest)
     for offset in range(reports_per_batch):
         yield generate_report(seed + offset, tokens, subjects=lengths.subjects)
+
+
+def position_shift(number: int, lengths: Lengths, positions: int) -> int:
+    """Draws how far the texts of a batch are moved: half of the batches within 1,024 positions, half anywhere.
+
+    Args:
+        number: The batch's number.
+        lengths: Which reports it holds.
+        positions: How many positions the model has.
+    """
+    if not lengths.shifted:
+        return 0
+    rng = random.Random(f"shift/{number}")
+    reach = rng.choice([min(1024, positions), positions])
+    return rng.randint(0, reach - lengths.longest * 3 // 2)

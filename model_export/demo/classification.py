@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from model_export.config import BigBirdConfig
-from model_export.demo.batches import FIRST_VALIDATION_SEED, Lengths, pad, reports_of_batch, rows_within
+from model_export.demo.batches import FIRST_VALIDATION_SEED, Lengths, pad, position_shift, reports_of_batch, rows_within
 from model_export.demo.objective import logits_of
 from model_export.demo.prose import REPORT_TYPES
 from model_export.demo.tokens import Inputs, single_inputs
@@ -32,7 +32,8 @@ class Classification:
     def loss(self, model: BigBird, aids: nn.Module, number: int, lengths: Lengths, tokens: int) -> torch.Tensor:
         """Computes the cross-entropy of the report's type."""
         inputs, types = self._examples(number, lengths, tokens, first_seed=0)
-        return F.cross_entropy(logits_of(model, pad(inputs, self._block_size)).float(), types)
+        shift = position_shift(number, lengths, model.config.max_position_embeddings)
+        return F.cross_entropy(logits_of(model, pad(inputs, self._block_size), shift).float(), types)
 
     @torch.no_grad()
     def score(self, model: BigBird, lengths: Lengths, batches: int, tokens: int) -> float:

@@ -13,6 +13,7 @@ from model_export.demo.batches import (
     Lengths,
     pad,
     padded_targets,
+    position_shift,
     reports_of_batch,
     rows_within,
 )
@@ -42,7 +43,8 @@ class EntityRecognition:
     def loss(self, model: BigBird, aids: nn.Module, number: int, lengths: Lengths, tokens: int) -> torch.Tensor:
         """Computes the cross-entropy of the labels of the texts' tokens."""
         batch, targets = self._examples(number, lengths, tokens, first_seed=0)
-        logits = logits_of(model, batch).float()
+        shift = position_shift(number, lengths, model.config.max_position_embeddings)
+        logits = logits_of(model, batch, shift).float()
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
 
     @torch.no_grad()

@@ -4,10 +4,13 @@ from typing import Protocol
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from model_export.config import BigBirdConfig
 from model_export.demo.batches import Batch, Lengths
 from model_export.nn.model import BigBird
+
+_QUESTION_POSITIONS = 20
 
 
 class Objective(Protocol):
@@ -27,7 +30,19 @@ class Objective(Protocol):
         """Measures the task on that many batches of validation reports; 1 is perfect."""
 
 
-def logits_of(model: BigBird, batch: Batch) -> torch.Tensor:
-    """Runs the model on a batch."""
-    logits: torch.Tensor = model(batch.input_ids, batch.attention_mask, batch.token_type_ids)
+def logits_of(model: BigBird, batch: Batch, shift: int = 0) -> torch.Tensor:
+    """Runs the model on a batch.
+
+    Args:
+        model: The model.
+        batch: Its inputs.
+        shift: So many positions are left out after the question.
+    """
+    inputs = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
+    if shift == 0:
+        logits: torch.Tensor = model(*inputs)
+        return logits
+    rows = model.embeddings.position.weight
+    shifted = torch.cat([rows[:_QUESTION_POSITIONS], rows[_QUESTION_POSITIONS + shift :]])
+    logits = functional_call(model, {"embeddings.position.weight": shifted}, inputs)
     return logits

@@ -19,6 +19,7 @@ from model_export.demo.batches import (
     Lengths,
     pad,
     padded_targets,
+    position_shift,
     reports_of_batch,
     rows_within,
 )
@@ -66,7 +67,8 @@ class QuestionAnswering:
         layer = model.encoder.layers[_MENTION_LAYER]
         hook = layer.register_forward_hook(lambda _module, _inputs, hidden: middle.append(hidden))
         try:
-            logits = _without_question(logits_of(model, batch), examples, batch)
+            shift = position_shift(number, lengths, model.config.max_position_embeddings)
+            logits = _without_question(logits_of(model, batch, shift), examples, batch)
         finally:
             hook.remove()
         firsts = torch.tensor([example.first for example in examples])

@@ -2,7 +2,8 @@
 
 Question answering needs a curriculum: trained at once on reports with several subjects, a small model learns which kind
 of entity is asked for and then guesses among those of that kind. It starts with two subjects in 50 to 110 tokens and
-goes on to longer reports when it is sure of the short ones. The other two tasks start from its encoder.
+goes on to longer reports when it is sure of the short ones. Far positions are seen in few reports, so the last stage
+also moves shorter ones there. The other two tasks start from the encoder that comes out of it.
 """
 
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ class Stage:
         lengths: The kinds of reports shown; each batch is drawn from one of them, in turn.
         steps: At most so many optimiser steps.
         enough: The stage ends early at this validation score on the first kind of report; None: never.
+        learning_rate_falls: Whether the learning rate falls to zero over the stage.
     """
 
     lengths: tuple[Lengths, ...]
     steps: int
     enough: float | None = None
+    learning_rate_falls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Recipe:
     """A task's training.
 
     Attributes:
-        stages: What is shown, in order; in the last stage the learning rate falls to zero.
+        stages: What is shown, in order.
         learning_rate: The highest learning rate.
         starts_from: The task whose trained encoder is the starting point, if any.
     """
@@ -49,6 +52,8 @@ MEDIUM = Lengths(110, 230)
 LONG = Lengths(230, 460)
 FULL = Lengths(460, 650)
 SPARSE = Lengths(720, 1010)
+FAR_MEDIUM = Lengths(110, 230, shifted=True)
+FAR_LONG = Lengths(230, 460, shifted=True)
 
 RECIPES: dict[str, Recipe] = {
     "qa": Recipe(
@@ -56,17 +61,18 @@ RECIPES: dict[str, Recipe] = {
             Stage((SHORT,), 5000, enough=0.95),
             Stage((MEDIUM, SHORT), 2500, enough=0.93),
             Stage((LONG, MEDIUM), 1000, enough=0.93),
-            Stage((SPARSE, FULL, LONG, MEDIUM), 1600),
+            Stage((SPARSE, FULL, LONG, MEDIUM), 1600, learning_rate_falls=True),
+            Stage((SPARSE, FAR_MEDIUM, FULL, FAR_LONG, FAR_MEDIUM), 2400, learning_rate_falls=True),
         ),
         learning_rate=1e-3,
     ),
     "ner": Recipe(
-        stages=(Stage((SHORT, MEDIUM), 300), Stage((MEDIUM, LONG, SPARSE, FULL, SHORT), 500)),
+        stages=(Stage((SPARSE, FAR_MEDIUM, MEDIUM, FULL, SHORT, FAR_LONG), 800, learning_rate_falls=True),),
         learning_rate=7e-4,
         starts_from="qa",
     ),
     "classify": Recipe(
-        stages=(Stage((SHORT, MEDIUM), 300), Stage((MEDIUM, LONG, SPARSE, FULL, SHORT), 500)),
+        stages=(Stage((SPARSE, FAR_MEDIUM, MEDIUM, FULL, SHORT, FAR_LONG), 800, learning_rate_falls=True),),
         learning_rate=7e-4,
         starts_from="qa",
     ),

@@ -149,10 +149,9 @@ class Training:
         return loss.item()
 
     def _learning_rate(self, stage: Stage) -> float:
-        """Rises at the start of the training and falls to zero over the last stage."""
+        """Rises at the start of the training and falls to zero over the stages that ask for it."""
         warm_up = min(1.0, (self.position.total_steps + 1) / _WARM_UP_STEPS)
-        is_last = self.position.stage == len(self._recipe.stages) - 1
-        remaining = 1.0 - self.position.step / stage.steps if is_last else 1.0
+        remaining = 1.0 - self.position.step / stage.steps if stage.learning_rate_falls else 1.0
         return self._recipe.learning_rate * warm_up * remaining
 
     def _score(self, lengths: Lengths) -> float:

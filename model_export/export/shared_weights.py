@@ -2,7 +2,8 @@
 
 The tracer names weights as it likes and stores linear maps transposed, so tensors are recognised by their contents
 and get the names of the model's parameters back (`encoder.layers.0.attention.query.weight.transposed`). The same
-tensor has the same name in every bucket's graph.
+tensor has the same name in every bucket's graph. Of a small model's position embeddings it keeps only the rows that a
+bucket needs; they are a part of the whole table in the file.
 """
 
 import hashlib
@@ -64,6 +65,9 @@ class SharedWeights:
             array = np.ascontiguousarray(tensor.numpy())
             digest = _digest(array)
             name = old_name if old_name in self._parameters else self._name_of_digest.get(digest)
+            table = self._table_beginning_with(array) if name is None else None
+            if table is not None:
+                name = f"{table}.first_{len(array)}"
             if name is None:
                 if array.nbytes > _LARGEST_CONSTANT_BYTES:
                     raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is no parameter")
@@ -72,7 +76,7 @@ class SharedWeights:
                 ir.convenience.replace_all_uses_with(value, initializers[name])
                 del initializers[old_name]
                 continue
-            extent = self._store(array, digest)
+            extent = self._store(array, digest) if table is None else self._store_beginning(table, array)
             del initializers[old_name]
             value.name = name
             value.const_value = ir.ExternalTensor(
@@ -85,6 +89,23 @@ class SharedWeights:
                 base_dir=str(self._path.parent),
             )
             initializers[name] = value
+
+    def _table_beginning_with(self, rows: npt.NDArray[np.float32]) -> str | None:
+        """Return the name of the parameter whose first rows these are, but of no smaller constant."""
+        if rows.ndim != 2 or rows.nbytes <= _LARGEST_CONSTANT_BYTES:
+            return None
+        return next(
+            (
+                name
+                for name, table in self._parameters.items()
+                if table.ndim == 2 and table.shape[1] == rows.shape[1] and np.array_equal(table[: len(rows)], rows)
+            ),
+            None,
+        )
+
+    def _store_beginning(self, name: str, rows: npt.NDArray[np.float32]) -> _Extent:
+        table = self._parameters[name]
+        return _Extent(self._store(table, _digest(table)).offset, rows.nbytes)
 
     def _store(self, array: npt.NDArray[np.float32], digest: str) -> _Extent:
         if digest not in self._extents:

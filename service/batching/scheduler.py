@@ -148,7 +148,8 @@ class Scheduler:
             retry_after_seconds=self._rate.seconds_for(waiting_tokens),
         )
         now = self._clock()
-        return [self._enqueue(item, now) for item in items]
+        queues = [self._queue_for(item) for item in items]
+        return [self._enqueue(queue, item, now) for queue, item in zip(queues, items, strict=True)]
 
     async def drain(self, timeout: float) -> None:
         """Refuse new work, finish what was accepted, stop the executor.
@@ -178,8 +179,10 @@ class Scheduler:
 
     # Arrivals and departures.
 
-    def _enqueue(self, item: WorkItem, now: float) -> asyncio.Future[InferenceResult]:
-        queue = self._queues[item.model, smallest_bucket(self._lengths[item.model], len(item.sequence))]
+    def _queue_for(self, item: WorkItem) -> BucketQueue:
+        return self._queues[item.model, smallest_bucket(self._lengths[item.model], len(item.sequence))]
+
+    def _enqueue(self, queue: BucketQueue, item: WorkItem, now: float) -> asyncio.Future[InferenceResult]:
         entry = QueuedItem(item, asyncio.get_running_loop().create_future(), accepted_at=now)
         entry.future.add_done_callback(lambda _: self._drop(queue, entry))
         queue.append(entry)

@@ -26,7 +26,7 @@ class SmallExport:
 @pytest.fixture(scope="session")
 def small_export(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
     folder = tmp_path_factory.mktemp("small_export")
-    fields = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}, "max_position_embeddings": 160}
+    fields = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}, "max_position_embeddings": 256}
     model = make_model("ner", make_config(100, **fields))
     checkpoint = save_model(model, folder / "checkpoint")
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from model_export.demo.batches import FIRST_VALIDATION_SEED, Lengths, pad, padded_targets, reports_of_batch
+from model_export.demo.batches import (
+    FIRST_VALIDATION_SEED,
+    Lengths,
+    pad,
+    padded_targets,
+    position_shift,
+    reports_of_batch,
+)
 from model_export.demo.reports import FIRST_EVALUATION_SEED
 from model_export.demo.tokens import Inputs
 from service.tokenization.encoded import EncodedSequence
@@ -56,3 +63,16 @@ def test_a_batch_number_always_gives_the_same_reports_and_another_gives_others()
 def test_seeds_that_are_kept_for_evaluation_are_never_used(number: int, first_seed: int) -> None:
     with pytest.raises(ValueError, match="kept for evaluation"):
         next(reports_of_batch(number, LENGTHS, first_seed))
+
+
+def test_texts_stay_in_place_unless_they_are_to_be_moved() -> None:
+    assert [position_shift(number, LENGTHS, 4096) for number in range(5)] == [0] * 5
+
+
+def test_texts_are_moved_anywhere_and_half_of_them_not_far() -> None:
+    lengths = Lengths(50, 90, shifted=True)
+    shifts = [position_shift(number, lengths, 4096) for number in range(400)]
+    assert shifts == [position_shift(number, lengths, 4096) for number in range(400)]
+    assert min(shifts) >= 0
+    assert 3500 < max(shifts) < 4096 - 90
+    assert 200 < sum(shift < 1024 for shift in shifts) < 300

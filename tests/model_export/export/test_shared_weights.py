@@ -96,7 +96,7 @@ def _model(constants: dict[str, np.ndarray]) -> ir.Model:
         [helper.make_tensor_value_info(total, TensorProto.FLOAT, ["batch", 20, 20])],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
 
 
 def _square(seed: int) -> np.ndarray:
@@ -138,6 +138,20 @@ def test_parameters_with_equal_contents_are_stored_once_under_their_own_names(tm
     assert set(model.graph.initializers) == {"one", "two"}
     assert np.allclose(_run(tmp_path, model)[0], 1 + 2 * weight, atol=1e-5)
     assert (tmp_path / "weights.bin").stat().st_size == weight.nbytes
+
+
+def test_the_first_rows_of_a_table_are_a_part_of_it_in_the_file(tmp_path: Path) -> None:
+    """The tracer folds what a bucket takes of a small model's position embeddings into a constant."""
+    table = np.concatenate([_square(1), _square(2)])
+    weights = SharedWeights(tmp_path / "weights.bin", {"other": _square(3), "table": table})
+    weights.start()
+    for constants in ({"slice_1": table[:20]}, {"slice_1": table[:20], "other": _square(3)}):
+        model = _model(constants)
+        weights.take_from(model)
+        assert "table.first_20" in model.graph.initializers
+        expected = 1 + table[:20] + (_square(3) if "other" in constants else 0)
+        assert np.allclose(_run(tmp_path, model)[0], expected, atol=1e-5)
+    assert (tmp_path / "weights.bin").stat().st_size == PAGE + _square(3).nbytes
 
 
 def test_a_large_constant_that_is_no_parameter_is_refused(tmp_path: Path) -> None:

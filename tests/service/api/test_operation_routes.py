@@ -1,3 +1,5 @@
+import re
+
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
 
@@ -57,3 +59,16 @@ async def test_metrics_are_read_in_either_text_format() -> None:
     assert "bigbird_ready 1.0" in plain.text
     assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
     assert open_metrics.text.endswith("# EOF\n")
+
+
+@asynchronous
+async def test_the_docs_page_loads_everything_from_this_server() -> None:
+    async with running_app() as (_, client):
+        page = (await client.get("/docs")).text
+        addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert len(addresses) >= 3
+        assert all(address.startswith("/docs/assets/") for address in addresses)
+        assert "//" not in "".join(addresses)
+        for address in addresses:
+            assert (await client.get(address)).status_code == 200
+        assert (await client.get("/docs/assets/nothing.js")).headers["content-type"] == "application/problem+json"
