@@ -95,7 +95,7 @@ def reports_of_batch(number: int, lengths: Lengths, first_seed: int) -> Iterator
 
 
 def position_shift(number: int, lengths: Lengths, positions: int) -> int:
-    """Draws how far the texts of a batch are moved: half of the batches within 1,024 positions, half anywhere.
+    """Draws how far the texts of a batch are moved: mostly by up to 1,000 positions, sometimes anywhere.
 
     Args:
         number: The batch's number.
@@ -105,5 +105,5 @@ def position_shift(number: int, lengths: Lengths, positions: int) -> int:
     if not lengths.shifted:
         return 0
     rng = random.Random(f"shift/{number}")
-    reach = rng.choice([min(1024, positions), positions])
-    return rng.randint(0, reach - lengths.longest * 3 // 2)
+    furthest = positions - lengths.longest * 3 // 2
+    return rng.randint(0, min(1000, furthest) if rng.random() < 0.7 else furthest)

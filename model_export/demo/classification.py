@@ -41,7 +41,8 @@ class Classification:
         hits: list[bool] = []
         for number in range(batches):
             inputs, types = self._examples(number, lengths, tokens, first_seed=FIRST_VALIDATION_SEED)
-            predicted = logits_of(model, pad(inputs, self._block_size)).argmax(dim=-1)
+            shift = position_shift(number, lengths, model.config.max_position_embeddings)
+            predicted = logits_of(model, pad(inputs, self._block_size), shift).argmax(dim=-1)
             hits += (predicted == types).tolist()
         return sum(hits) / len(hits)
 

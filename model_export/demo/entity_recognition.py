@@ -53,7 +53,8 @@ class EntityRecognition:
         right = found = expected = 0
         for number in range(batches):
             batch, targets = self._examples(number, lengths, tokens, first_seed=FIRST_VALIDATION_SEED)
-            predicted = logits_of(model, batch).argmax(dim=-1)
+            shift = position_shift(number, lengths, model.config.max_position_embeddings)
+            predicted = logits_of(model, batch, shift).argmax(dim=-1)
             for labels, true_labels in zip(predicted, targets, strict=True):
                 is_text = true_labels != NO_TARGET
                 own = entities_of(labels[is_text].tolist())

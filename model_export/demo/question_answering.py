@@ -86,7 +86,8 @@ class QuestionAnswering:
         for number in range(batches):
             examples = self._examples(number, lengths, tokens, first_seed=FIRST_VALIDATION_SEED)
             batch = pad((example.inputs for example in examples), self._block_size)
-            logits = _without_question(logits_of(model, batch), examples, batch)
+            shift = position_shift(number, lengths, model.config.max_position_embeddings)
+            logits = _without_question(logits_of(model, batch, shift), examples, batch)
             for (first, last), example in zip(best_spans(logits), examples, strict=True):
                 hits.append(first == example.first and last == example.last)
         return sum(hits) / len(hits)

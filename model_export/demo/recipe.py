@@ -52,8 +52,7 @@ MEDIUM = Lengths(110, 230)
 LONG = Lengths(230, 460)
 FULL = Lengths(460, 650)
 SPARSE = Lengths(720, 1010)
-FAR_MEDIUM = Lengths(110, 230, shifted=True)
-FAR_LONG = Lengths(230, 460, shifted=True)
+FAR = (Lengths(110, 230, shifted=True), Lengths(230, 460, shifted=True), Lengths(110, 230, shifted=True))
 
 RECIPES: dict[str, Recipe] = {
     "qa": Recipe(
@@ -62,17 +61,17 @@ RECIPES: dict[str, Recipe] = {
             Stage((MEDIUM, SHORT), 2500, enough=0.93),
             Stage((LONG, MEDIUM), 1000, enough=0.93),
             Stage((SPARSE, FULL, LONG, MEDIUM), 1600, learning_rate_falls=True),
-            Stage((SPARSE, FAR_MEDIUM, FULL, FAR_LONG, FAR_MEDIUM), 2400, learning_rate_falls=True),
+            Stage((SPARSE, *FAR, FULL, *FAR), 3000, learning_rate_falls=True),
         ),
         learning_rate=1e-3,
     ),
     "ner": Recipe(
-        stages=(Stage((SPARSE, FAR_MEDIUM, MEDIUM, FULL, SHORT, FAR_LONG), 800, learning_rate_falls=True),),
+        stages=(Stage((SPARSE, *FAR, FULL, MEDIUM, SHORT, LONG), 500, learning_rate_falls=True),),
         learning_rate=7e-4,
         starts_from="qa",
     ),
     "classify": Recipe(
-        stages=(Stage((SPARSE, FAR_MEDIUM, MEDIUM, FULL, SHORT, FAR_LONG), 800, learning_rate_falls=True),),
+        stages=(Stage((SPARSE, *FAR, FULL, MEDIUM, SHORT, LONG), 500, learning_rate_falls=True),),
         learning_rate=7e-4,
         starts_from="qa",
     ),

@@ -126,9 +126,9 @@ class Training:
             progress.step(position.stage, position.step, stage.steps, loss)
             finished = position.step >= stage.steps
             if finished or position.step % _STEPS_PER_MEASUREMENT == 0:
-                scores = [self._score(lengths) for lengths in stage.lengths]
-                progress.note(self._describe(stage, loss, scores))
-                finished = finished or (stage.enough is not None and scores[0] >= stage.enough)
+                scores = {lengths: self._score(lengths) for lengths in stage.lengths}
+                progress.note(self._describe(loss, scores))
+                finished = finished or (stage.enough is not None and scores[stage.lengths[0]] >= stage.enough)
             if finished:
                 position.stage, position.step = position.stage + 1, 0
             if finished or now - saved > _SECONDS_BETWEEN_SAVES:
@@ -156,13 +156,14 @@ class Training:
 
     def _score(self, lengths: Lengths) -> float:
         self.model.eval()
-        return self._objective.score(self.model, lengths, self._validation_batches, self._tokens)
+        with torch.autocast("cpu", torch.bfloat16):
+            return self._objective.score(self.model, lengths, self._validation_batches, self._tokens)
 
-    def _describe(self, stage: Stage, loss: float, scores: list[float]) -> str:
+    def _describe(self, loss: float, scores: dict[Lengths, float]) -> str:
         position = self.position
         measured = ", ".join(
-            f"{score:.3f} at {lengths.shortest}-{lengths.longest}"
-            for score, lengths in zip(scores, stage.lengths, strict=True)
+            f"{score:.3f} at {'moved ' * lengths.shifted}{lengths.shortest}-{lengths.longest}"
+            for lengths, score in scores.items()
         )
         return (
             f"{self._objective.task} stage {position.stage + 1}/{len(self._recipe.stages)} step {position.step} "

@@ -69,10 +69,10 @@ def test_texts_stay_in_place_unless_they_are_to_be_moved() -> None:
     assert [position_shift(number, LENGTHS, 4096) for number in range(5)] == [0] * 5
 
 
-def test_texts_are_moved_anywhere_and_half_of_them_not_far() -> None:
+def test_texts_are_moved_anywhere_and_most_of_them_not_far() -> None:
     lengths = Lengths(50, 90, shifted=True)
     shifts = [position_shift(number, lengths, 4096) for number in range(400)]
     assert shifts == [position_shift(number, lengths, 4096) for number in range(400)]
     assert min(shifts) >= 0
     assert 3500 < max(shifts) < 4096 - 90
-    assert 200 < sum(shift < 1024 for shift in shifts) < 300
+    assert 270 < sum(shift <= 1000 for shift in shifts) < 340
