@@ -1,4 +1,4 @@
-"""`/docs`, with its scripts from this server: the page works without the internet, and tells nobody that it was opened."""
+"""`/docs`, with its scripts from this server: it works without the internet and tells nobody that it was opened."""
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
