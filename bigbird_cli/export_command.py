@@ -1,5 +1,7 @@
 """`bigbird export`: from a checkpoint to a bundle."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -77,6 +79,8 @@ def command(
 
     Every bucket is compared with torch before the bundle is put in place.
     """
+    # Ended from outside, an export cleans up like after any failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + signal.SIGTERM))
     options = ExportOptions(task=task, buckets=buckets, pattern=pattern, pair_types=pair_types, tolerance=tolerance)
     try:
         manifest = export_checkpoint(checkpoint, output, options, overwrite=overwrite)

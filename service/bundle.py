@@ -190,7 +190,8 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read as JSON: {error}") from error
     version = data.get("format_version") if isinstance(data, dict) else None
-    if version != FORMAT_VERSION:
+    # `True == 1`, but it is no version.
+    if type(version) is not int or version != FORMAT_VERSION:
         raise BundleError(f"{path}: format_version is {version!r}; this version reads {FORMAT_VERSION}")
     try:
         return _ADAPTER.validate_json(text)

@@ -42,7 +42,7 @@ ALLOWED = {
         "service.runtime.session",
     ],
     # Verified with the session that serves, so that what was compared is what runs.
-    "model_export.pipeline": ["model_export", "service.bundle", "service.runtime"],
+    "model_export.pipeline": ["model_export", "service.bundle", "service.errors", "service.runtime"],
     # Trained on the tokens that are served.
     "model_export.demo": ["model_export", "service.tokenization"],
     "bigbird_cli.serve_command": ["service"],

@@ -28,6 +28,5 @@ class Embeddings(nn.Module):
             words = words * self.word_scale
         # [batch, length, hidden] + [length, hidden]
         hidden = words + self.token_type(token_type_ids) + self.position.weight[:length]
-        normalised: torch.Tensor = self.norm(hidden)
-        dropped: torch.Tensor = self.dropout(normalised)
-        return dropped
+        normalised: torch.Tensor = self.norm(self.dropout(hidden))
+        return normalised

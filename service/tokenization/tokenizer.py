@@ -1,7 +1,7 @@
 """Text to token ids with positions, and token ids to model inputs.
 
 The first step of every request after its task was chosen. Text is data: the ids that steer the model (CLS, SEP,
-padding, mask) are added here and never come out of a text, which is checked when a model file is loaded.
+mask) are added here and never come out of a text, which is checked when a model file is loaded.
 """
 
 from functools import cached_property
@@ -59,7 +59,8 @@ class Tokenizer:
     def vocabulary(self) -> Vocabulary:
         """The loaded and checked SentencePiece model."""
         vocabulary = Vocabulary.load(self.model_file)
-        reserved = {"cls": self.cls_id, "sep": self.sep_id, "pad": self.pad_id}
+        # Padding needs no such protection: it is masked by position, whatever its id.
+        reserved = {"cls": self.cls_id, "sep": self.sep_id}
         if self.mask_id is not None:
             reserved["mask"] = self.mask_id
         vocabulary.check_reserved(reserved)

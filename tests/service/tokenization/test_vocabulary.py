@@ -20,8 +20,13 @@ def test_an_ordinary_piece_as_special_token_is_refused(control_vocabulary: Path)
 
 
 def test_the_unknown_piece_as_special_token_is_refused(control_vocabulary: Path) -> None:
-    with pytest.raises(BundleError, match="is the pad token, but a text can contain it"):
-        Tokenizer(control_vocabulary, cls_id=1, sep_id=2, pad_id=4).load()
+    with pytest.raises(BundleError, match="is the sep token, but a text can contain it"):
+        Tokenizer(control_vocabulary, cls_id=1, sep_id=4, pad_id=0).load()
+
+
+def test_padding_may_be_any_piece_because_it_is_masked_by_position(control_vocabulary: Path) -> None:
+    tokenizer = Tokenizer(control_vocabulary, cls_id=1, sep_id=2, pad_id=4).load()
+    assert len(tokenizer.tokenize("a word")) > 0
 
 
 def test_ids_outside_the_vocabulary_are_refused(control_vocabulary: Path) -> None:
