@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# More arguments for pip, for example --index-url of PyTorch's CPU wheels (see the README).
+# More arguments for pip, for example --extra-index-url with PyTorch's CPU wheels (see the README).
 PIP_ARGS ?=
 PIP_INSTALL = $(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt
 HOST ?= 127.0.0.1
@@ -13,7 +13,7 @@ DEMO_TASKS := qa classify ner
 DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-bundles test test-slow lint types check bench accuracy clean
+.PHONY: help install demo demo-bundles test test-slow lint types check bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16

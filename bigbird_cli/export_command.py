@@ -51,7 +51,7 @@ class _Lengths(click.ParamType[tuple[int, ...]]):
     type=click.Choice(["segments", "zeros"]),
     default="segments",
     show_default=True,
-    help="Token types of question and document: 0 and 1, or zeros as transformers' tokenizer gives.",
+    help="Token types of a text and its text_pair: 0 and 1, or zeros as transformers' tokenizer gives.",
 )
 @click.option(
     "--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True, help="Number format of the graphs."
@@ -84,7 +84,7 @@ def command(
     options = ExportOptions(task=task, buckets=buckets, pattern=pattern, pair_types=pair_types, tolerance=tolerance)
     try:
         manifest = export_checkpoint(checkpoint, output, options, overwrite=overwrite)
-    except ExportError as error:
+    except (ExportError, OSError) as error:
         raise click.ClickException(str(error)) from error
     worst = max(bucket.parity.max_abs_difference for bucket in manifest.buckets)
     click.echo(

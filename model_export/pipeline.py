@@ -37,6 +37,7 @@ from service.bundle import (
     Bucket,
     HashedFile,
     Manifest,
+    ModelConfig,
     Source,
     TaskName,
     Tensor,
@@ -192,7 +193,7 @@ def _manifest_without_graphs(
         outputs=outputs,
         buckets=[],
         source=Source(name=checkpoint.folder.resolve().name, sha256=checkpoint.sha256()),
-        model=config.to_dict(),
+        model=cast(ModelConfig, config.to_dict()),
         versions={name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES} | {"opset": str(OPSET)},
     )
 

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from service.errors import BundleError
 
@@ -110,12 +111,25 @@ class Source:
     sha256: Sha256
 
 
+@with_config(ConfigDict(extra="allow", strict=True))
+class ModelConfig(TypedDict):
+    """The model's configuration under the source's field names; these are read, the others are for people."""
+
+    attention_type: Literal["block_sparse", "original_full"]
+    hidden_size: Positive
+    num_attention_heads: Positive
+    num_hidden_layers: Positive
+    num_random_blocks: Annotated[int, Field(ge=0)]
+    type_vocab_size: Positive
+    vocab_size: Positive
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything the service knows about a model.
 
     `max_length` is the longest document window in tokens; `labels` stand in the order of the logits' last axis
-    and are empty for question answering; `model` is the model's configuration under the source's field names.
+    and are empty for question answering.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -134,7 +148,7 @@ class Manifest:
     outputs: list[Tensor]
     buckets: Annotated[list[Bucket], Field(min_length=1)]
     source: Source
-    model: dict[str, Any]
+    model: ModelConfig
     versions: dict[str, str]
 
 
@@ -213,9 +227,16 @@ def open_bundle(folder: Path) -> Bundle:
         path = folder / file
         if not path.is_file():
             raise BundleError(f"{path}: missing")
-        if file_sha256(path) != sha256:
+        if _sha256_of(path) != sha256:
             raise BundleError(f"{path}: its contents do not match the hash in {MANIFEST_FILE}")
     return Bundle(folder=folder.resolve(), manifest=manifest)
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
 
 
 def file_sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Every error that the service can answer with, as one tree.
+"""The errors that domain code raises, as one tree; HTTP adds its own (unknown path, wrong method, wrong field).
 
     ServiceError                      status  code
     ├── InvalidInput                  422     invalid_input

@@ -45,7 +45,7 @@ class Metrics:
         )
         self._in_flight = Gauge("bigbird_requests_in_flight", "Requests that have no answer yet.", registry=registry)
         self._refused = Counter(
-            "bigbird_refused_requests", "Requests refused before any work.", ["reason"], registry=registry
+            "bigbird_refused_requests", "Requests refused because of the server's state.", ["reason"], registry=registry
         )
         bucket = ["model", "bucket"]
         self._tokens = Counter("bigbird_tokens", "Real tokens that were run.", bucket, registry=registry)

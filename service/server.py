@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
@@ -57,6 +58,8 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
+    # Until uvicorn's own handler is there, nothing has been accepted that would need an answer.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         models = load(settings)
     except (BundleError, InvalidSettings) as error:

@@ -43,9 +43,6 @@ class Settings(BaseSettings):
     max_queued_items: int = Field(1024, ge=1, description="Most windows that wait; beyond them 429.")
     max_queued_tokens: int = Field(1_048_576, ge=1, description="Most tokens that wait; beyond them 429.")
     timeout_ms: int = Field(120_000, ge=1, description="Time for a request that names no `timeout_ms` itself (504).")
-    window_stride: int | None = Field(
-        None, ge=0, description="Tokens shared by neighbouring windows where a request names none; unset: 512."
-    )
     drain_timeout_seconds: float = Field(
         25.0, ge=0, allow_inf_nan=False, description="After SIGTERM, time to answer what was accepted."
     )

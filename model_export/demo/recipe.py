@@ -66,12 +66,18 @@ RECIPES: dict[str, Recipe] = {
         learning_rate=1e-3,
     ),
     "ner": Recipe(
-        stages=(Stage((SPARSE, *FAR, FULL, MEDIUM, SHORT, LONG), 500, learning_rate_falls=True),),
+        stages=(
+            Stage((SPARSE, *FAR, FULL, MEDIUM, SHORT, LONG), 500, learning_rate_falls=True),
+            Stage((SPARSE, *FAR, SHORT, *FAR, FULL, *FAR, MEDIUM, *FAR), 1300, learning_rate_falls=True),
+        ),
         learning_rate=7e-4,
         starts_from="qa",
     ),
     "classify": Recipe(
-        stages=(Stage((SPARSE, *FAR, FULL, MEDIUM, SHORT, LONG), 500, learning_rate_falls=True),),
+        stages=(
+            Stage((SPARSE, *FAR, FULL, MEDIUM, SHORT, LONG), 500, learning_rate_falls=True),
+            Stage((SPARSE, *FAR, SHORT, MEDIUM, FULL, *FAR, SHORT, MEDIUM), 500, learning_rate_falls=True),
+        ),
         learning_rate=7e-4,
         starts_from="qa",
     ),

@@ -33,7 +33,7 @@ def write_tokenizer(source: Path, destination: Path, pieces: Mapping[str, str], 
     Args:
         source: The checkpoint's SentencePiece model.
         destination: The file to write.
-        pieces: The special tokens' pieces by role: `cls`, `sep` and, if there is one, `mask`.
+        pieces: The special tokens' pieces by role: `cls`, `sep`, `pad`, `mask`; the last two may be missing.
         vocab_size: Rows of the model's word embeddings.
 
     Raises:

@@ -40,7 +40,7 @@ async def answer_question(
             context=context,
             top_k=body.top_k,
             max_answer_tokens=body.max_answer_tokens,
-            window_stride=_stride(serving, body.window_stride),
+            window_stride=body.window_stride,
             no_answer=body.no_answer,
         )
         for question, context in pair_up("question", body.question, "context", body.context)
@@ -66,7 +66,7 @@ async def classify(
             text_pair=text_pair,
             top_k=body.top_k,
             function=body.function,
-            window_stride=_stride(serving, body.window_stride),
+            window_stride=body.window_stride,
         )
         for text, text_pair in pairs
     ]
@@ -85,16 +85,12 @@ async def find_entities(
             text=text,
             aggregation=body.aggregation,
             threshold=body.threshold,
-            window_stride=_stride(serving, body.window_stride),
+            window_stride=body.window_stride,
         )
         for text in ([body.text] if isinstance(body.text, str) else body.text)
     ]
     listed = isinstance(body.text, list)
     return await answer_task(request, serving, "ner", body, items, listed=listed, shape=_entity_answer)
-
-
-def _stride(serving: ServingDependency, asked: int | None) -> int | None:
-    return serving.settings.window_stride if asked is None else asked
 
 
 def _question_answer(model: str, result: ItemResult) -> QuestionAnswerBody:

@@ -2,7 +2,7 @@
 
 Attention kinds never mix, and nothing has to be done for that here: an exported model always has a bucket at the
 full-attention edge, so every sequence up to the edge finds a full bucket first and every longer one a block-sparse
-bucket. Loading refuses a bundle whose buckets are not ordered that way (`service.loading`).
+bucket. Loading refuses a bundle whose buckets are not ordered that way (`service.runtime.session_pool`).
 """
 
 from bisect import bisect_left

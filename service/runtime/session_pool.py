@@ -52,6 +52,6 @@ def check_buckets(bundle: Bundle) -> None:
     if max(lengths) < manifest.max_length:
         raise BundleError(f"{file}: buckets: none holds max_length {manifest.max_length}")
     if block_sparse:
-        edge = (5 + 2 * int(manifest.model["num_random_blocks"])) * manifest.block_size
+        edge = (5 + 2 * manifest.model["num_random_blocks"]) * manifest.block_size
         if max(full, default=0) != edge or min(block_sparse) <= edge:
             raise BundleError(f"{file}: buckets: full and block_sparse must meet at {edge} tokens")

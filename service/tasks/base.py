@@ -67,7 +67,7 @@ class Task(ABC, Generic[RequestT, AnswerT]):
     @property
     def has_segment_types(self) -> bool:
         """Whether the model knows a second token type."""
-        return int(self.manifest.model.get("type_vocab_size", 2)) > 1
+        return self.manifest.model["type_vocab_size"] > 1
 
     def tokenize_field(self, name: str, text: str) -> TokenizedText:
         """Tokenise one field of a request.

@@ -34,20 +34,23 @@ class TablePattern:
         return RandomBlocks(table)
 
 
-def attended_counts(blocks: int, random_blocks: Table) -> npt.NDArray[np.float64]:
+def attended_counts(blocks: int, random_blocks: Table, last_block: int) -> npt.NDArray[np.float64]:
     """Return how often each block attends to each, `[query blocks, key blocks]`.
 
     Args:
         blocks: Number of blocks of the document.
-        random_blocks: At least `blocks - 2` rows; what points beyond the document is dropped.
+        random_blocks: A row for each middle block; what points beyond the document is dropped.
+        last_block: The block that is global beside the first: the document's last one, or, for the mistake of not
+            anchoring it, one of padding beyond the document.
     """
     counts = np.zeros((blocks, blocks))
     for row in range(blocks):
-        if row == 0 or row == blocks - 1:
+        if row == 0 or row == last_block:
             counts[row, :] = 1
             continue
-        for key in {0, row - 1, row, row + 1, blocks - 1}:
-            counts[row, key] += 1
+        for key in {0, row - 1, row, row + 1, last_block}:
+            if key < blocks:
+                counts[row, key] += 1
         for key in random_blocks[row - 1]:
             if key < blocks:
                 counts[row, key] += 1
@@ -72,7 +75,10 @@ def dense_attention(
 
 
 def dense_logits(
-    model: transformers.PreTrainedModel, document: Document, tables: Sequence[Sequence[Table]] | None
+    model: transformers.PreTrainedModel,
+    document: Document,
+    tables: Sequence[Sequence[Table]] | None,
+    padded_length: int | None = None,
 ) -> npt.NDArray[np.float64]:
     """Return a document's logits.
 
@@ -80,10 +86,12 @@ def dense_logits(
         model: Gives weights and configuration.
         document: The exact document.
         tables: For each layer and head, the random blocks; None for full attention.
+        padded_length: The last block is that of this length instead of the document's own.
     """
     double = copy.deepcopy(model).double().eval()
     config, length = model.config, len(document)
     blocks = -(-length // config.block_size)
+    last_block = blocks - 1 if padded_length is None else padded_length // config.block_size - 1
 
     def split_heads(states: torch.Tensor) -> torch.Tensor:
         return states.view(length, config.num_attention_heads, -1).transpose(0, 1)
@@ -95,7 +103,8 @@ def dense_logits(
             if tables is None:
                 counts = torch.ones(1, blocks, blocks, dtype=torch.float64)
             else:
-                counts = torch.from_numpy(np.stack([attended_counts(blocks, table) for table in tables[number]]))
+                heads = [attended_counts(blocks, table, last_block) for table in tables[number]]
+                counts = torch.from_numpy(np.stack(heads))
             attention = layer.attention.self
             states = (split_heads(part(hidden)) for part in (attention.query, attention.key, attention.value))
             context = dense_attention(*states, counts, config.block_size)

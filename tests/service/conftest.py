@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from service.bundle import Bucket, HashedFile, Manifest, Parity, Source, TokenizerFile
 from service.tokenization.tokenizer import Tokenizer
+from tests.service.fake_model import MODEL_CONFIG
 from tests.service.vocabularies import SPECIAL_PIECES, open_tokenizer, retype_user_defined_pieces, train_vocabulary
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -107,7 +108,7 @@ def make_manifest() -> Callable[..., Manifest]:
             "outputs": [],
             "buckets": [bucket],
             "source": Source("test", "0" * 64),
-            "model": {"type_vocab_size": 2},
+            "model": MODEL_CONFIG,
             "versions": {},
         }
         return Manifest(**{**defaults, **fields})

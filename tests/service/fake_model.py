@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from service.bundle import Bucket, HashedFile, Manifest, Parity, Source, Tensor, TokenizerFile
+from service.bundle import Bucket, HashedFile, Manifest, ModelConfig, Parity, Source, Tensor, TokenizerFile
 from service.errors import InvalidInput
 from service.loading import LoadedModel
 from service.runtime.session import Batch, Float32Array
@@ -19,6 +19,15 @@ from service.tasks.question_answering import AnswerSpan, QuestionAnswer, Questio
 from service.tokenization.encoded import EncodedSequence, TokenizedText, Window
 
 LABELS = {"qa": [], "classify": ["invoice", "report"], "ner": ["O", "B-PER"]}
+MODEL_CONFIG: ModelConfig = {
+    "attention_type": "block_sparse",
+    "hidden_size": 8,
+    "num_attention_heads": 1,
+    "num_hidden_layers": 1,
+    "num_random_blocks": 3,
+    "type_vocab_size": 2,
+    "vocab_size": 1000,
+}
 WINDOW_WORDS = 6
 POISON = 666
 """A token id on which the fake session fails."""
@@ -45,7 +54,7 @@ def fake_manifest(task: str, lengths: Sequence[int] = (8, 16)) -> Manifest:
             for length in lengths
         ],
         source=Source("checkpoint", digest),
-        model={"num_random_blocks": 3},
+        model=MODEL_CONFIG,
         versions={"torch": "2.13.0"},
     )
 

@@ -18,6 +18,7 @@ from service.bundle import (
     write_manifest,
 )
 from service.errors import BundleError
+from tests.service.fake_model import MODEL_CONFIG
 
 FILES = {
     "weights.bin": b"weights",
@@ -62,7 +63,7 @@ MANIFEST: dict[str, Any] = {
     "outputs": [{"name": "logits", "dtype": "float32", "shape": ["batch", "length", 3]}],
     "buckets": [_bucket(64, "full"), _bucket(128, "block_sparse")],
     "source": {"name": "checkpoint", "sha256": "0" * 64},
-    "model": {"num_random_blocks": 1, "hidden_act": "gelu_new"},
+    "model": {**MODEL_CONFIG, "hidden_act": "gelu_new"},
     "versions": {"torch": "2.13.0"},
 }
 

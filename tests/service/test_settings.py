@@ -9,9 +9,8 @@ from service.settings import InvalidSettings, Settings, load_settings, settings_
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIGBIRD_MODELS", "/somewhere/bundles")
     monkeypatch.setenv("BIGBIRD_PORT", "9000")
-    monkeypatch.setenv("BIGBIRD_WINDOW_STRIDE", "128")
     settings = load_settings()
-    assert (settings.models, settings.port, settings.window_stride) == (Path("/somewhere/bundles"), 9000, 128)
+    assert (settings.models, settings.port) == (Path("/somewhere/bundles"), 9000)
 
 
 def test_flags_win_over_the_environment_where_they_are_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
 import pytest
 
+from service.tasks.classification import ClassificationRequest
+from service.tasks.entity_recognition import EntityRequest
+from service.tasks.question_answering import QuestionRequest
 from tests.service.asynchronous import asynchronous
 from tests.service.fake_model import fake_loaded_model
-from tests.service.running_app import running_app
+from tests.service.running_app import fake_models, running_app
 
 LONG_TEXT = " ".join(str(number) for number in range(10, 23))  # 13 words: windows of 6, 6 and 1
 
@@ -141,13 +144,69 @@ async def test_a_task_that_no_model_serves_is_not_found() -> None:
     assert response.json()["code"] == "model_not_found"
 
 
+TEXTS = {"question": "q", "context": "c"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        pytest.param("/qa", TEXTS, [QuestionRequest("q", "c", 1, 30, None, False)], id="a question as it is"),
+        pytest.param(
+            "/qa",
+            {**TEXTS, "top_k": 4, "max_answer_tokens": 9, "window_stride": 0, "no_answer": True},
+            [QuestionRequest("q", "c", 4, 9, 0, True)],
+            id="a question with everything chosen",
+        ),
+        pytest.param(
+            "/qa",
+            {"question": ["a", "b"], "context": ["1", "2"]},
+            [QuestionRequest("a", "1"), QuestionRequest("b", "2")],
+            id="two lists pair up",
+        ),
+        pytest.param(
+            "/qa",
+            {"question": ["a", "b"], "context": "1"},
+            [QuestionRequest("a", "1"), QuestionRequest("b", "1")],
+            id="one context for every question",
+        ),
+        pytest.param(
+            "/qa",
+            {"question": "a", "context": ["1", "2"]},
+            [QuestionRequest("a", "1"), QuestionRequest("a", "2")],
+            id="one question for every context",
+        ),
+        pytest.param(
+            "/classify", {"text": "t"}, [ClassificationRequest("t", None, None, None, None)], id="a text to classify"
+        ),
+        pytest.param(
+            "/classify",
+            {"text": "t", "text_pair": "p", "top_k": 1, "function": "sigmoid", "window_stride": 3},
+            [ClassificationRequest("t", "p", 1, "sigmoid", 3)],
+            id="a pair to classify with everything chosen",
+        ),
+        pytest.param(
+            "/classify",
+            {"text": ["t", "u"], "text_pair": ["p", "q"]},
+            [ClassificationRequest("t", "p"), ClassificationRequest("u", "q")],
+            id="texts and second texts pair up",
+        ),
+        pytest.param("/ner", {"text": "t"}, [EntityRequest("t", "simple", 0.0, None)], id="a text to find entities in"),
+        pytest.param(
+            "/ner",
+            {"text": "t", "aggregation": "max", "threshold": 0.5, "window_stride": 2},
+            [EntityRequest("t", "max", 0.5, 2)],
+            id="entities with everything chosen",
+        ),
+    ],
+)
 @asynchronous
-async def test_the_configured_stride_holds_where_a_request_names_none() -> None:
+async def test_what_a_body_says_reaches_the_task(path: str, body: dict[str, object], expected: list[object]) -> None:
     seen = []
-    model = fake_loaded_model("ner")
-    encode = model.task.encode
-    model.task.encode = lambda request: seen.append(request.window_stride) or encode(request)  # type: ignore
-    async with running_app({model.name: model}, window_stride=7) as (_, client):
-        await client.post("/ner", json={"text": "a"})
-        await client.post("/ner", json={"text": "a", "window_stride": 0})
-    assert seen == [7, 0]
+    models = fake_models()
+    for model in models.values():
+        encode = model.task.encode
+        model.task.encode = lambda request, encode=encode: seen.append(request) or encode(request)  # type: ignore
+    async with running_app(models) as (_, client):
+        response = await client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    assert sorted(seen, key=repr) == sorted(expected, key=repr)

@@ -14,6 +14,7 @@ from transformers.pipelines.text_classification import TextClassificationPipelin
 from service.errors import BundleError, InferenceFailed, InvalidInput
 from service.tasks.classification import Classification, ClassificationRequest, LabelScore
 from service.tokenization.tokenizer import Tokenizer
+from tests.service.fake_model import MODEL_CONFIG
 
 MakeTask = Callable[..., Classification]
 
@@ -137,7 +138,7 @@ def test_the_second_text_stands_in_every_window(make_classification: MakeTask, t
 
 @pytest.mark.parametrize(
     "fields",
-    [{"pair_types": "zeros"}, {"model": {"type_vocab_size": 1}}],
+    [{"pair_types": "zeros"}, {"model": {**MODEL_CONFIG, "type_vocab_size": 1}}],
     ids=["the bundle asks for zeros", "the model knows one type only"],
 )
 def test_pairs_can_be_untyped(make_classification: MakeTask, fields: dict[str, Any]) -> None:

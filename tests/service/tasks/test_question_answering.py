@@ -13,6 +13,7 @@ from service.errors import InferenceFailed, InvalidInput
 from service.tasks.base import EncodedRequest, Float32Array
 from service.tasks.question_answering import AnswerSpan, QuestionAnswering, QuestionRequest
 from service.tokenization.tokenizer import Tokenizer
+from tests.service.fake_model import MODEL_CONFIG
 from tests.service.tokenization.documents import documents
 
 QUESTION = "Who leads the project?"
@@ -84,7 +85,7 @@ def test_token_types_of_questions_do_not_follow_the_pair_option(
     request = QuestionRequest("Who?", "Alice")
     zero_pairs = QuestionAnswering(make_manifest(pair_types="zeros"), tokenizer).encode(request)
     assert zero_pairs.windows[0].sequence.token_type_ids.max() == 1
-    one_type = QuestionAnswering(make_manifest(model={"type_vocab_size": 1}), tokenizer).encode(request)
+    one_type = QuestionAnswering(make_manifest(model={**MODEL_CONFIG, "type_vocab_size": 1}), tokenizer).encode(request)
     assert one_type.windows[0].sequence.token_type_ids.max() == 0
 
 

@@ -11,10 +11,7 @@ from service.tokenization.tokenizer import Tokenizer
 from tests.service.tokenization.documents import documents
 from tests.service.vocabularies import retype_user_defined_pieces
 
-RELEASED = Path(
-    os.environ.get("BIGBIRD_RELEASED_VOCABULARY")
-    or Path(__file__).resolve().parents[4] / "shared" / "data" / "gpt2.model"
-)
+RELEASED = Path(os.environ.get("BIGBIRD_RELEASED_VOCABULARY", ""))
 
 pytestmark = pytest.mark.skipif(not RELEASED.is_file(), reason="BIGBIRD_RELEASED_VOCABULARY does not name a file")
 
