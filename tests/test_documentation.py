@@ -27,3 +27,8 @@ def test_make_targets_that_are_mentioned_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     mentioned = set(re.findall(r"(?:^ {4}|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE))
     assert mentioned <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_has_a_place_that_was_left_to_be_filled(page: Path) -> None:
+    assert not re.findall(r"@[A-Z_]+@|TODO|TBD", page.read_text(encoding="utf-8"))
