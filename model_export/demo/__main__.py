@@ -65,7 +65,8 @@ def main(arguments: list[str]) -> None:
         save_checkpoint(training.model, task, folder)
         shutil.copyfile(vocabulary_file, folder / "spiece.model")
         scores = final_scores(training.model, objective, options.measured_batches, options.batch_tokens)
-        write_model_card(folder, objective, recipe, training.position, scores, seed=options.seed)
+        parameters = sum(weight.numel() for weight in training.model.parameters())
+        write_model_card(folder, objective, recipe, training.position, scores, parameters=parameters, seed=options.seed)
         progress.note(f"{task}: wrote {folder}; {objective.score_name} " + ", ".join(map(str, scores)))
 
 

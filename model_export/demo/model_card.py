@@ -30,24 +30,32 @@ def final_scores(model: BigBird, objective: Objective, batches: int, tokens: int
 
 
 def write_model_card(
-    folder: Path, objective: Objective, recipe: Recipe, position: Position, scores: list[Score], *, seed: int
+    folder: Path,
+    objective: Objective,
+    recipe: Recipe,
+    position: Position,
+    scores: list[Score],
+    *,
+    parameters: int,
+    seed: int,
 ) -> None:
     """Writes the checkpoint's README.md."""
     rows = "\n".join(f"| {score.tokens} | {score.score:.3f} |" for score in scores)
     start = f"the encoder of the {recipe.starts_from} checkpoint" if recipe.starts_from else "random weights"
+    heading = objective.score_name[0].upper() + objective.score_name[1:]
     (folder / "README.md").write_text(
         f"""# {folder.name}
 
 A BigBird of four layers and width 128, made for the demonstration of bigbird-serve and good for nothing else: it was
 trained on the synthetic reports of `model_export/demo` alone and knows the phrasings of that generator.
 
-- Task: `{objective.task}`
+- Task: `{objective.task}`; {parameters / 1e6:.1f} million parameters, 64 tokens to a block, 3 random blocks
 - Made with: `python -m model_export.demo --task {objective.task} --seed {seed}`
 - Started from: {start}
-- Steps: {position.total_steps} in {len(recipe.stages)} stages, {position.seconds / 60:.0f} minutes on a 2-core CPU
+- Steps: {position.total_steps} in {len(recipe.stages)} stages, {position.seconds / 60:.0f} minutes
 - Licence: Apache-2.0, like the rest of the repository
 
-{objective.score_name.capitalize()} on generated reports that were not trained on, measured in PyTorch at the end:
+{heading} on generated reports that were not trained on, measured in PyTorch at the end:
 
 | tokens | {objective.score_name} |
 |---|---|

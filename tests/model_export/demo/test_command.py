@@ -50,6 +50,7 @@ def test_the_card_tells_how_the_checkpoint_was_made(made: Path) -> None:
     assert "--seed 3" in card
     assert "the encoder of the qa checkpoint" in card
     assert "| 1000 |" in card
+    assert "Entity F1 on generated reports" in card
 
 
 def test_a_second_run_finds_everything_done(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
