@@ -78,14 +78,14 @@ async def measure_questions(service: Service, reports: Sequence[Report], tokens:
         (answer["answer"], answer["start"], answer["end"]) == (question.answer, question.start, question.end)
         for (_, question), answer in zip(asked, answers, strict=True)
     ]
-    return Row("qa", "exact match", tokens, _model_tokens(answers), len(reports), len(right), mean(right))
+    return Row("qa", "exact match", tokens, _model_tokens(answers), len(reports), len(right), float(mean(right)))
 
 
 async def measure_types(service: Service, reports: Sequence[Report], tokens: int) -> Row:
     """Accuracy of the best label."""
     answers = await service.post_all("/classify", [{"text": report.text} for report in reports])
     right = [answer["label"] == report.report_type for report, answer in zip(reports, answers, strict=True)]
-    return Row("classify", "accuracy", tokens, _model_tokens(answers), len(reports), len(right), mean(right))
+    return Row("classify", "accuracy", tokens, _model_tokens(answers), len(reports), len(right), float(mean(right)))
 
 
 async def measure_entities(service: Service, reports: Sequence[Report], tokens: int) -> Row:

@@ -71,6 +71,7 @@ class Training:
         initialise(self.model)
         self.aids: nn.Module = objective.training_aids(config)
         self._objective, self._recipe, self._state_file, self._tokens = objective, recipe, state_file, tokens
+        self._identity = {"seed": seed, "tokens": tokens}
         self._validation_batches = validation_batches
         self._optimiser = torch.optim.AdamW(
             [
@@ -88,10 +89,16 @@ class Training:
         self.model.encoder.load_state_dict(other.encoder.state_dict())
 
     def resume(self) -> bool:
-        """Takes over the saved state, if there is one."""
+        """Takes over the saved state, if there is one.
+
+        Raises:
+            ValueError: It is the state of another training: with another seed or other batches.
+        """
         if not self._state_file.exists():
             return False
         state: dict[str, Any] = torch.load(self._state_file, weights_only=True)
+        if state["identity"] != self._identity:
+            raise ValueError(f"{self._state_file}: holds {state['identity']}, not {self._identity}; remove it first")
         self.model.load_state_dict(state["model"])
         self.aids.load_state_dict(state["aids"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -103,6 +110,7 @@ class Training:
         self._state_file.parent.mkdir(parents=True, exist_ok=True)
         partial = self._state_file.with_suffix(".partial")
         state = {
+            "identity": self._identity,
             "model": self.model.state_dict(),
             "aids": self.aids.state_dict(),
             "optimiser": self._optimiser.state_dict(),

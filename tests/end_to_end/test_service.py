@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -102,6 +103,20 @@ def test_a_changed_weights_file_stops_start_up_with_its_name(bundles: Path, tmp_
     expected = r"status 1: .*weights\.bin: its contents do not match the hash"
     with pytest.raises(RuntimeError, match=expected), running_server(copy.parent):
         pass
+
+
+def test_the_answer_in_the_readme_is_the_real_one(server: RunningServer) -> None:
+    shown = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert len(shown) == 1
+    expected = json.loads(shown[0])
+    answer = post(server, "/qa", json.loads((ROOT / "examples" / "requests" / "qa-short.json").read_text("utf-8")))
+    for measured in ("queue_ms", "inference_ms"):
+        assert answer["usage"].pop(measured) >= 0
+        expected["usage"].pop(measured)
+    for one in (answer, *answer["alternatives"], expected, *expected["alternatives"]):
+        one["score"] = pytest.approx(one["score"], abs=1e-5) if one is expected else round(one["score"], 5)
+    assert answer["alternatives"] == expected["alternatives"]
+    assert answer == expected
 
 
 def test_inspect_shows_the_bundle(bundles: Path) -> None:

@@ -58,15 +58,6 @@ def test_a_few_steps_lower_the_loss(
     assert after < before
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_score_lies_between_nothing_and_everything(
-    objective: type[Classification], tokenizer: Tokenizer, tmp_path: Path
-) -> None:
-    task = objective(tokenizer, 64)
-    score = task.score(training(task, tmp_path / "state").model, SHORT, 1, TOKENS)
-    assert 0.0 <= score <= 1.0
-
-
 def test_a_resumed_training_ends_with_the_weights_of_one_that_never_stopped(
     tokenizer: Tokenizer, tmp_path: Path, progress: Progress
 ) -> None:
@@ -85,6 +76,15 @@ def test_a_resumed_training_ends_with_the_weights_of_one_that_never_stopped(
 
 def test_without_a_saved_state_nothing_is_resumed(tokenizer: Tokenizer, tmp_path: Path) -> None:
     assert not training(QuestionAnswering(tokenizer, 64), tmp_path / "none").resume()
+
+
+def test_the_state_of_another_seed_is_not_taken_for_this_one(
+    tokenizer: Tokenizer, tmp_path: Path, progress: Progress
+) -> None:
+    training(QuestionAnswering(tokenizer, 64), tmp_path / "state").run(progress)
+    other = Training(QuestionAnswering(tokenizer, 64), TWO_STAGES, tmp_path / "state", seed=2, tokens=TOKENS)
+    with pytest.raises(ValueError, match="seed"):
+        other.resume()
 
 
 def test_a_stage_ends_when_its_score_is_reached(tokenizer: Tokenizer, tmp_path: Path, progress: Progress) -> None:
