@@ -105,6 +105,50 @@ def test_a_changed_weights_file_stops_start_up_with_its_name(bundles: Path, tmp_
         pass
 
 
+JSON = {"Content-Type": "application/json"}
+LONG_QUESTION = json.dumps({"question": "who " * 2500, "context": "word " * 2500})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status", "code"),
+    [
+        pytest.param("POST", "/qa", "{", JSON, 400, "malformed_request", id="malformed JSON"),
+        pytest.param("POST", "/ner", '{"text": 5}', JSON, 422, "invalid_request", id="a wrong type"),
+        pytest.param("POST", "/ner", '{"text": ""}', JSON, 422, "invalid_request", id="an empty string"),
+        pytest.param("POST", "/ner", '{"text": " \\n"}', JSON, 422, "invalid_input", id="only whitespace"),
+        pytest.param("POST", "/ner", '{"text": "\\ud800"}', JSON, 422, "invalid_request", id="half a character"),
+        pytest.param("POST", "/qa", LONG_QUESTION, JSON, 422, "invalid_input", id="a question longer than the window"),
+        pytest.param("POST", "/ner", '{"text": "a", "model": "x"}', JSON, 404, "model_not_found", id="no such model"),
+        pytest.param("POST", "/nowhere", "{}", JSON, 404, "not_found", id="no such path"),
+        pytest.param("GET", "/qa", None, {}, 405, "method_not_allowed", id="a wrong method"),
+        pytest.param("POST", "/ner", json.dumps({"text": "a" * 200_001}), JSON, 413, "too_large", id="a text too long"),
+        pytest.param("POST", "/ner", " " * 17_000_000, JSON, 413, "too_large", id="a body too large"),
+        pytest.param(
+            "POST",
+            "/ner",
+            "text=a",
+            {"Content-Type": "text/plain"},
+            415,
+            "unsupported_media_type",
+            id="a wrong content type",
+        ),
+        pytest.param(
+            "POST", "/ner", '{"text": "a b", "timeout_ms": 0}', JSON, 422, "invalid_request", id="no time at all"
+        ),
+    ],
+)
+def test_an_error_is_a_problem_with_its_status_and_code(
+    server: RunningServer, method: str, path: str, body: str | None, headers: dict[str, str], status: int, code: str
+) -> None:
+    response = httpx.request(method, f"{server.url}{path}", content=body, headers=headers, timeout=60)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert problem["title"] and problem["detail"]
+
+
 def test_the_answer_in_the_readme_is_the_real_one(server: RunningServer) -> None:
     shown = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     assert len(shown) == 1

@@ -35,7 +35,7 @@ def _states(batch: int, length: int, seed: int = 0) -> list[torch.Tensor]:
 def _expected(states: list[torch.Tensor], document: int, length: int, table: np.ndarray) -> torch.Tensor:
     blocks = -(-length // BLOCK_SIZE)
     heads = np.broadcast_to(table, (HEADS, *table.shape[1:]))
-    counts = torch.from_numpy(np.stack([attended_counts(blocks, rows.tolist()) for rows in heads]))
+    counts = torch.from_numpy(np.stack([attended_counts(blocks, rows.tolist(), blocks - 1) for rows in heads]))
     query, key, value = (part[document, :, :length] for part in states)
     return dense_attention(query, key, value, counts, BLOCK_SIZE)
 
