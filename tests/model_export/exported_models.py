@@ -47,6 +47,7 @@ class ExportedModel:
         fields: Fields of the transformers configuration.
         buckets: Padded lengths; None for the default ones.
         pattern: Name of the random-block pattern.
+        head_gain: How much larger the head's weights are drawn.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class ExportedModel:
         fields: dict[str, Any],
         buckets: Sequence[int] | None = None,
         pattern: str = "transformers",
+        head_gain: float = 2.0,
     ) -> None:
         self.task = task
         self.config = make_config(**{"vocab_size": vocabulary_size(folder / "vocabulary"), **fields})
-        self.model = make_model(task, self.config)
+        self.model = make_model(task, self.config, head_gain=head_gain)
         self.reference = Reference(self.model)
         checkpoint = save_model(self.model, folder / "checkpoint")
         export_checkpoint(checkpoint, folder / "bundle", ExportOptions(buckets=buckets, pattern=pattern))

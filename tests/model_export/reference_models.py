@@ -22,8 +22,9 @@ MODEL_CLASSES = {
     "ner": transformers.BigBirdForTokenClassification,
 }
 
-# Uneven attention, and logits that are well spread.
-_SHARPENED = (".query.", ".key.", "qa_outputs", "out_proj", "classifier.weight")
+# Drawn larger: for uneven attention, and for logits that are well spread.
+_ATTENTION = (".query.", ".key.")
+_HEADS = ("qa_outputs", "out_proj", "classifier.weight")
 
 _TEXTS = (
     "Alice Smith leads the Acme project in New York since March 2024.",
@@ -89,8 +90,13 @@ def make_config(vocab_size: int, **fields: Any) -> transformers.BigBirdConfig:
     return transformers.BigBirdConfig(**{**defaults, **fields})
 
 
-def make_model(task: str, config: transformers.BigBirdConfig, seed: int = 0) -> transformers.PreTrainedModel:
-    """Return a model in evaluation mode; no tensor of it is left at zeros or ones."""
+def make_model(
+    task: str, config: transformers.BigBirdConfig, seed: int = 0, head_gain: float = 2.0
+) -> transformers.PreTrainedModel:
+    """Return a model in evaluation mode; no tensor of it is left at zeros or ones.
+
+    Deep models need a larger `head_gain` for logits of the same spread.
+    """
     model = MODEL_CLASSES[task](config).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -104,7 +110,9 @@ def make_model(task: str, config: transformers.BigBirdConfig, seed: int = 0) -> 
                 is_rescaled = config.rescale_embeddings and "word" in name
                 parameter.copy_(noise / config.hidden_size**0.5 if is_rescaled else noise)
             else:
-                gain = 2.0 if any(part in name for part in _SHARPENED) else 1.0
+                is_head = any(part in name for part in _HEADS)
+                is_attention = any(part in name for part in _ATTENTION)
+                gain = head_gain if is_head else 2.0 if is_attention else 1.0
                 parameter.copy_(gain * noise / parameter.shape[1] ** 0.5)
     return model
 

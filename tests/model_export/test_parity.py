@@ -199,7 +199,7 @@ def test_the_base_configuration_gives_each_document_its_own_logits(tmp_path_fact
         "block_size": 64,
         "num_random_blocks": 3,
     }
-    model = ExportedModel(tmp_path_factory.mktemp("base"), "qa", fields, (704, 1024, 4096))
+    model = ExportedModel(tmp_path_factory.mktemp("base"), "qa", fields, (704, 1024, 4096), head_gain=8.0)
     lengths = {704: [65, 704], 1024: [705, 1000], 4096: [1000, 3000]}
     differences = {}
     for bucket, documents in lengths.items():
