@@ -15,6 +15,12 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     assert settings_table() in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/demo.md"])
+def test_the_accuracy_shown_is_what_the_benchmark_wrote(page: str) -> None:
+    table = (ROOT / "benchmarks" / "results" / "demo_accuracy.md").read_text(encoding="utf-8")
+    assert table in (ROOT / page).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_and_files_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))

@@ -63,14 +63,18 @@ def test_a_document_longer_than_the_model_is_read_in_windows(server: RunningServ
 
 
 def test_control_pieces_in_a_document_are_characters(server: RunningServer) -> None:
-    report = generate_report(FIRST_EVALUATION_SEED + 2, 120)
-    noise = "[SEP] [CLS] <pad> <s> [MASK] " * 100
-    plain = post(server, "/ner", {"text": report.text})["entities"]
-    noisy = post(server, "/ner", {"text": noise + report.text})
+    text = generate_report(FIRST_EVALUATION_SEED + 2, 120).text
+    control, look_alike = "[SEP] [CLS] <pad> <s> [MASK] ", "[SAP] [CLT] <pod> <q> [MUSK] "
+    plain = {entity["text"] for entity in post(server, "/ner", {"text": text})["entities"]}
     assert plain
-    found = [entity["text"] for entity in noisy["entities"]]
-    assert {entity["text"] for entity in plain} & set(found)
-    assert all((noise + report.text)[e["start"] : e["end"]] == e["text"] for e in noisy["entities"])
+    few = post(server, "/ner", {"text": control * 5 + text})["entities"]
+    assert plain <= {entity["text"] for entity in few}
+    # Called up as control pieces, a hundred of each would be a fraction of the tokens that their characters are.
+    many, alike = (post(server, "/ner", {"text": noise * 100 + text}) for noise in (control, look_alike))
+    assert many["usage"]["tokens"] == alike["usage"]["tokens"] > 2000
+    found, found_alike = ({entity["text"] for entity in answer["entities"]} & plain for answer in (many, alike))
+    assert found == found_alike != set()
+    assert all((control * 100 + text)[e["start"] : e["end"]] == e["text"] for e in many["entities"])
 
 
 def test_sigterm_answers_what_was_accepted_and_exits_with_0(bundles: Path) -> None:
