@@ -8,8 +8,9 @@ form. The first and the last block attend to everything and are attended by ever
     dropped             if i = 1       if i+1 = last   if beyond last
 
 where *last* is the document's own last block, found from its attention mask, not the bucket's. That is why neither
-the bucket nor the rest of the batch changes a document's numbers. The layout (which blocks, which scores count) is
-computed once for a batch and used by every layer that shares its random blocks.
+the bucket nor the rest of the batch changes a document's numbers. What all layers have in common is laid out once for
+a batch (`fixed_slots`); the random slots are added once for all layers that share their random blocks
+(`block_layout`).
 """
 
 import math
@@ -21,6 +22,29 @@ from model_export.nn.full_attention import Dropout, full_attention
 from model_export.nn.masking import key_bias, masked_score
 
 WINDOW = (-1, 0, 1)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FixedSlots:
+    """What does not depend on the random blocks: first block, window, last block, in this order.
+
+    Attributes:
+        key_bias: For the two global rows, `[batch, 1, 1, length]`.
+        lengths: Tokens of each document, int64 `[batch]`.
+        key_blocks: Key block of every slot, int64 `[batch, 1, blocks - 2, slots]`.
+        slot_bias: Added to the middle rows' scores, `[batch, 1, blocks - 2, slots, block_size]`.
+    """
+
+    key_bias: torch.Tensor
+    lengths: torch.Tensor
+    key_blocks: torch.Tensor
+    slot_bias: torch.Tensor
+
+    @property
+    def document_blocks(self) -> torch.Tensor:
+        """Number of blocks of each document, int64 `[batch]`."""
+        block_size = self.slot_bias.shape[-1]
+        return (self.lengths + block_size - 1) // block_size
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,73 +64,86 @@ class BlockLayout:
     slot_bias: torch.Tensor
 
 
-def block_layout(
-    attention_mask: torch.Tensor,
-    random_blocks: torch.Tensor,
-    first_block_copies: int,
-    block_size: int,
-    dtype: torch.dtype,
-) -> BlockLayout:
-    """Build the layout of a batch.
+def fixed_slots(attention_mask: torch.Tensor, block_size: int, dtype: torch.dtype) -> FixedSlots:
+    """Lay out the slots of a batch that are not random.
 
     Args:
         attention_mask: int64 `[batch, length]`, 1 on real tokens, padding on the right; the length is whole blocks,
             at least three, and each document has at least three blocks of its own.
-        random_blocks: int64 `[heads or 1, blocks - 2, random slots]`.
-        first_block_copies: Further times that block 0 counts in a middle row.
         block_size: Tokens in a block.
         dtype: Floating type of the attention scores.
     """
     batch, length = attention_mask.shape
     blocks = length // block_size
-    heads, rows, random_slots = random_blocks.shape
     device = attention_mask.device
 
-    # [batch]
-    last_block = (attention_mask.sum(dim=1) + block_size - 1) // block_size - 1
-    last = last_block[:, None, None, None]
-
-    # [rows, 4]: the first block and the window of rows 1 .. blocks - 2
+    lengths = attention_mask.sum(dim=1)
+    last = ((lengths + block_size - 1) // block_size - 1)[:, None, None, None]
+    # [rows, 3]: the window of rows 1 .. blocks - 2
     window = torch.arange(1, blocks - 1, device=device)[:, None] + torch.tensor(WINDOW, device=device)
-    is_new_window = (window > 0) & (window < last)
-    is_new_random = random_blocks <= last
-    # A table for longer documents may point beyond the bucket; what is dropped must still be a block of it.
-    random_blocks = random_blocks.clamp(max=blocks - 1)
+    # The window drops what is global already.
+    is_new = (window > 0) & (window < last)
 
     def spread(slots: torch.Tensor, count: int) -> torch.Tensor:
-        return slots.expand(batch, heads, rows, count)
+        return slots.expand(batch, 1, blocks - 2, count)
 
     first = torch.zeros(1, dtype=torch.int64, device=device)
     always = torch.ones(1, dtype=torch.bool, device=device)
-    # [batch, heads or 1, rows, slots]
-    key_blocks = torch.cat(
-        [spread(first, 1), spread(window, len(WINDOW)), spread(random_blocks, random_slots), spread(last, 1)], dim=-1
-    )
-    counts = torch.cat(
-        [
-            spread(always, 1),
-            spread(is_new_window, len(WINDOW)),
-            spread(is_new_random, random_slots),
-            spread(always, 1),
-        ],
-        dim=-1,
-    )
-
-    # [batch, heads or 1, rows, slots, block_size]
-    is_real = attention_mask.bool().view(batch, blocks, block_size)
-    document = torch.arange(batch, device=device)[:, None, None, None]
-    token_counts = counts[..., None] & is_real[document, key_blocks]
-    slots = len(WINDOW) + random_slots + 2
-    repeat_score = torch.zeros(slots, 1, dtype=dtype, device=device)
-    repeat_score[0] = math.log1p(first_block_copies)
-    slot_bias = repeat_score.masked_fill(~token_counts, masked_score(dtype))
-
-    return BlockLayout(
+    # [batch, 1, rows, 5]
+    key_blocks = torch.cat([spread(first, 1), spread(window, len(WINDOW)), spread(last, 1)], dim=-1)
+    counts = torch.cat([spread(always, 1), spread(is_new, len(WINDOW)), spread(always, 1)], dim=-1)
+    slot_bias = _token_bias(key_blocks, lengths, block_size, dtype)
+    return FixedSlots(
         key_bias=key_bias(attention_mask, dtype),
-        last_block=last_block,
+        lengths=lengths,
         key_blocks=key_blocks,
-        slot_bias=slot_bias.view(batch, heads, rows, 1, slots * block_size),
+        slot_bias=slot_bias.masked_fill(~counts[..., None], masked_score(dtype)),
     )
+
+
+def block_layout(fixed: FixedSlots, random_blocks: torch.Tensor, first_block_copies: int) -> BlockLayout:
+    """Complete the layout of a batch for the layers that share these random blocks.
+
+    Args:
+        fixed: The batch's other slots.
+        random_blocks: int64 `[batch or 1, heads or 1, blocks - 2, random slots]`. What points beyond a document's
+            last block is dropped.
+        first_block_copies: Further times that block 0 counts in a middle row.
+    """
+    batch, _, rows, fixed_count, block_size = fixed.slot_bias.shape
+    _, heads, _, random_count = random_blocks.shape
+    dtype, device = fixed.slot_bias.dtype, fixed.slot_bias.device
+    key_blocks, slot_bias = fixed.key_blocks, fixed.slot_bias
+    if first_block_copies:
+        repeat_score = torch.zeros(fixed_count, 1, dtype=dtype, device=device)
+        repeat_score[0] = math.log1p(first_block_copies)
+        slot_bias = slot_bias + repeat_score
+    if random_count:
+        random_blocks = random_blocks.expand(batch, heads, rows, random_count)
+        random_bias = _token_bias(random_blocks, fixed.lengths, block_size, dtype)
+        # A table for longer documents may point beyond the bucket; what is dropped must still be a block of it.
+        random_blocks = random_blocks.clamp(max=rows + 1)
+        key_blocks = _before_last(key_blocks.expand(batch, heads, rows, fixed_count), random_blocks, dim=-1)
+        slot_bias = _before_last(slot_bias.expand(batch, heads, rows, fixed_count, block_size), random_bias, dim=-2)
+    return BlockLayout(
+        key_bias=fixed.key_bias,
+        last_block=fixed.document_blocks - 1,
+        key_blocks=key_blocks,
+        slot_bias=slot_bias.flatten(start_dim=-2)[..., None, :],
+    )
+
+
+def _token_bias(key_blocks: torch.Tensor, lengths: torch.Tensor, block_size: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return 0 for a document's tokens, `masked_score` beyond them, `[batch, heads or 1, rows, slots, block_size]`."""
+    positions = key_blocks[..., None] * block_size + torch.arange(block_size, device=key_blocks.device)
+    zero = torch.zeros((), dtype=dtype, device=key_blocks.device)
+    return zero.masked_fill(positions >= lengths[:, None, None, None, None], masked_score(dtype))
+
+
+def _before_last(slots: torch.Tensor, more: torch.Tensor, dim: int) -> torch.Tensor:
+    """Insert slots before the last one, so that what is partly filled stays at the end."""
+    count = slots.shape[dim]
+    return torch.cat([slots.narrow(dim, 0, count - 1), more, slots.narrow(dim, count - 1, 1)], dim=dim)
 
 
 def block_sparse_attention(
@@ -122,7 +159,7 @@ def block_sparse_attention(
         dropout: Applied to the attention weights.
 
     Returns:
-        `[batch, heads, length, head_dim]`; rows beyond a document's last block are finite and without meaning.
+        `[batch, heads, length, head_dim]`; rows beyond a document's last block are copies of its first row.
     """
     batch, heads, length, head_dim = query.shape
     rows = layout.key_blocks.shape[2]
@@ -150,7 +187,13 @@ def block_sparse_attention(
     scores = query_blocks[:, :, 1:-1] @ gather_blocks(key).transpose(-1, -2) + layout.slot_bias
     middle_context = dropout(scores.softmax(dim=-1)) @ gather_blocks(value)
 
-    # Put the last row back at the document's own last block.
-    context = torch.cat([first_context[:, :, None], middle_context, last_context[:, :, None]], dim=2)
-    is_last = torch.arange(blocks, device=query.device)[:, None, None] == last
-    return torch.where(is_last, last_context[:, :, None], context).view(batch, heads, length, head_dim)
+    # The last row stands at the document's own last block; what is beyond is padding (see `encoder`).
+    padding = first_context[:, :, None, :1].expand_as(first_context[:, :, None])
+    results = torch.cat([first_context[:, :, None], middle_context, last_context[:, :, None], padding], dim=2)
+    row = torch.arange(blocks, device=query.device)
+    last_row = layout.last_block[:, None]
+    # [batch, blocks]: where each row's result stands
+    source = torch.where(row < last_row, row, torch.where(row == last_row, blocks - 1, blocks))
+    flat_rows = (sequence * (blocks + 1) + source[:, None, None, :]).flatten()
+    flat_results = results.view(batch * heads * (blocks + 1), block_size * head_dim)
+    return flat_results.index_select(0, flat_rows).view(batch, heads, length, head_dim)

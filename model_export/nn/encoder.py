@@ -6,10 +6,16 @@ import torch
 from torch import nn
 
 from model_export.config import BigBirdConfig
-from model_export.nn.block_sparse_attention import BlockLayout, block_layout, block_sparse_attention
+from model_export.nn.block_sparse_attention import (
+    BlockLayout,
+    block_layout,
+    block_sparse_attention,
+    fixed_slots,
+)
 from model_export.nn.feed_forward import FeedForward
 from model_export.nn.full_attention import full_attention
-from model_export.nn.masking import key_bias
+from model_export.nn.masking import causal_bias, key_bias
+from model_export.nn.random_block_tables import chosen_table
 from model_export.patterns.pattern import Pattern, RandomBlocks
 
 # A batch's key bias where attention is full, its block layout where it is sparse.
@@ -82,10 +88,13 @@ class Encoder(nn.Module):
         config = self.config
         if config.full_attention_edge == config.max_length:
             return []
-        max_blocks = config.max_length // config.block_size
         return [
             pattern.random_blocks(
-                layer, heads=config.num_attention_heads, max_blocks=max_blocks, slots=config.num_random_blocks
+                layer,
+                heads=config.num_attention_heads,
+                slots=config.num_random_blocks,
+                block_size=config.block_size,
+                max_position_embeddings=config.max_position_embeddings,
             )
             for layer in range(config.num_hidden_layers)
         ]
@@ -97,6 +106,9 @@ class Encoder(nn.Module):
             hidden: Embedded tokens.
             attention_mask: int64 `[batch, length]`, 1 on real tokens, padding on the right.
         """
+        # Padding becomes, and through all layers stays, a copy of the document's first token: it cannot widen the range
+        # that int8 products measure on a whole activation, and so cannot change a document's numbers there either.
+        hidden = torch.where(attention_mask[..., None].bool(), hidden, hidden[:, :1])
         for layer, layout in zip(self.layers, self._layouts(attention_mask, hidden.dtype), strict=True):
             hidden = layer(hidden, layout)
         return hidden
@@ -104,20 +116,19 @@ class Encoder(nn.Module):
     def _layouts(self, attention_mask: torch.Tensor, dtype: torch.dtype) -> list[AttentionLayout]:
         """Return each layer's layout; layers with the same random blocks share one."""
         length = attention_mask.shape[1]
-        if length <= self.config.full_attention_edge:
-            return [key_bias(attention_mask, dtype)] * len(self.layers)
-        block_size = self.config.block_size
+        edge, block_size = self.config.full_attention_edge, self.config.block_size
+        if length <= edge:
+            bias = (causal_bias if self.config.is_decoder else key_bias)(attention_mask, dtype)
+            return [bias] * len(self.layers)
         if length > self.config.max_length or length % block_size:
             raise ValueError(f"length {length} is not whole blocks of {block_size} up to {self.config.max_length}")
-        middle_rows = length // block_size - 2
+        # Shorter documents go to buckets with full attention.
+        possible_blocks = range(edge // block_size + 1, length // block_size + 1)
+        fixed = fixed_slots(attention_mask, block_size, dtype)
         distinct = {id(blocks): blocks for blocks in self.random_blocks}
         layouts = {
             key: block_layout(
-                attention_mask,
-                torch.from_numpy(blocks.table[:, :middle_rows]).to(attention_mask.device),
-                blocks.first_block_copies,
-                block_size,
-                dtype,
+                fixed, chosen_table(blocks, fixed.document_blocks, possible_blocks), blocks.first_block_copies
             )
             for key, blocks in distinct.items()
         }

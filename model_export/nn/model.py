@@ -1,5 +1,7 @@
 """The whole model: embeddings, encoder, head. This is what is traced."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -7,6 +9,7 @@ from model_export.config import BigBirdConfig
 from model_export.nn.embeddings import Embeddings
 from model_export.nn.encoder import Encoder
 from model_export.nn.heads import HEADS
+from model_export.nn.language_model_head import LanguageModelHead
 from model_export.patterns.pattern import Pattern
 
 
@@ -21,18 +24,24 @@ class BigBird(nn.Module):
         self.head = head
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the head's logits.
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        positions: torch.Tensor | None = None,
+    ) -> Any:
+        """Return what the head returns: one tensor, of the encoder alone a tensor or two.
 
         Args:
             input_ids: int64 `[batch, length]`.
             attention_mask: int64 `[batch, length]`, 1 on real tokens, padding on the right, at least one real token.
             token_type_ids: int64 `[batch, length]`.
+            positions: int64 `[batch, positions]`, where a language model is asked; other heads take none.
         """
         hidden = self.encoder(self.embeddings(input_ids, token_type_ids), attention_mask)
-        logits: torch.Tensor = self.head(hidden)
-        return logits
+        if isinstance(self.head, LanguageModelHead):
+            return self.head(hidden, positions, self.embeddings.word.weight)
+        return self.head(hidden)
 
 
 def build_model(config: BigBirdConfig, task: str, pattern: Pattern) -> BigBird:

@@ -2,9 +2,17 @@
 
 from model_export.errors import ExportError
 from model_export.patterns.pattern import Pattern
+from model_export.patterns.seeded import GOOGLE, TRANSFORMERS_TRAIN, ModelGardenPattern
 from model_export.patterns.unseeded import NoRandomPattern, TransformersPattern
 
-PATTERNS: dict[str, Pattern] = {pattern.name: pattern for pattern in (TransformersPattern(), NoRandomPattern())}
+_PATTERNS: tuple[Pattern, ...] = (
+    TransformersPattern(),
+    TRANSFORMERS_TRAIN,
+    GOOGLE,
+    ModelGardenPattern(),
+    NoRandomPattern(),
+)
+PATTERNS: dict[str, Pattern] = {pattern.name: pattern for pattern in _PATTERNS}
 
 
 def get_pattern(name: str) -> Pattern:

@@ -8,7 +8,8 @@ from model_export.patterns.pattern import RandomBlocks
 
 
 @lru_cache
-def _only_first_block(max_blocks: int, copies: int) -> RandomBlocks:
+def first_block_only(max_blocks: int, copies: int) -> RandomBlocks:
+    """Return an empty table, the same object for the same numbers; block 0 counts `copies` further times."""
     return RandomBlocks(table=np.zeros((1, max_blocks - 2, 0), dtype=np.int64), first_block_copies=copies)
 
 
@@ -21,8 +22,10 @@ class TransformersPattern:
 
     name = "transformers"
 
-    def random_blocks(self, layer: int, *, heads: int, max_blocks: int, slots: int) -> RandomBlocks:
-        return _only_first_block(max_blocks, slots)
+    def random_blocks(
+        self, layer: int, *, heads: int, slots: int, block_size: int, max_position_embeddings: int
+    ) -> RandomBlocks:
+        return first_block_only(max_position_embeddings // block_size, slots)
 
 
 class NoRandomPattern:
@@ -30,5 +33,7 @@ class NoRandomPattern:
 
     name = "none"
 
-    def random_blocks(self, layer: int, *, heads: int, max_blocks: int, slots: int) -> RandomBlocks:
-        return _only_first_block(max_blocks, 0)
+    def random_blocks(
+        self, layer: int, *, heads: int, slots: int, block_size: int, max_position_embeddings: int
+    ) -> RandomBlocks:
+        return first_block_only(max_position_embeddings // block_size, 0)

@@ -28,9 +28,11 @@ class TablePattern:
     def __init__(self, tables: Sequence[Sequence[Table]]) -> None:
         self._tables = tables
 
-    def random_blocks(self, layer: int, *, heads: int, max_blocks: int, slots: int) -> RandomBlocks:
+    def random_blocks(
+        self, layer: int, *, heads: int, slots: int, block_size: int, max_position_embeddings: int
+    ) -> RandomBlocks:
         table = np.array(self._tables[layer], dtype=np.int64)
-        assert table.shape == (heads, max_blocks - 2, slots)
+        assert table.shape == (heads, max_position_embeddings // block_size - 2, slots)
         return RandomBlocks(table)
 
 

@@ -1,4 +1,4 @@
-"""The parity that transformers cannot vouch for: no random blocks, and tables that differ by layer and head.
+"""The parity that transformers cannot vouch for: no random blocks, tables of one's own, and those of other worlds.
 
 The reference is the dense mask of `dense_attention`, which the tests of the model hold against transformers.
 """
@@ -12,6 +12,7 @@ import pytest
 from model_export.patterns.registry import PATTERNS
 from tests.model_export.dense_attention import Table, TablePattern, dense_logits, same_for_all
 from tests.model_export.exported_models import ExportedModel, largest_difference
+from tests.model_export.patterns.reference_tables import reference_table
 
 TOLERANCE = 1e-4
 MISS = 100 * TOLERANCE
@@ -64,4 +65,63 @@ def test_each_document_gets_the_logits_of_its_dense_mask_in_every_bucket(case: D
             first_block = same_for_all(exported.config, [0] * max(1, exported.config.num_random_blocks))
             assert largest_difference(dense_logits(exported.model, document, first_block), expected) >= MISS
     print(f"largest difference {max(differences.values()):.3g}")
+    assert max(differences.values()) <= TOLERANCE, differences
+
+
+# Blocks of 32: 1024 tokens are 32 blocks, 2048 are 64, and up to 11 blocks (352 tokens) use full attention.
+# 900 and 1300 are in no list; for Model Garden, 900 meets indices beyond its last block.
+SEEDED_FIELDS = {"block_size": 32, "num_random_blocks": 3, "max_position_embeddings": 2048, "num_attention_heads": 2}
+SEEDED_BUCKETS = (352, 1024, 2048)
+# google has 2048 in its list too, and makes the list's tables for 4096 tokens, which this model does not hold.
+DIFFERS_FROM_TRAINING = {
+    "google": lambda length: length in (1000, 1024, 2030, 2048),
+    "model-garden": lambda length: length not in (1000, 1024),
+}
+SEEDED_LENGTHS = {1024: [900, 1000, 1024], 2048: [900, 1024, 1300, 2030, 2048]}
+
+
+@pytest.fixture(scope="module", params=["google", "model-garden"])
+def seeded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
+    return ExportedModel(tmp_path_factory.mktemp("seeded"), "qa", SEEDED_FIELDS, SEEDED_BUCKETS, request.param)
+
+
+def _reference_tables(exported: ExportedModel, pattern: str, length: int) -> list[list[Table]]:
+    config = exported.config
+    return [
+        reference_table(
+            pattern,
+            layer,
+            blocks=-(-length // config.block_size),
+            heads=config.num_attention_heads,
+            slots=config.num_random_blocks,
+            block_size=config.block_size,
+            max_position_embeddings=config.max_position_embeddings,
+        ).tolist()
+        for layer in range(config.num_hidden_layers)
+    ]
+
+
+@pytest.mark.parametrize("bucket", SEEDED_LENGTHS)
+def test_each_document_gets_the_logits_of_the_tables_that_its_own_length_has_in_another_world(
+    seeded: ExportedModel, bucket: int
+) -> None:
+    pattern = seeded.manifest.pattern
+    lengths = SEEDED_LENGTHS[bucket]
+    differences, differing = {}, []
+    for length, mixed in zip(lengths, seeded.served(lengths, bucket), strict=True):
+        document = seeded.document(length)
+        tables = _reference_tables(seeded, pattern, length)
+        expected = dense_logits(seeded.model, document, tables)
+        assert expected.std() >= 0.5
+        differences[length, "mixed"] = largest_difference(mixed, expected)
+        differences[length, "alone"] = largest_difference(seeded.served([length], bucket)[0], expected)
+        # The tables of transformers' training would be others, where they differ.
+        train_tables = _reference_tables(seeded, "transformers-train", length)
+        if train_tables != tables:
+            differing.append(length)
+            assert largest_difference(dense_logits(seeded.model, document, train_tables), expected) >= MISS
+        first_block = same_for_all(seeded.config, [0] * seeded.config.num_random_blocks)
+        assert largest_difference(dense_logits(seeded.model, document, first_block), expected) >= MISS
+    assert differing == [length for length in lengths if DIFFERS_FROM_TRAINING[pattern](length)]
+    print(f"{pattern}: largest difference {max(differences.values()):.3g}")
     assert max(differences.values()) <= TOLERANCE, differences

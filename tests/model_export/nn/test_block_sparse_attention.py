@@ -4,7 +4,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_export.nn.block_sparse_attention import block_layout, block_sparse_attention
+from model_export.nn.block_sparse_attention import (
+    BlockLayout,
+    block_layout,
+    block_sparse_attention,
+    fixed_slots,
+)
 from tests.model_export.dense_attention import attended_counts, dense_attention
 
 BLOCK_SIZE = 4
@@ -20,10 +25,15 @@ def _mask(lengths: list[int], padded_length: int) -> torch.Tensor:
     return (torch.arange(padded_length) < torch.tensor(lengths)[:, None]).long()
 
 
+def _layout(lengths: list[int], padded_length: int, tables: np.ndarray, copies: int = 0) -> BlockLayout:
+    fixed = fixed_slots(_mask(lengths, padded_length), BLOCK_SIZE, torch.float64)
+    return block_layout(fixed, torch.from_numpy(tables), copies)
+
+
 def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int], table: np.ndarray, copies: int = 0
 ) -> torch.Tensor:
-    layout = block_layout(_mask(lengths, query.shape[2]), torch.from_numpy(table), copies, BLOCK_SIZE, query.dtype)
+    layout = _layout(lengths, query.shape[2], table[None], copies)
     return block_sparse_attention(query * HEAD_DIM**-0.5, key, value, layout, _keep)
 
 
@@ -104,6 +114,17 @@ def test_what_stands_in_the_padding_does_not_count() -> None:
         part[:, :, length:] = 1e4
     after = _attend(*states, [length], table)[:, :, :length]
     assert torch.equal(before, after)
+
+
+def test_each_document_may_have_a_table_of_its_own() -> None:
+    lengths = [8 * BLOCK_SIZE, 6 * BLOCK_SIZE - 1]
+    states = _states(2, 8 * BLOCK_SIZE)
+    tables = np.random.default_rng(3).integers(0, 8, (2, HEADS, 6, 2))
+    layout = _layout(lengths, 8 * BLOCK_SIZE, tables)
+    context = block_sparse_attention(states[0] * HEAD_DIM**-0.5, states[1], states[2], layout, _keep)
+    for document, length in enumerate(lengths):
+        expected = _expected(states, document, length, tables[document])
+        torch.testing.assert_close(context[document, :, :length], expected, rtol=1e-9, atol=1e-9)
 
 
 def test_gradients_reach_queries_keys_and_values_and_are_finite() -> None:

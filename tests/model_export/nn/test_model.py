@@ -5,8 +5,8 @@ import pytest
 import torch
 import transformers
 
+from model_export.checkpoints.pytorch_names import IGNORABLE, huggingface_names
 from model_export.checkpoints.strict_load import load_strictly
-from model_export.checkpoints.weight_names import huggingface_names
 from model_export.config import BigBirdConfig
 from model_export.errors import ConfigError
 from model_export.nn.model import BigBird, build_model
@@ -22,7 +22,7 @@ VOCAB_SIZE = 60
 def _own_model(source: transformers.PreTrainedModel, task: str, pattern: Pattern) -> BigBird:
     config = BigBirdConfig.from_dict(source.config.to_dict())
     model = build_model(config, task, pattern).eval()
-    load_strictly(model, source.state_dict(), huggingface_names(task, config), ("bert.pooler.",))
+    load_strictly(model, source.state_dict(), huggingface_names(task, config), IGNORABLE)
     return model
 
 
@@ -136,3 +136,28 @@ def test_a_run_changes_no_global_random_state() -> None:
     _logits(model, [make_document(200, vocab_size=VOCAB_SIZE)], 256)
     assert torch.equal(before[0], torch.random.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])
+
+
+@pytest.mark.parametrize("length", [5, 40, 65, 100], ids=lambda length: f"{length} tokens")
+@pytest.mark.parametrize("is_decoder", [False, True], ids=["an encoder", "a decoder"])
+def test_padding_stays_a_copy_of_the_first_token_through_all_layers(length: int, is_decoder: bool) -> None:
+    config = BigBirdConfig(
+        vocab_size=VOCAB_SIZE,
+        hidden_size=12,
+        num_attention_heads=3,
+        num_hidden_layers=3,
+        intermediate_size=16,
+        block_size=8,
+        num_random_blocks=1,
+        max_position_embeddings=128,
+        is_decoder=is_decoder,
+    )
+    torch.manual_seed(0)
+    model = build_model(config, "generate" if is_decoder else "qa", get_pattern("google")).eval()
+    padded = 48 if length <= 48 else 128
+    ids, mask = torch.randint(0, VOCAB_SIZE, (2, padded)), torch.zeros(2, padded, dtype=torch.int64)
+    mask[0, :length], mask[1] = 1, 1
+    with torch.inference_mode():
+        hidden = model.encoder(model.embeddings(ids, torch.zeros_like(ids)), mask)
+    assert torch.allclose(hidden[0, length:], hidden[0, :1].expand(padded - length, -1), atol=1e-5)
+    assert not torch.allclose(hidden[0, length - 1], hidden[0, 0], atol=1e-2)
