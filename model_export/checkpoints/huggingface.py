@@ -1,91 +1,50 @@
-"""Checkpoints in the Hugging Face layout of PyTorch weights, read and written.
+"""Checkpoints in the Hugging Face layout, read and written.
 
-`config.json`, `model.safetensors` (whole, or in shards with `model.safetensors.index.json`) and `spiece.model`.
+`config.json`; weights from PyTorch (`model.safetensors`, `pytorch_model.bin`) or Flax (`flax_model.msgpack`), whole or
+in shards; a vocabulary as `spiece.model`, or as the `tokenizer.json` that transformers 5 writes instead.
 """
 
-import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from model_export.checkpoints.strict_load import load_strictly
-from model_export.checkpoints.weight_names import huggingface_names
+from model_export.checkpoints import flax_files, pytorch_files, safetensors_files
+from model_export.checkpoints.checkpoint import Checkpoint, Weights
+from model_export.checkpoints.files import optional_file, read_json, regular_file
+from model_export.checkpoints.pytorch_names import huggingface_names
+from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
+from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
 from model_export.nn.heads import HEADS
-from model_export.nn.model import BigBird, build_model
-from model_export.patterns.pattern import Pattern
+from model_export.nn.model import BigBird
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-SHARD_INDEX_FILE = "model.safetensors.index.json"
-TOKENIZER_FILE = "spiece.model"
+SENTENCEPIECE_FILE = "spiece.model"
+TOKENIZER_JSON_FILE = "tokenizer.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
-ARCHITECTURES = {
+# The task of an architecture's name, after `BigBirdFor` or `FlaxBigBirdFor`.
+_TASKS = {
     "BigBirdForQuestionAnswering": "qa",
     "BigBirdForSequenceClassification": "classify",
     "BigBirdForTokenClassification": "ner",
+    "BigBirdForMaskedLM": "fill-mask",
+    "BigBirdForPreTraining": "fill-mask",
+    "BigBirdForMultipleChoice": "multiple-choice",
+    "BigBirdForCausalLM": "generate",
+    "BigBirdModel": "embed",
 }
-# Parts of a checkpoint that no task head here reads.
-_IGNORABLE = ("bert.pooler.", "bert.embeddings.position_ids", "bert.embeddings.token_type_ids", "cls.")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A checkpoint folder that was found complete; its weights are not read yet.
-
-    Attributes:
-        folder: Where it is.
-        config: Its model configuration.
-        task: `qa`, `classify` or `ner`.
-        weight_files: The safetensors files, in reading order.
-        tokenizer_file: The SentencePiece model.
-        special_tokens: Pieces of the special tokens by role (`cls`, `sep`, `pad`, `mask`).
-    """
-
-    folder: Path
-    config: BigBirdConfig
-    task: str
-    weight_files: tuple[Path, ...]
-    tokenizer_file: Path
-    special_tokens: dict[str, str]
-
-    def load_model(self, pattern: Pattern) -> tuple[BigBird, list[str]]:
-        """Return the model in evaluation mode, and the names of the tensors that it does not use.
-
-        Raises:
-            CheckpointError: The weights cannot be read or do not fit the configuration.
-        """
-        model = build_model(self.config, self.task, pattern)
-        names = huggingface_names(self.task, self.config)
-        unused = load_strictly(model, self._read_tensors(), names, _IGNORABLE)
-        return model.eval(), unused
-
-    def _read_tensors(self) -> dict[str, torch.Tensor]:
-        tensors: dict[str, torch.Tensor] = {}
-        for file in self.weight_files:
-            try:
-                tensors.update(load_file(file))
-            except (OSError, SafetensorError) as error:
-                raise CheckpointError(f"{file}: cannot be read as safetensors: {error}") from error
-        return tensors
-
-    def sha256(self) -> str:
-        """Return one hash over the configuration, the weights and the tokenizer."""
-        total = hashlib.sha256()
-        for file in (self.folder / CONFIG_FILE, *self.weight_files, self.tokenizer_file):
-            with file.open("rb") as stream:
-                total.update(hashlib.file_digest(stream, "sha256").digest())
-        return total.hexdigest()
+def recognises(folder: Path) -> bool:
+    """Tell whether the folder looks like a Hugging Face checkpoint: it has the configuration, whatever else."""
+    return (folder / CONFIG_FILE).exists()
 
 
-def read_checkpoint(folder: Path, task: str | None = None) -> Checkpoint:
-    """Read a checkpoint folder's configuration and find its files.
+def read(folder: Path, task: str | None) -> Checkpoint:
+    """Read the configuration and find the weights and the vocabulary.
 
     Args:
         folder: The checkpoint.
@@ -95,19 +54,20 @@ def read_checkpoint(folder: Path, task: str | None = None) -> Checkpoint:
         CheckpointError: A file is missing or unreadable, or the task cannot be told.
         ConfigError: The configuration cannot work.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: is not a folder")
-    values = _read_json(folder / CONFIG_FILE)
-    tokenizer_file = folder / TOKENIZER_FILE
-    if not tokenizer_file.is_file():
-        raise CheckpointError(f"{tokenizer_file}: missing; a SentencePiece model is needed")
+    config_file = regular_file(folder, CONFIG_FILE)
+    values = read_json(config_file)
+    config = BigBirdConfig.from_dict(values)
+    tokenizer_file, tokenizer = _tokenizer(folder)
+    weights = _weights(folder)
     return Checkpoint(
         folder=folder,
-        config=BigBirdConfig.from_dict(values),
-        task=_task(folder, values.get("architectures"), task),
-        weight_files=_weight_files(folder),
-        tokenizer_file=tokenizer_file,
+        config=config,
+        task=task or _task(folder, values.get("architectures")),
+        weights=weights,
+        tokenizer=tokenizer,
+        files=(config_file, *weights.files, tokenizer_file),
         special_tokens=_special_tokens(folder),
+        default_pattern="transformers",
     )
 
 
@@ -119,33 +79,18 @@ def save_checkpoint(model: BigBird, task: str, folder: Path) -> None:
         task: Its task.
         folder: An existing folder.
     """
-    architecture = next(name for name, own in ARCHITECTURES.items() if own == task)
+    architecture = next(name for name, own in _TASKS.items() if own == task)
     values = {"architectures": [architecture], **model.config.to_dict()}
     (folder / CONFIG_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     own = model.state_dict()
-    tensors = {name: own[key].contiguous() for key, name in huggingface_names(task, model.config).items()}
+    names = huggingface_names(task, model.config)
+    tensors = {source.name: own[key].contiguous() for key, source in names.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: missing") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: is not a JSON object")
-    return values
-
-
-def _task(folder: Path, architectures: object, asked: str | None) -> str:
-    if asked is not None:
-        if asked not in HEADS:
-            raise CheckpointError(f"task: {asked!r} is not one of {', '.join(HEADS)}")
-        return asked
+def _task(folder: Path, architectures: object) -> str:
     named = architectures if isinstance(architectures, list) else []
-    tasks = [ARCHITECTURES[name] for name in map(str, named) if name in ARCHITECTURES]
+    tasks = [_TASKS[name] for name in (str(entry).removeprefix("Flax") for entry in named) if name in _TASKS]
     if not tasks:
         raise CheckpointError(
             f"{folder / CONFIG_FILE}: architectures {named} name no task; give one with --task {'|'.join(HEADS)}"
@@ -153,34 +98,33 @@ def _task(folder: Path, architectures: object, asked: str | None) -> str:
     return tasks[0]
 
 
-def _weight_files(folder: Path) -> tuple[Path, ...]:
-    whole, index = folder / WEIGHTS_FILE, folder / SHARD_INDEX_FILE
-    if whole.is_file():
-        return (whole,)
-    if not index.is_file():
-        raise CheckpointError(f"{whole}: missing, and there is no {SHARD_INDEX_FILE} either")
-    weight_map = _read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{index}: has no weight_map")
-    shards = tuple(_beside(index, name) for name in sorted(set(map(str, weight_map.values()))))
-    missing = [shard.name for shard in shards if not shard.is_file()]
-    if missing:
-        raise CheckpointError(f"{folder}: shards named in {SHARD_INDEX_FILE} are missing: {', '.join(missing)}")
-    return shards
+def _weights(folder: Path) -> Weights:
+    for source in (safetensors_files, pytorch_files, flax_files):
+        weights: Weights | None = source.find(folder)
+        if weights is not None:
+            return weights
+    raise CheckpointError(
+        f"{folder / WEIGHTS_FILE}: missing; there are no {pytorch_files.WEIGHTS_FILE}, {flax_files.WEIGHTS_FILE} "
+        "or shards either"
+    )
 
 
-def _beside(index: Path, name: str) -> Path:
-    if Path(name).name != name:
-        raise CheckpointError(f"{index}: {name!r} is not a file beside it")
-    return index.parent / name
+def _tokenizer(folder: Path) -> tuple[Path, bytes]:
+    model_file = optional_file(folder, SENTENCEPIECE_FILE)
+    if model_file is not None:
+        return model_file, model_file.read_bytes()
+    json_file = optional_file(folder, TOKENIZER_JSON_FILE)
+    if json_file is not None:
+        return json_file, sentencepiece_from_tokenizer_json(json_file)
+    raise CheckpointError(f"{folder / SENTENCEPIECE_FILE}: missing; there is no {TOKENIZER_JSON_FILE} either")
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:
     """Return the special pieces; `tokenizer_config.json` may name others than the usual ones."""
     tokens = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
-    path = folder / "tokenizer_config.json"
-    if path.is_file():
-        values = _read_json(path)
+    path = optional_file(folder, TOKENIZER_CONFIG_FILE)
+    if path is not None:
+        values = read_json(path)
         for role in tokens:
             named = values.get(f"{role}_token")
             piece = named.get("content") if isinstance(named, dict) else named

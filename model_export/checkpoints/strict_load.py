@@ -5,19 +5,23 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from model_export.checkpoints.source_tensor import SourceTensor
 from model_export.errors import CheckpointError
 
 
 def load_strictly(
-    model: nn.Module, tensors: Mapping[str, torch.Tensor], names: Mapping[str, str], ignorable: tuple[str, ...]
+    model: nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    names: Mapping[str, SourceTensor],
+    ignorable: tuple[str, ...],
 ) -> list[str]:
     """Load the tensors into the model, converted to float32.
 
     Args:
-        model: Takes the weights.
+        model: Takes the weights; it may be on the meta device.
         tensors: The checkpoint's tensors by their names there.
-        names: For each of the model's tensors, its name in the checkpoint.
-        ignorable: Prefixes of tensors that the model may leave unused.
+        names: For each of the model's tensors, where it stands in the checkpoint.
+        ignorable: Prefixes of tensors that a model may leave unused; a prefix under which it uses some does not count.
 
     Returns:
         Names of the tensors that were left unused.
@@ -28,20 +32,39 @@ def load_strictly(
     own = model.state_dict()
     if own.keys() != names.keys():
         raise AssertionError(f"weight names and model differ: {sorted(own.keys() ^ names.keys())}")
-    unused = sorted(tensors.keys() - set(names.values()))
-    problems = [f"missing: {name} {list(own[key].shape)}" for key, name in names.items() if name not in tensors]
-    problems += [f"unexpected: {name}" for name in unused if not name.startswith(ignorable)]
+    used = [source.name for source in names.values()]
+    unused = sorted(tensors.keys() - set(used))
+    found = {key: source for key, source in names.items() if source.name in tensors}
+    problems = [f"missing: {source.name} {list(own[key].shape)}" for key, source in names.items() if key not in found]
+    idle = tuple(prefix for prefix in ignorable if not any(name.startswith(prefix) for name in used))
+    problems += [f"unexpected: {name}" for name in unused if not name.startswith(idle)]
+    arranged = {key: source.arranged(tensors[source.name]) for key, source in found.items()}
     problems += [
-        f"shape: {name} is {list(tensors[name].shape)}, expected {list(own[key].shape)}"
-        for key, name in names.items()
-        if name in tensors and tensors[name].shape != own[key].shape
+        f"shape: {source.name} is {list(tensors[source.name].shape)}, expected {_expected(source, own[key])}"
+        for key, source in found.items()
+        if arranged[key].shape != own[key].shape
     ]
     problems += [
-        f"not floating point: {name} is {tensors[name].dtype}"
-        for name in names.values()
-        if name in tensors and not tensors[name].is_floating_point()
+        f"not floating point: {source.name} is {tensors[source.name].dtype}"
+        for source in found.values()
+        if not tensors[source.name].is_floating_point()
     ]
     if problems:
         raise CheckpointError("the weights do not fit the configuration:\n  " + "\n  ".join(problems))
-    model.load_state_dict({key: tensors[name].float() for key, name in names.items()})
+    loaded = {key: tensor.float().contiguous() for key, tensor in arranged.items()}
+    model.load_state_dict(loaded, assign=True)
     return unused
+
+
+def _expected(source: SourceTensor, own: torch.Tensor) -> str:
+    """Describe the shape that the source's tensor should have."""
+    shape = list(own.shape)
+    match source.layout:
+        case "transposed":
+            return str(shape[::-1])
+        case "heads_out":
+            return f"[{shape[1]}, heads, head_dim] with {shape[0]} in all heads"
+        case "heads_in":
+            return f"[heads, head_dim, {shape[0]}] with {shape[1]} in all heads"
+        case "same" | "flat":
+            return str(shape)

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from model_export.checkpoints.source_tensor import Layout, SourceTensor
 from model_export.checkpoints.strict_load import load_strictly
 from model_export.errors import CheckpointError
 
-NAMES = {"weight": "theirs.w", "bias": "theirs.b"}
+NAMES = {"weight": SourceTensor("theirs.w"), "bias": SourceTensor("theirs.b")}
 
 
 def _tensors() -> dict[str, torch.Tensor]:
@@ -32,9 +33,54 @@ def test_ignorable_tensors_are_reported_as_unused_in_order() -> None:
     assert load_strictly(nn.Linear(3, 2), _tensors() | extra, NAMES, ("pooler.",)) == ["pooler.bias", "pooler.weight"]
 
 
+def test_a_prefix_under_which_the_model_uses_a_tensor_excuses_nothing() -> None:
+    extra = {"theirs.other": torch.ones(1)}
+    with pytest.raises(CheckpointError, match=r"unexpected: theirs\.other"):
+        load_strictly(nn.Linear(3, 2), _tensors() | extra, NAMES, ("theirs.",))
+
+
+MATRIX = torch.arange(12.0).view(2, 6)
+
+
+@pytest.mark.parametrize(
+    ("layout", "theirs"),
+    [
+        pytest.param("same", MATRIX, id="as ours"),
+        pytest.param("transposed", MATRIX.T, id="inputs first"),
+        pytest.param(
+            "heads_out", torch.stack([MATRIX[0], MATRIX[1]], dim=-1).view(6, 1, 2), id="a head of two outputs"
+        ),
+        pytest.param("heads_out", MATRIX.T.reshape(6, 2, 1), id="two heads of one output"),
+        pytest.param("heads_out", MATRIX.T, id="outputs of all heads in one axis"),
+        pytest.param("heads_in", MATRIX.T.reshape(3, 2, 2), id="three heads of two inputs"),
+        pytest.param("heads_in", MATRIX.T, id="inputs of all heads in one axis"),
+        pytest.param("flat", MATRIX.view(3, 4), id="elements in order, any shape"),
+    ],
+)
+def test_a_tensor_is_turned_from_its_layout(layout: Layout, theirs: torch.Tensor) -> None:
+    arranged = SourceTensor("w", layout).arranged(theirs)
+    assert torch.equal(arranged, MATRIX.flatten() if layout == "flat" else MATRIX)
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("transposed", r"w is \[2, 3\], expected \[3, 2\]"),
+        ("heads_out", r"w is \[2, 3\], expected \[3, heads, head_dim\] with 2 in all heads"),
+        ("heads_in", r"w is \[2, 3\], expected \[heads, head_dim, 2\] with 3 in all heads"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_described_as_the_source_should_have_it(layout: Layout, expected: str) -> None:
+    model = nn.Linear(3, 2, bias=False)
+    with pytest.raises(CheckpointError, match=expected):
+        load_strictly(model, {"w": torch.zeros(2, 3)}, {"weight": SourceTensor("w", layout)}, ())
+
+
 def test_all_mismatches_stand_in_one_error_and_nothing_is_loaded() -> None:
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
-    names = {f"{index}.{part}": f"theirs.{index}.{part}" for index in (0, 1) for part in ("weight", "bias")}
+    names = {
+        f"{index}.{part}": SourceTensor(f"theirs.{index}.{part}") for index in (0, 1) for part in ("weight", "bias")
+    }
     before = {key: value.clone() for key, value in model.state_dict().items()}
     tensors = {
         "theirs.0.weight": torch.zeros(3, 2),
@@ -62,4 +108,4 @@ def test_all_mismatches_stand_in_one_error_and_nothing_is_loaded() -> None:
 
 def test_an_incomplete_table_of_names_is_a_programming_error() -> None:
     with pytest.raises(AssertionError, match="bias"):
-        load_strictly(nn.Linear(3, 2), _tensors(), {"weight": "theirs.w"}, ())
+        load_strictly(nn.Linear(3, 2), _tensors(), {"weight": SourceTensor("theirs.w")}, ())

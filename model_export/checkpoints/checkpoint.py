@@ -1,0 +1,115 @@
+"""What a checkpoint is, whatever world it comes from: configuration, task, weights and vocabulary.
+
+Each world has a module that finds these in a folder (`huggingface`, `google`, `model_garden`); everything after it sees
+only the types here. Weights are described by a table from our tensors to the source's (`SourceTensor`), so that a new
+source is a new table.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from model_export.checkpoints.source_tensor import SourceTensor
+from model_export.checkpoints.strict_load import load_strictly
+from model_export.config import BigBirdConfig
+from model_export.errors import ConfigError
+from model_export.nn.model import BigBird, build_model
+from model_export.patterns.pattern import Pattern
+
+
+class Weights(Protocol):
+    """The weights of a checkpoint, found but not read."""
+
+    @property
+    def kind(self) -> str:
+        """Format and world, for the manifest."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is read, in a fixed order."""
+        ...
+
+    @property
+    def ignorable(self) -> tuple[str, ...]:
+        """Prefixes of tensors that a task may leave unused."""
+        ...
+
+    def names(self, task: str, config: BigBirdConfig) -> Mapping[str, SourceTensor]:
+        """Return where each tensor of our model stands."""
+        ...
+
+    def read(self) -> dict[str, torch.Tensor]:
+        """Return all tensors under the source's names.
+
+        Raises:
+            CheckpointError: A file cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint folder that was found complete; its weights are not read yet.
+
+    Attributes:
+        folder: Where it is.
+        config: Its model configuration.
+        task: A key of `HEADS`.
+        weights: Its weights.
+        tokenizer: A serialised SentencePiece model.
+        files: Configuration and weights in a fixed order, the vocabulary last: what the checkpoint's hash covers.
+        special_tokens: Pieces of the special tokens by role (`cls`, `sep`, `pad`, `mask`).
+        default_pattern: The random-block pattern of the checkpoint's world.
+        assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
+    """
+
+    folder: Path
+    config: BigBirdConfig
+    task: str
+    weights: Weights
+    tokenizer: bytes
+    files: tuple[Path, ...]
+    special_tokens: dict[str, str]
+    default_pattern: str
+    assumptions: tuple[str, ...] = ()
+
+    def load_model(self, pattern: Pattern) -> tuple[BigBird, list[str]]:
+        """Return the model in evaluation mode, and the names of the tensors that it does not use.
+
+        Raises:
+            CheckpointError: The weights cannot be read or do not fit the configuration.
+        """
+        tensors = self.weights.read()
+        config = self.config
+        names = self.weights.names(self.task, config)
+        if self.task == "embed" and names["head.pooler.weight"].name not in tensors:
+            config = replace(config, has_pooler=False)
+            names = self.weights.names(self.task, config)
+        with torch.device("meta"):  # shapes only: sizes that the weights do not have must not be allocated
+            model = build_model(config, self.task, pattern)
+        unused = load_strictly(model, tensors, names, self.weights.ignorable)
+        return model.eval(), unused
+
+    def sha256(self) -> str:
+        """Return one hash over all files."""
+        total = hashlib.sha256()
+        for file in self.files:
+            with file.open("rb") as stream:
+                total.update(hashlib.file_digest(stream, "sha256").digest())
+        return total.hexdigest()
+
+
+def check_task(config: BigBirdConfig, task: str) -> None:
+    """Check that a task and the direction of the model's attention belong together.
+
+    Raises:
+        ConfigError: A decoder is to do something else than generate, or an encoder is to generate.
+    """
+    if (task == "generate") != config.is_decoder:
+        needed = "true for the task generate" if task == "generate" else f"false for the task {task}"
+        raise ConfigError(f"is_decoder: is {str(config.is_decoder).lower()}, but must be {needed}")

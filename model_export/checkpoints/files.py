@@ -1,0 +1,121 @@
+"""Files of a checkpoint folder, found without leaving it.
+
+A checkpoint comes from somebody else. What its index, its links and its sizes say is checked here, once, before any
+reader opens a file: nothing outside the folder is ever read because a checkpoint asked for it.
+"""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from model_export.errors import CheckpointError
+
+# The largest JSON of a checkpoint is a tokenizer.json: a few megabytes for 50,000 pieces.
+MAX_JSON_BYTES = 64 * 2**20
+
+
+def regular_file(folder: Path, name: str) -> Path:
+    """Return the path of a file of the folder.
+
+    Symbolic links may lead anywhere inside the folder, and from a snapshot of the Hugging Face cache into the same
+    model's part of that cache, where the contents of its files lie.
+
+    Args:
+        folder: The checkpoint.
+        name: The file's name there.
+
+    Raises:
+        CheckpointError: It is missing, is no regular file, or lies outside the folder.
+    """
+    path = folder / name
+    shown = str(path) if str(path).isprintable() else repr(str(path))
+    try:
+        target = path.resolve(strict=True)
+        mode = target.stat().st_mode
+        inside = any(target.is_relative_to(root) for root in _roots(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{shown}: missing") from None
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no permission, a name that cannot be
+        raise CheckpointError(f"{shown}: cannot be read: {error}") from error
+    if not inside:
+        raise CheckpointError(f"{shown}: leads out of the folder, to {target}")
+    if not stat.S_ISREG(mode):
+        raise CheckpointError(f"{shown}: is not a regular file")
+    return path
+
+
+def optional_file(folder: Path, name: str) -> Path | None:
+    """Return the path of a file of the folder, or None where nothing has that name.
+
+    Raises:
+        CheckpointError: It is no regular file, lies outside the folder, or is a link that leads nowhere.
+    """
+    path = folder / name
+    if not path.is_symlink() and not path.exists():
+        return None
+    return regular_file(folder, name)
+
+
+def weight_files(folder: Path, whole: str, index: str) -> tuple[Path, ...] | None:
+    """Return the files that hold the weights: one file, or the shards that an index lists; None without either.
+
+    Args:
+        folder: The checkpoint.
+        whole: Name of the file that holds all weights.
+        index: Name of the JSON file whose `weight_map` names a shard for each tensor.
+
+    Raises:
+        CheckpointError: The index cannot be read, names files elsewhere, or names files that are missing.
+    """
+    one = optional_file(folder, whole)
+    if one is not None:
+        return (one,)
+    index_path = optional_file(folder, index)
+    if index_path is None:
+        return None
+    weight_map = read_json(index_path).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{index_path}: has no weight_map")
+    names = sorted(set(map(str, weight_map.values())))
+    for name in names:
+        if name != Path(name).name or name == ".." or not name.isprintable():
+            raise CheckpointError(f"{index_path}: {name!r} is not a file beside it")
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        raise CheckpointError(f"{folder}: shards named in {index} are missing: {', '.join(missing)}")
+    return tuple(regular_file(folder, name) for name in names)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises:
+        CheckpointError: It is missing, unreadable, too large, or no JSON object in UTF-8.
+    """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise CheckpointError(f"{path}: is not a regular file")
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_JSON_BYTES + 1)
+        if len(content) > MAX_JSON_BYTES:
+            raise CheckpointError(f"{path}: is larger than {MAX_JSON_BYTES} bytes")
+        values = json.loads(content.decode("utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: missing") from None
+    except RecursionError:
+        raise CheckpointError(f"{path}: cannot be read as JSON: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: is not a JSON object")
+    return values
+
+
+def _roots(folder: Path) -> tuple[Path, ...]:
+    """Return the folders that links may lead into, resolved."""
+    own = folder.resolve()
+    # The cache's layout: models--<organisation>--<name>/snapshots/<revision>/<file> -> ../../blobs/<hash>
+    if own.parent.name == "snapshots" and own.parent.parent.name.startswith("models--"):
+        return own, own.parent.parent
+    return (own,)

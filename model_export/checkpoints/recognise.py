@@ -1,0 +1,42 @@
+"""Which world a checkpoint folder comes from, told by its contents.
+
+config.json + weights of PyTorch or Flax   Hugging Face
+a TensorFlow checkpoint, names bert/...    google-research
+a TensorFlow 2 object checkpoint           Model Garden
+"""
+
+from pathlib import Path
+from types import ModuleType
+
+from model_export.checkpoints import google, huggingface, model_garden
+from model_export.checkpoints.checkpoint import Checkpoint, check_task
+from model_export.errors import CheckpointError
+from model_export.nn.heads import HEADS
+
+# The TensorFlow worlds first: their folders may hold a config.json of their own.
+_WORLDS: tuple[ModuleType, ...] = (google, model_garden, huggingface)
+
+
+def read_checkpoint(folder: Path, task: str | None = None) -> Checkpoint:
+    """Find out what a folder holds, read its configuration and find its files.
+
+    Args:
+        folder: The checkpoint.
+        task: The task to export; None takes it from the checkpoint.
+
+    Raises:
+        CheckpointError: The folder is no checkpoint, a file is missing or unreadable, or the task cannot be told.
+        ConfigError: The configuration cannot work, or does not fit the task.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: is not a folder")
+    if task is not None and task not in HEADS:
+        raise CheckpointError(f"task: {task!r} is not one of {', '.join(HEADS)}")
+    world = next((world for world in _WORLDS if world.recognises(folder)), None)
+    if world is None:
+        raise CheckpointError(
+            f"{folder}: is no checkpoint: config.json: missing, and there is no TensorFlow checkpoint either"
+        )
+    checkpoint: Checkpoint = world.read(folder, task)
+    check_task(checkpoint.config, checkpoint.task)
+    return checkpoint

@@ -1,0 +1,82 @@
+"""A fixture taken the whole way: exported, loaded by onnxruntime, and asked about the documents of its reference.
+
+The scripts `tests/fixtures/make_*.py` wrote the references with the libraries that the checkpoints come from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from model_export.pipeline import ExportOptions, export_checkpoint
+from service.bundle import Manifest, open_bundle
+from service.runtime.onnx_session import OnnxSession, open_session
+from service.runtime.session import Batch, Outputs
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+TOLERANCE = 1e-4
+BUCKETS = {"full": 112, "block_sparse": 256}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFixture:
+    """A bundle of a fixture, and what the checkpoint's own library answered.
+
+    Attributes:
+        manifest: Of the bundle.
+        sessions: By padded length.
+        reference: Arrays named `<attention>/<input or output>`.
+        outputs: For each output of the bundle, its name in the reference.
+    """
+
+    manifest: Manifest
+    sessions: dict[int, OnnxSession]
+    reference: Mapping[str, npt.NDArray[np.generic]]
+    outputs: Mapping[str, str]
+
+    def differences(self) -> dict[tuple[str, str], float]:
+        """Return the largest absolute difference for each attention kind of the reference and each output."""
+        found = {}
+        for attention in BUCKETS:
+            if f"{attention}/input_ids" in self.reference:
+                answers = self._run(attention)
+                for name, theirs in self.outputs.items():
+                    expected = self.reference[f"{attention}/{theirs}"]
+                    ours = answers[name][:, : expected.shape[1]]
+                    assert ours.shape == expected.shape
+                    found[attention, name] = float(np.abs(ours - expected).max())
+        return found
+
+    def _run(self, attention: str) -> Outputs:
+        """Ask for the documents of one length, padded to the bucket with arbitrary tokens."""
+        own_ids, own_types = (self.reference[f"{attention}/{name}"] for name in ("input_ids", "token_type_ids"))
+        documents, length = own_ids.shape
+        generator = np.random.default_rng(length)
+        ids, types = (generator.integers(0, top, (documents, BUCKETS[attention])) for top in (60, 2))
+        ids[:, :length], types[:, :length] = own_ids, own_types
+        mask = np.zeros_like(ids)
+        mask[:, :length] = 1
+        takes_positions = any(tensor.name == "positions" for tensor in self.manifest.inputs)
+        positions = self.reference[f"{attention}/positions"] if takes_positions else None
+        return self.sessions[BUCKETS[attention]].run(Batch(ids, mask, types, positions))
+
+
+def export_fixture(checkpoint: Path, task: str | None, outputs: Mapping[str, str], bundle: Path) -> ExportedFixture:
+    """Export a checkpoint and open the bundle.
+
+    Args:
+        checkpoint: A folder of the fixtures.
+        task: The task to export; None for the checkpoint's own.
+        outputs: For each output of the bundle, its name in the reference.
+        bundle: The folder to make.
+    """
+    manifest = export_checkpoint(checkpoint, bundle, ExportOptions(task=task, buckets=tuple(BUCKETS.values())))
+    opened = open_bundle(bundle)
+    sessions = {
+        bucket.length: open_session(opened.path(bucket.file), manifest, device="cpu", threads=1)
+        for bucket in manifest.buckets
+    }
+    with np.load(checkpoint / "reference.npz") as reference:
+        return ExportedFixture(manifest, sessions, dict(reference), outputs)

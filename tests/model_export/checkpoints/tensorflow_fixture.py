@@ -1,0 +1,96 @@
+"""A checkpoint of a TensorFlow world taken the whole way, and what that world's own code answered."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model_export.checkpoints.recognise import read_checkpoint
+from model_export.patterns.registry import get_pattern
+from model_export.pipeline import ExportOptions, export_checkpoint
+from service.bundle import open_bundle
+from service.runtime.onnx_session import open_session
+from service.runtime.session import Batch, Outputs
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+TOLERANCE = 1e-4
+Array = npt.NDArray[np.generic]
+
+
+class TensorFlowFixture:
+    """A bundle's sessions, and the reference outputs of some documents by their length.
+
+    Args:
+        checkpoint: A folder below `tests/fixtures` with a `references.npz`.
+        folder: An empty folder to work in.
+        task: The task to export; None for the checkpoint's own.
+        buckets: Padded lengths.
+    """
+
+    def __init__(self, checkpoint: Path, folder: Path, task: str | None, buckets: tuple[int, ...]) -> None:
+        self.manifest = export_checkpoint(checkpoint, folder / "bundle", ExportOptions(task=task, buckets=buckets))
+        bundle = open_bundle(folder / "bundle")
+        self._sessions = {
+            bucket.length: open_session(bundle.path(bucket.file), self.manifest, device="cpu", threads=1)
+            for bucket in self.manifest.buckets
+        }
+        with np.load(checkpoint / "references.npz") as references:
+            self.references: Mapping[str, Array] = dict(references)
+        lengths = sorted({int(key.partition("/")[0]) for key in self.references})
+        self.lengths = [length for length in lengths if length <= max(buckets)]
+
+    def expected(self, length: int, output: str) -> Array:
+        return self.references[f"{length}/{output}"]
+
+    def positions(self, length: int) -> Array:
+        return self.references[f"{length}/positions"]
+
+    def attention(self, length: int) -> str:
+        return next(bucket.attention for bucket in self.manifest.buckets if bucket.length >= length)
+
+    def run(self, length: int) -> Outputs:
+        """Ask onnxruntime for a document in its bucket, the padding filled with arbitrary tokens."""
+        bucket = next(bucket.length for bucket in self.manifest.buckets if bucket.length >= length)
+        noise = np.random.default_rng(length)
+        ids, types, mask = noise.integers(5, 60, (1, bucket)), noise.integers(0, 2, (1, bucket)), np.zeros((1, bucket))
+        ids[0, :length] = self.references[f"{length}/input_ids"]
+        types[0, :length] = self.references[f"{length}/token_type_ids"]
+        mask[0, :length] = 1
+        has_positions = any(tensor.name == "positions" for tensor in self.manifest.inputs)
+        positions = self.positions(length)[None].astype(np.int64) if has_positions else None
+        outputs = self._sessions[bucket].run(Batch(ids, mask.astype(np.int64), types, positions))
+        return {name: values[0] for name, values in outputs.items()}
+
+
+def encoder_outputs(checkpoint: Path, pattern: str | None) -> dict[int, dict[str, tuple[Array, Array]]]:
+    """Return what torch and the reference make of a fixture's documents: by length and output, at some positions.
+
+    Args:
+        checkpoint: As for `TensorFlowFixture`.
+        pattern: Name of the random-block pattern; None for that of the checkpoint's world.
+    """
+    found = read_checkpoint(checkpoint, "embed")
+    model, _ = found.load_model(get_pattern(pattern or found.default_pattern))
+    with np.load(checkpoint / "references.npz") as file:
+        references = dict(file)
+    outputs: dict[int, dict[str, tuple[Array, Array]]] = {}
+    for length in sorted({int(key.partition("/")[0]) for key in references}):
+        reference = {name: references.get(f"{length}/{name}") for name in ("sequence", "pooled")}
+        ids, types = references[f"{length}/input_ids"], references[f"{length}/token_type_ids"]
+        padding = (0, -length % model.config.block_size)
+        inputs = (np.pad(values, padding)[None] for values in (ids, np.ones_like(ids), types))
+        with torch.inference_mode():
+            answers = model(*(torch.from_numpy(values) for values in inputs))
+        hidden, *pooled = (answers,) if isinstance(answers, torch.Tensor) else answers
+        ours = {"sequence": hidden[0].numpy()[references[f"{length}/positions"]]}
+        ours |= {"pooled": pooled[0][0].numpy()} if pooled else {}
+        outputs[length] = {name: (ours[name], values) for name, values in reference.items() if values is not None}
+    return outputs
+
+
+def log_softmax(logits: Array) -> npt.NDArray[np.float64]:
+    """Return the logarithms of the probabilities over the last axis."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))

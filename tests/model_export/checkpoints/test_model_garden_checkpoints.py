@@ -1,0 +1,78 @@
+"""Exported Model Garden checkpoints against Model Garden's own answers (`tests/fixtures/make_model_garden.py`)."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_export.checkpoints.recognise import read_checkpoint
+from service.runtime.session import Outputs
+from tests.model_export.checkpoints.tensorflow_fixture import (
+    FIXTURES,
+    TOLERANCE,
+    Array,
+    TensorFlowFixture,
+    encoder_outputs,
+)
+
+FOLDER = FIXTURES / "model_garden"
+Answer = Callable[[Outputs, Array], Array]
+LOGITS: Answer = lambda outputs, positions: outputs["logits"]  # noqa: E731
+LOGITS_AT: Answer = lambda outputs, positions: outputs["logits"][positions]  # noqa: E731
+HIDDEN_AT: Answer = lambda outputs, positions: outputs["hidden"][positions]  # noqa: E731
+CASES = [
+    pytest.param(("encoder", "sequence", HIDDEN_AT, (176, 1536)), id="encoder alone, which has no pooler"),
+    pytest.param(("classifier", "logits", LOGITS, (176, 1024)), id="classifier"),
+    pytest.param(("span_labeler", "logits", LOGITS_AT, (176, 1024)), id="span labeler, one layer"),
+    pytest.param(("token_classifier", "logits", LOGITS_AT, (176, 1024)), id="token classifier"),
+    pytest.param(("pretrainer", "logits", LOGITS, (176, 1024)), id="masked language model"),
+    pytest.param(("trivia_qa", "logits", LOGITS_AT, (176, 1024)), id="TriviaQA, a SavedModel of a configured encoder"),
+]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def exported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TensorFlowFixture, str, Answer]:
+    name, output, answer, buckets = request.param
+    return TensorFlowFixture(FOLDER / name, tmp_path_factory.mktemp(name), None, buckets), output, answer
+
+
+def test_the_bundle_answers_as_model_garden_does(exported: tuple[TensorFlowFixture, str, Answer]) -> None:
+    fixture, output, answer = exported
+    for length in fixture.lengths:
+        expected = fixture.expected(length, output)
+        ours = answer(fixture.run(length), fixture.positions(length))
+        assert ours.shape == expected.shape
+        assert np.abs(ours - expected).max() <= TOLERANCE, length
+
+
+def test_the_manifest_says_where_the_weights_come_from(exported: tuple[TensorFlowFixture, str, Answer]) -> None:
+    fixture, _, _ = exported
+    assert fixture.manifest.source.kind == "model-garden"
+    assert fixture.manifest.pattern == "model-garden"
+
+
+@pytest.mark.parametrize("pattern", ["google", "transformers-train", "transformers"])
+def test_the_pattern_of_another_world_misses(pattern: str) -> None:
+    ours, expected = encoder_outputs(FOLDER / "encoder", pattern)[1500]["sequence"]
+    assert np.abs(ours - expected).max() >= 100 * TOLERANCE
+
+
+def test_a_released_model_says_nothing_and_what_is_missing_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "without_configuration"
+    shutil.copytree(FOLDER / "encoder", folder)
+    (folder / "config.json").unlink()
+    checkpoint = read_checkpoint(folder)
+    assert (checkpoint.task, checkpoint.config.num_attention_heads, checkpoint.config.type_vocab_size) == (
+        "embed",
+        2,
+        16,
+    )
+    assert checkpoint.assumptions == (
+        "block_size: 64 (Model Garden's default)",
+        "num_random_blocks: 3 (Model Garden's default)",
+        "hidden_act: gelu_new (GELU in the tanh form, Model Garden's default)",
+    )
