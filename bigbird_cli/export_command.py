@@ -7,8 +7,8 @@ from typing import Literal
 
 import click
 
+from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
-from model_export.export.verify import FP32_TOLERANCE
 from model_export.nn.heads import HEADS
 from model_export.patterns.registry import PATTERNS
 from model_export.pipeline import ExportOptions, export_checkpoint
@@ -31,7 +31,7 @@ class _Lengths(click.ParamType[tuple[int, ...]]):
 
 
 @click.command("export")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle to make.")
 @click.option("--task", type=click.Choice(list(HEADS)), help="Taken from the checkpoint's architectures when absent.")
 @click.option(
@@ -42,9 +42,7 @@ class _Lengths(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--pattern",
     type=click.Choice(list(PATTERNS)),
-    default="transformers",
-    show_default=True,
-    help="Which implementation's random blocks to reproduce.",
+    help="Which implementation's random blocks to reproduce. That of the checkpoint's own world when absent.",
 )
 @click.option(
     "--pair-types",
@@ -54,36 +52,51 @@ class _Lengths(click.ParamType[tuple[int, ...]]):
     help="Token types of a text and its text_pair: 0 and 1, or zeros as transformers' tokenizer gives.",
 )
 @click.option(
-    "--precision", type=click.Choice(["fp32"]), default="fp32", show_default=True, help="Number format of the graphs."
+    "--precision",
+    type=click.Choice(["fp32", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Number format of the encoder's products; int8 is for CPUs with VNNI.",
 )
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0, min_open=True),
-    default=FP32_TOLERANCE,
-    show_default=True,
-    help="Largest absolute difference of logits between a graph and torch.",
+    help="Largest difference of outputs between a graph and torch: absolute for fp32 (default 1e-4), in standard "
+    "deviations for int8 (default 1).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output folder once the new bundle is complete.")
 def command(
-    checkpoint: Path,
+    checkpoint: str,
     output: Path,
     task: str | None,
     buckets: tuple[int, ...] | None,
-    pattern: str,
+    pattern: str | None,
     pair_types: Literal["segments", "zeros"],
-    precision: str,
-    tolerance: float,
+    precision: Literal["fp32", "int8"],
+    tolerance: float | None,
     overwrite: bool,
 ) -> None:
-    """Export CHECKPOINT, a folder with config.json, model.safetensors and spiece.model.
+    """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name, with @revision).
+
+    A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), google-research
+    or TensorFlow Model Garden; which, is told by its contents.
 
     Every bucket is compared with torch before the bundle is put in place.
     """
     # Ended from outside, an export cleans up like after any failure.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + signal.SIGTERM))
-    options = ExportOptions(task=task, buckets=buckets, pattern=pattern, pair_types=pair_types, tolerance=tolerance)
+    options = ExportOptions(
+        task=task,
+        buckets=buckets,
+        pattern=pattern,
+        pair_types=pair_types,
+        precision=precision,
+        tolerance=tolerance,
+    )
     try:
-        manifest = export_checkpoint(checkpoint, output, options, overwrite=overwrite)
+        folder = resolve(checkpoint)
+        name = None if Path(checkpoint).exists() else checkpoint
+        manifest = export_checkpoint(folder, output, options, overwrite=overwrite, name=name)
     except (ExportError, OSError) as error:
         raise click.ClickException(str(error)) from error
     worst = max(bucket.parity.max_abs_difference for bucket in manifest.buckets)

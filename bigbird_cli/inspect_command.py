@@ -1,45 +1,221 @@
-"""`bigbird inspect`: what a bundle holds, and whether its files are unchanged."""
+"""`bigbird inspect`: what a bundle holds, whether its files are unchanged, and whether it still computes the same.
+
+Showing a bundle needs its manifest only, checking its hashes the files, checking its numbers torch and the checkpoint.
+"""
 
 import json
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from service.bundle import Manifest, open_bundle
+from service.bundle import (
+    MANIFEST_FILE,
+    Bucket,
+    Bundle,
+    HashedFile,
+    Manifest,
+    TokenizerFile,
+    open_bundle,
+    read_manifest,
+)
 from service.errors import BundleError
+
+_WIDTH = 100
+_INDENT = "  "
+_LABEL_WIDTH = 12
+_FIXED_SPACE = "\N{NO-BREAK SPACE}"
 
 
 @click.command("inspect")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
-def command(bundle: Path, as_json: bool) -> None:
-    """Check the hashes of BUNDLE and show its manifest."""
+@click.option("--check", is_flag=True, help="Compare every file with its hash in the manifest.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="With --check: also compare every bucket with torch, on the weights of this folder.",
+)
+def command(bundle: Path, as_json: bool, check: bool, checkpoint: Path | None) -> None:
+    """Show what BUNDLE holds: task, source, attention, buckets with their measured differences, files, versions.
+
+    With --check, a file or a bucket that does not match ends it with status 1 and one line.
+    """
+    if checkpoint is not None and not check:
+        raise click.UsageError("--checkpoint needs --check")
     try:
-        manifest = open_bundle(bundle).manifest
-    except BundleError as error:
+        manifest = read_manifest(bundle)
+        if check and checkpoint is None:
+            open_bundle(bundle)
+    except (BundleError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) if as_json else _summary(bundle, manifest))
+    measured = _verify(bundle, checkpoint) if checkpoint is not None else []
+
+    if as_json:
+        click.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_report(Bundle(bundle.resolve(), manifest))))
+    if check:
+        # Beside JSON the outcome must not stand in what a program reads.
+        click.echo("\n".join(["", *_outcome(manifest, measured)]), err=as_json)
 
 
-def _summary(bundle: Path, manifest: Manifest) -> str:
-    model = manifest.model
-    lines = [
-        f"{bundle.resolve().name}: {manifest.task}, {manifest.precision}, all hashes match",
-        f"  source     {manifest.source.name} ({manifest.source.sha256[:12]})",
-        f"  model      {model['num_hidden_layers']} layers, hidden size {model['hidden_size']}, "
-        f"{model['num_attention_heads']} heads, vocabulary {model['vocab_size']}",
-        f"  attention  {model['attention_type']}, blocks of {manifest.block_size}, "
-        f"{model['num_random_blocks']} random blocks, pattern {manifest.pattern}",
-        f"  weights    {manifest.weights.bytes / 2**20:.1f} MiB",
+def _verify(bundle: Path, checkpoint: Path) -> list[Bucket]:
+    """Compare hashes and numbers; this alone needs torch."""
+    try:
+        from model_export.errors import ExportError
+        from model_export.reverify import verify_bundle
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"--checkpoint needs the package {error.name!r}, which is not installed: "
+            "pip install 'bigbird-serve[export,cpu]'"
+        ) from error
+    try:
+        return verify_bundle(bundle, checkpoint)
+    except (ExportError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _report(bundle: Bundle) -> list[str]:
+    manifest = bundle.manifest
+    return [
+        f"{bundle.name}: {manifest.task}, {manifest.precision}",
+        "",
+        *_facts(manifest),
+        "",
+        *_buckets(manifest),
+        "",
+        *_files(bundle),
+        "",
+        *_fact("versions", _listed(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
+
+
+def _facts(manifest: Manifest) -> Iterable[str]:
+    model, source, tokenizer = manifest.model, manifest.source, manifest.tokenizer
+    yield from _fact("source", f"{source.name} ({source.kind}), sha256 {source.sha256[:12]}")
+    for assumption in source.assumptions:
+        yield from _fact("assumed", assumption)
+    yield from _fact(
+        "model",
+        f"{model['num_hidden_layers']} layers, hidden size {model['hidden_size']}, "
+        f"{model['num_attention_heads']} heads, vocabulary {model['vocab_size']}",
+    )
+    yield from _fact(
+        "attention",
+        f"{model['attention_type']}, blocks of {manifest.block_size}, {model['num_random_blocks']} random blocks, "
+        f"pattern {manifest.pattern}",
+    )
+    yield from _fact("length", f"up to {manifest.max_length} tokens; token types of pairs: {manifest.pair_types}")
     if manifest.labels:
-        lines.append(f"  labels     {', '.join(manifest.labels)}")
-    lines += ["", "  bucket  attention     max difference   logits std   peak memory"]
-    for bucket in manifest.buckets:
-        memory = "unknown" if bucket.peak_memory_bytes is None else f"{bucket.peak_memory_bytes / 2**20:.0f} MiB"
-        lines.append(
-            f"  {bucket.length:6}  {bucket.attention:12}  {bucket.parity.max_abs_difference:14.2g}"
-            f"   {bucket.parity.logits_std:10.2f}   {memory:>11}"
+        yield from _fact("labels", f"{len(manifest.labels)}: {_listed(manifest.labels)}")
+    if manifest.problem_type is not None:
+        yield from _fact("problem", manifest.problem_type)
+    ids = {
+        "CLS": tokenizer.cls_id,
+        "SEP": tokenizer.sep_id,
+        "padding": tokenizer.pad_id,
+        "mask": tokenizer.mask_id,
+        "end of text": tokenizer.eos_id,
+    }
+    yield from _fact(
+        "tokenizer",
+        "SentencePiece; ids: "
+        + _listed(f"{role} {'none' if number is None else number}" for role, number in ids.items()),
+    )
+    for name, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
+        yield from _fact(
+            name, _listed(f"{tensor.name} {tensor.dtype} [{_listed(map(str, tensor.shape))}]" for tensor in tensors)
         )
-    return "\n".join(lines)
+
+
+def _buckets(manifest: Manifest) -> Iterable[str]:
+    """Yield a line for each bucket: differences from torch, over what lengths, and what one document costs."""
+    rows = [("bucket", "attention", "max diff.", "mean diff.", "std", "memory", "lengths compared, tokens")]
+    for bucket in manifest.buckets:
+        parity, memory = bucket.parity, bucket.peak_memory_bytes
+        rows.append(
+            (
+                str(bucket.length),
+                bucket.attention,
+                f"{parity.max_abs_difference:.1e}",
+                f"{parity.mean_abs_difference:.1e}",
+                f"{parity.logits_std:.2f}",
+                "unknown" if memory is None else _size(memory),
+                " ".join(map(str, parity.documents)),
+            )
+        )
+    yield from _table(rows, right_aligned=(0, 2, 3, 4, 5))
+    allowed = sorted({bucket.parity.tolerance for bucket in manifest.buckets})
+    yield from _wrapped(
+        "differences of the outputs from torch, each document alone; allowed: "
+        f"{allowed[0]:.1e}{f' to {allowed[-1]:.1e}' if len(allowed) > 1 else ''}",
+        _INDENT,
+        _INDENT,
+    )
+
+
+def _files(bundle: Bundle) -> Iterable[str]:
+    manifest = bundle.manifest
+    rows = [("file", "size", "")]
+    total = 0
+    entries: list[HashedFile | TokenizerFile | Bucket] = [manifest.weights, manifest.tokenizer, *manifest.buckets]
+    for entry in entries:
+        rows.append((entry.file, _size(entry.bytes), _remark(bundle.path(entry.file), entry.bytes)))
+        total += entry.bytes
+    manifest_bytes = bundle.path(MANIFEST_FILE).stat().st_size
+    rows += [(MANIFEST_FILE, _size(manifest_bytes), ""), ("total", _size(total + manifest_bytes), "")]
+    yield from _table(rows, right_aligned=(1,))
+
+
+def _remark(path: Path, recorded: int) -> str:
+    if not path.is_file():
+        return "missing"
+    size = path.stat().st_size
+    return "" if size == recorded else f"has {size} bytes, not {recorded}"
+
+
+def _outcome(manifest: Manifest, measured: Sequence[Bucket]) -> Iterable[str]:
+    yield from _fact("checked", f"{2 + len(manifest.buckets)} files match their hashes")
+    for recorded, now in zip(manifest.buckets, measured, strict=False):
+        yield from _fact(
+            "",
+            f"bucket {now.length}: largest difference from torch {now.parity.max_abs_difference:.1e} now, "
+            f"{recorded.parity.max_abs_difference:.1e} at export",
+        )
+
+
+def _fact(label: str, text: str) -> list[str]:
+    return _wrapped(text, f"{_INDENT}{label:{_LABEL_WIDTH}}", " " * (len(_INDENT) + _LABEL_WIDTH))
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    lines = textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace(_FIXED_SPACE, " ") for line in lines]
+
+
+def _listed(parts: Iterable[str]) -> str:
+    """Join parts so that a line may end between them only."""
+    return ", ".join(part.replace(" ", _FIXED_SPACE) for part in parts)
+
+
+def _table(rows: Sequence[Sequence[str]], right_aligned: Iterable[int]) -> Iterable[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if index in right_aligned else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield f"{_INDENT}{_INDENT.join(cells)}".rstrip()
+
+
+def _size(number: int) -> str:
+    """Write a number of bytes with the unit that leaves one to four digits before the point."""
+    size = float(number)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

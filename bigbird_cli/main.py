@@ -7,7 +7,10 @@ import click
 # Name -> module and one line of help; the help must not need the module.
 _SUBCOMMANDS = {
     "export": ("bigbird_cli.export_command", "Export a checkpoint to a bundle."),
-    "inspect": ("bigbird_cli.inspect_command", "Check a bundle's files and show its manifest."),
+    "inspect": (
+        "bigbird_cli.inspect_command",
+        "Show what a bundle holds, and check it.",
+    ),
     "serve": ("bigbird_cli.serve_command", "Serve every bundle under a folder over HTTP."),
 }
 

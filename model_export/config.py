@@ -21,7 +21,16 @@ class BigBirdConfig:
     Attributes:
         block_size: Tokens in one attention block.
         num_random_blocks: Random blocks that each middle row attends to; 0 is allowed.
+        is_decoder: A causal language model; every length uses full attention, whatever `attention_type` says.
+        tie_word_embeddings: Whether a language-model head multiplies with the word embeddings.
+        eos_token_id: Ends a generated text; None if nothing does.
         classifier_dropout: Dropout before classification heads; None means `hidden_dropout_prob`.
+        classifier_activation: Activation of the classification head; None means `hidden_act`. Not a field of
+            transformers: other sources have tanh there.
+        qa_feed_forward: Whether the question-answering head has a feed-forward layer before its logits, as in
+            transformers. Not a field of transformers.
+        qa_layer_norm_eps: Epsilon of that layer's LayerNorm; None means `layer_norm_eps`. Not a field of transformers.
+        has_pooler: Whether an encoder alone has a pooler. Not a field of transformers.
         labels: Names in the order of the logits' last axis.
         problem_type: How classification logits are read; None lets the number of labels decide.
     """
@@ -43,8 +52,15 @@ class BigBirdConfig:
     rescale_embeddings: bool = False
     block_size: int = 64
     num_random_blocks: int = 3
+    is_decoder: bool = False
+    tie_word_embeddings: bool = True
     classifier_dropout: float | None = None
+    classifier_activation: str | None = None
+    qa_feed_forward: bool = True
+    qa_layer_norm_eps: float | None = None
+    has_pooler: bool = True
     pad_token_id: int = 0
+    eos_token_id: int | None = 2
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     problem_type: ProblemType | None = None
 
@@ -55,6 +71,7 @@ class BigBirdConfig:
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             value = getattr(self, name)
             _require(value is None or 0 <= value < 1, name, f"must be at least 0 and below 1, is {value}")
+        _require(self.num_hidden_layers <= _MOST_LAYERS, "num_hidden_layers", f"must be at most {_MOST_LAYERS}")
         _require(self.num_random_blocks >= 0, "num_random_blocks", f"must not be negative, is {self.num_random_blocks}")
         _require(
             self.hidden_size % self.num_attention_heads == 0,
@@ -65,7 +82,7 @@ class BigBirdConfig:
         if self.problem_type is not None:
             _require_choice(self.problem_type, get_args(ProblemType), "problem_type")
         _require(
-            self.attention_type == "original_full" or self.max_position_embeddings >= self.block_size,
+            self.always_full or self.max_position_embeddings >= self.block_size,
             "max_position_embeddings",
             f"{self.max_position_embeddings} is shorter than one block of {self.block_size}",
         )
@@ -81,16 +98,21 @@ class BigBirdConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
+    def always_full(self) -> bool:
+        """Whether documents of every length use full attention."""
+        return self.is_decoder or self.attention_type == "original_full"
+
+    @property
     def full_attention_edge(self) -> int:
-        """Longest document, in tokens, that uses full attention (the whole range for `original_full`)."""
-        if self.attention_type == "original_full":
+        """Longest document, in tokens, that uses full attention (the whole range if it always does)."""
+        if self.always_full:
             return self.max_length
         return min((5 + 2 * self.num_random_blocks) * self.block_size, self.max_length)
 
     @property
     def max_length(self) -> int:
         """Longest model input in tokens: whole blocks only, unless every length uses full attention."""
-        if self.attention_type == "original_full":
+        if self.always_full:
             return self.max_position_embeddings
         return self.max_position_embeddings // self.block_size * self.block_size
 
@@ -103,8 +125,11 @@ class BigBirdConfig:
         """
         model_type = values.get("model_type", "big_bird")
         _require(model_type == "big_bird", "model_type", f"is {model_type!r}; only big_bird can be exported")
-        for name in ("is_decoder", "add_cross_attention"):
-            _require(not values.get(name, False), name, "decoders are not supported")
+        _require(
+            not values.get("add_cross_attention", False),
+            "add_cross_attention",
+            "encoder-decoder models cannot be exported",
+        )
         known = {field.name: field for field in fields(cls) if field.name != "labels"}
         chosen: dict[str, Any] = {
             name: _typed(name, values[name], field.type) for name, field in known.items() if name in values
@@ -113,7 +138,11 @@ class BigBirdConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as they stand in a Hugging Face `config.json`."""
-        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "labels"}
+        own = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "labels" and not (field.name in _OWN_FIELDS and getattr(self, field.name) == field.default)
+        }
         return {
             "model_type": "big_bird",
             **own,
@@ -122,6 +151,10 @@ class BigBirdConfig:
         }
 
 
+# A mistake or malice beyond this: every layer is an object before its weights are missed.
+_MOST_LAYERS = 1000
+# Unknown to transformers: written only where they differ from what transformers does.
+_OWN_FIELDS = ("classifier_activation", "qa_feed_forward", "qa_layer_norm_eps", "has_pooler")
 _POSITIVE_FIELDS = (
     "vocab_size",
     "hidden_size",
@@ -147,7 +180,7 @@ def _require_choice(value: str, choices: tuple[str, ...], field: str) -> None:
 def _typed(name: str, value: object, annotation: object) -> object:
     """Check a JSON value against the field's annotation; integers are taken where floats are expected."""
     if value is None:
-        if annotation in (float | None, ProblemType | None):
+        if annotation in (float | None, int | None, str | None, ProblemType | None):
             return None
         if name == "pad_token_id":
             return 0
@@ -157,7 +190,9 @@ def _typed(name: str, value: object, annotation: object) -> object:
     elif annotation is bool:
         if isinstance(value, bool):
             return value
-    elif annotation is int:
+    elif annotation in (int, int | None):
+        if name == "eos_token_id" and isinstance(value, list) and len(value) == 1:
+            value = value[0]
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     elif isinstance(value, str):

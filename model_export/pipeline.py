@@ -6,6 +6,7 @@ The bundle is built in a hidden folder beside its destination and renamed when e
 fails, nothing is left behind.
 """
 
+import contextlib
 import importlib.metadata
 import shutil
 import sys
@@ -17,15 +18,17 @@ from typing import Literal, cast
 
 import onnx_ir as ir
 
-from model_export.checkpoints.huggingface import Checkpoint, read_checkpoint
-from model_export.config import BigBirdConfig
+from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan, plan_buckets
+from model_export.export.quantise import quantise
 from model_export.export.resident_memory import peak_rise
 from model_export.export.shared_weights import SharedWeights
-from model_export.export.tokenizer import SpecialIds, write_tokenizer
-from model_export.export.trace import BATCH_AXIS, INPUT_NAMES, OPSET, OUTPUT_NAME, trace
-from model_export.export.verify import FP32_TOLERANCE, Verifier, pad_batch, random_document
+from model_export.export.signature import Signature, signature
+from model_export.export.tokenizer import write_tokenizer
+from model_export.export.trace import OPSET, trace
+from model_export.export.verify import Verifier
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
 from model_export.progress import track
@@ -38,9 +41,9 @@ from service.bundle import (
     HashedFile,
     Manifest,
     ModelConfig,
+    Precision,
     Source,
     TaskName,
-    Tensor,
     TokenizerFile,
     file_sha256,
     write_manifest,
@@ -58,21 +61,25 @@ class ExportOptions:
     """What the person who exports decides; None leaves it to the checkpoint.
 
     Attributes:
-        task: `qa`, `classify` or `ner`.
+        task: A key of `HEADS`.
         buckets: Padded lengths in tokens.
-        pattern: Name of the random-block pattern.
+        pattern: Name of the random-block pattern; None takes that of the checkpoint's world.
         pair_types: Token types of pairs: 0 and 1 for the two segments, or zeros throughout.
-        tolerance: Largest allowed difference between the graphs and torch.
+        precision: `fp32`, or `int8` weights and activations in the encoder.
+        tolerance: Largest allowed difference between the graphs and torch; None for the precision's own.
     """
 
     task: str | None = None
     buckets: Sequence[int] | None = None
-    pattern: str = "transformers"
+    pattern: str | None = None
     pair_types: PairTypes = "segments"
-    tolerance: float = FP32_TOLERANCE
+    precision: Precision = "fp32"
+    tolerance: float | None = None
 
 
-def export_checkpoint(folder: Path, output: Path, options: ExportOptions, *, overwrite: bool = False) -> Manifest:
+def export_checkpoint(
+    folder: Path, output: Path, options: ExportOptions, *, overwrite: bool = False, name: str | None = None
+) -> Manifest:
     """Export a checkpoint folder to a bundle folder.
 
     Args:
@@ -80,6 +87,7 @@ def export_checkpoint(folder: Path, output: Path, options: ExportOptions, *, ove
         output: The bundle to make; its name becomes the model's name.
         options: The choices.
         overwrite: Replace a bundle that is already there, once the new one is complete.
+        name: What the manifest calls the checkpoint; None takes the folder's name.
 
     Returns:
         The manifest that was written.
@@ -92,25 +100,33 @@ def export_checkpoint(folder: Path, output: Path, options: ExportOptions, *, ove
     if output.exists() and not (output / MANIFEST_FILE).is_file():
         raise ExportError(f"{output}: is not a bundle and is not replaced; remove it or export somewhere else")
     checkpoint = read_checkpoint(folder, options.task)
+    missing_parents = [parent for parent in output.parents if not parent.exists()]
     output.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
-        manifest = _build(checkpoint, building, options)
+        manifest = _build(checkpoint, building, options, name or folder.resolve().name)
         _put_in_place(building, output)
-    finally:
+    except BaseException:
         shutil.rmtree(building, ignore_errors=True)
+        for parent in missing_parents:
+            with contextlib.suppress(OSError):  # somebody else has put something there
+                parent.rmdir()
+        raise
     return manifest
 
 
-def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions) -> Manifest:
+def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions, name: str) -> Manifest:
     plans = plan_buckets(checkpoint.config, options.buckets)
-    pattern = get_pattern(options.pattern)
+    pattern = get_pattern(options.pattern or checkpoint.default_pattern)
     special_ids = write_tokenizer(
-        checkpoint.tokenizer_file,
+        checkpoint.tokenizer,
+        checkpoint.files[-1],
         building / TOKENIZER_FILE,
         checkpoint.special_tokens,
         checkpoint.config.vocab_size,
     )
+    for assumption in checkpoint.assumptions:
+        print(f"assumed: {assumption}", file=sys.stderr)
     model, unused = checkpoint.load_model(pattern)
     if unused:
         print(f"not used by {checkpoint.task}: {', '.join(unused)}", file=sys.stderr)
@@ -118,95 +134,87 @@ def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions) -> Ma
     parameters = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     weights = SharedWeights(building / WEIGHTS_FILE, parameters)
     weights.start()
-    verifier = Verifier(model, has_length_axis=checkpoint.task != "classify", tolerance=options.tolerance)
-    unfinished = _manifest_without_graphs(checkpoint, building, options, special_ids, plans[-1].length)
+    shape = signature(checkpoint.task, model.config)
+    stages = _BucketStages(
+        model, shape, weights, Verifier(model, shape, precision=options.precision, tolerance=options.tolerance)
+    )
+    unfinished = Manifest(
+        format_version=FORMAT_VERSION,
+        task=cast(TaskName, checkpoint.task),
+        labels=list(model.config.labels) if checkpoint.task in ("classify", "ner") else [],
+        problem_type=model.config.problem_type,
+        pattern=pattern.name,
+        precision=options.precision,
+        # A model with a single token type knows no second segment.
+        pair_types="zeros" if model.config.type_vocab_size == 1 else options.pair_types,
+        block_size=model.config.block_size,
+        max_length=plans[-1].length,
+        max_batch_items=1 if options.precision == "int8" else None,
+        tokenizer=TokenizerFile(
+            **asdict(_hashed(building / TOKENIZER_FILE)),
+            cls_id=special_ids.cls,
+            sep_id=special_ids.sep,
+            pad_id=model.config.pad_token_id,
+            mask_id=special_ids.mask,
+            eos_id=model.config.eos_token_id if checkpoint.task == "generate" else None,
+        ),
+        weights=_hashed(building / WEIGHTS_FILE),
+        inputs=shape.inputs,
+        outputs=shape.outputs,
+        buckets=[],
+        source=Source(
+            name=name,
+            kind=checkpoint.weights.kind,
+            sha256=checkpoint.sha256(),
+            assumptions=list(checkpoint.assumptions),
+        ),
+        model=cast(ModelConfig, model.config.to_dict()),
+        versions={name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES} | {"opset": str(OPSET)},
+    )
 
     def describe(plan: BucketPlan) -> str:
         return f"bucket {plan.length} ({plan.attention.replace('_', '-')} attention)"
 
-    buckets = [
-        _export_bucket(model, plan, building, weights, verifier, unfinished)
-        for plan in track(plans, len(plans), describe)
-    ]
+    buckets = [stages.export(plan, building, unfinished) for plan in track(plans, len(plans), describe)]
     manifest = replace(unfinished, weights=_hashed(building / WEIGHTS_FILE), buckets=buckets)
     write_manifest(manifest, building)
     return manifest
 
 
-def _export_bucket(
-    model: BigBird,
-    plan: BucketPlan,
-    building: Path,
-    weights: SharedWeights,
-    verifier: Verifier,
-    manifest: Manifest,
-) -> Bucket:
-    graph = trace(model, plan.length)
-    weights.take_from(graph)
-    path = building / f"graph-{plan.length}.onnx"
-    ir.save(graph, path)
-    try:
-        session = open_session(path, manifest, device="cpu", threads=available_cores())
-    except BundleError as error:
-        raise ExportError(f"bucket {plan.length}: {error}") from error
-    longest = pad_batch([random_document(model.config, plan.length)], plan.length)
-    # Measured first: later runs reuse the memory of earlier ones.
-    peak_memory_bytes = peak_rise(lambda: session.run(longest))
-    parity = verifier.compare(plan, session)
-    return Bucket(
-        length=plan.length,
-        attention=plan.attention,
-        file=path.name,
-        bytes=path.stat().st_size,
-        sha256=file_sha256(path),
-        parity=parity,
-        peak_memory_bytes=peak_memory_bytes,
-    )
+@dataclass(frozen=True, slots=True)
+class _BucketStages:
+    """What every bucket's export needs of the model."""
 
+    model: BigBird
+    signature: Signature
+    weights: SharedWeights
+    verifier: Verifier
 
-def _manifest_without_graphs(
-    checkpoint: Checkpoint, building: Path, options: ExportOptions, special_ids: SpecialIds, max_length: int
-) -> Manifest:
-    """Return all of the manifest that is known before the first graph is traced."""
-    config = checkpoint.config
-    inputs, outputs = _tensors(checkpoint.task, config)
-    return Manifest(
-        format_version=FORMAT_VERSION,
-        task=cast(TaskName, checkpoint.task),
-        labels=[] if checkpoint.task == "qa" else list(config.labels),
-        problem_type=config.problem_type,
-        pattern=options.pattern,
-        precision="fp32",
-        # A model with a single token type knows no second segment.
-        pair_types="zeros" if config.type_vocab_size == 1 else options.pair_types,
-        block_size=config.block_size,
-        max_length=max_length,
-        tokenizer=TokenizerFile(
-            **asdict(_hashed(building / TOKENIZER_FILE)),
-            cls_id=special_ids.cls,
-            sep_id=special_ids.sep,
-            pad_id=config.pad_token_id,
-            mask_id=special_ids.mask,
-        ),
-        weights=_hashed(building / WEIGHTS_FILE),
-        inputs=inputs,
-        outputs=outputs,
-        buckets=[],
-        source=Source(name=checkpoint.folder.resolve().name, sha256=checkpoint.sha256()),
-        model=cast(ModelConfig, config.to_dict()),
-        versions={name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES} | {"opset": str(OPSET)},
-    )
-
-
-def _tensors(task: str, config: BigBirdConfig) -> tuple[list[Tensor], list[Tensor]]:
-    """Describe the graphs' inputs and output; the length axis differs from bucket to bucket."""
-    logits: dict[str, list[int | str]] = {
-        "qa": ["length", 2],
-        "classify": [len(config.labels)],
-        "ner": ["length", len(config.labels)],
-    }
-    inputs = [Tensor(name, "int64", [BATCH_AXIS, "length"]) for name in INPUT_NAMES]
-    return inputs, [Tensor(OUTPUT_NAME, "float32", [BATCH_AXIS, *logits[task]])]
+    def export(self, plan: BucketPlan, building: Path, manifest: Manifest) -> Bucket:
+        """Trace, share weights, write, load in the session that will serve, and compare."""
+        graph = trace(self.model, self.signature, plan.length)
+        self.weights.give_names(graph)
+        if manifest.precision == "int8":
+            quantise(graph)
+        self.weights.take_from(graph)
+        path = building / f"graph-{plan.length}.onnx"
+        ir.save(graph, path)
+        try:
+            session = open_session(path, manifest, device="cpu", threads=available_cores())
+        except BundleError as error:
+            raise ExportError(f"bucket {plan.length}: {error}") from error
+        longest = self.verifier.largest_batch(plan)
+        # Measured first: later runs reuse the memory of earlier ones.
+        peak_memory_bytes = peak_rise(lambda: session.run(longest))
+        return Bucket(
+            length=plan.length,
+            attention=plan.attention,
+            file=path.name,
+            bytes=path.stat().st_size,
+            sha256=file_sha256(path),
+            parity=self.verifier.compare(plan, session),
+            peak_memory_bytes=peak_memory_bytes,
+        )
 
 
 def _hashed(path: Path) -> HashedFile:

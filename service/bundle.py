@@ -25,7 +25,8 @@ MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.bin"
 TOKENIZER_FILE = "tokenizer.model"
 
-TaskName = Literal["qa", "classify", "ner"]
+Precision = Literal["fp32", "int8"]
+TaskName = Literal["qa", "classify", "ner", "fill-mask", "next-sentence", "multiple-choice", "embed", "generate"]
 Attention = Literal["full", "block_sparse"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -58,7 +59,7 @@ class HashedFile:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerFile:
-    """The SentencePiece model and the ids that are added around texts."""
+    """The SentencePiece model, the ids that are added around texts, and the id that ends a generated text."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     file: FileName
@@ -68,18 +69,24 @@ class TokenizerFile:
     sep_id: TokenId
     pad_id: TokenId
     mask_id: TokenId | None
+    eos_id: TokenId | None
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far a bucket's logits are from the reference: torch, each document alone.
+    """How far a bucket's outputs are from the reference: torch in fp32, each document alone.
 
-    `documents` are the lengths in tokens that were compared, in one mixed batch.
+    `documents` are the lengths in tokens that were compared, in one mixed batch if the bundle allows batches.
+    `correlation` is Pearson's, over all numbers; `agreement` the share of decisions (labels, span edges, tokens) that
+    are the same, None where a task decides nothing.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     max_abs_difference: Annotated[float, Field(ge=0)]
+    mean_abs_difference: Annotated[float, Field(ge=0)]
     logits_std: Annotated[float, Field(ge=0)]
+    correlation: Annotated[float, Field(ge=-1, le=1)]
+    agreement: Annotated[float, Field(ge=0, le=1)] | None
     tolerance: Annotated[float, Field(gt=0)]
     documents: list[Positive]
 
@@ -104,11 +111,18 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The checkpoint that was exported: its folder's name and the SHA-256 of its weights and configuration."""
+    """The checkpoint that was exported.
+
+    `name` is its folder's name or hub id, `kind` the format of its weights (`safetensors`, `pytorch`, `flax`,
+    `google-research`, `model-garden`), `sha256` covers weights, configuration and tokenizer. `assumptions` are the
+    facts that the checkpoint does not state, and what was assumed.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     name: str
+    kind: str
     sha256: Sha256
+    assumptions: list[str]
 
 
 @with_config(ConfigDict(extra="allow", strict=True))
@@ -129,7 +143,8 @@ class Manifest:
     """Everything the service knows about a model.
 
     `max_length` is the longest document window in tokens; `labels` stand in the order of the logits' last axis
-    and are empty for question answering.
+    and are empty where a task has none. `max_batch_items` is the largest batch in which a document's numbers do not
+    depend on the others (int8: 1), None if any.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -138,10 +153,11 @@ class Manifest:
     labels: list[str]
     problem_type: ProblemType | None
     pattern: str
-    precision: Literal["fp32"]
+    precision: Precision
     pair_types: Literal["segments", "zeros"]
     block_size: Positive
     max_length: Positive
+    max_batch_items: Positive | None
     tokenizer: TokenizerFile
     weights: HashedFile
     inputs: list[Tensor]

@@ -32,7 +32,9 @@ def test_every_setting_is_a_flag_of_serve() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        pytest.param(["export", "nothing", "--output", "out"], 1, "Error: nothing: is not a folder\n", id="no folder"),
+        pytest.param(
+            ["export", "nothing", "--output", "out"], 1, "Error: nothing: is not a folder, and the hub", id="no folder"
+        ),
         pytest.param(["export", "nothing"], 2, "Missing option '--output'", id="no output"),
         pytest.param(
             ["export", "nothing", "--output", "out", "--buckets", "128,x"], 2, "not a list of numbers", id="no numbers"
@@ -49,6 +51,7 @@ def test_a_mistake_is_told_in_one_line(
     arguments: list[str], status: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found, printed = run(*arguments)
     assert found == status
     assert message in printed

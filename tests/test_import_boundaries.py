@@ -73,10 +73,11 @@ ALLOWED = {
     ],
     # Verified with the session that serves, so that what was compared is what runs.
     "model_export.pipeline": ["model_export", "service.bundle", "service.errors", "service.runtime"],
+    "model_export.reverify": ["model_export", "service.bundle", "service.errors", "service.runtime"],
     # Trained on the tokens that are served.
     "model_export.demo": ["model_export", "service.tokenization"],
     "bigbird_cli.serve_command": ["service"],
-    "bigbird_cli.inspect_command": ["service.bundle", "service.errors"],
+    "bigbird_cli.inspect_command": ["model_export.errors", "model_export.reverify", "service.bundle", "service.errors"],
     "bigbird_cli.export_command": ["model_export"],
     "bigbird_cli": [],
 }
@@ -90,7 +91,16 @@ CONFINED = {
     "starlette": ["service"],
     "uvicorn": ["service.server"],
     "prometheus_client": ["service"],
-    "sentencepiece": ["service.tokenization", "model_export.export.tokenizer", "model_export.demo"],
+    "sentencepiece": [
+        "service.tokenization",
+        "model_export.checkpoints.same_ids",
+        "model_export.checkpoints.tokenizer_json",
+        "model_export.export.tokenizer",
+        "model_export.demo",
+    ],
+    "tokenizers": ["model_export.checkpoints.same_ids", "model_export.checkpoints.tokenizer_json"],
+    "huggingface_hub": ["model_export.checkpoints.hub"],
+    "msgpack": ["model_export.checkpoints.flax_files"],
 }
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from model_export.checkpoints.huggingface import read_checkpoint, save_checkpoint
+from model_export.checkpoints.huggingface import save_checkpoint
+from model_export.checkpoints.recognise import read_checkpoint
 from model_export.demo.classification import Classification
 from model_export.demo.entity_recognition import EntityRecognition
 from model_export.demo.model_card import final_scores, write_model_card

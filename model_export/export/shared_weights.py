@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from model_export.errors import ExportError
 _ALIGNMENT = 4096
 # Larger float constants that are no parameter would be weights in disguise.
 _LARGEST_CONSTANT_BYTES = 1024
+_FIRST_ROWS = ".first_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,44 +53,66 @@ class SharedWeights:
             if array.ndim == 2:
                 self._name_of_digest.setdefault(_digest(array.T), f"{name}.transposed")
 
-    def take_from(self, model: ir.Model) -> None:
-        """Move the graph's weights to the file and let the graph point at them.
+    def give_names(self, model: ir.Model) -> None:
+        """Give the graph's weights the names of the parameters that they are.
 
         Raises:
             ExportError: The graph holds a large float tensor that is none of the parameters.
         """
         initializers = model.graph.initializers
         for old_name, value in list(initializers.items()):
-            tensor = value.const_value
-            if tensor is None or tensor.dtype != ir.DataType.FLOAT:
+            if value.const_value is None or value.const_value.dtype != ir.DataType.FLOAT:
                 continue
-            array = np.ascontiguousarray(tensor.numpy())
-            digest = _digest(array)
-            name = old_name if old_name in self._parameters else self._name_of_digest.get(digest)
-            table = self._table_beginning_with(array) if name is None else None
-            if table is not None:
-                name = f"{table}.first_{len(array)}"
+            array = value.const_value.numpy()
+            name = self._name_of(old_name, array)
             if name is None:
                 if array.nbytes > _LARGEST_CONSTANT_BYTES:
                     raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is no parameter")
                 continue
-            if name != old_name and name in initializers:
-                ir.convenience.replace_all_uses_with(value, initializers[name])
-                del initializers[old_name]
+            if name == old_name:
                 continue
-            extent = self._store(array, digest) if table is None else self._store_beginning(table, array)
             del initializers[old_name]
-            value.name = name
+            if name in initializers:
+                ir.convenience.replace_all_uses_with(value, initializers[name])
+            else:
+                value.name = name
+                initializers[name] = value
+
+    def take_from(self, model: ir.Model) -> None:
+        """Move the weights of a graph with names to the file, and let the graph point at them."""
+        for name, value in model.graph.initializers.items():
+            tensor = value.const_value
+            if tensor is None or not self._is_weight(name):
+                continue
+            extent = self._extent_of(name, np.ascontiguousarray(tensor.numpy()))
             value.const_value = ir.ExternalTensor(
                 location=self._path.name,
                 offset=extent.offset,
                 length=extent.length,
-                dtype=ir.DataType.FLOAT,
-                shape=ir.Shape(array.shape),
+                dtype=tensor.dtype,
+                shape=ir.Shape(tensor.shape),
                 name=name,
                 base_dir=str(self._path.parent),
             )
-            initializers[name] = value
+
+    def _is_weight(self, name: str) -> bool:
+        """Tell a parameter, or what was made of one: turned, cut or quantised."""
+        return any(name == own or name.startswith(f"{own}.") for own in self._parameters)
+
+    def _name_of(self, name: str, array: npt.NDArray[np.float32]) -> str | None:
+        if name in self._parameters:
+            return name
+        known = self._name_of_digest.get(_digest(array))
+        if known is not None:
+            return known
+        table = self._table_beginning_with(array)
+        return None if table is None else f"{table}{_FIRST_ROWS}{len(array)}"
+
+    def _extent_of(self, name: str, array: npt.NDArray[Any]) -> _Extent:
+        table, cut, _ = name.partition(_FIRST_ROWS)
+        if not cut:
+            return self._store(array)
+        return _Extent(self._store(self._parameters[table]).offset, array.nbytes)
 
     def _table_beginning_with(self, rows: npt.NDArray[np.float32]) -> str | None:
         """Return the name of the parameter whose first rows these are, but of no smaller constant."""
@@ -103,11 +127,8 @@ class SharedWeights:
             None,
         )
 
-    def _store_beginning(self, name: str, rows: npt.NDArray[np.float32]) -> _Extent:
-        table = self._parameters[name]
-        return _Extent(self._store(table, _digest(table)).offset, rows.nbytes)
-
-    def _store(self, array: npt.NDArray[np.float32], digest: str) -> _Extent:
+    def _store(self, array: npt.NDArray[Any]) -> _Extent:
+        digest = _digest(array)
         if digest not in self._extents:
             with self._path.open("ab") as file:
                 offset = -(-file.tell() // _ALIGNMENT) * _ALIGNMENT
@@ -117,6 +138,7 @@ class SharedWeights:
         return self._extents[digest]
 
 
-def _digest(array: npt.NDArray[np.float32]) -> str:
+def _digest(array: npt.NDArray[Any]) -> str:
     contiguous = np.ascontiguousarray(array)
-    return hashlib.sha256(str(contiguous.shape).encode() + contiguous.tobytes()).hexdigest()
+    kind = f"{contiguous.dtype} {contiguous.shape}"
+    return hashlib.sha256(kind.encode() + contiguous.tobytes()).hexdigest()

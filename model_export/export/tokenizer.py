@@ -27,11 +27,14 @@ class SpecialIds:
     mask: int | None
 
 
-def write_tokenizer(source: Path, destination: Path, pieces: Mapping[str, str], vocab_size: int) -> SpecialIds:
+def write_tokenizer(
+    serialised: bytes, source: Path, destination: Path, pieces: Mapping[str, str], vocab_size: int
+) -> SpecialIds:
     """Write the bundle's SentencePiece model.
 
     Args:
-        source: The checkpoint's SentencePiece model.
+        serialised: The checkpoint's SentencePiece model.
+        source: The file that it came from, for messages.
         destination: The file to write.
         pieces: The special tokens' pieces by role: `cls`, `sep`, `pad`, `mask`; the last two may be missing.
         vocab_size: Rows of the model's word embeddings.
@@ -41,7 +44,7 @@ def write_tokenizer(source: Path, destination: Path, pieces: Mapping[str, str], 
     """
     model = _MODEL_PROTO()
     try:
-        model.ParseFromString(source.read_bytes())
+        model.ParseFromString(serialised)
     except DecodeError:
         raise CheckpointError(f"{source}: is not a SentencePiece model") from None
     if len(model.pieces) > vocab_size:

@@ -9,34 +9,44 @@ from collections.abc import Iterator
 import onnx_ir as ir
 import torch
 
+from model_export.export.signature import LENGTH_AXIS, Signature
 from model_export.nn.model import BigBird
 
 OPSET = 20
-INPUT_NAMES = ("input_ids", "attention_mask", "token_type_ids")
-OUTPUT_NAME = "logits"
-BATCH_AXIS = "batch"
+# An axis of one would be traced as a constant, and axes of the same size as one axis.
+_EXAMPLE_SIZES = (2, 3)
 
 
-def trace(model: BigBird, length: int) -> ir.Model:
+def trace(model: BigBird, signature: Signature, length: int) -> ir.Model:
     """Return the graph of a bucket; its weights are still inside.
 
-    Inputs are int64 `[batch, length]`, the output is float32 with the batch axis first. The metadata that the
-    tracer leaves (stack traces, source paths) is taken out.
+    The metadata that the tracer leaves (stack traces, source paths) is taken out.
 
     Args:
         model: A model in evaluation mode.
+        signature: The graph's inputs and outputs.
         length: Padded length in tokens.
     """
-    # Two documents: a batch of one would be traced as a constant. Three tensors: one given thrice becomes one input.
-    examples = tuple(torch.ones(2, length, dtype=torch.int64) for _ in INPUT_NAMES)
+    inputs = {tensor.name: [str(axis) for axis in tensor.shape] for tensor in signature.inputs}
+    # A tensor of its own for each input: one that is given several times becomes one input.
+    examples = tuple(
+        torch.ones(
+            *(length if axis == LENGTH_AXIS else size for axis, size in zip(axes, _EXAMPLE_SIZES, strict=True)),
+            dtype=torch.int64,
+        )
+        for axes in inputs.values()
+    )
     with _quiet():
         program = torch.onnx.export(
             model,
             examples,
             dynamo=True,
-            dynamic_shapes={name: {0: BATCH_AXIS} for name in INPUT_NAMES},
-            input_names=list(INPUT_NAMES),
-            output_names=[OUTPUT_NAME],
+            dynamic_shapes={
+                name: {number: axis for number, axis in enumerate(axes) if axis != LENGTH_AXIS}
+                for name, axes in inputs.items()
+            },
+            input_names=list(inputs),
+            output_names=[tensor.name for tensor in signature.outputs],
             opset_version=OPSET,
             verbose=False,
         )

@@ -15,19 +15,32 @@ import torch
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
+from model_export.export.signature import Signature
+from model_export.nn.heads import QuestionAnsweringHead
 from model_export.nn.model import BigBird
-from service.bundle import Parity
+from service.bundle import Parity, Precision
 from service.runtime.session import Batch, Session
 
-FP32_TOLERANCE = 1e-4
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "int8": 1.0}
+"""Largest difference that is let through: for fp32 absolute (for outputs whose standard deviation is at most 1, and in
+proportion above), for int8 in standard deviations of the outputs, as a guard against graphs that are broken."""
+
+SMALLEST_CORRELATION = 0.95
+
+
+# Positions at which a language model is asked about a document, at most.
+_POSITIONS = 8
+
+Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A random model input: int64 `[length]` each."""
+    """A random model input: int64 `[length]` each, and int64 `[positions]` where the model takes positions."""
 
     input_ids: npt.NDArray[np.int64]
     token_type_ids: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
 
 
 class Verifier:
@@ -35,57 +48,116 @@ class Verifier:
 
     Args:
         model: The traced model, in evaluation mode.
-        has_length_axis: Whether the logits have one row for each token.
-        tolerance: Largest allowed absolute difference, for logits whose standard deviation is at most 1;
-            it grows in proportion to larger ones.
+        signature: Inputs and outputs of its graphs.
+        precision: Of the graphs; the reference is always fp32.
+        tolerance: Largest allowed difference (see `TOLERANCES`); None for the precision's own.
     """
 
-    def __init__(self, model: BigBird, *, has_length_axis: bool, tolerance: float = FP32_TOLERANCE) -> None:
+    def __init__(
+        self, model: BigBird, signature: Signature, *, precision: Precision = "fp32", tolerance: float | None = None
+    ) -> None:
         self._model = model
         self._config = model.config
-        self._has_length_axis = has_length_axis
-        self._tolerance = tolerance
-        self._references: dict[int, npt.NDArray[np.float32]] = {}
+        self._signature = signature
+        self._precision: Precision = precision
+        self._tolerance = TOLERANCES[precision] if tolerance is None else tolerance
+        self._references: dict[int, Arrays] = {}
 
     def compare(self, bucket: BucketPlan, session: Session) -> Parity:
         """Run the documents of a bucket through its session.
 
         Raises:
-            ExportError: The logits differ by more than the tolerance, or are not finite.
+            ExportError: The outputs differ by more than the tolerance, or are not finite.
         """
         lengths = document_lengths(bucket, self._config)
         documents = [random_document(self._config, length) for length in lengths]
-        logits = session.run(pad_batch(documents, bucket.length))
-        references = [self._reference(document) for document in documents]
-        answers = [row[: len(reference)] for row, reference in zip(logits, references, strict=True)]
-        difference = max(
-            float(np.abs(answer - reference).max()) for answer, reference in zip(answers, references, strict=True)
-        )
-        spread = float(np.concatenate([reference.ravel() for reference in references]).std())
-        tolerance = self._tolerance * max(1.0, spread)
+        found, expected = self._run(documents, bucket.length, session), [self._reference(each) for each in documents]
+        differences, values, references = [], [], []
+        for arrays, reference in zip(found, expected, strict=True):
+            for name, array in reference.items():
+                differences.append(np.abs(arrays[name][: len(array)] - array).ravel())
+                values.append(arrays[name][: len(array)].ravel())
+                references.append(array.ravel())
+        difference, spread = np.concatenate(differences), float(np.concatenate(references).std())
+        largest, tolerance = float(difference.max()), self._limit(spread)
         # Not `>`: a difference that is not a number must fail too.
-        if not difference <= tolerance:
+        if not largest <= tolerance:
             raise ExportError(
-                f"bucket {bucket.length}: logits differ from torch by {difference:.3g}, more than {tolerance:.3g}"
+                f"bucket {bucket.length}: outputs differ from torch by {largest:.3g}, more than {tolerance:.3g}"
             )
-        return Parity(max_abs_difference=difference, logits_std=spread, tolerance=tolerance, documents=lengths)
+        correlation = _correlation(np.concatenate(values), np.concatenate(references))
+        if correlation < SMALLEST_CORRELATION:
+            raise ExportError(f"bucket {bucket.length}: outputs correlate with torch's by {correlation:.3f} only")
+        return Parity(
+            max_abs_difference=largest,
+            mean_abs_difference=float(difference.mean(dtype=np.float64)),
+            logits_std=spread,
+            correlation=correlation,
+            agreement=self._agreement(found, expected),
+            tolerance=tolerance,
+            documents=lengths,
+        )
 
-    def _reference(self, document: Document) -> npt.NDArray[np.float32]:
-        """Return the torch model's logits of a document alone, cut to its length."""
+    def _limit(self, spread: float) -> float:
+        return self._tolerance * (max(1.0, spread) if self._precision == "fp32" else spread)
+
+    def _run(self, documents: list[Document], length: int, session: Session) -> list[Arrays]:
+        """Return each document's outputs: from one batch, or one by one where batches would change them."""
+        batches = [documents] if self._precision == "fp32" else [[document] for document in documents]
+        outputs = [session.run(self._batch(batch, length)) for batch in batches]
+        return [
+            {name: array[row] for name, array in arrays.items()}
+            for batch, arrays in zip(batches, outputs, strict=True)
+            for row in range(len(batch))
+        ]
+
+    def _agreement(self, found: list[Arrays], expected: list[Arrays]) -> float | None:
+        """Return the share of equal decisions, or None where outputs are no logits or have nothing to choose."""
+        logits = next((tensor for tensor in self._signature.outputs if tensor.name == "logits"), None)
+        if logits is None or logits.shape[-1] == 1:
+            return None
+        # Question answering chooses a token for the start and one for the end, everything else a label or a piece.
+        axis = 0 if isinstance(self._model.head, QuestionAnsweringHead) else -1
+        same = [
+            (arrays["logits"][: len(reference["logits"])].argmax(axis) == reference["logits"].argmax(axis)).ravel()
+            for arrays, reference in zip(found, expected, strict=True)
+        ]
+        return float(np.concatenate(same).mean())
+
+    def largest_batch(self, bucket: BucketPlan) -> Batch:
+        """Return a batch of one document that fills the bucket."""
+        return self._batch([random_document(self._config, bucket.length)], bucket.length)
+
+    def _batch(self, documents: list[Document], length: int) -> Batch:
+        return pad_batch(documents, length, with_positions=self._signature.takes_positions)
+
+    def _reference(self, document: Document) -> Arrays:
+        """Return the torch model's outputs for a document alone, cut to its length or its positions."""
         length = len(document.input_ids)
         if length not in self._references:
             block_size = self._config.block_size
             alone = min(-(-length // block_size) * block_size, self._config.max_length)
-            batch = pad_batch([document], alone)
+            batch = self._batch([document], alone)
+            feeds = [torch.from_numpy(getattr(batch, tensor.name)) for tensor in self._signature.inputs]
             with torch.inference_mode():
-                logits = self._model(
-                    torch.from_numpy(batch.input_ids),
-                    torch.from_numpy(batch.attention_mask),
-                    torch.from_numpy(batch.token_type_ids),
+                results = self._model(*feeds)
+            rows = len(document.positions) if self._signature.takes_positions else length
+            self._references[length] = {
+                tensor.name: result[0].numpy()[:rows] if result.ndim == 3 else result[0].numpy()
+                for tensor, result in zip(
+                    self._signature.outputs, results if isinstance(results, tuple) else (results,), strict=True
                 )
-            row: npt.NDArray[np.float32] = logits[0].numpy()
-            self._references[length] = row[:length] if self._has_length_axis else row
+            }
         return self._references[length]
+
+
+def _correlation(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> float:
+    """Return Pearson's correlation; numbers that are all the same correlate if they agree."""
+    first, second = (array.astype(np.float64) - array.mean(dtype=np.float64) for array in (left, right))
+    scale = float(np.sqrt((first @ first) * (second @ second)))
+    if scale == 0:
+        return 1.0 if np.allclose(left, right) else 0.0
+    return float(np.clip(first @ second / scale, -1, 1))
 
 
 def document_lengths(bucket: BucketPlan, config: BigBirdConfig) -> list[int]:
@@ -103,14 +175,17 @@ def random_document(config: BigBirdConfig, length: int) -> Document:
     return Document(
         input_ids=generator.integers(0, config.vocab_size, length),
         token_type_ids=(np.arange(length) >= length // 3).astype(np.int64) * min(1, config.type_vocab_size - 1),
+        # The last token is among them: it is where a text is continued.
+        positions=np.unique(np.linspace(0, length - 1, _POSITIONS).astype(np.int64)),
     )
 
 
-def pad_batch(documents: list[Document], length: int) -> Batch:
-    """Pad documents on the right with zeros to `[documents, length]`."""
+def pad_batch(documents: list[Document], length: int, *, with_positions: bool = False) -> Batch:
+    """Pad documents on the right with zeros to `[documents, length]`, positions to the most of any document."""
+    most_positions = max(len(document.positions) for document in documents)
 
-    def padded(row_of: Callable[[Document], npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-        rows = np.zeros((len(documents), length), dtype=np.int64)
+    def padded(row_of: Callable[[Document], npt.NDArray[np.int64]], width: int = length) -> npt.NDArray[np.int64]:
+        rows = np.zeros((len(documents), width), dtype=np.int64)
         for row, document in zip(rows, documents, strict=True):
             values = row_of(document)
             row[: len(values)] = values
@@ -120,4 +195,5 @@ def pad_batch(documents: list[Document], length: int) -> Batch:
         input_ids=padded(lambda document: document.input_ids),
         attention_mask=padded(lambda document: np.ones_like(document.input_ids)),
         token_type_ids=padded(lambda document: document.token_type_ids),
+        positions=padded(lambda document: document.positions, most_positions) if with_positions else None,
     )

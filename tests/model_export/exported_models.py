@@ -110,7 +110,8 @@ class ExportedModel:
                 document.token_type_ids,
                 1,
             )
-        logits = self.sessions[bucket].run(Batch(input_ids=ids, attention_mask=mask, token_type_ids=types))
+        batch = Batch(input_ids=ids, attention_mask=mask, token_type_ids=types)
+        logits = self.sessions[bucket].run(batch)["logits"]
         assert np.isfinite(logits).all(), "padding rows must stay finite"
         if self.task == "classify":
             return list(logits)

@@ -20,11 +20,16 @@ MODEL_CLASSES = {
     "qa": transformers.BigBirdForQuestionAnswering,
     "classify": transformers.BigBirdForSequenceClassification,
     "ner": transformers.BigBirdForTokenClassification,
+    "fill-mask": transformers.BigBirdForMaskedLM,
+    "next-sentence": transformers.BigBirdForPreTraining,
+    "multiple-choice": transformers.BigBirdForMultipleChoice,
+    "embed": transformers.BigBirdModel,
+    "generate": transformers.BigBirdForCausalLM,
 }
 
 # Drawn larger: for uneven attention, and for logits that are well spread.
 _ATTENTION = (".query.", ".key.")
-_HEADS = ("qa_outputs", "out_proj", "classifier.weight")
+_HEADS = ("qa_outputs", "out_proj", "classifier.weight", "seq_relationship")
 
 _TEXTS = (
     "Alice Smith leads the Acme project in New York since March 2024.",
@@ -102,7 +107,10 @@ def make_model(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if "LayerNorm.weight" in name:
+            if "predictions.transform.LayerNorm.weight" in name:
+                # What follows is a product with embeddings whose standard deviation is 1.
+                parameter.copy_((1 + 0.2 * noise) / config.hidden_size**0.5)
+            elif "LayerNorm.weight" in name:
                 parameter.copy_(1 + 0.2 * noise)
             elif parameter.ndim == 1:
                 parameter.copy_(0.2 * noise)

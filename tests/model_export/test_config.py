@@ -10,7 +10,10 @@ from model_export.config import BigBirdConfig
 from model_export.errors import ConfigError, ExportError
 
 COMMON_FIELDS = [
-    field.name for field in dataclasses.fields(BigBirdConfig) if field.name not in ("labels", "problem_type")
+    field.name
+    for field in dataclasses.fields(BigBirdConfig)
+    if field.name
+    not in ("labels", "problem_type", "classifier_activation", "qa_feed_forward", "qa_layer_norm_eps", "has_pooler")
 ]
 
 
@@ -42,6 +45,9 @@ OTHER_FIELDS: dict[str, Any] = {
     "num_random_blocks": 2,
     "classifier_dropout": 0.25,
     "pad_token_id": 7,
+    "eos_token_id": 8,
+    "is_decoder": True,
+    "tie_word_embeddings": False,
 }
 
 
@@ -104,7 +110,7 @@ def test_fields_that_are_not_ours_are_left_aside() -> None:
         pytest.param({"max_position_embeddings": 63}, "max_position_embeddings", id="shorter than one block"),
         pytest.param({"pad_token_id": 50358}, "pad_token_id", id="padding outside the vocabulary"),
         pytest.param({"pad_token_id": -1}, "pad_token_id", id="negative padding"),
-        pytest.param({"is_decoder": True}, "is_decoder", id="a decoder"),
+        pytest.param({"eos_token_id": [1, 2]}, "eos_token_id", id="several ends of text"),
         pytest.param({"add_cross_attention": True}, "add_cross_attention", id="cross attention"),
         pytest.param({"model_type": "bert"}, "model_type", id="another model"),
         pytest.param({"id2label": {}}, "id2label", id="no labels"),
@@ -177,3 +183,21 @@ def test_fields_that_transformers_leaves_empty_may_be_null(name: str) -> None:
 def test_the_edge_of_full_attention_and_the_longest_input(fields: dict[str, Any], edge: int, longest: int) -> None:
     config = BigBirdConfig(**fields)
     assert (config.full_attention_edge, config.max_length) == (edge, longest)
+
+
+def test_a_decoder_uses_full_attention_up_to_its_last_position() -> None:
+    config = BigBirdConfig.from_dict({"is_decoder": True, "max_position_embeddings": 1000})
+    assert config.always_full
+    assert config.full_attention_edge == config.max_length == 1000
+
+
+def test_an_end_of_text_may_stand_in_a_list_and_may_be_absent() -> None:
+    assert BigBirdConfig.from_dict({"eos_token_id": [7]}).eos_token_id == 7
+    assert BigBirdConfig.from_dict({"eos_token_id": None}).eos_token_id is None
+
+
+def test_fields_that_transformers_does_not_know_are_written_only_where_they_matter() -> None:
+    assert "classifier_activation" not in BigBirdConfig().to_dict()
+    values = BigBirdConfig(classifier_activation="tanh", qa_feed_forward=False, has_pooler=False).to_dict()
+    assert (values["classifier_activation"], values["qa_feed_forward"], values["has_pooler"]) == ("tanh", False, False)
+    assert BigBirdConfig.from_dict(values).classifier_activation == "tanh"

@@ -15,11 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from model_export import pipeline
 from model_export.errors import CheckpointError, ConfigError, ExportError
+from model_export.export.signature import Signature
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird
 from model_export.pipeline import ExportOptions, export_checkpoint
 from service.bundle import manifest_schema, open_bundle, read_manifest
-from service.runtime.session import Batch
+from service.runtime.session import Batch, Outputs
 from tests.model_export.conftest import SmallExport
 
 ONE_BUCKET = ExportOptions(buckets=(112,))
@@ -30,8 +31,8 @@ def traced(small_export: SmallExport, tmp_path_factory: pytest.TempPathFactory) 
     """The weights and the graph of one bucket, so that the tests below need not trace it again and again."""
     path = tmp_path_factory.mktemp("traced") / "graph.onnx"
 
-    def keep(model: BigBird, length: int) -> ir.Model:
-        graph = trace(model, length)
+    def keep(model: BigBird, signature: Signature, length: int) -> ir.Model:
+        graph = trace(model, signature, length)
         ir.save(graph, path)
         return graph
 
@@ -43,7 +44,7 @@ def traced(small_export: SmallExport, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def without_tracing(traced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "trace", lambda model, length: ir.from_proto(onnx.load(traced)))
+    monkeypatch.setattr(pipeline, "trace", lambda model, signature, length: ir.from_proto(onnx.load(traced)))
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -135,10 +136,10 @@ class SpoiltSession:
     def __init__(self, session: Any) -> None:
         self._session = session
 
-    def run(self, batch: Batch) -> np.ndarray:
-        logits: np.ndarray = self._session.run(batch).copy()
+    def run(self, batch: Batch) -> Outputs:
+        logits: np.ndarray = self._session.run(batch)["logits"].copy()
         logits[-1, 0, 0] += 1e-3
-        return logits
+        return {"logits": logits}
 
 
 def _spoil_session(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,8 +150,8 @@ def _spoil_session(monkeypatch: pytest.MonkeyPatch) -> None:
 def _change_graph(monkeypatch: pytest.MonkeyPatch, change: Callable[[ir.Node], object], op_type: str) -> None:
     good = pipeline.trace
 
-    def spoilt(model: BigBird, length: int) -> ir.Model:
-        graph = good(model, length)
+    def spoilt(model: BigBird, signature: Signature, length: int) -> ir.Model:
+        graph = good(model, signature, length)
         change(next(node for node in graph.graph if node.op_type == op_type))
         return graph
 
@@ -175,8 +176,8 @@ def _interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 Spoil = Callable[[pytest.MonkeyPatch], None]
 FAILURES = [
-    pytest.param(_spoil_session, ExportError, "bucket 112: logits differ from torch", id="a session that is off"),
-    pytest.param(_spoil_graph, ExportError, "bucket 112: logits differ from torch", id="a graph that is off"),
+    pytest.param(_spoil_session, ExportError, "bucket 112: outputs differ from torch", id="a session that is off"),
+    pytest.param(_spoil_graph, ExportError, "bucket 112: outputs differ from torch", id="a graph that is off"),
     pytest.param(_spoil_loading, ExportError, "graph-112.onnx", id="a graph that cannot be loaded"),
     pytest.param(_interrupt, KeyboardInterrupt, "^$", id="an interruption"),
 ]

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from model_export.checkpoints.huggingface import Checkpoint, read_checkpoint
+from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
+from model_export.checkpoints.recognise import read_checkpoint
 from model_export.demo.batches import Lengths
 from model_export.demo.classification import Classification
 from model_export.demo.entity_recognition import EntityRecognition
@@ -44,4 +46,4 @@ def test_a_shipped_checkpoint_is_small_and_complete(name: str, objective: type[C
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
-    return Tokenizer(checkpoint.tokenizer_file, CLASSIFY, SEPARATOR, PAD, MASK).load()
+    return Tokenizer(checkpoint.folder / SENTENCEPIECE_FILE, CLASSIFY, SEPARATOR, PAD, MASK).load()

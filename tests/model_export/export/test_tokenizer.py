@@ -56,7 +56,7 @@ TEXT = "Who leads [SEP] the <s> project[CLS]? [MASK]<pad><t>[SEP][SEP] office"
 @pytest.mark.parametrize("kind", ["user_defined", "control", "ordinary"])
 def test_a_text_never_yields_a_special_id(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     source = request.getfixturevalue(kind)
-    ids = write_tokenizer(source, tmp_path / "tokenizer.model", PIECES, 200)
+    ids = write_tokenizer(source.read_bytes(), source, tmp_path / "tokenizer.model", PIECES, 200)
     before, after = _load(source), _load(tmp_path / "tokenizer.model")
     assert (ids.cls, ids.sep, ids.mask) == tuple(before.piece_to_id(piece) for piece in SPECIAL_PIECES[1:])
     forbidden = {before.piece_to_id(piece) for piece in (*SPECIAL_PIECES, "<s>", "<t>")} - {before.unk_id()}
@@ -66,7 +66,7 @@ def test_a_text_never_yields_a_special_id(kind: str, request: pytest.FixtureRequ
 
 
 def test_other_text_is_tokenised_as_before(user_defined: Path, tmp_path: Path) -> None:
-    write_tokenizer(user_defined, tmp_path / "tokenizer.model", PIECES, 200)
+    write_tokenizer(user_defined.read_bytes(), user_defined, tmp_path / "tokenizer.model", PIECES, 200)
     before, after = _load(user_defined), _load(tmp_path / "tokenizer.model")
     for text in ("Who leads the Acme project in New York?", "Zürich 北京  naïve", ""):
         assert before.encode(text) == after.encode(text)
@@ -76,21 +76,21 @@ def test_other_text_is_tokenised_as_before(user_defined: Path, tmp_path: Path) -
 
 def test_a_vocabulary_without_a_mask_has_no_mask_id(train: Train, tmp_path: Path) -> None:
     source = train(control_symbols=["[CLS]", "[SEP]"])
-    assert write_tokenizer(source, tmp_path / "tokenizer.model", PIECES, 200).mask is None
+    assert write_tokenizer(source.read_bytes(), source, tmp_path / "tokenizer.model", PIECES, 200).mask is None
 
 
 def test_missing_special_pieces_are_named_together(train: Train, tmp_path: Path) -> None:
     source = train(control_symbols=["[MASK]"])
     with pytest.raises(CheckpointError, match=r"lacks the special pieces cls '\[CLS\]', sep '\[SEP\]'"):
-        write_tokenizer(source, tmp_path / "tokenizer.model", PIECES, 200)
+        write_tokenizer(source.read_bytes(), source, tmp_path / "tokenizer.model", PIECES, 200)
     assert not (tmp_path / "tokenizer.model").exists()
 
 
 def test_more_pieces_than_embeddings_are_refused(control: Path, tmp_path: Path) -> None:
     size = _load(control).get_piece_size()
-    write_tokenizer(control, tmp_path / "tokenizer.model", PIECES, size)
+    write_tokenizer(control.read_bytes(), control, tmp_path / "tokenizer.model", PIECES, size)
     with pytest.raises(CheckpointError, match=rf"has {size} pieces, but vocab_size is {size - 1}"):
-        write_tokenizer(control, tmp_path / "other.model", PIECES, size - 1)
+        write_tokenizer(control.read_bytes(), control, tmp_path / "other.model", PIECES, size - 1)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xff\xff", b"not a model", b""], ids=["bytes", "text", "empty"])
@@ -98,4 +98,4 @@ def test_a_file_that_is_no_sentencepiece_model_is_refused_by_name(content: bytes
     source = tmp_path / "spiece.model"
     source.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"spiece\.model: "):
-        write_tokenizer(source, tmp_path / "tokenizer.model", PIECES, 200)
+        write_tokenizer(source.read_bytes(), source, tmp_path / "tokenizer.model", PIECES, 200)

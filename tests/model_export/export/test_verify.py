@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -6,10 +8,12 @@ import torch
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
+from model_export.export.signature import signature
 from model_export.export.verify import Verifier, document_lengths
+from model_export.nn.heads import HEADS
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
-from service.runtime.session import Batch
+from service.runtime.session import Batch, Outputs
 
 CONFIG = BigBirdConfig(
     vocab_size=40,
@@ -25,42 +29,57 @@ CONFIG = BigBirdConfig(
 
 
 class TorchSession:
-    """Runs the torch model itself, and then spoils its logits."""
+    """Runs the torch model itself, and then spoils its first output."""
 
-    def __init__(self, model: BigBird, error: npt.ArrayLike = 0.0, row: int | slice = slice(None)) -> None:
+    def __init__(self, model: BigBird, error: npt.ArrayLike = 0.0, row: int | slice = slice(None), task: str = "ner"):
         self._model = model
         self._error = error
         self._row = row
+        self._signature = signature(task, CONFIG)
 
-    def run(self, batch: Batch) -> npt.NDArray[np.float32]:
+    def run(self, batch: Batch) -> Outputs:
+        feeds = [torch.from_numpy(getattr(batch, tensor.name)) for tensor in self._signature.inputs]
         with torch.inference_mode():
-            logits = self._model(
-                torch.from_numpy(batch.input_ids),
-                torch.from_numpy(batch.attention_mask),
-                torch.from_numpy(batch.token_type_ids),
-            ).numpy()
-        logits[self._row] += np.asarray(self._error, dtype=np.float32)
-        return logits
+            results = self._model(*feeds)
+        results = results if isinstance(results, tuple) else (results,)
+        names = [tensor.name for tensor in self._signature.outputs]
+        outputs = {name: result.numpy() for name, result in zip(names, results, strict=True)}
+        outputs[names[0]][self._row] += np.asarray(self._error, dtype=np.float32)
+        return outputs
 
 
 def _model(task: str = "ner") -> BigBird:
     torch.manual_seed(1)
-    return build_model(CONFIG, task, get_pattern("transformers")).eval()
+    config = replace(CONFIG, is_decoder=True) if task == "generate" else CONFIG
+    return build_model(config, task, get_pattern("transformers")).eval()
 
 
-@pytest.mark.parametrize(("task", "has_length_axis"), [("ner", True), ("qa", True), ("classify", False)])
+def _verifier(model: BigBird, task: str = "ner") -> Verifier:
+    return Verifier(model, signature(task, CONFIG))
+
+
+@pytest.mark.parametrize("task", HEADS)
 @pytest.mark.parametrize(
     "bucket",
     [BucketPlan(48, "full"), BucketPlan(112, "full"), BucketPlan(160, "block_sparse")],
     ids=["a short bucket", "the edge", "a block-sparse bucket"],
 )
-def test_a_faithful_session_passes_with_its_figures(task: str, has_length_axis: bool, bucket: BucketPlan) -> None:
+def test_a_faithful_session_passes_with_its_figures(task: str, bucket: BucketPlan) -> None:
+    if task == "generate":
+        bucket = replace(bucket, attention="full")
     model = _model(task)
-    parity = Verifier(model, has_length_axis=has_length_axis).compare(bucket, TorchSession(model))
-    assert parity.max_abs_difference <= 1e-5
+    parity = _verifier(model, task).compare(bucket, TorchSession(model, task=task))
+    assert parity.mean_abs_difference <= parity.max_abs_difference <= 1e-5
     assert parity.logits_std > 0
-    assert parity.tolerance == 1e-4
-    assert parity.documents == document_lengths(bucket, CONFIG)
+    assert parity.tolerance == pytest.approx(1e-4 * max(1, parity.logits_std))
+    assert parity.documents == document_lengths(bucket, model.config)
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_an_output_of_any_task_that_is_off_fails(task: str) -> None:
+    model = _model(task)
+    with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch by"):
+        _verifier(model, task).compare(BucketPlan(112, "full"), TorchSession(model, 0.1, task=task))
 
 
 @pytest.mark.parametrize(
@@ -75,8 +94,8 @@ def test_a_faithful_session_passes_with_its_figures(task: str, has_length_axis: 
 )
 def test_a_difference_beyond_the_tolerance_fails_with_the_bucket(error: float, row: int | slice) -> None:
     model = _model()
-    with pytest.raises(ExportError, match=r"^bucket 160: logits differ from torch by"):
-        Verifier(model, has_length_axis=True).compare(BucketPlan(160, "block_sparse"), TorchSession(model, error, row))
+    with pytest.raises(ExportError, match=r"^bucket 160: outputs differ from torch by"):
+        _verifier(model).compare(BucketPlan(160, "block_sparse"), TorchSession(model, error, row))
 
 
 def test_a_single_wrong_position_is_enough() -> None:
@@ -84,7 +103,7 @@ def test_a_single_wrong_position_is_enough() -> None:
     error = np.zeros((160, 3))
     error[112] = 1e-3
     with pytest.raises(ExportError, match="bucket 160"):
-        Verifier(model, has_length_axis=True).compare(BucketPlan(160, "block_sparse"), TorchSession(model, error))
+        _verifier(model).compare(BucketPlan(160, "block_sparse"), TorchSession(model, error))
 
 
 def test_the_tolerance_grows_with_logits_that_are_spread_wider_than_one() -> None:
@@ -92,7 +111,7 @@ def test_the_tolerance_grows_with_logits_that_are_spread_wider_than_one() -> Non
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter *= 100
-    verifier = Verifier(model, has_length_axis=True)
+    verifier = _verifier(model)
     parity = verifier.compare(BucketPlan(112, "full"), TorchSession(model))
     assert parity.logits_std > 2
     assert parity.tolerance == pytest.approx(1e-4 * parity.logits_std)
@@ -123,10 +142,10 @@ def test_documents_shorter_than_the_bucket_are_compared_so_that_anchoring_is_che
     unanchored = TorchSession(model)
 
     class Unanchored:
-        def run(self, batch: Batch) -> npt.NDArray[np.float32]:
+        def run(self, batch: Batch) -> Outputs:
             # All blocks count as the document's: its last block is the bucket's.
             everything = Batch(batch.input_ids, np.ones_like(batch.attention_mask), batch.token_type_ids)
             return unanchored.run(everything)
 
     with pytest.raises(ExportError, match="bucket 160"):
-        Verifier(model, has_length_axis=True).compare(BucketPlan(160, "block_sparse"), Unanchored())
+        _verifier(model).compare(BucketPlan(160, "block_sparse"), Unanchored())

@@ -1,0 +1,153 @@
+"""int8 products against the arithmetic of dynamic quantisation done by hand in NumPy, and whole int8 bundles."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from model_export.errors import ExportError
+from model_export.export.quantise import channel_scales, quantise
+from model_export.pipeline import ExportOptions, export_checkpoint
+from service.bundle import open_bundle
+from service.runtime.onnx_session import open_session
+from service.runtime.session import Batch
+from tests.model_export.exported_models import save_model, vocabulary_size
+from tests.model_export.reference_models import make_config, make_document, make_model
+
+
+def _matrix(seed: int, *shape: int) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def _model(weights: dict[str, npt.NDArray[np.float32]]) -> ir.Model:
+    """Return a graph that multiplies one input with each weight."""
+    outputs = [f"{name}.out" for name in weights]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", name], [out]) for name, out in zip(weights, outputs, strict=True)],
+        "products",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 5, 8])],
+        [helper.make_tensor_value_info(out, TensorProto.FLOAT, ["batch", 5, None]) for out in outputs],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+
+
+def _run(model: ir.Model, x: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    return [np.asarray(array) for array in session.run(None, {"x": x})]
+
+
+def _by_hand(x: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Multiply 8-bit integers: activations from 0 to 255 over their range, weights from -127 to 127 by column."""
+    low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
+    step = (high - low) / 255
+    zero = round(-low / step)
+    activations = np.clip(np.round(x.astype(np.float64) / step) + zero, 0, 255) - zero
+    steps = np.abs(weight).max(axis=0).astype(np.float64) / 127
+    return np.asarray(activations @ np.round(weight / steps) * step * steps)
+
+
+def test_products_are_those_of_8_bit_integers() -> None:
+    x = _matrix(1, 2, 5, 8)
+    weights = {"encoder.a": _matrix(2, 8, 6), "encoder.b": _matrix(3, 8, 4) * 10}
+    model = _model(weights)
+    quantise(model)
+    for found, weight in zip(_run(model, x), weights.values(), strict=True):
+        expected = _by_hand(x, weight)
+        assert np.allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+        assert not np.allclose(found, x @ weight, atol=1e-6)
+
+
+def test_an_input_of_several_products_is_quantised_once() -> None:
+    model = _model({"encoder.a": _matrix(2, 8, 6), "encoder.b": _matrix(3, 8, 4)})
+    quantise(model)
+    kinds = [node.op_type for node in model.graph]
+    assert kinds.count("DynamicQuantizeLinear") == 1
+    assert kinds.count("MatMulInteger") == 2
+    assert "MatMul" not in kinds
+
+
+def test_weights_of_other_parts_stay_as_they_are() -> None:
+    x, weight = _matrix(1, 1, 5, 8), _matrix(2, 8, 6)
+    model = _model({"head.output": weight})
+    quantise(model)
+    assert [node.op_type for node in model.graph] == ["MatMul"]
+    assert np.allclose(_run(model, x)[0], x @ weight, atol=1e-5)
+
+
+def test_a_column_of_zeros_gives_zeros() -> None:
+    weight = _matrix(2, 8, 6)
+    weight[:, 3] = 0
+    assert channel_scales(weight)[3] == 1
+    model = _model({"encoder.a": weight})
+    quantise(model)
+    assert not _run(model, _matrix(1, 1, 5, 8))[0][..., 3].any()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("int8")
+    config = make_config(vocabulary_size(folder / "vocabulary"), num_labels=4)
+    return save_model(make_model("ner", config), folder / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path) -> Path:
+    folder = checkpoint.parent / "bundle"
+    export_checkpoint(checkpoint, folder, ExportOptions(precision="int8", buckets=(112, 160, 256)))
+    return folder
+
+
+def test_an_int8_bundle_says_so_with_its_agreement(bundle: Path) -> None:
+    manifest = open_bundle(bundle).manifest
+    assert manifest.precision == "int8"
+    assert manifest.max_batch_items == 1
+    for bucket in manifest.buckets:
+        assert 0.95 <= bucket.parity.correlation < 1
+        assert bucket.parity.agreement is not None
+        assert 0.8 <= bucket.parity.agreement <= 1
+        assert 1e-4 < bucket.parity.max_abs_difference <= bucket.parity.tolerance
+
+
+def test_int8_weights_stand_in_the_shared_file_once(bundle: Path) -> None:
+    names = []
+    for file in ("graph-112.onnx", "graph-160.onnx"):
+        graph = onnx.load(bundle / file, load_external_data=False).graph
+        weights = {t.name: list(t.external_data) for t in graph.initializer if t.data_type == TensorProto.INT8}
+        assert all(weights.values()), "an int8 weight lies inside the graph"
+        names.append({name: str(place) for name, place in weights.items()})
+        floats = [t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT and "encoder" in t.name]
+        assert not any(name.endswith(("weight", "weight.transposed")) for name in floats if "norm" not in name)
+    assert names[0] == names[1]
+    assert len(names[0]) == 2 * 6
+
+
+def test_an_int8_answer_does_not_depend_on_the_bucket(bundle: Path) -> None:
+    opened = open_bundle(bundle)
+    sessions = {
+        bucket.length: open_session(opened.path(bucket.file), opened.manifest, device="cpu", threads=1)
+        for bucket in opened.manifest.buckets
+    }
+    vocabulary = opened.manifest.model["vocab_size"]
+    for length, buckets in ((150, (160, 256)), (113, (160, 256))):
+        document = make_document(length, vocab_size=vocabulary)
+        answers = []
+        for bucket in buckets:
+            ids = np.random.default_rng(bucket).integers(0, vocabulary, (1, bucket))
+            types, mask = np.zeros_like(ids), np.zeros_like(ids)
+            ids[0, :length], types[0, :length], mask[0, :length] = document.input_ids, document.token_type_ids, 1
+            answers.append(sessions[bucket].run(Batch(ids, mask, types))["logits"][0, :length])
+        assert np.allclose(answers[0], answers[1], atol=1e-4)
+
+
+def test_a_graph_that_is_broken_is_not_let_through(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="bucket 112: outputs differ from torch"):
+        export_checkpoint(
+            checkpoint, tmp_path / "bundle", ExportOptions(precision="int8", buckets=(112,), tolerance=1e-3)
+        )
+    assert not list(tmp_path.iterdir())

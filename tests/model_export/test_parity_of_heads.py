@@ -1,0 +1,173 @@
+"""Every head's outputs through onnxruntime are those of transformers for each document alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+import torch
+import transformers
+
+from model_export.pipeline import ExportOptions, export_checkpoint
+from service.bundle import Manifest, open_bundle
+from service.runtime.onnx_session import OnnxSession, open_session
+from service.runtime.session import Batch
+from tests.model_export.exported_models import save_model, vocabulary_size
+from tests.model_export.reference_models import Document, make_config, make_document, make_model
+
+TOLERANCE = 1e-4
+SMALLEST_SPREAD = 0.5
+
+FULL_LENGTHS = (1, 17, 100, 112)
+SPARSE_LENGTHS = (113, 128, 150, 250, 256)
+BUCKETS = (48, 112, 160, 256)
+EDGE = 112
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+
+class ExportedHead:
+    """A transformers model of one task, exported and loaded."""
+
+    def __init__(self, task: str, folder: Path, **fields: object) -> None:
+        self.task = task
+        sized = {"vocab_size": vocabulary_size(folder / "vocabulary"), "is_decoder": task == "generate"}
+        self.config = make_config(**{**sized, **fields})
+        self.model = make_model(task, self.config, head_gain=3.0)
+        export_checkpoint(
+            save_model(self.model, folder / "checkpoint"),
+            folder / "bundle",
+            ExportOptions(task=task, buckets=BUCKETS),
+        )
+        bundle = open_bundle(folder / "bundle")
+        self.folder = bundle.folder
+        self.manifest: Manifest = bundle.manifest
+        self.sessions: dict[int, OnnxSession] = {
+            bucket.length: open_session(bundle.path(bucket.file), bundle.manifest, device="cpu", threads=1)
+            for bucket in bundle.manifest.buckets
+        }
+
+    def document(self, length: int) -> Document:
+        return make_document(length, vocab_size=self.config.vocab_size)
+
+    def positions(self, length: int) -> list[int]:
+        """Some positions, in no order and with the last; other documents have more or fewer."""
+        return [length - 1, *range(0, length - 1, 29)]
+
+    def alone(self, length: int) -> Arrays:
+        """Return transformers' outputs for the document of that length, under our names."""
+        document = self.document(length)
+        encoder = self.model if isinstance(self.model, transformers.BigBirdModel) else self.model.bert
+        # Short documents change it for good; a decoder's causal mask exists in full attention only.
+        encoder.set_attention_type("original_full" if self.task == "generate" else "block_sparse")
+        inputs = {
+            "input_ids": torch.from_numpy(document.input_ids)[None],
+            "attention_mask": torch.ones(1, length, dtype=torch.int64),
+            "token_type_ids": torch.from_numpy(document.token_type_ids)[None],
+        }
+        with torch.inference_mode():
+            if self.task == "multiple-choice":
+                output = self.model(**{name: tensor[:, None] for name, tensor in inputs.items()})
+            else:
+                output = self.model(**inputs)
+        match self.task:
+            case "embed":
+                return {"hidden": output.last_hidden_state[0].numpy(), "pooled": output.pooler_output[0].numpy()}
+            case "next-sentence":
+                return {"logits": output.seq_relationship_logits[0].numpy()}
+            case "fill-mask" | "generate":
+                return {"logits": output.logits[0, self.positions(length)].numpy()}
+            case _:
+                return {"logits": output.logits[0].numpy()}
+
+    def served(self, lengths: Sequence[int], bucket: int) -> list[Arrays]:
+        """Run documents in one batch; padding holds arbitrary ids, which must not count."""
+        noise = np.random.default_rng(bucket)
+        ids = noise.integers(0, self.config.vocab_size, (len(lengths), bucket))
+        types, mask = np.zeros_like(ids), np.zeros_like(ids)
+        positions = np.zeros((len(lengths), max(len(self.positions(length)) for length in lengths)), dtype=np.int64)
+        for row, length in enumerate(lengths):
+            document = self.document(length)
+            ids[row, :length], types[row, :length] = document.input_ids, document.token_type_ids
+            mask[row, :length] = 1
+            positions[row, : len(self.positions(length))] = self.positions(length)
+        takes_positions = self.task in ("fill-mask", "generate")
+        outputs = self.sessions[bucket].run(Batch(ids, mask, types, positions if takes_positions else None))
+
+        def cut(array: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
+            rows = len(self.positions(length)) if takes_positions else length
+            return array[:rows] if array.ndim == 2 else array
+
+        return [
+            {name: cut(array[row], length) for name, array in outputs.items()} for row, length in enumerate(lengths)
+        ]
+
+
+@pytest.fixture(scope="module", params=["fill-mask", "next-sentence", "multiple-choice", "embed", "generate"])
+def head(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedHead:
+    return ExportedHead(request.param, tmp_path_factory.mktemp("head"))
+
+
+def _assert_equal(found: Arrays, expected: Arrays) -> float:
+    assert found.keys() == expected.keys()
+    assert all(found[name].shape == expected[name].shape for name in expected)
+    difference = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
+    assert difference <= TOLERANCE
+    return difference
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_each_document_gets_its_own_outputs_alone_and_in_a_batch(head: ExportedHead, bucket: int) -> None:
+    kind = FULL_LENGTHS + SPARSE_LENGTHS if head.task == "generate" else FULL_LENGTHS
+    lengths = [length for length in (kind if bucket <= EDGE or head.task == "generate" else SPARSE_LENGTHS)]
+    lengths = [length for length in lengths if length <= bucket][::-1]
+    differences = []
+    for length, outputs in zip(lengths, head.served(lengths, bucket), strict=True):
+        differences.append(_assert_equal(outputs, head.alone(length)))
+        differences.append(_assert_equal(head.served([length], bucket)[0], head.alone(length)))
+    print(f"{head.task} in bucket {bucket}: at most {max(differences):.3g}")
+
+
+def test_the_outputs_that_are_compared_are_spread_out(head: ExportedHead) -> None:
+    outputs = [head.alone(length) for length in FULL_LENGTHS + SPARSE_LENGTHS]
+    for name in outputs[0]:
+        assert np.concatenate([arrays[name].ravel() for arrays in outputs]).std() >= SMALLEST_SPREAD, name
+
+
+def test_a_decoder_that_saw_what_follows_would_miss(tmp_path: Path) -> None:
+    head = ExportedHead("generate", tmp_path)
+    length = 100
+    causal = head.alone(length)["logits"]
+    head.model.config.is_decoder = False
+    assert np.abs(head.alone(length)["logits"] - causal).max() >= 100 * TOLERANCE
+
+
+def test_word_embeddings_that_the_head_is_tied_to_are_stored_once(tmp_path: Path) -> None:
+    head = ExportedHead("fill-mask", tmp_path)
+    shape = (head.config.vocab_size, head.config.hidden_size)
+    for bucket in head.manifest.buckets:
+        graph = onnx.load(head.folder / bucket.file, load_external_data=False).graph
+        of_that_size = [tensor.name for tensor in graph.initializer if sorted(tensor.dims) == sorted(shape)]
+        assert of_that_size == ["embeddings.word.weight"]
+    stored = (head.folder / "weights.bin").read_bytes()
+    table = head.model.bert.embeddings.word_embeddings.weight.detach().numpy()
+    assert stored.count(table.tobytes()) == 1
+    assert stored.count(np.ascontiguousarray(table.T).tobytes()) == 0
+
+
+def test_a_head_with_a_matrix_of_its_own_uses_it(tmp_path: Path) -> None:
+    head = ExportedHead("fill-mask", tmp_path, tie_word_embeddings=False)
+    tied = head.model.bert.embeddings.word_embeddings.weight
+    assert not torch.equal(tied, head.model.cls.predictions.decoder.weight)
+    for length in (100, 200):
+        _assert_equal(head.served([length], 256 if length > EDGE else 112)[0], head.alone(length))
+
+
+def test_an_encoder_without_a_pooler_has_hidden_states_only(tmp_path: Path) -> None:
+    config = make_config(vocabulary_size(tmp_path / "vocabulary"))
+    checkpoint = save_model(make_model("qa", config), tmp_path / "checkpoint")
+    manifest = export_checkpoint(checkpoint, tmp_path / "bundle", ExportOptions(task="embed", buckets=(112,)))
+    assert [tensor.name for tensor in manifest.outputs] == ["hidden"]
+    assert manifest.model["has_pooler"] is False  # type: ignore[typeddict-item]
