@@ -1,6 +1,6 @@
 """The bodies of 200 answers."""
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,12 +19,22 @@ class UsageBody(AnswerBody):
     """What the answer cost."""
 
     tokens: int = Field(description="Tokens that the model read over all windows, special tokens included.")
-    windows: int = Field(description="Windows that the document was cut into; 1 if it fits the model.")
+    windows: int = Field(
+        description=(
+            "Windows that were run: 1 if the document fits the model; one for each choice of `/multiple-choice` and "
+            "for each token that `/generate` predicted."
+        )
+    )
     buckets: list[int] = Field(description="Padded length of each window's run, in the order of the document.")
-    truncated_tokens: int = Field(0, description="Tokens that no window holds: always 0, documents are windowed.")
-    queue_ms: float = Field(description="Longest wait of a window for its run, in milliseconds.")
+    truncated_tokens: int = Field(
+        0, description="Tokens that no window holds: always 0, what is too long is windowed or refused."
+    )
+    queue_ms: float = Field(description="Longest wait of a window, in milliseconds; for `/generate`, of all together.")
     inference_ms: float = Field(
-        description="Longest run of a batch with one of the windows, in milliseconds. Batches are shared with others."
+        description=(
+            "Longest run of a batch with one of the windows, in milliseconds; for `/generate`, of all together. "
+            "Batches are shared with others."
+        )
     )
 
 
@@ -78,6 +88,95 @@ class EntityAnswerBody(AnswerBody):
     usage: UsageBody
 
 
+class TokenVectorBody(AnswerBody):
+    """A token of the text, `text` being exactly its `[start:end]` in Unicode code points, and its hidden state."""
+
+    text: str
+    start: int
+    end: int
+    vector: list[float] = Field(description="As the model gives it, never normalised.")
+
+
+class EmbeddingAnswerBody(AnswerBody):
+    """The text as a vector."""
+
+    embedding: list[float]
+    dimension: int
+    tokens: list[TokenVectorBody] | None = Field(description="Every token of the text, if `tokens` asked for them.")
+    model: ModelName
+    usage: UsageBody
+
+
+class MaskPredictionBody(AnswerBody):
+    """A token that could stand for a mask."""
+
+    token: str = Field(description="What it reads as, without the space before it.")
+    token_id: int
+    score: float = Field(description="Its probability among the whole vocabulary.")
+    start: int = Field(description="Where the mask begins in the text, in Unicode code points.")
+    end: int = Field(description="One past the mask's last code point.")
+    sequence: str | None = Field(
+        description="The text with the token in this mask's place; other masks stay. Null if `sequences` is false."
+    )
+
+
+class MaskAnswerBody(AnswerBody):
+    """What could stand for each mask."""
+
+    predictions: list[list[MaskPredictionBody]] = Field(
+        description="For each mask, in the order of the text, its `top_k` best tokens, best first."
+    )
+    model: ModelName
+    usage: UsageBody
+
+
+class NextSentenceScoresBody(AnswerBody):
+    """The probabilities of both possibilities; together 1."""
+
+    is_next: float
+    not_next: float
+
+
+class NextSentenceAnswerBody(AnswerBody):
+    """Whether the second text follows the first."""
+
+    is_next: bool = Field(description="Whether following is at least as probable as not following.")
+    score: float = Field(description="Probability that the second text follows the first.")
+    scores: NextSentenceScoresBody
+    model: ModelName
+    usage: UsageBody
+
+
+class ChoiceAnswerBody(AnswerBody):
+    """The choice that goes best with the prompt."""
+
+    choice: str
+    index: int = Field(description="Its position in `choices`, from 0.")
+    scores: list[float] = Field(description="The probability of each choice, in the order of the request.")
+    model: ModelName
+    usage: UsageBody
+
+
+class GeneratedTokenBody(AnswerBody):
+    """A generated token."""
+
+    token: str = Field(description="What it reads as, without the space before it.")
+    token_id: int
+
+
+class GenerationAnswerBody(AnswerBody):
+    """The continuation of the prompt."""
+
+    text: str = Field(description="What follows the prompt, with the space between the two where there is one.")
+    tokens: list[GeneratedTokenBody] = Field(description="The generated tokens, without the one that ended the text.")
+    stop: Literal["end", "length"] = Field(
+        description="`end`: the model ended the text. `length`: `max_new_tokens` or the model's length was reached."
+    )
+    seed: int | None = Field(description="Draws the same text again; null for greedy generation.")
+    model: ModelName
+    usage: UsageBody
+
+
 class Results(AnswerBody, Generic[AnswerT]):
     """One answer for each item of a list, in the same order."""
 
@@ -96,6 +195,7 @@ class SourceBody(AnswerBody):
     """The checkpoint that a model came from."""
 
     name: str
+    kind: str = Field(description="The format of its weights.")
     sha256: str
 
 

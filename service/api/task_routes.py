@@ -1,9 +1,14 @@
-"""`POST /qa`, `/classify` and `/ner`: from a checked body to a task's requests, and from its answers to JSON."""
+"""`POST /qa`, `/classify`, `/ner`, `/embed`: documents of any length, and `/multiple-choice`.
 
-from fastapi import APIRouter, Request
+From a checked body to a task's requests, and from its answers to JSON.
+"""
+
+from fastapi import Request
 
 from service.api.answer_schemas import (
+    ChoiceAnswerBody,
     ClassificationAnswerBody,
+    EmbeddingAnswerBody,
     EntityAnswerBody,
     EntitySpanBody,
     LabelBody,
@@ -12,20 +17,17 @@ from service.api.answer_schemas import (
     SpanBody,
     UsageBody,
 )
-from service.api.answering import ServingDependency, answer_task, check_sizes, pair_up
-from service.api.json_body import JsonRoute
-from service.api.problems import documented_problems
-from service.api.request_schemas import ClassificationBody, EntityBody, QuestionBody
+from service.api.answering import ServingDependency, answer_task, check_sizes, each, pair_up, task_router
+from service.api.request_schemas import ChoiceBody, ClassificationBody, EmbeddingBody, EntityBody, QuestionBody
+from service.errors import InvalidInput
 from service.inference import ItemResult
 from service.tasks.classification import ClassificationRequest
+from service.tasks.embedding import EmbeddingRequest
 from service.tasks.entity_recognition import EntityRequest
+from service.tasks.multiple_choice import ChoiceRequest
 from service.tasks.question_answering import QuestionRequest
 
-router = APIRouter(
-    route_class=JsonRoute,
-    tags=["tasks"],
-    responses=documented_problems(400, 404, 405, 413, 415, 422, 429, 500, 503, 504),
-)
+router = task_router()
 
 
 @router.post("/qa", summary="Answer a question from a document")
@@ -57,7 +59,7 @@ async def classify(
     check_sizes(serving.settings, text=body.text, text_pair=body.text_pair)
     pairs: list[tuple[str, str | None]]
     if body.text_pair is None:
-        pairs = [(text, None) for text in ([body.text] if isinstance(body.text, str) else body.text)]
+        pairs = [(text, None) for text in each(body.text)]
     else:
         pairs = list(pair_up("text", body.text, "text_pair", body.text_pair))
     items = [
@@ -87,10 +89,54 @@ async def find_entities(
             threshold=body.threshold,
             window_stride=body.window_stride,
         )
-        for text in ([body.text] if isinstance(body.text, str) else body.text)
+        for text in each(body.text)
     ]
     listed = isinstance(body.text, list)
     return await answer_task(request, serving, "ner", body, items, listed=listed, shape=_entity_answer)
+
+
+@router.post("/embed", summary="Turn a document into a vector")
+async def embed(
+    request: Request, body: EmbeddingBody, serving: ServingDependency
+) -> EmbeddingAnswerBody | Results[EmbeddingAnswerBody]:
+    """Return the text's embedding, and on request a vector for each of its tokens."""
+    check_sizes(serving.settings, text=body.text)
+    listed = isinstance(body.text, list)
+    if listed and body.tokens:
+        raise InvalidInput("tokens are returned for one text, not for a list")
+    items = [
+        EmbeddingRequest(
+            text=text,
+            pooling=body.pooling,
+            normalize=body.normalize,
+            tokens=body.tokens,
+            window_stride=body.window_stride,
+        )
+        for text in each(body.text)
+    ]
+    return await answer_task(request, serving, "embed", body, items, listed=listed, shape=_embedding_answer)
+
+
+@router.post("/multiple-choice", summary="Choose the text that goes with a prompt")
+async def choose(
+    request: Request, body: ChoiceBody, serving: ServingDependency
+) -> ChoiceAnswerBody | Results[ChoiceAnswerBody]:
+    """Score each choice after the prompt, and return the best one."""
+    check_sizes(serving.settings, prompt=body.prompt, choices=body.choices)
+    items = [ChoiceRequest(prompt, tuple(body.choices)) for prompt in each(body.prompt)]
+
+    def shape(model: str, result: ItemResult) -> ChoiceAnswerBody:
+        answer = result.answer
+        return ChoiceAnswerBody(
+            choice=body.choices[answer.index],
+            index=answer.index,
+            scores=answer.scores,
+            model=model,
+            usage=UsageBody.model_validate(result.usage),
+        )
+
+    listed = isinstance(body.prompt, list)
+    return await answer_task(request, serving, "multiple-choice", body, items, listed=listed, shape=shape)
 
 
 def _question_answer(model: str, result: ItemResult) -> QuestionAnswerBody:
@@ -120,6 +166,17 @@ def _classification_answer(model: str, result: ItemResult) -> ClassificationAnsw
 def _entity_answer(model: str, result: ItemResult) -> EntityAnswerBody:
     return EntityAnswerBody(
         entities=[EntitySpanBody.model_validate(entity) for entity in result.answer.entities],
+        model=model,
+        usage=UsageBody.model_validate(result.usage),
+    )
+
+
+def _embedding_answer(model: str, result: ItemResult) -> EmbeddingAnswerBody:
+    answer = result.answer
+    return EmbeddingAnswerBody(
+        embedding=answer.embedding,
+        dimension=len(answer.embedding),
+        tokens=answer.tokens,
         model=model,
         usage=UsageBody.model_validate(result.usage),
     )

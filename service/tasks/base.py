@@ -1,23 +1,26 @@
-"""What every task has in common: a request becomes windows, and the windows' logits become an answer.
+"""What every task has in common: a request becomes windows, and the windows' outputs become an answer.
 
 A task is built once per model and holds no state of any request, so threads share it. The typed state between its two
 halves is `EncodedRequest`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from service.bundle import Manifest
-from service.errors import InferenceFailed, InvalidInput
+from service.errors import BundleError, InferenceFailed, InvalidInput
 from service.tokenization.encoded import TokenizedText, Window
 from service.tokenization.tokenizer import Tokenizer, check_unicode
 
 Float32Array = npt.NDArray[np.float32]
+Outputs = Mapping[str, Float32Array]
+"""What the model gave for one window: arrays by the names of the manifest's outputs."""
+
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 
@@ -38,11 +41,29 @@ class EncodedRequest(Generic[RequestT]):
 
 
 class Task(ABC, Generic[RequestT, AnswerT]):
-    """Pre- and post-processing of one task for one model."""
+    """Pre- and post-processing of one task for one model.
+
+    Attributes:
+        needed_inputs: Inputs that the model's graphs must have beside those that every model has.
+        needed_outputs: Outputs that they must have.
+
+    Raises:
+        BundleError: The manifest lacks one of them.
+    """
+
+    needed_inputs: ClassVar[frozenset[str]] = frozenset()
+    needed_outputs: ClassVar[frozenset[str]] = frozenset({"logits"})
 
     def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
         self.manifest = manifest
         self.tokenizer = tokenizer
+        missing = {
+            "inputs": self.needed_inputs - {tensor.name for tensor in manifest.inputs},
+            "outputs": self.needed_outputs - {tensor.name for tensor in manifest.outputs},
+        }
+        for field, names in missing.items():
+            if names:
+                raise BundleError(f"{field}: a bundle of the task {manifest.task} needs {', '.join(sorted(names))}")
 
     @abstractmethod
     def encode(self, request: RequestT) -> EncodedRequest[RequestT]:
@@ -53,21 +74,58 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         """
 
     @abstractmethod
-    def decode(self, encoded: EncodedRequest[RequestT], logits: Sequence[Float32Array]) -> AnswerT:
-        """Turn the logits of all windows into one answer.
+    def decode(self, encoded: EncodedRequest[RequestT], outputs: Sequence[Outputs]) -> AnswerT:
+        """Turn the outputs of all windows into one answer.
 
         Args:
             encoded: What `encode` returned.
-            logits: One array for each window, in the same order, cut to the window's own length.
+            outputs: Those of each window, in the same order, cut to the window's own length or positions.
 
         Raises:
-            InferenceFailed: The logits have wrong shapes, or hold NaN or infinity.
+            InferenceFailed: An output is missing, has a wrong shape, or holds NaN or infinity.
         """
+
+    def continuation(
+        self, encoded: EncodedRequest[RequestT], outputs: Sequence[Outputs]
+    ) -> EncodedRequest[RequestT] | None:
+        """Return what must run next before there is an answer, or None if these outputs are enough to `decode`.
+
+        One run is enough for every task but those that build on what the model has just given, token by token.
+
+        Args:
+            encoded: What `encode`, or the last call of this, returned.
+            outputs: Those of its windows.
+
+        Raises:
+            InferenceFailed: As in `decode`.
+        """
+        return None
 
     @property
     def has_segment_types(self) -> bool:
         """Whether the model knows a second token type."""
         return self.manifest.model["type_vocab_size"] > 1
+
+    @property
+    def types_pairs(self) -> bool:
+        """Whether the second text of a pair has a token type of its own."""
+        return self.has_segment_types and self.manifest.pair_types == "segments"
+
+    def ensure_fits(self, name: str, token_count: int) -> None:
+        """Refuse a sequence that is longer than the model, for tasks that have no windows.
+
+        Args:
+            name: What to call it in the message.
+            token_count: Its tokens, special tokens included.
+
+        Raises:
+            InvalidInput: It is too long.
+        """
+        if token_count > self.manifest.max_length:
+            raise InvalidInput(
+                f"{name} is too long: with the special tokens it takes {token_count} tokens, the model at most "
+                f"{self.manifest.max_length}; this task does not cut texts into windows"
+            )
 
     def tokenize_field(self, name: str, text: str) -> TokenizedText:
         """Tokenise one field of a request.
@@ -84,23 +142,20 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         return tokens
 
 
-def check_logits(windows: Sequence[Window], logits: Sequence[Float32Array], width: int) -> None:
-    """Make sure that there is one finite `[length, width]` array for each window.
+def take_output(outputs: Sequence[Outputs], name: str, shapes: Sequence[tuple[int, ...]]) -> list[Float32Array]:
+    """Return one output of every window, after a check that an answer can be made of it.
+
+    Args:
+        outputs: The outputs of each window.
+        name: Which of them.
+        shapes: The shape that it must have for each window.
 
     Raises:
-        InferenceFailed: There is not.
+        InferenceFailed: It is missing, has another shape, or holds NaN or infinity.
     """
-    shapes = [(len(window.sequence), width) for window in windows]
-    if [array.shape for array in logits] != shapes:
+    arrays = [own[name] for own in outputs if name in own]
+    if [array.shape for array in arrays] != list(shapes):
         raise InferenceFailed("the model's output has an unexpected shape")
-    check_finite(logits)
-
-
-def check_finite(logits: Sequence[Float32Array]) -> None:
-    """Refuse to make an answer out of NaN or infinity.
-
-    Raises:
-        InferenceFailed: An array holds one.
-    """
-    if not all(np.isfinite(array).all() for array in logits):
+    if not all(np.isfinite(array).all() for array in arrays):
         raise InferenceFailed("the model's output is not a number")
+    return arrays

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from service.bundle import Manifest
-from service.errors import BundleError, InferenceFailed, InvalidInput
-from service.tasks.base import EncodedRequest, Float32Array, Task, check_finite
+from service.errors import BundleError, InvalidInput
+from service.tasks.base import EncodedRequest, Outputs, Task, take_output
 from service.tasks.scores import Float64Array, sigmoid, softmax
 from service.tokenization.encoded import Int64Array, Window
 from service.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, SINGLE_SPECIAL_TOKENS, Tokenizer
@@ -82,18 +82,15 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
         if pair_ids is None:
             sequence = self.tokenizer.single(text_ids)
         else:
-            segments = self.has_segment_types and self.manifest.pair_types == "segments"
-            sequence = self.tokenizer.pair(text_ids, pair_ids, segments=segments)
+            sequence = self.tokenizer.pair(text_ids, pair_ids, segments=self.types_pairs)
         return Window(sequence, text_offset=1, first_token=first_token, token_count=len(text_ids))
 
     def decode(
-        self, encoded: EncodedRequest[ClassificationRequest], logits: Sequence[Float32Array]
+        self, encoded: EncodedRequest[ClassificationRequest], outputs: Sequence[Outputs]
     ) -> ClassificationAnswer:
         """Average the windows' logits and score the labels."""
         labels = self.manifest.labels
-        if [array.shape for array in logits] != [(len(labels),)] * len(encoded.windows):
-            raise InferenceFailed("the model's output has an unexpected shape")
-        check_finite(logits)
+        logits = take_output(outputs, "logits", [(len(labels),)] * len(encoded.windows))
         weights = [window.token_count for window in encoded.windows]
         merged = np.average(np.stack(logits).astype(np.float64), axis=0, weights=weights)
         scores = self._scores(merged, encoded.request.function)

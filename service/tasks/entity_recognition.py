@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from service.bundle import Manifest
 from service.errors import BundleError
-from service.tasks.base import EncodedRequest, Float32Array, Task, check_logits
+from service.tasks.base import EncodedRequest, Outputs, Task, take_output
 from service.tasks.entity_grouping import Aggregation, Entity, group_entities
 from service.tasks.label_scheme import LabelScheme
 from service.tasks.scores import softmax
@@ -66,9 +66,10 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         ]
         return EncodedRequest(request, tokens, windows)
 
-    def decode(self, encoded: EncodedRequest[EntityRequest], logits: Sequence[Float32Array]) -> EntityAnswer:
+    def decode(self, encoded: EncodedRequest[EntityRequest], outputs: Sequence[Outputs]) -> EntityAnswer:
         """Merge the windows token by token, then group."""
-        check_logits(encoded.windows, logits, width=len(self.manifest.labels))
+        width = len(self.manifest.labels)
+        logits = take_output(outputs, "logits", [(len(window.sequence), width) for window in encoded.windows])
         request, tokens = encoded.request, encoded.tokens
         scores = softmax(merge_token_logits(encoded.windows, logits, len(tokens)))
         unk_id = self.tokenizer.vocabulary.unk_id

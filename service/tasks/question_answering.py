@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.errors import InvalidInput
-from service.tasks.base import EncodedRequest, Float32Array, Task, check_logits
+from service.tasks.base import EncodedRequest, Outputs, Task, take_output
 from service.tasks.scores import softmax
 from service.tasks.span_search import CharacterSpan, WindowProbabilities, best_spans
 from service.tokenization.encoded import Window
@@ -93,10 +93,10 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
         ]
         return EncodedRequest(request, tokens, windows)
 
-    def decode(self, encoded: EncodedRequest[QuestionRequest], logits: Sequence[Float32Array]) -> QuestionAnswer:
+    def decode(self, encoded: EncodedRequest[QuestionRequest], outputs: Sequence[Outputs]) -> QuestionAnswer:
         """Find the best spans of all windows, and compare them with the null answer where that is asked for."""
         request, windows = encoded.request, encoded.windows
-        check_logits(windows, logits, width=2)
+        logits = take_output(outputs, "logits", [(len(window.sequence), 2) for window in windows])
         competing = [
             np.concatenate((array[:1], array[window.text_offset : window.text_offset + window.token_count]))
             for window, array in zip(windows, logits, strict=True)

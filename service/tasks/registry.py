@@ -5,7 +5,12 @@ from typing import Any
 from service.bundle import Manifest, TaskName
 from service.tasks.base import Task
 from service.tasks.classification import Classification
+from service.tasks.embedding import Embedding
 from service.tasks.entity_recognition import EntityRecognition
+from service.tasks.generation import Generation
+from service.tasks.mask_filling import MaskFilling
+from service.tasks.multiple_choice import MultipleChoice
+from service.tasks.next_sentence import NextSentence
 from service.tasks.question_answering import QuestionAnswering
 from service.tokenization.tokenizer import Tokenizer
 
@@ -13,6 +18,11 @@ TASKS: dict[TaskName, type[Task[Any, Any]]] = {
     "qa": QuestionAnswering,
     "classify": Classification,
     "ner": EntityRecognition,
+    "fill-mask": MaskFilling,
+    "next-sentence": NextSentence,
+    "multiple-choice": MultipleChoice,
+    "embed": Embedding,
+    "generate": Generation,
 }
 
 

@@ -33,10 +33,12 @@ class EncodedSequence:
     Attributes:
         input_ids: int64 `[length]`.
         token_type_ids: int64 `[length]`, 0 or 1.
+        positions: Where a language model predicts tokens, int64 `[positions]`; None for all other models.
     """
 
     input_ids: Int64Array
     token_type_ids: Int64Array
+    positions: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)

@@ -66,6 +66,39 @@ class Vocabulary:
             blank=_blank_table(processor),
         )
 
+    def __len__(self) -> int:
+        """Return the number of pieces; ids from here on have none."""
+        return len(self.piece_lengths)
+
+    def begins_word(self, token_id: int) -> bool:
+        """Tell whether a space stands before a token's text."""
+        return token_id < len(self) and self.processor.id_to_piece(token_id).startswith(SPACE_SYMBOL)
+
+    def token_text(self, token_id: int) -> str:
+        """Return what a token alone reads as, without the space before or after it.
+
+        Special pieces read as their names; an id without a piece as nothing; a byte that is no character as U+FFFD.
+        """
+        if token_id >= len(self):
+            return ""
+        if self.processor.is_byte(token_id):
+            return str(self.processor.decode([token_id]))
+        return str(self.processor.id_to_piece(token_id)).replace(SPACE_SYMBOL, " ").strip(" ")
+
+    def text_after(self, before: Int64Array, token_ids: Int64Array) -> str:
+        """Return the text of tokens that follow others, with the space between the two where there is one.
+
+        Special pieces and ids without a piece read as nothing.
+
+        Args:
+            before: Ids of the tokens before, int64 `[tokens]`.
+            token_ids: Ids of the tokens to read, int64 `[tokens]`.
+        """
+        ordinary = [token_id for token_id in token_ids.tolist() if token_id < len(self) and not self._inert(token_id)]
+        earlier = str(self.processor.decode(before.tolist()))
+        both = str(self.processor.decode([*before.tolist(), *ordinary]))
+        return both[len(earlier) :] if both.startswith(earlier) else str(self.processor.decode(ordinary))
+
     def check_reserved(self, reserved: Mapping[str, int]) -> None:
         """Make sure that no text is ever tokenised to one of the reserved ids.
 
@@ -83,15 +116,18 @@ class Vocabulary:
             if not 0 <= token_id < size:
                 raise BundleError(f"{self.path}: {role}_id is {token_id}, but the vocabulary holds {size} pieces")
             piece = self.processor.id_to_piece(token_id)
-            inert = self.processor.is_control(token_id) or self.processor.is_unused(token_id)
             probe = f"{piece} x{piece}x {piece}{piece}"
-            if not inert or token_id in self.processor.encode(probe, return_type=int):
+            if not self._inert(token_id) or token_id in self.processor.encode(probe, return_type=int):
                 raise BundleError(
                     f"{self.path}: the piece {piece!r} (id {token_id}) is the {role} token, but a text can contain it; "
                     "it must be a control or an unused piece"
                 )
         if len(set(reserved.values())) != len(reserved):
             raise BundleError(f"{self.path}: the special tokens share an id: {dict(reserved)}")
+
+    def _inert(self, token_id: int) -> bool:
+        """Tell whether no text is tokenised to a piece, by its kind."""
+        return bool(self.processor.is_control(token_id) or self.processor.is_unused(token_id))
 
 
 def _piece_length(processor: Any, piece_id: int) -> int:

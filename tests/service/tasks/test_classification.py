@@ -14,14 +14,14 @@ from transformers.pipelines.text_classification import TextClassificationPipelin
 from service.errors import BundleError, InferenceFailed, InvalidInput
 from service.tasks.classification import Classification, ClassificationRequest, LabelScore
 from service.tokenization.tokenizer import Tokenizer
-from tests.service.fake_model import MODEL_CONFIG
+from tests.service.fake_model import MODEL_CONFIG, logits_only
 
 MakeTask = Callable[..., Classification]
 
 
 def classify(task: Classification, values: list[float], **fields: Any) -> list[LabelScore]:
     encoded = task.encode(ClassificationRequest("Alice leads the project.", **fields))
-    return task.decode(encoded, [np.array(values, dtype=np.float32)]).labels
+    return task.decode(encoded, logits_only([np.array(values, dtype=np.float32)])).labels
 
 
 def test_labels_are_sorted_by_softmax_score(make_classification: MakeTask) -> None:
@@ -108,7 +108,7 @@ def test_windows_count_by_their_tokens(make_classification: MakeTask, tokenizer:
     assert len(counts) > 2
     assert set(counts[:-1]) == {62}
     values = np.arange(2 * len(counts), dtype=np.float32).reshape(-1, 2)
-    found = {entry.label: entry.score for entry in task.decode(encoded, list(values)).labels}
+    found = {entry.label: entry.score for entry in task.decode(encoded, logits_only(list(values))).labels}
     for column, label in enumerate(["a", "b"]):
         total = sum(count * float(values[number, column]) for number, count in enumerate(counts))
         assert found[label] == pytest.approx(total / sum(counts))
@@ -184,7 +184,7 @@ def test_impossible_requests_are_refused(
 def test_unusable_logits_fail_the_request(make_classification: MakeTask, logits: list[Any]) -> None:
     task = make_classification()
     with pytest.raises(InferenceFailed):
-        task.decode(task.encode(ClassificationRequest("Alice")), logits)
+        task.decode(task.encode(ClassificationRequest("Alice")), logits_only(logits))
 
 
 def test_a_bundle_without_labels_is_refused(make_classification: MakeTask) -> None:

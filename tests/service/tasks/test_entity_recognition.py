@@ -12,6 +12,7 @@ from service.errors import BundleError, InferenceFailed, InvalidInput
 from service.tasks.base import EncodedRequest, Float32Array
 from service.tasks.entity_recognition import EntityRecognition, EntityRequest
 from service.tokenization.tokenizer import Tokenizer
+from tests.service.fake_model import logits_only
 from tests.service.tokenization.documents import documents
 
 WIDTH = 5  # O, B-PER, I-PER, B-LOC, I-LOC
@@ -44,7 +45,7 @@ def test_named_persons_and_places_are_found(entity_recognition: EntityRecognitio
     logits = outside(encoded)
     mark(encoded, logits, "Alice Smith", 1, 2)
     mark(encoded, logits, "New York", 3, 4)
-    found = entity_recognition.decode(encoded, logits).entities
+    found = entity_recognition.decode(encoded, logits_only(logits)).entities
     assert [(entity.entity, entity.text, entity.start, entity.end) for entity in found] == [
         ("PER", "Alice Smith", 4, 15),
         ("LOC", "New York", 37, 45),
@@ -64,7 +65,7 @@ def test_entities_across_a_cut_are_whole(entity_recognition: EntityRecognition) 
         assert len(encoded.windows) > 3
         logits = outside(encoded)
         mark(encoded, logits, "Alice Smith", 1, 2)
-        (entity,) = entity_recognition.decode(encoded, logits).entities
+        (entity,) = entity_recognition.decode(encoded, logits_only(logits)).entities
         assert (entity.text, entity.start) == ("Alice Smith", shifted.index("Alice"))
 
 
@@ -76,7 +77,7 @@ def test_entities_below_the_threshold_are_left_out(entity_recognition: EntityRec
     mark(encoded, logits, "Paris", 3, 4)
     start = encoded.tokens.starts.tolist().index(text.index("Paris"))
     logits[0][1 + start :, 0] = 8.0
-    assert [entity.text for entity in entity_recognition.decode(encoded, logits).entities] == ["Alice"]
+    assert [entity.text for entity in entity_recognition.decode(encoded, logits_only(logits)).entities] == ["Alice"]
 
 
 def test_an_emoji_of_four_byte_pieces_is_one_entity(entity_recognition: EntityRecognition) -> None:
@@ -84,7 +85,7 @@ def test_an_emoji_of_four_byte_pieces_is_one_entity(entity_recognition: EntityRe
     encoded = entity_recognition.encode(EntityRequest(text, aggregation="first"))
     logits = outside(encoded)
     mark(encoded, logits, "😀", 1, 0)  # only the first byte piece is labelled
-    (entity,) = entity_recognition.decode(encoded, logits).entities
+    (entity,) = entity_recognition.decode(encoded, logits_only(logits)).entities
     assert (entity.text, entity.start, entity.end) == ("😀", 5, 6)
 
 
@@ -106,7 +107,7 @@ def test_positions_of_any_document_mean_its_characters(
         return
     generator = np.random.default_rng(seed)
     logits = [generator.normal(0, 2, array.shape).astype(np.float32) for array in outside(encoded)]
-    found = entity_recognition.decode(encoded, logits).entities
+    found = entity_recognition.decode(encoded, logits_only(logits)).entities
     for entity in found:
         assert 0 <= entity.start < entity.end <= len(text)
         assert entity.text == text[entity.start : entity.end] == entity.text.strip() != ""
@@ -148,9 +149,9 @@ def test_unusable_logits_fail_the_request(entity_recognition: EntityRecognition)
     logits = outside(encoded)
     logits[0][1, 1] = np.nan
     with pytest.raises(InferenceFailed):
-        entity_recognition.decode(encoded, logits)
+        entity_recognition.decode(encoded, logits_only(logits))
     with pytest.raises(InferenceFailed):
-        entity_recognition.decode(encoded, [outside(encoded)[0][:, :3]])
+        entity_recognition.decode(encoded, logits_only([outside(encoded)[0][:, :3]]))
 
 
 def test_a_bundle_without_labels_is_refused(make_manifest: Callable[..., Manifest], tokenizer: Tokenizer) -> None:

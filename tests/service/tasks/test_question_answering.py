@@ -13,7 +13,7 @@ from service.errors import InferenceFailed, InvalidInput
 from service.tasks.base import EncodedRequest, Float32Array
 from service.tasks.question_answering import AnswerSpan, QuestionAnswering, QuestionRequest
 from service.tokenization.tokenizer import Tokenizer
-from tests.service.fake_model import MODEL_CONFIG
+from tests.service.fake_model import MODEL_CONFIG, logits_only
 from tests.service.tokenization.documents import documents
 
 QUESTION = "Who leads the project?"
@@ -93,7 +93,7 @@ def test_the_marked_span_is_the_answer(question_answering: QuestionAnswering) ->
     encoded = question_answering.encode(QuestionRequest(QUESTION, CONTEXT))
     logits = zeros(encoded)
     mark(encoded, logits, "Alice Smith", 9.0)
-    answer = question_answering.decode(encoded, logits)
+    answer = question_answering.decode(encoded, logits_only(logits))
     assert (answer.answer, answer.start, answer.end) == ("Alice Smith", 0, 11)
     others = encoded.windows[0].token_count  # [CLS] and all context tokens but one
     expected = (np.exp(9.0) / (np.exp(9.0) + others)) ** 2
@@ -105,10 +105,10 @@ def test_neither_question_nor_separators_compete(question_answering: QuestionAns
     encoded = question_answering.encode(QuestionRequest(QUESTION, CONTEXT))
     logits = zeros(encoded)
     mark(encoded, logits, "Bob Jones", 5.0)
-    expected = question_answering.decode(encoded, logits)
+    expected = question_answering.decode(encoded, logits_only(logits))
     logits[0][1 : encoded.windows[0].text_offset] = 50.0
     logits[0][-1] = 50.0
-    assert question_answering.decode(encoded, logits) == expected
+    assert question_answering.decode(encoded, logits_only(logits)) == expected
     assert expected.answer == "Bob Jones"
 
 
@@ -116,9 +116,9 @@ def test_cls_takes_probability_but_never_answers_unasked(question_answering: Que
     encoded = question_answering.encode(QuestionRequest(QUESTION, CONTEXT))
     logits = zeros(encoded)
     mark(encoded, logits, "Paris", 5.0)
-    alone = question_answering.decode(encoded, logits)
+    alone = question_answering.decode(encoded, logits_only(logits))
     logits[0][0] = 20.0
-    answer = question_answering.decode(encoded, logits)
+    answer = question_answering.decode(encoded, logits_only(logits))
     assert answer.answer == alone.answer == "Paris"
     assert answer.score < 1e-10 < alone.score
 
@@ -128,7 +128,7 @@ def test_the_null_answer_wins_when_allowed_and_likelier(question_answering: Ques
     logits = zeros(encoded)
     mark(encoded, logits, "Paris", 5.0)
     logits[0][0] = 6.0
-    answer = question_answering.decode(encoded, logits)
+    answer = question_answering.decode(encoded, logits_only(logits))
     assert (answer.answer, answer.start, answer.end) == ("", 0, 0)
     assert [span.answer for span in answer.alternatives] == ["", "Paris"]
     assert answer.score == answer.alternatives[0].score > answer.alternatives[1].score
@@ -139,7 +139,7 @@ def test_a_less_likely_null_answer_is_an_alternative(question_answering: Questio
     logits = zeros(encoded)
     mark(encoded, logits, "Paris", 5.0)
     logits[0][0] = 4.0
-    answer = question_answering.decode(encoded, logits)
+    answer = question_answering.decode(encoded, logits_only(logits))
     assert (answer.answer, answer.start) == ("Paris", CONTEXT.index("Paris"))
     assert [span.answer for span in answer.alternatives] == ["Paris", ""]
 
@@ -149,7 +149,7 @@ def test_a_span_as_likely_as_the_null_answer_is_preferred(question_answering: Qu
     logits = zeros(encoded)
     mark(encoded, logits, "Paris", 5.0)
     logits[0][0] = 5.0
-    assert question_answering.decode(encoded, logits).answer == "Paris"
+    assert question_answering.decode(encoded, logits_only(logits)).answer == "Paris"
 
 
 def test_the_null_score_is_the_smallest_of_all_windows(question_answering: QuestionAnswering) -> None:
@@ -160,7 +160,7 @@ def test_the_null_score_is_the_smallest_of_all_windows(question_answering: Quest
     for number, array in enumerate(logits):
         array[0] = 8.0 if number != 1 else 1.0
     mark(encoded, logits, "Alice", 4.0)
-    answer = question_answering.decode(encoded, logits)
+    answer = question_answering.decode(encoded, logits_only(logits))
     assert answer.answer == "Alice"
     _, null = all_pairs(encoded, logits)
     assert answer.score > null
@@ -173,7 +173,7 @@ def test_windows_compete_on_equal_terms(question_answering: QuestionAnswering) -
     logits = zeros(encoded)
     mark(encoded, logits, "Carol Stone", 5.0)
     mark(encoded, logits, "Bob Jones", 6.0, window=len(logits) - 1)
-    answer = question_answering.decode(encoded, logits)
+    answer = question_answering.decode(encoded, logits_only(logits))
     assert (answer.answer, answer.start) == ("Bob Jones", context.index("Bob Jones"))
     total = sum(window.token_count + 1 for window in encoded.windows)
     expected = (np.exp(6.0) / (np.exp(6.0) + np.exp(5.0) + total - 2)) ** 2
@@ -182,7 +182,7 @@ def test_windows_compete_on_equal_terms(question_answering: QuestionAnswering) -
 
 def test_equal_scores_are_ordered_by_place_in_the_text(question_answering: QuestionAnswering) -> None:
     encoded = question_answering.encode(QuestionRequest(QUESTION, "Alice Smith", top_k=50, max_answer_tokens=10))
-    answer = question_answering.decode(encoded, zeros(encoded))
+    answer = question_answering.decode(encoded, logits_only(zeros(encoded)))
     places = [(span.start, span.end) for span in answer.alternatives]
     assert places == sorted(set(places))
     assert places[0] == (0, int(encoded.tokens.ends[encoded.tokens.ends > 0][0]))
@@ -192,8 +192,8 @@ def test_answers_are_at_most_as_long_as_asked(question_answering: QuestionAnswer
     encoded = question_answering.encode(QuestionRequest(QUESTION, CONTEXT, max_answer_tokens=1))
     logits = zeros(encoded)
     mark(encoded, logits, CONTEXT, 9.0)
-    start, end = (span for span in [question_answering.decode(encoded, logits)] for span in (span.start, span.end))
-    assert (start, end) in zip(encoded.tokens.starts.tolist(), encoded.tokens.ends.tolist(), strict=True)
+    answer = question_answering.decode(encoded, logits_only(logits))
+    assert (answer.start, answer.end) in zip(encoded.tokens.starts.tolist(), encoded.tokens.ends.tolist(), strict=True)
 
 
 def test_spaces_at_an_answers_edges_are_not_part_of_it(question_answering: QuestionAnswering) -> None:
@@ -205,7 +205,7 @@ def test_spaces_at_an_answers_edges_are_not_part_of_it(question_answering: Quest
     logits = zeros(encoded)
     logits[0][window.text_offset + blanks[0], 0] = 9.0
     logits[0][window.text_offset + blanks[1], 1] = 9.0
-    answer = question_answering.decode(encoded, logits)
+    answer = question_answering.decode(encoded, logits_only(logits))
     assert (answer.answer, answer.start, answer.end) == ("😀", 4, 5)
 
 
@@ -234,7 +234,7 @@ def test_decoding_equals_trying_all_pairs(
         assert error.detail in ("context is empty or only whitespace", "context has no visible characters")
         return
     logits = random_logits(encoded, seed)
-    answer = question_answering.decode(encoded, logits)
+    answer = question_answering.decode(encoded, logits_only(logits))
     expected, null = all_pairs(encoded, logits)
     if no_answer:
         expected = sorted([*expected, AnswerSpan("", null, 0, 0)], key=lambda span: -span.score)
@@ -268,7 +268,7 @@ def test_ties_are_decided_as_among_all_pairs(
     for array in logits:  # start logits only, so that equal products are equal to the last bit
         values = data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=len(array), max_size=len(array)))
         array[:, 0] = values
-    found = question_answering.decode(encoded, logits).alternatives
+    found = question_answering.decode(encoded, logits_only(logits)).alternatives
     expected, _ = all_pairs(encoded, logits)
     assert [(span.start, span.end) for span in found] == [(span.start, span.end) for span in expected[:top_k]]
 
@@ -279,7 +279,7 @@ def test_unusable_logits_fail_the_request(question_answering: QuestionAnswering,
     logits = zeros(encoded)
     logits[0][-2, 1] = value
     with pytest.raises(InferenceFailed):
-        question_answering.decode(encoded, logits)
+        question_answering.decode(encoded, logits_only(logits))
 
 
 def test_logits_of_a_wrong_shape_fail_the_request(question_answering: QuestionAnswering) -> None:
@@ -287,7 +287,7 @@ def test_logits_of_a_wrong_shape_fail_the_request(question_answering: QuestionAn
     with pytest.raises(InferenceFailed):
         question_answering.decode(encoded, [])
     with pytest.raises(InferenceFailed):
-        question_answering.decode(encoded, [zeros(encoded)[0][:-1]])
+        question_answering.decode(encoded, logits_only([zeros(encoded)[0][:-1]]))
 
 
 @pytest.mark.parametrize(
@@ -336,4 +336,4 @@ def test_a_document_of_special_pieces_is_a_normal_document(question_answering: Q
         assert (ids[0], int((ids == 1).sum()), int((ids == 2).sum())) == (1, 1, 2)
     logits = zeros(encoded)
     mark(encoded, logits, "Alice", 9.0, window=len(logits) - 1)
-    assert question_answering.decode(encoded, logits).answer == "Alice"
+    assert question_answering.decode(encoded, logits_only(logits)).answer == "Alice"

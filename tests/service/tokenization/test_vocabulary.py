@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service.errors import BundleError
@@ -50,3 +51,53 @@ def test_an_unreadable_file_is_named(tmp_path: Path, contents: bytes | None) -> 
 
 def test_constructing_reads_nothing(tmp_path: Path) -> None:
     Tokenizer(tmp_path / "not there yet", cls_id=1, sep_id=2, pad_id=0)
+
+
+def token_id(tokenizer: Tokenizer, piece: str) -> int:
+    return int(tokenizer.vocabulary.processor.piece_to_id(piece))
+
+
+@pytest.mark.parametrize(
+    ("piece", "expected"),
+    [("\u2581project", "project"), ("<0x41>", "A"), ("<0xE2>", "\ufffd"), ("[SEP]", "[SEP]"), ("\u2581", "")],
+    ids=["a word", "a byte that is a character", "a byte of several", "a special piece", "a space alone"],
+)
+def test_a_token_alone_reads_as_its_piece_without_spaces(tokenizer: Tokenizer, piece: str, expected: str) -> None:
+    assert tokenizer.vocabulary.token_text(token_id(tokenizer, piece)) == expected
+
+
+def test_an_id_without_a_piece_reads_as_nothing(tokenizer: Tokenizer) -> None:
+    vocabulary = tokenizer.vocabulary
+    assert vocabulary.token_text(len(vocabulary)) == ""
+    assert not vocabulary.begins_word(len(vocabulary))
+    assert vocabulary.text_after(tokenizer.tokenize("project").ids, np.array([len(vocabulary)])) == ""
+
+
+def test_a_word_begins_with_a_space_and_its_other_pieces_do_not(tokenizer: Tokenizer) -> None:
+    assert tokenizer.vocabulary.begins_word(token_id(tokenizer, "\u2581project"))
+    assert not tokenizer.vocabulary.begins_word(token_id(tokenizer, "e"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("the", "project"), ("Zürich is", "in New York 😀, and 北京 too."), ("budget", "."), ("a", "½")],
+    ids=["two words", "several words and bytes", "a punctuation mark", "a character of three"],
+)
+def test_text_after_another_reads_on_where_that_ended(any_tokenizer: Tokenizer, before: str, after: str) -> None:
+    vocabulary = any_tokenizer.vocabulary
+    whole = any_tokenizer.tokenize(f"{before} {after}").ids
+    first = any_tokenizer.tokenize(before).ids
+    assert whole[: len(first)].tolist() == first.tolist(), "the text must not change the tokens before it"
+    read = vocabulary.processor.decode(first.tolist()) + vocabulary.text_after(first, whole[len(first) :])
+    assert read == vocabulary.processor.decode(whole.tolist())
+
+
+def test_a_new_word_after_another_text_begins_with_a_space(tokenizer: Tokenizer) -> None:
+    before, word = tokenizer.tokenize("the").ids, tokenizer.tokenize("project").ids
+    assert tokenizer.vocabulary.text_after(before, word) == " project"
+
+
+def test_special_pieces_in_generated_text_read_as_nothing(any_tokenizer: Tokenizer) -> None:
+    before, word = any_tokenizer.tokenize("the").ids, any_tokenizer.tokenize("project").ids
+    after = np.concatenate(([any_tokenizer.cls_id], word, [any_tokenizer.sep_id]))
+    assert any_tokenizer.vocabulary.text_after(before, after).strip() == "project"

@@ -1,0 +1,201 @@
+"""Every head over HTTP against transformers on the same words: checkpoints of the demo's size, random weights."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pytest
+import sentencepiece
+import torch
+import transformers
+
+from benchmarks.running_server import RunningServer, running_server
+from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+from model_export.pipeline import ExportOptions, export_checkpoint
+from tests.model_export.reference_models import make_config, make_model
+
+DEMO = Path(__file__).resolve().parents[2] / "examples" / "checkpoints" / "demo-qa"
+TASKS = ("classify", "embed", "fill-mask", "generate", "multiple-choice", "next-sentence")
+TOLERANCE = 1e-4
+
+SHORT = generate_report(FIRST_EVALUATION_SEED, 120).text
+LONG = generate_report(FIRST_EVALUATION_SEED + 1, 700).text
+DOCUMENTS = [pytest.param(SHORT, id="full attention"), pytest.param(LONG, id="block-sparse attention")]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The models and the server that serves their bundles."""
+
+    models: dict[str, transformers.PreTrainedModel]
+    pieces: sentencepiece.SentencePieceProcessor
+    server: RunningServer
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = httpx.post(f"{self.server.url}{path}", json=body, timeout=300)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def ids(self, *texts: str) -> list[int]:
+        """Return `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`."""
+        ids = [self.special("[CLS]")]
+        for text in texts:
+            ids += [*self.pieces.encode(text), self.special("[SEP]")]
+        return ids
+
+    def special(self, piece: str) -> int:
+        return int(self.pieces.piece_to_id(piece))
+
+    def reference(self, task: str, ids: Sequence[int], second_from: int | None = None) -> Any:
+        """Run transformers on one document; token types are 1 from the second text on."""
+        model = self.models[task]
+        encoder = model if task == "embed" else model.bert
+        encoder.set_attention_type("block_sparse")
+        types = torch.zeros(1, len(ids), dtype=torch.int64)
+        if second_from is not None:
+            types[:, second_from:] = 1
+        inputs = {"input_ids": torch.tensor([ids]), "token_type_ids": types}
+        inputs["attention_mask"] = torch.ones_like(types)
+        if task == "multiple-choice":
+            inputs = {name: tensor[:, None] for name, tensor in inputs.items()}
+        with torch.inference_mode():
+            return model(**inputs)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("heads")
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(DEMO / "spiece.model"))
+    models = {}
+    for task in TASKS:
+        config = make_config(
+            pieces.get_piece_size(),
+            hidden_size=128,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            intermediate_size=512,
+            block_size=64,
+            max_position_embeddings=1024,
+            num_labels=1,
+            is_decoder=task == "generate",
+            eos_token_id=pieces.piece_to_id("[SEP]"),
+        )
+        models[task] = make_model(task, config, head_gain=3.0)
+        if task == "generate":
+            # Otherwise a random model repeats its last token for ever.
+            with torch.no_grad():
+                models[task].bert.embeddings.position_embeddings.weight.mul_(3)
+        checkpoint = folder / "checkpoints" / task
+        models[task].save_pretrained(checkpoint)
+        shutil.copy(DEMO / "spiece.model", checkpoint)
+        edge = 1024 if task == "generate" else 448
+        options = ExportOptions(task=task, buckets=sorted({128 if task == "generate" else edge, edge, 1024}))
+        export_checkpoint(checkpoint, folder / "bundles" / task, options)
+    with running_server(folder / "bundles") as server:
+        yield Served(models, pieces, server)
+
+
+def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return np.asarray(powers / powers.sum())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_masks_are_filled_as_transformers_fills_them(served: Served, document: str) -> None:
+    words = document.split(" ")
+    words[20] = words[-9] = "[MASK]"
+    before, between, after = " ".join(words).split(" [MASK]")
+    mask, encode = served.special("[MASK]"), served.pieces.encode
+    body = [*encode(before), mask, *encode(between), mask, *encode(after)]
+    ids = [served.special("[CLS]"), *body, served.special("[SEP]")]
+    logits = served.reference("fill-mask", ids).logits[0].numpy()
+    answer = served.post("/fill-mask", {"text": " ".join(words), "top_k": 7})
+    assert answer["usage"]["tokens"] == len(ids)
+    assert len(answer["predictions"]) == 2
+    for position, predictions in zip(np.flatnonzero(np.array(ids) == mask), answer["predictions"], strict=True):
+        scores = _softmax(logits[position])
+        best = np.argsort(-scores)[:7]
+        assert [prediction["token_id"] for prediction in predictions] == best.tolist()
+        assert np.allclose([prediction["score"] for prediction in predictions], scores[best], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_next_sentence_is_judged_as_transformers_judges_it(served: Served, document: str) -> None:
+    first, second = document[: len(document) // 2], document[len(document) // 2 :]
+    ids = served.ids(first, second)
+    output = served.reference("next-sentence", ids, second_from=len(served.ids(first)))
+    expected = _softmax(output.seq_relationship_logits[0].numpy())
+    answer = served.post("/next-sentence", {"first": first, "second": second})
+    assert answer["score"] == answer["scores"]["is_next"] == pytest.approx(expected[0], abs=TOLERANCE)
+    assert answer["scores"]["not_next"] == pytest.approx(expected[1], abs=TOLERANCE)
+    assert answer["is_next"] == (expected[0] >= expected[1])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_choices_are_scored_as_transformers_scores_each_of_them(served: Served, document: str) -> None:
+    choices = ["The project ended in June.", "Nobody knows.", document[:200], "A bridge"]
+    second_from = len(served.ids(document))
+    logits = [
+        served.reference("multiple-choice", served.ids(document, choice), second_from).logits.item()
+        for choice in choices
+    ]
+    expected = _softmax(np.array(logits, dtype=np.float32))
+    answer = served.post("/multiple-choice", {"prompt": document, "choices": choices})
+    assert np.allclose(answer["scores"], expected, atol=TOLERANCE)
+    assert answer["index"] == expected.argmax()
+    assert answer["choice"] == choices[answer["index"]]
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "pooler"])
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_an_embedding_is_that_of_transformers(served: Served, document: str, pooling: str) -> None:
+    output = served.reference("embed", served.ids(document))
+    hidden = output.last_hidden_state[0].numpy()
+    expected = {"cls": hidden[0], "mean": hidden.mean(axis=0), "pooler": output.pooler_output[0].numpy()}[pooling]
+    raw = served.post("/embed", {"text": document, "pooling": pooling, "normalize": False, "tokens": True})
+    assert raw["dimension"] == 128
+    assert np.allclose(raw["embedding"], expected, atol=TOLERANCE)
+    assert np.allclose([token["vector"] for token in raw["tokens"]], hidden[1:-1], atol=TOLERANCE)
+    unit = served.post("/embed", {"text": document, "pooling": pooling})
+    assert np.allclose(unit["embedding"], expected / np.linalg.norm(expected), atol=TOLERANCE)
+    assert unit["tokens"] is None
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_regression_gives_the_raw_number(served: Served, document: str) -> None:
+    expected = served.reference("classify", served.ids(document)).logits.item()
+    answer = served.post("/classify", {"text": document, "function": "none"})
+    assert answer["score"] == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("words", [1, 25, 90], ids=["one word", "a bucket is left on the way", "a long prompt"])
+def test_greedy_generation_gives_the_tokens_of_transformers_for_64_steps(served: Served, words: int) -> None:
+    prompt = " ".join(SHORT.split()[:words])
+    model = served.models["generate"]
+    model.bert.set_attention_type("original_full")
+    ids = served.ids(prompt)[:-1]
+    with torch.inference_mode():
+        whole = model.generate(
+            torch.tensor([ids]),
+            attention_mask=torch.ones(1, len(ids), dtype=torch.int64),
+            max_new_tokens=64,
+            do_sample=False,
+        )
+    expected = whole[0, len(ids) :].tolist()
+    answer = served.post("/generate", {"prompt": prompt, "max_new_tokens": 64})
+    assert [token["token_id"] for token in answer["tokens"]] == expected
+    assert len(expected) == 64
+    assert len(set(expected)) > 5
+    assert answer["stop"] == "length"
+
+
+def test_drawn_text_depends_on_the_seed_alone(served: Served) -> None:
+    body = {"prompt": "The project", "max_new_tokens": 12, "sampling": "top_p", "temperature": 2.0}
+    first, same, other = (served.post("/generate", {**body, "seed": seed})["text"] for seed in (1, 1, 2))
+    assert first == same != other
