@@ -12,8 +12,10 @@ PORT ?= 8000
 DEMO_TASKS := qa classify ner
 DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
 
+BENCHMARKS := models serving http memory
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-bundles test test-slow lint types check bench clean
+.PHONY: help install demo demo-bundles test test-slow lint types check bench bench-quick bench-accuracy clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -31,8 +33,8 @@ bundles/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors
 	@OMP_NUM_THREADS=1 $(BIN)/bigbird export $(dir $<) --output $(@D) --overwrite
 	@touch $@
 
-test: install ## Run the whole test suite
-	$(BIN)/python -m pytest
+test: install ## Run the whole test suite, a process for each core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: install ## Run the tests that take minutes: the base configuration at full size
 	$(BIN)/python -m pytest -m slow
@@ -46,11 +48,17 @@ types: install ## Check types
 
 check: lint types test ## What the continuous integration does
 
-bench: install demo-bundles ## Run the benchmarks; results go to benchmarks/results
+bench: install demo-bundles ## Measure speed and memory (40 minutes); results go to benchmarks/results
+	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit; done
+
+bench-quick: install demo-bundles ## The same with fewer lengths and repeats (5 minutes)
+	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark --quick || exit; done
+
+bench-accuracy: install demo-bundles ## Measure the accuracy of the demo checkpoints through HTTP
 	$(BIN)/python -m benchmarks.demo_accuracy
 
 clean: ## Remove .venv, bundles and caches
-	rm -rf $(VENV) bundles .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) bundles benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

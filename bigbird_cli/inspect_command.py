@@ -109,6 +109,8 @@ def _facts(manifest: Manifest) -> Iterable[str]:
         f"pattern {manifest.pattern}",
     )
     yield from _fact("length", f"up to {manifest.max_length} tokens; token types of pairs: {manifest.pair_types}")
+    if manifest.max_batch_items is not None:
+        yield from _fact("batches", f"of {manifest.max_batch_items} at most: larger ones would change the numbers")
     if manifest.labels:
         yield from _fact("labels", f"{len(manifest.labels)}: {_listed(manifest.labels)}")
     if manifest.problem_type is not None:
@@ -133,7 +135,7 @@ def _facts(manifest: Manifest) -> Iterable[str]:
 
 def _buckets(manifest: Manifest) -> Iterable[str]:
     """Yield a line for each bucket: differences from torch, over what lengths, and what one document costs."""
-    rows = [("bucket", "attention", "max diff.", "mean diff.", "std", "memory", "lengths compared, tokens")]
+    rows = [("bucket", "attention", "max", "mean", "std", "corr.", "same", "memory", "lengths compared")]
     for bucket in manifest.buckets:
         parity, memory = bucket.parity, bucket.peak_memory_bytes
         rows.append(
@@ -143,15 +145,18 @@ def _buckets(manifest: Manifest) -> Iterable[str]:
                 f"{parity.max_abs_difference:.1e}",
                 f"{parity.mean_abs_difference:.1e}",
                 f"{parity.logits_std:.2f}",
+                f"{parity.correlation:.4f}",
+                "" if parity.agreement is None else f"{parity.agreement:.3f}",
                 "unknown" if memory is None else _size(memory),
                 " ".join(map(str, parity.documents)),
             )
         )
-    yield from _table(rows, right_aligned=(0, 2, 3, 4, 5))
+    yield from _table(rows, right_aligned=(0, 2, 3, 4, 5, 6, 7))
     allowed = sorted({bucket.parity.tolerance for bucket in manifest.buckets})
     yield from _wrapped(
-        "differences of the outputs from torch, each document alone; allowed: "
-        f"{allowed[0]:.1e}{f' to {allowed[-1]:.1e}' if len(allowed) > 1 else ''}",
+        "max, mean: differences of the outputs from torch in fp32, each document alone; allowed: "
+        f"{allowed[0]:.1e}{f' to {allowed[-1]:.1e}' if len(allowed) > 1 else ''}; std: of torch's outputs; corr.: "
+        "correlation with them; same: share of equal decisions; lengths in tokens",
         _INDENT,
         _INDENT,
     )

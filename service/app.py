@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from service.api import operation_routes, task_routes
+from service.api import language_model_routes, operation_routes, task_routes
 from service.api.body_limit import BodyLimit
 from service.api.docs_page import install_docs_page
 from service.api.openapi import DescribedApplication
@@ -24,10 +24,12 @@ from service.serving import Serving
 from service.settings import Settings, load_settings
 
 _DESCRIPTION = """
-Question answering, classification and entities for long documents.
+BigBird for long documents: question answering, classification, entities, embeddings, multiple choice, and what its
+language models predict. `/v1/models` tells which of these the loaded models serve.
 
 Positions are Unicode code points: `text[start:end]` is exactly what is returned. Documents longer than the model are
-read in overlapping windows; nothing is cut off. Errors are `application/problem+json`.
+read in overlapping windows where the task allows it, and refused where it does not; nothing is cut off. Errors are
+`application/problem+json`.
 """
 
 
@@ -71,6 +73,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.include_router(task_routes.router)
+    app.include_router(language_model_routes.router)
     app.include_router(operation_routes.router)
     install_docs_page(app)
     install_problem_handlers(app)

@@ -10,6 +10,7 @@
     ├── NotReady                      503     not_ready           (Retry-After)
     │   └── Draining                  503     draining            (Retry-After)
     └── DeadlineExceeded              504     deadline_exceeded
+        └── DeadlineUnreachable       504     deadline_unreachable
     BundleError                       stops start-up; never answered over HTTP
 
 Domain code raises these; `service.api.problems` is the one place that turns them into HTTP answers.
@@ -88,6 +89,12 @@ class DeadlineExceeded(ServiceError):
     """The request's deadline passed before its result was there."""
 
     status, code, title = 504, "deadline_exceeded", "Deadline exceeded"
+
+
+class DeadlineUnreachable(DeadlineExceeded):
+    """By the measured speed the request could not be finished before its deadline; nothing was accepted."""
+
+    code, title = "deadline_unreachable", "Deadline unreachable"
 
 
 class BundleError(Exception):

@@ -1,7 +1,8 @@
 """One request's way through a model: encode, run every window, decode.
 
 A request may hold several items (a list of texts); their windows are accepted together or not at all, run among
-everybody else's, and each item is decoded as soon as its windows are there.
+everybody else's, and each item is decoded as soon as its windows are there. A task that builds its answer step by step
+(text generation) has its next windows run first, as often as it asks for it.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from service.batching.work_item import InferenceResult, WorkItem
 from service.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ServiceError
 from service.loading import LoadedModel
 from service.serving import Serving
-from service.tasks.base import EncodedRequest
+from service.tasks.base import EncodedRequest, Outputs, Task
 
 ResultT = TypeVar("ResultT")
 
@@ -24,10 +25,10 @@ class Usage:
 
     Attributes:
         tokens: Tokens that the model read: all windows, special tokens included, padding not.
-        windows: Number of windows.
+        windows: Number of windows; windows of every step, where the answer was built in steps.
         buckets: Padded length of each window's run, in window order.
-        queue_ms: Longest wait of a window, in milliseconds.
-        inference_ms: Longest run of a batch that held one of the windows, in milliseconds.
+        queue_ms: Longest wait of a window, in milliseconds, summed over the steps.
+        inference_ms: Longest run of a batch that held one of the windows, in milliseconds, summed over the steps.
     """
 
     tokens: int
@@ -35,6 +36,16 @@ class Usage:
     buckets: list[int]
     queue_ms: float
     inference_ms: float
+
+    def followed_by(self, step: "Usage") -> "Usage":
+        """Return the cost of this and another step after it."""
+        return Usage(
+            tokens=self.tokens + step.tokens,
+            windows=self.windows + step.windows,
+            buckets=self.buckets + step.buckets,
+            queue_ms=round(self.queue_ms + step.queue_ms, 3),
+            inference_ms=round(self.inference_ms + step.inference_ms, 3),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +84,30 @@ async def infer(serving: Serving, model: LoadedModel, requests: Sequence[Any], t
         DeadlineExceeded: Time is up.
         ServiceError: The windows were not accepted, or the server stopped before they had run.
     """
-    loop = asyncio.get_running_loop()
     deadline = serving.scheduler.now() + timeout_ms / 1000
-    futures: list[asyncio.Future[InferenceResult]] = []
     try:
         async with asyncio.timeout(timeout_ms / 1000) as limit:
-            encoding = [loop.run_in_executor(serving.text_threads, model.task.encode, request) for request in requests]
-            encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
-            items = [WorkItem(model.name, window.sequence, deadline) for item in encoded for window in item.windows]
-            futures = serving.scheduler.submit_all(items)
-            waiting = iter(futures)
-            finishing = [
-                loop.create_task(_finish(serving, model, item, [next(waiting) for _ in item.windows]))
-                for item in encoded
-            ]
-            return await _in_order(finishing)
+            with serving.scheduler.open_request():
+                return await _answer(serving, model, requests, deadline)
     except TimeoutError:
         if limit.expired():
             raise DeadlineExceeded(f"The request was not answered within {timeout_ms} ms.") from None
         raise
+
+
+async def _answer(serving: Serving, model: LoadedModel, requests: Sequence[Any], deadline: float) -> list[ItemResult]:
+    """Encode all items, have their windows accepted together, and finish each item on its own."""
+    loop = asyncio.get_running_loop()
+    encoding = [loop.run_in_executor(serving.text_threads, model.task.encode, request) for request in requests]
+    encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
+    futures = serving.scheduler.submit_all([work for item in encoded for work in _work(model, item, deadline)])
+    try:
+        waiting = iter(futures)
+        finishing = [
+            loop.create_task(_finish(serving, model, item, deadline, [next(waiting) for _ in item.windows]))
+            for item in encoded
+        ]
+        return await _in_order(finishing)
     finally:
         _give_up(futures)
 
@@ -117,25 +133,59 @@ def _give_up(futures: Sequence[asyncio.Future[Any]]) -> None:
             future.exception()
 
 
+def _work(model: LoadedModel, encoded: EncodedRequest[Any], deadline: float) -> list[WorkItem]:
+    return [WorkItem(model.name, window.sequence, deadline) for window in encoded.windows]
+
+
 async def _finish(
     serving: Serving,
     model: LoadedModel,
     encoded: EncodedRequest[Any],
+    deadline: float,
     windows: Sequence[asyncio.Future[InferenceResult]],
 ) -> ItemResult:
-    """Wait for an item's windows and decode their logits."""
-    results = await asyncio.gather(*windows)
-    answer = await asyncio.get_running_loop().run_in_executor(
-        serving.text_threads, model.task.decode, encoded, [result.logits for result in results]
-    )
-    usage = Usage(
+    """Wait for an item's windows, and for those of the steps that follow, and decode the last outputs."""
+    loop = asyncio.get_running_loop()
+    usage: Usage | None = None
+    try:
+        while True:
+            results = await asyncio.gather(*windows)
+            step = _usage(encoded, results)
+            usage = step if usage is None else usage.followed_by(step)
+            following = await loop.run_in_executor(
+                serving.text_threads, _advance, model.task, encoded, [result.outputs for result in results]
+            )
+            if isinstance(following, _Decoded):
+                return ItemResult(following.answer, usage)
+            encoded = following
+            windows = serving.scheduler.submit_further(_work(model, encoded, deadline))
+    finally:
+        _give_up(windows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """An answer, as opposed to a request for another step."""
+
+    answer: Any
+
+
+def _advance(
+    task: Task[Any, Any], encoded: EncodedRequest[Any], outputs: Sequence[Outputs]
+) -> EncodedRequest[Any] | _Decoded:
+    """Ask the task for its next step, or, if there is none, for its answer."""
+    following = task.continuation(encoded, outputs)
+    return _Decoded(task.decode(encoded, outputs)) if following is None else following
+
+
+def _usage(encoded: EncodedRequest[Any], results: Sequence[InferenceResult]) -> Usage:
+    return Usage(
         tokens=sum(len(window.sequence) for window in encoded.windows),
         windows=len(results),
         buckets=[result.bucket for result in results],
         queue_ms=_milliseconds(max(result.queue_seconds for result in results)),
         inference_ms=_milliseconds(max(result.inference_seconds for result in results)),
     )
-    return ItemResult(answer, usage)
 
 
 def _milliseconds(seconds: float) -> float:

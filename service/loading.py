@@ -4,6 +4,7 @@ Everything that can be wrong with a bundle is found here, before the server list
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +32,7 @@ class LoadedModel:
     Attributes:
         name: By which requests ask for it: the bundle's folder name.
         manifest: What was exported.
-        task: Encodes requests and decodes logits.
+        task: Encodes requests and decodes outputs.
         sessions: By padded length, ascending.
     """
 
@@ -42,8 +43,26 @@ class LoadedModel:
 
     def buckets(self) -> list[ServedBucket]:
         """Return the buckets for the scheduler."""
-        pad_id = self.manifest.tokenizer.pad_id
-        return [ServedBucket(self.name, length, session, pad_id) for length, session in self.sessions.items()]
+        attention = {bucket.length: bucket.attention for bucket in self.manifest.buckets}
+        return [
+            ServedBucket(
+                self.name,
+                length,
+                session,
+                self.manifest.tokenizer.pad_id,
+                takes_positions=any(tensor.name == "positions" for tensor in self.manifest.inputs),
+                attention=attention[length],
+                position_bytes=_position_bytes(self.manifest),
+                max_items=self.manifest.max_batch_items,
+            )
+            for length, session in self.sessions.items()
+        ]
+
+
+def _position_bytes(manifest: Manifest) -> int:
+    """Return the size of the float32 outputs at one position of one sequence."""
+    per_position = [tensor.shape for tensor in manifest.outputs if "positions" in tensor.shape]
+    return sum(4 * math.prod(axis for axis in shape if isinstance(axis, int)) for shape in per_position)
 
 
 def find_bundles(folder: Path) -> list[Path]:

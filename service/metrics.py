@@ -5,12 +5,12 @@ route of the application or `unmatched`. Series exist at zero before the first r
 from the start.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.batching.observer import DropReason
+from service.batching.observer import DropReason, FinishedBatch, SplitReason
 from service.bundle import Manifest
 
 # From a short document on a GPU to a book on two cores.
@@ -18,7 +18,11 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _MODEL_STATUSES = (200, 413, 422, 429, 499, 500, 503, 504)
 _UNCHOSEN_STATUSES = (400, 404, 405, 413, 415, 422, 499)
-_DROP_REASONS: tuple[DropReason, ...] = ("cancelled", "expired")
+_REFUSALS = ("queue_full", "not_ready", "draining", "deadline_unreachable")
+_DROP_REASONS: tuple[DropReason, ...] = ("cancelled", "expired", "unreachable")
+_SPLIT_REASONS: tuple[SplitReason, ...] = ("out_of_memory", "failure")
+# Actual over predicted time of a run: 1 is a perfect prediction.
+_COST_RATIOS = (0.25, 0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0)
 
 
 class Metrics:
@@ -59,10 +63,33 @@ class Metrics:
         self._inference_seconds = Histogram(
             "bigbird_inference_seconds", "Duration of a batch's run.", bucket, buckets=_SECONDS, registry=registry
         )
-        self._batch_failures = Counter("bigbird_batch_failures", "Batches that failed.", bucket, registry=registry)
+        self._cost_ratio = Histogram(
+            "bigbird_run_cost_ratio",
+            "Duration of a batch's run, over what the cost model predicted.",
+            bucket,
+            buckets=_COST_RATIOS,
+            registry=registry,
+        )
+        self._predicted_seconds = Counter(
+            "bigbird_predicted_seconds", "What the cost model predicted of all runs.", bucket, registry=registry
+        )
+        self._batch_failures = Counter("bigbird_batch_failures", "Runs that failed.", bucket, registry=registry)
+        self._splits = Counter(
+            "bigbird_batch_splits",
+            "Runs that failed and were tried again in two halves.",
+            [*bucket, "reason"],
+            registry=registry,
+        )
+        self._terminated = Counter(
+            "bigbird_terminated_runs",
+            "Runs that were ended because nobody waited for them any more.",
+            bucket,
+            registry=registry,
+        )
         self._dropped = Counter(
             "bigbird_dropped_windows",
-            "Windows that left a queue without running: the client had gone or the deadline had passed.",
+            "Windows that left a queue without running: the client had gone, or the deadline had passed or was out of "
+            "reach.",
             [*bucket, "reason"],
             registry=registry,
         )
@@ -77,7 +104,7 @@ class Metrics:
             registry=registry,
         )
         self._build.labels(version=service_version()).set(1)
-        for reason in ("queue_full", "not_ready", "draining"):
+        for reason in _REFUSALS:
             self._refused.labels(reason=reason)
 
     # Set-up: every series at zero.
@@ -97,12 +124,16 @@ class Metrics:
         for status in _UNCHOSEN_STATUSES:
             self._requests.labels(endpoint=endpoint, model="", status=status)
         for length in (bucket.length for bucket in manifest.buckets):
-            for metric in (self._tokens, self._padding, self._batch_failures):
-                metric.labels(model=name, bucket=length)
-            for histogram in (self._batch_size, self._queue_seconds, self._inference_seconds):
+            for counter in (self._tokens, self._padding, self._predicted_seconds):
+                counter.labels(model=name, bucket=length)
+            for counter in (self._batch_failures, self._terminated):
+                counter.labels(model=name, bucket=length)
+            for histogram in (self._batch_size, self._queue_seconds, self._inference_seconds, self._cost_ratio):
                 histogram.labels(model=name, bucket=length)
-            for reason in _DROP_REASONS:
-                self._dropped.labels(model=name, bucket=length, reason=reason)
+            for drop_reason in _DROP_REASONS:
+                self._dropped.labels(model=name, bucket=length, reason=drop_reason)
+            for split_reason in _SPLIT_REASONS:
+                self._splits.labels(model=name, bucket=length, reason=split_reason)
 
     def watch_queue(self, model: str, bucket: int, depth: Callable[[], float]) -> None:
         """Read a queue's depth whenever the metrics are collected."""
@@ -128,25 +159,27 @@ class Metrics:
 
     # Batches: the scheduler's observer.
 
-    def batch_finished(
-        self,
-        model: str,
-        bucket: int,
-        lengths: Sequence[int],
-        queue_seconds: Sequence[float],
-        inference_seconds: float,
-    ) -> None:
-        tokens = sum(lengths)
-        self._tokens.labels(model=model, bucket=bucket).inc(tokens)
-        self._padding.labels(model=model, bucket=bucket).inc(bucket * len(lengths) - tokens)
-        self._batch_size.labels(model=model, bucket=bucket).observe(len(lengths))
-        self._inference_seconds.labels(model=model, bucket=bucket).observe(inference_seconds)
-        waited = self._queue_seconds.labels(model=model, bucket=bucket)
-        for seconds in queue_seconds:
+    def batch_finished(self, batch: FinishedBatch) -> None:
+        labels = {"model": batch.model, "bucket": batch.bucket}
+        tokens = sum(batch.lengths)
+        self._tokens.labels(**labels).inc(tokens)
+        self._padding.labels(**labels).inc(batch.bucket * len(batch.lengths) - tokens)
+        self._batch_size.labels(**labels).observe(len(batch.lengths))
+        self._inference_seconds.labels(**labels).observe(batch.inference_seconds)
+        self._predicted_seconds.labels(**labels).inc(batch.predicted_seconds)
+        self._cost_ratio.labels(**labels).observe(batch.inference_seconds / batch.predicted_seconds)
+        waited = self._queue_seconds.labels(**labels)
+        for seconds in batch.queue_seconds:
             waited.observe(seconds)
 
     def batch_failed(self, model: str, bucket: int) -> None:
         self._batch_failures.labels(model=model, bucket=bucket).inc()
+
+    def batch_split(self, model: str, bucket: int, reason: SplitReason) -> None:
+        self._splits.labels(model=model, bucket=bucket, reason=reason).inc()
+
+    def run_terminated(self, model: str, bucket: int) -> None:
+        self._terminated.labels(model=model, bucket=bucket).inc()
 
     def item_dropped(self, model: str, bucket: int, reason: DropReason) -> None:
         self._dropped.labels(model=model, bucket=bucket, reason=reason).inc()

@@ -10,13 +10,18 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 from service.batching.admission import QueueLimits
+from service.batching.batch_limits import BatchLimits
+from service.batching.batch_runner import StuckRule
+from service.batching.cost_model import CostModel
 from service.batching.executor import Executor
-from service.batching.policy import OldestFirst
-from service.batching.scheduler import Scheduler, shutting_down
+from service.batching.least_delay import LeastDelay
+from service.batching.resident_memory import available_bytes
+from service.batching.scheduler import Scheduler, SchedulerOptions, shutting_down
 from service.bundle import TaskName
-from service.errors import InvalidInput, ModelNotFound, NotReady
+from service.errors import InvalidInput, ModelNotFound, NotReady, ServiceError
 from service.loading import LoadedModel
 from service.metrics import Metrics
 from service.runtime.session_pool import available_cores
@@ -24,7 +29,7 @@ from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-ENDPOINTS: Mapping[TaskName, str] = {"qa": "/qa", "classify": "/classify", "ner": "/ner"}
+ENDPOINTS: Mapping[TaskName, str] = {name: f"/{name}" for name in get_args(TaskName)}
 
 
 class Serving:
@@ -49,12 +54,24 @@ class Serving:
         self.settings = settings
         self.models = models
         self.metrics = metrics
+        buckets = [bucket for model in models.values() for bucket in model.buckets()]
+        self.cost_model = CostModel()
+        batch_limits = BatchLimits(
+            settings.max_batch_items, settings.max_batch_tokens, _batch_memory_bytes(settings, len(buckets))
+        )
         self.scheduler = Scheduler(
-            [bucket for model in models.values() for bucket in model.buckets()],
+            buckets,
             executor=executor,
-            policy=OldestFirst(settings.max_batch_items, settings.max_batch_tokens),
+            policy=LeastDelay(self.cost_model, batch_limits, settings.batch_delay_ms / 1000),
             limits=QueueLimits(settings.max_queued_items, settings.max_queued_tokens),
+            batch_limits=batch_limits,
+            cost_model=self.cost_model,
             observer=metrics,
+            options=SchedulerOptions(
+                patience_seconds=settings.queue_patience_seconds,
+                warm_up_seconds=settings.warm_up_seconds,
+                stuck_rule=StuckRule(settings.stuck_run_factor, settings.stuck_run_seconds),
+            ),
         )
         # Encoding and decoding release the interpreter only in part; more threads than cores gain nothing.
         self.text_threads = ThreadPoolExecutor(max(2, available_cores()), thread_name_prefix="text")
@@ -108,9 +125,9 @@ class Serving:
         self.text_threads.shutdown(wait=False, cancel_futures=True)
 
     @property
-    def alive(self) -> bool:
-        """Whether the executor lives; once it is dead, only a restart helps."""
-        return self.scheduler.healthy
+    def fault(self) -> ServiceError | None:
+        """Why only a restart helps (the executor is dead, or stuck in a run), or None."""
+        return self.scheduler.fault
 
     @property
     def ready(self) -> bool:
@@ -164,3 +181,11 @@ class Serving:
 
     def _watch_queue(self, model: str, bucket: int) -> None:
         self.metrics.watch_queue(model, bucket, lambda: self.scheduler.waiting_items(model, bucket))
+
+
+def _batch_memory_bytes(settings: Settings, buckets: int) -> int | None:
+    """Return what one batch may take: every bucket's session keeps the memory of its largest batch."""
+    if settings.max_batch_memory_bytes:
+        return settings.max_batch_memory_bytes
+    available = available_bytes()
+    return None if available is None else available // 2 // max(buckets, 1)

@@ -40,6 +40,33 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * 1024 * 1024, ge=1, description="Largest request body (413).")
     max_batch_items: int = Field(64, ge=1, description="Most windows in one batch.")
     max_batch_tokens: int = Field(16_384, ge=1, description="Most tokens in one batch, padding included.")
+    max_batch_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Most memory that one batch may take, as measured at warm-up; 0 means half of what is available "
+        "at start, divided by the number of buckets.",
+    )
+    batch_delay_ms: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="How long a window may wait for company while nothing runs."
+    )
+    queue_patience_seconds: float = Field(
+        5.0, ge=0, allow_inf_nan=False, description="After so long in the queue a window goes before all younger ones."
+    )
+    warm_up_seconds: float = Field(
+        20.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="After so long, warm-up measures no further batch sizes; every bucket is run in any case.",
+    )
+    stuck_run_factor: float = Field(
+        20.0, gt=0, allow_inf_nan=False, description="A run counts as stuck after so many times its predicted time."
+    )
+    stuck_run_seconds: float = Field(
+        60.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="A run counts as stuck after so long at the earliest; `/health/live` then answers 503.",
+    )
     max_queued_items: int = Field(1024, ge=1, description="Most windows that wait; beyond them 429.")
     max_queued_tokens: int = Field(1_048_576, ge=1, description="Most tokens that wait; beyond them 429.")
     timeout_ms: int = Field(120_000, ge=1, description="Time for a request that names no `timeout_ms` itself (504).")

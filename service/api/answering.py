@@ -3,13 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 
 from service.api.answer_schemas import AnswerBody, Results
 from service.api.disconnect import unless_disconnected
+from service.api.json_body import JsonRoute
+from service.api.problems import documented_problems
 from service.api.request_schemas import RequestBody
 from service.bundle import TaskName
-from service.errors import InvalidInput, NotReady, QueueFull, TextTooLarge
+from service.errors import DeadlineUnreachable, InvalidInput, NotReady, QueueFull, TextTooLarge
 from service.inference import ItemFailed, ItemResult, infer
 from service.serving import Serving
 from service.settings import Settings
@@ -27,6 +29,20 @@ def get_serving(request: Request) -> Serving:
 ServingDependency = Annotated[Serving, Depends(get_serving)]
 
 
+def task_router() -> APIRouter:
+    """Return a router for routes that take JSON and can end in any of a task's problems."""
+    return APIRouter(
+        route_class=JsonRoute,
+        tags=["tasks"],
+        responses=documented_problems(400, 404, 405, 413, 415, 422, 429, 500, 503, 504),
+    )
+
+
+def each(value: OneOrMany) -> list[str]:
+    """Return the texts of a field."""
+    return [value] if isinstance(value, str) else value
+
+
 def check_sizes(settings: Settings, **fields: OneOrMany | None) -> None:
     """Check lists and texts against the configured limits.
 
@@ -34,7 +50,7 @@ def check_sizes(settings: Settings, **fields: OneOrMany | None) -> None:
         TextTooLarge: A list or a text is too long; the message names the field.
     """
     for name, value in fields.items():
-        texts = [] if value is None else [value] if isinstance(value, str) else value
+        texts = [] if value is None else each(value)
         if len(texts) > settings.max_list_items:
             raise TextTooLarge(f"{name} has {len(texts)} items; at most {settings.max_list_items} are accepted.")
         for text in texts:
@@ -51,7 +67,7 @@ def pair_up(first_name: str, first: OneOrMany, second_name: str, second: OneOrMa
         InvalidInput: Both are lists, of different lengths.
     """
     if isinstance(first, str):
-        return [(first, text) for text in ([second] if isinstance(second, str) else second)]
+        return [(first, text) for text in each(second)]
     if isinstance(second, str):
         return [(text, second) for text in first]
     if len(first) != len(second):
@@ -88,7 +104,7 @@ async def answer_task(
     try:
         serving.ensure_running()
         results = await unless_disconnected(request, infer(serving, model, items, timeout_ms))
-    except (QueueFull, NotReady) as refusal:
+    except (QueueFull, NotReady, DeadlineUnreachable) as refusal:
         serving.metrics.request_refused(refusal.code)
         raise
     except ItemFailed as failure:

@@ -6,7 +6,6 @@ from prometheus_client.exposition import choose_encoder
 from service.api.answer_schemas import BucketBody, HealthBody, ModelBody, ModelsBody, SourceBody
 from service.api.answering import ServingDependency
 from service.api.problems import documented_problems
-from service.batching.executor_calls import executor_stopped
 from service.loading import LoadedModel
 from service.serving import ENDPOINTS
 
@@ -15,9 +14,9 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/health/live", summary="Is a restart needed?", responses=documented_problems(503))
 async def live(serving: ServingDependency) -> HealthBody:
-    """Answer 200 unless the thread that runs the models has died."""
-    if not serving.alive:
-        raise executor_stopped()
+    """Answer 200 unless the thread that runs the models has died, or is stuck in a run."""
+    if serving.fault is not None:
+        raise serving.fault
     return HealthBody(status="live")
 
 
@@ -62,6 +61,6 @@ def _model_body(model: LoadedModel) -> ModelBody:
             )
             for bucket in manifest.buckets
         ],
-        source=SourceBody(name=manifest.source.name, sha256=manifest.source.sha256),
+        source=SourceBody.model_validate(manifest.source),
         versions=manifest.versions,
     )

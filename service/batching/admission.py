@@ -1,8 +1,8 @@
-"""How much work may wait, and the refusal of what goes beyond."""
+"""How much work may wait, and the refusal of what goes beyond or would come too late."""
 
 from dataclasses import dataclass
 
-from service.errors import QueueFull, TextTooLarge
+from service.errors import DeadlineUnreachable, QueueFull, TextTooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,20 @@ class QueueLimits:
         """
         if items > self.max_items or tokens > self.max_tokens:
             raise QueueFull("The queue is full; nothing was accepted.", retry_after_seconds=retry_after_seconds)
+
+
+def refuse_unreachable(needed_seconds: float, left_seconds: float) -> None:
+    """Refuse a request that could not be finished before its deadline.
+
+    Args:
+        needed_seconds: What the cost model says of the work ahead and of the request's own.
+        left_seconds: Time until the deadline.
+
+    Raises:
+        DeadlineUnreachable: There is less time than is needed.
+    """
+    if needed_seconds > left_seconds:
+        raise DeadlineUnreachable(
+            f"By the measured speed the work ahead of the request and its own take {needed_seconds:.2f} s, and it has "
+            f"{max(left_seconds, 0.0):.2f} s; nothing was run."
+        )

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from service.batching.buckets import ServedBucket
-from service.batching.collate import collate, cut_logits
-from service.runtime.session import Float32Array
+from service.batching.collate import collate, cut_outputs
+from service.runtime.session import Outputs, RunControl
 from service.tokenization.encoded import EncodedSequence
 
 
@@ -14,19 +14,30 @@ class BatchOutcome:
     """What a run gave.
 
     Attributes:
-        logits: One array per sequence, without padding positions.
+        outputs: Each sequence's own outputs, without padding.
         started_at: Start of the run on the scheduler's clock, in seconds.
         seconds: Duration of the run.
     """
 
-    logits: Sequence[Float32Array]
+    outputs: Sequence[Outputs]
     started_at: float
     seconds: float
 
 
-def run_batch(bucket: ServedBucket, sequences: Sequence[EncodedSequence], clock: Callable[[], float]) -> BatchOutcome:
-    """Run sequences of one bucket together."""
+def run_batch(
+    bucket: ServedBucket,
+    sequences: Sequence[EncodedSequence],
+    clock: Callable[[], float],
+    control: RunControl | None = None,
+) -> BatchOutcome:
+    """Run sequences of one bucket together.
+
+    Raises:
+        ValueError: The session's outputs do not fit what went in.
+        RunTerminated: The control ended the run.
+        OutOfMemory: There was no room for the batch.
+    """
     started_at = clock()
     batch = collate(sequences, bucket.length, bucket.pad_id)
-    logits = cut_logits(bucket.session.run(batch), [len(sequence) for sequence in sequences])
-    return BatchOutcome(logits, started_at, clock() - started_at)
+    outputs = cut_outputs(bucket.session.run(batch, control), sequences)
+    return BatchOutcome(outputs, started_at, clock() - started_at)

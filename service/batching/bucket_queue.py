@@ -1,11 +1,16 @@
-"""The sequences that wait for one bucket of one model, oldest first."""
+"""The sequences that wait for one bucket of one model, the one that is due first in front."""
 
 import asyncio
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.batching.buckets import ServedBucket
 from service.batching.work_item import InferenceResult, WorkItem
+
+Urgency = tuple[float, float, float]
+
+_NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,31 +21,51 @@ class QueuedItem:
 
     Attributes:
         item: What to run.
+        bucket: The shortest that holds it.
         future: Receives the result or one error, exactly once.
         accepted_at: Time of acceptance on the scheduler's clock, in seconds.
+        due_at: From when on nothing that was accepted later may go before it.
+        number: Order of acceptance among all items.
     """
 
     item: WorkItem
+    bucket: ServedBucket
     future: asyncio.Future[InferenceResult]
     accepted_at: float
+    due_at: float
+    number: int
 
     @property
     def tokens(self) -> int:
         """Real tokens, without padding."""
         return len(self.item.sequence)
 
+    @property
+    def positions(self) -> int:
+        """How many tokens are to be predicted; 0 for models that take no positions."""
+        return 0 if self.item.sequence.positions is None else len(self.item.sequence.positions)
+
+    @property
+    def urgency(self) -> Urgency:
+        """The order of entries: by due time, then by deadline, then by acceptance."""
+        return self.due_at, _NEVER if self.item.deadline is None else self.item.deadline, self.number
+
     def expired(self, now: float) -> bool:
         """Tell whether the deadline has passed."""
         return self.item.deadline is not None and now >= self.item.deadline
 
 
+def _urgency(entry: QueuedItem) -> Urgency:
+    return entry.urgency
+
+
 class BucketQueue:
-    """First in, first out; any entry can be taken out of the middle when its requester is gone."""
+    """In the order of `due_at`; any entry can be taken out of the middle."""
 
     def __init__(self, bucket: ServedBucket) -> None:
         self.bucket = bucket
-        # A dict keeps insertion order and forgets an entry from its middle in constant time; a deque does not.
-        self._entries: dict[QueuedItem, None] = {}
+        self._entries: list[QueuedItem] = []
+        self._tokens = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -49,17 +74,29 @@ class BucketQueue:
         return iter(self._entries)
 
     def __contains__(self, entry: QueuedItem) -> bool:
-        return entry in self._entries
+        position = bisect_left(self._entries, entry.urgency, key=_urgency)
+        return position < len(self._entries) and self._entries[position] is entry
 
     @property
-    def oldest(self) -> QueuedItem | None:
-        """The entry that has waited longest, or None."""
-        return next(iter(self._entries), None)
+    def first(self) -> QueuedItem:
+        """The entry that is due first; the queue must not be empty."""
+        return self._entries[0]
 
-    def append(self, entry: QueuedItem) -> None:
-        """Put an entry at the end."""
-        self._entries[entry] = None
+    @property
+    def tokens(self) -> int:
+        """Real tokens that wait."""
+        return self._tokens
+
+    def due_until(self, due_at: float) -> int:
+        """Return how many entries are due at this time or earlier."""
+        return bisect_right(self._entries, (due_at, _NEVER, _NEVER), key=_urgency)
+
+    def add(self, entry: QueuedItem) -> None:
+        """Put an entry in its place."""
+        insort(self._entries, entry, key=_urgency)
+        self._tokens += entry.tokens
 
     def remove(self, entry: QueuedItem) -> None:
         """Take out an entry, wherever it stands."""
-        del self._entries[entry]
+        del self._entries[bisect_left(self._entries, entry.urgency, key=_urgency)]
+        self._tokens -= entry.tokens

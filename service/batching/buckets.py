@@ -1,13 +1,15 @@
 """Which bucket a sequence runs in: the smallest padded length that holds it.
 
-Attention kinds never mix, and nothing has to be done for that here: an exported model always has a bucket at the
-full-attention edge, so every sequence up to the edge finds a full bucket first and every longer one a block-sparse
-bucket. Loading refuses a bundle whose buckets are not ordered that way (`service.runtime.session_pool`).
+Attention kinds never mix. An exported model always has a bucket at the full-attention edge, so every sequence up to the
+edge finds a full bucket first and every longer one a block-sparse bucket; where the scheduler moves a sequence to a
+longer bucket, that one is of the same kind. Loading refuses a bundle whose buckets are not ordered that way
+(`service.runtime.session_pool`).
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from service.runtime.session import Session
 
@@ -21,12 +23,25 @@ class ServedBucket:
         length: Padded length in tokens.
         session: What runs the bucket's graph.
         pad_id: Token id that fills up shorter sequences.
+        takes_positions: Whether the graph is told where to predict tokens.
+        attention: The graph's kind of attention; a sequence never changes it.
+        position_bytes: Size of the outputs at one position, where the graph is told positions.
+        max_items: Most sequences in one batch, whatever the device could run; None for no bound.
     """
 
     model: str
     length: int
     session: Session
     pad_id: int
+    takes_positions: bool = False
+    attention: Literal["full", "block_sparse"] = "full"
+    position_bytes: int = 0
+    max_items: int | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Model and length, which no other bucket has."""
+        return self.model, self.length
 
 
 def smallest_bucket(lengths: Sequence[int], length: int) -> int:

@@ -1,29 +1,53 @@
 """What the scheduler tells about its work; the metrics implement it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
-DropReason = Literal["cancelled", "expired"]
+DropReason = Literal["cancelled", "expired", "unreachable"]
+SplitReason = Literal["out_of_memory", "failure"]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedBatch:
+    """A batch that ran.
+
+    Attributes:
+        model: Name of the model.
+        bucket: Padded length in tokens.
+        lengths: Its sequences' real tokens.
+        queue_seconds: How long each of them waited.
+        inference_seconds: Duration of the run.
+        predicted_seconds: What the cost model had said.
+    """
+
+    model: str
+    bucket: int
+    lengths: Sequence[int]
+    queue_seconds: Sequence[float]
+    inference_seconds: float
+    predicted_seconds: float
 
 
 class BatchObserver(Protocol):
     """Hears of every batch and of every item that left a queue without running. Called on the event loop."""
 
-    def batch_finished(
-        self,
-        model: str,
-        bucket: int,
-        lengths: Sequence[int],
-        queue_seconds: Sequence[float],
-        inference_seconds: float,
-    ) -> None:
-        """A batch ran; `lengths` are its sequences' real tokens."""
+    def batch_finished(self, batch: FinishedBatch) -> None:
+        """A batch ran."""
         ...
 
     def batch_failed(self, model: str, bucket: int) -> None:
-        """A batch raised."""
+        """A run raised."""
+        ...
+
+    def batch_split(self, model: str, bucket: int, reason: SplitReason) -> None:
+        """A run raised, and its sequences run again in two halves."""
+        ...
+
+    def run_terminated(self, model: str, bucket: int) -> None:
+        """A run was ended because nobody waited for it any more."""
         ...
 
     def item_dropped(self, model: str, bucket: int, reason: DropReason) -> None:
-        """An item's client had gone, or its deadline had passed, before it ran."""
+        """An item's client had gone, its deadline had passed, or could not be met any more, before it ran."""
         ...

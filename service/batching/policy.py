@@ -1,23 +1,30 @@
-"""Which queue the executor serves next, and how many of its entries go into the batch.
+"""What a batching policy is: which entries the executor runs next, and in which bucket.
 
-The scheduler asks the policy whenever the executor is free; everything else (admission, deadlines, failures) is the
-scheduler's. A cleverer policy replaces this module and nothing more.
+The scheduler asks it whenever the executor is free; everything else (admission, deadlines, failures) is the
+scheduler's. `service.batching.least_delay` is the policy that serves; the benchmark puts others in its place.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 from service.batching.bucket_queue import BucketQueue, QueuedItem
+from service.batching.buckets import ServedBucket
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The next batch: entries of one queue, at least one."""
+    """The next batch.
 
-    queue: BucketQueue
+    Attributes:
+        bucket: Where it runs.
+        entries: At least one, of any queues of the bucket's model; they are still in their queues.
+        start_at: When to begin, on the scheduler's clock, if nothing arrives before; at once if this has passed.
+    """
+
+    bucket: ServedBucket
     entries: Sequence[QueuedItem]
+    start_at: float = 0.0
 
 
 class BatchPolicy(Protocol):
@@ -26,25 +33,3 @@ class BatchPolicy(Protocol):
     def select(self, queues: Iterable[BucketQueue], now: float) -> Selection | None:
         """Return the next batch, or None if every queue is empty; the queues are left as they are."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class OldestFirst:
-    """Serves the queue whose oldest entry has waited longest, so that no bucket starves another.
-
-    Attributes:
-        max_items: Most sequences in a batch.
-        max_tokens: Most padded tokens in a batch; a single sequence always goes.
-    """
-
-    max_items: int
-    max_tokens: int
-
-    def select(self, queues: Iterable[BucketQueue], now: float) -> Selection | None:
-        """Return up to the caps of the longest-waiting queue, oldest first."""
-        waiting = [(queue.oldest.accepted_at, queue) for queue in queues if queue.oldest is not None]
-        if not waiting:
-            return None
-        _, queue = min(waiting, key=lambda pair: pair[0])
-        count = min(self.max_items, max(1, self.max_tokens // queue.bucket.length))
-        return Selection(queue, list(islice(queue, count)))

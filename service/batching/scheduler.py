@@ -1,44 +1,61 @@
-"""The scheduler: accepted windows in, logits out, every one of them exactly once.
+"""The scheduler: accepted windows in, outputs out, every one of them exactly once.
 
 It stands between the requests, which live on the event loop, and the executor, which runs one batch at a time on its
 own thread. One queue per (model, bucket); whenever the executor is free the policy picks the next batch. Everything
 here runs on the event loop and wakes on events: an arrival, a finished batch, the executor's death.
 
-    submit_all -> BucketQueue -> policy.select -> executor: run_batch -> futures
+    submit_all -> WaitingRoom -> policy.select -> BatchRunner -> executor: run_batch -> futures
+
+A request may need runs that follow each other. It is admitted once, with the first of them; `open_request` tells the
+scheduler that it has not ended, and `submit_further` takes the others.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
-from service.batching.admission import QueueLimits
-from service.batching.batch_run import BatchOutcome, run_batch
-from service.batching.bucket_queue import BucketQueue, QueuedItem
-from service.batching.buckets import ServedBucket, smallest_bucket
-from service.batching.collate import collate
+from service.batching.admission import QueueLimits, refuse_unreachable
+from service.batching.batch_limits import BatchLimits
+from service.batching.batch_runner import BatchRunner, StuckRule
+from service.batching.bucket_queue import QueuedItem
+from service.batching.buckets import ServedBucket
+from service.batching.cost_model import CostModel
 from service.batching.executor import Executor
 from service.batching.executor_calls import ExecutorCalls, executor_stopped
+from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver
 from service.batching.policy import BatchPolicy, Selection
+from service.batching.resident_memory import MemoryProbe
 from service.batching.service_rate import ServiceRate
+from service.batching.waiting_room import WaitingRoom
+from service.batching.warm_up import WarmUp
 from service.batching.work_item import InferenceResult, WorkItem
-from service.errors import DeadlineExceeded, Draining, InferenceFailed, NotReady, ServiceError
-from service.tokenization.encoded import EncodedSequence
+from service.errors import DeadlineExceeded, Draining, NotReady, ServiceError
 
 logger = logging.getLogger(__name__)
 
-# The first two runs of a shape fault in its memory page by page; the third is the first at full speed.
-WARM_UP_RUNS = 2
 
+@dataclass(frozen=True, slots=True)
+class SchedulerOptions:
+    """Numbers that somebody may want to change.
 
-def shutting_down() -> ServiceError:
-    """Return what requests hear once the server is draining."""
-    return Draining("The server is shutting down and takes no new work.", retry_after_seconds=1.0)
+    Attributes:
+        patience_seconds: After so long in the queue an item goes before everything younger.
+        warm_up_seconds: When warm-up stops measuring larger batches.
+        stuck_rule: When a run counts as stuck.
+        keeps_deadlines: Whether work that cannot make its deadline, by the cost model, is refused and dropped. Off, an
+            item is dropped only once its deadline has passed.
+    """
+
+    patience_seconds: float = 5.0
+    warm_up_seconds: float = 0.0
+    stuck_rule: StuckRule = field(default_factory=StuckRule)
+    keeps_deadlines: bool = True
 
 
 class Scheduler:
@@ -49,8 +66,12 @@ class Scheduler:
         executor: Runs the batches; the scheduler starts and stops it.
         policy: Chooses each batch.
         limits: Bounds on what waits.
+        batch_limits: The caps of every bucket.
+        cost_model: Predicts runs; the same one that the policy asks.
         observer: Hears what happens.
+        options: Patience, warm-up, stuck runs.
         clock: Monotonic seconds; deadlines are on this clock.
+        probe: Reads the process's memory during warm-up.
     """
 
     def __init__(
@@ -60,20 +81,42 @@ class Scheduler:
         executor: Executor,
         policy: BatchPolicy,
         limits: QueueLimits,
+        batch_limits: BatchLimits,
+        cost_model: CostModel,
         observer: BatchObserver,
+        options: SchedulerOptions = SchedulerOptions(),
         clock: Callable[[], float] = time.monotonic,
+        probe: MemoryProbe | None = None,
     ) -> None:
-        self._queues = {(bucket.model, bucket.length): BucketQueue(bucket) for bucket in buckets}
-        self._lengths = {
-            model: sorted(length for name, length in self._queues if name == model) for model, _ in self._queues
-        }
+        self._forecast = Forecast(cost_model, batch_limits)
+        self._room = WaitingRoom(buckets, self._forecast, options.patience_seconds)
         self._executor = ExecutorCalls(executor)
         self._policy = policy
         self._limits = limits
         self._observer = observer
+        self._options = options
         self._clock = clock
         self._rate = ServiceRate()
-        self._running: Sequence[QueuedItem] = ()
+        self._runner = BatchRunner(
+            self._executor,
+            cost_model=cost_model,
+            limits=batch_limits,
+            rate=self._rate,
+            observer=observer,
+            stuck_rule=options.stuck_rule,
+            clock=clock,
+        )
+        self._warm_up = WarmUp(
+            [queue.bucket for queue in self._room.queues],
+            self._executor.call,
+            cost_model,
+            batch_limits,
+            clock,
+            options.warm_up_seconds,
+            probe or MemoryProbe(),
+        )
+        self._open_requests = 0
+        self._closed = False
         self._arrival = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,18 +124,20 @@ class Scheduler:
         self._refusal: Callable[[], ServiceError] | None = _still_warming
 
     @property
-    def healthy(self) -> bool:
-        """Whether work that is accepted will be run: the executor and the dispatcher are alive."""
-        return self._executor.alive and self._dispatcher is not None and not self._dispatcher.done()
+    def fault(self) -> ServiceError | None:
+        """Why accepted work is not run (the executor or the dispatcher is dead, or a run is stuck), or None."""
+        if not self._executor.alive or self._dispatcher is None or self._dispatcher.done():
+            return executor_stopped()
+        return run_stuck() if self._runner.stuck else None
 
     @property
     def waiting_tokens(self) -> int:
         """Real tokens in all queues."""
-        return sum(entry.tokens for queue in self._queues.values() for entry in queue)
+        return self._room.tokens
 
     def waiting_items(self, model: str, bucket: int) -> int:
         """Windows that wait for one bucket."""
-        return len(self._queues[model, bucket])
+        return self._room.items_of(model, bucket)
 
     def now(self) -> float:
         """Return the time on the scheduler's clock, on which deadlines are."""
@@ -105,14 +150,8 @@ class Scheduler:
         self._dispatcher.add_done_callback(self._dispatcher_ended)
 
     async def warm_up(self) -> None:
-        """Run every bucket at its full length, then accept work."""
-        for queue in self._queues.values():
-            bucket = queue.bucket
-            started = self._clock()
-            batch = collate([_filler(bucket)], bucket.length, bucket.pad_id)
-            for _ in range(WARM_UP_RUNS):
-                await self._executor.call(partial(bucket.session.run, batch))
-            logger.info("warmed %s bucket %d in %.2f s", bucket.model, bucket.length, self._clock() - started)
+        """Run and measure every bucket, then accept work."""
+        await self._warm_up.run()
         if self._refusal is _still_warming:
             self._refusal = None
 
@@ -120,10 +159,13 @@ class Scheduler:
         """Do nothing if work is run at all.
 
         Raises:
-            NotReady: Warm-up has not finished, or the executor has died; `Draining` while shutting down.
+            NotReady: Warm-up has not finished, the executor has died, or a run is stuck; `Draining` while shutting
+                down.
         """
         if self._refusal is not None:
             raise self._refusal()
+        if self._runner.stuck:
+            raise run_stuck()
 
     def submit(self, item: WorkItem) -> asyncio.Future[InferenceResult]:
         """Accept one window; see `submit_all`."""
@@ -136,20 +178,44 @@ class Scheduler:
         cancelled by its owner, which takes the window out of its queue.
 
         Raises:
-            NotReady, QueueFull, TextTooLarge: Nothing was accepted.
+            NotReady, QueueFull, TextTooLarge, DeadlineUnreachable: Nothing was accepted.
         """
         self.ensure_running()
         tokens = sum(len(item.sequence) for item in items)
         self._limits.refuse_oversized(len(items), tokens)
-        waiting_tokens = self.waiting_tokens
+        waiting_tokens = self._room.tokens
         self._limits.refuse_overflow(
-            sum(len(queue) for queue in self._queues.values()) + len(items),
+            self._room.items + len(items),
             waiting_tokens + tokens,
             retry_after_seconds=self._rate.seconds_for(waiting_tokens),
         )
-        now = self._clock()
-        queues = [self._queue_for(item) for item in items]
-        return [self._enqueue(queue, item, now) for queue, item in zip(queues, items, strict=True)]
+        if self._options.keeps_deadlines:
+            self._refuse_unreachable(items)
+        return self._accept(items)
+
+    @contextlib.contextmanager
+    def open_request(self) -> Iterator[None]:
+        """Count a request as unfinished, so that a drain waits for it also between two of its runs."""
+        self._open_requests += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._open_requests -= 1
+            self._note_idle()
+
+    def submit_further(self, items: Sequence[WorkItem]) -> list[asyncio.Future[InferenceResult]]:
+        """Accept the next run of an open request whose first run was accepted.
+
+        It is neither too much for the queue, since the request has just left it, nor refused while draining. The
+        futures end as those of `submit_all` do.
+
+        Raises:
+            NotReady: Nothing is run any more.
+        """
+        if self._closed:
+            self.ensure_running()
+        return self._accept(items)
 
     async def drain(self, timeout: float) -> None:
         """Refuse new work, finish what was accepted, stop the executor.
@@ -158,6 +224,7 @@ class Scheduler:
         """
         if self._refusal is not executor_stopped:
             self._refusal = shutting_down
+        self._arrival.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
@@ -169,39 +236,55 @@ class Scheduler:
     def close(self, refusal: Callable[[], ServiceError]) -> None:
         """Fail everything that waits or runs, and everything that comes later, with this error."""
         self._refusal = refusal
-        for queue in self._queues.values():
-            for entry in list(queue):
-                queue.remove(entry)
-                _fail(entry, refusal())
-        for entry in self._running:
+        self._closed = True
+        for entry in [entry for queue in self._room.queues for entry in queue]:
+            self._room.remove(entry)
+            _fail(entry, refusal())
+        for entry in self._runner.entries:
             _fail(entry, refusal())
         self._note_idle()
 
     # Arrivals and departures.
 
-    def _queue_for(self, item: WorkItem) -> BucketQueue:
-        return self._queues[item.model, smallest_bucket(self._lengths[item.model], len(item.sequence))]
+    def _refuse_unreachable(self, items: Sequence[WorkItem]) -> None:
+        deadlines = [item.deadline for item in items if item.deadline is not None]
+        if not deadlines:
+            return
+        now = self._clock()
+        buckets = [self._room.bucket_of(item) for item in items]
+        due_at = max(self._room.due_at(item, bucket, now) for item, bucket in zip(items, buckets, strict=True))
+        work = self._forecast.finish(self._room.queues, Counter(bucket.key for bucket in buckets), due_at)
+        refuse_unreachable(self._runner.remaining_seconds + work, min(deadlines) - now)
 
-    def _enqueue(self, queue: BucketQueue, item: WorkItem, now: float) -> asyncio.Future[InferenceResult]:
-        entry = QueuedItem(item, asyncio.get_running_loop().create_future(), accepted_at=now)
-        entry.future.add_done_callback(lambda _: self._drop(queue, entry))
-        queue.append(entry)
+    def _accept(self, items: Sequence[WorkItem]) -> list[asyncio.Future[InferenceResult]]:
+        now = self._clock()
+        for item in items:
+            self._room.bucket_of(item)  # raises before anything is accepted
+        futures = [self._room.add(item, now, self._ended).future for item in items]
         self._idle.clear()
         self._arrival.set()
-        return entry.future
+        return futures
 
-    def _drop(self, queue: BucketQueue, entry: QueuedItem) -> None:
-        """Take an entry that must not run any more out of its queue, if it still waits there."""
-        if entry not in queue:
-            return
-        queue.remove(entry)
-        expired = entry.expired(self._clock())
-        self._observer.item_dropped(queue.bucket.model, queue.bucket.length, "expired" if expired else "cancelled")
-        _fail(entry, DeadlineExceeded("The deadline passed while the request was waiting for its turn."))
+    def _ended(self, entry: QueuedItem) -> None:
+        """Take note that an entry's future is done; its owner may have cancelled it."""
+        if self._room.remove(entry):
+            self._observer.item_dropped(*entry.bucket.key, "expired" if entry.expired(self._clock()) else "cancelled")
+            self._note_idle()
+        else:
+            self._runner.end_unwanted_run()
+
+    def _drop_hopeless(self, now: float) -> None:
+        for entry in self._room.hopeless(now):
+            if entry.future.done():
+                self._ended(entry)
+            elif self._options.keeps_deadlines or entry.expired(now):
+                self._room.remove(entry)
+                self._observer.item_dropped(*entry.bucket.key, "expired" if entry.expired(now) else "unreachable")
+                _fail(entry, DeadlineExceeded("The request waited for its turn until its deadline could not be met."))
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._running and not any(self._queues.values()):
+        if not self._runner.entries and not self._open_requests and not self._room.items:
             self._idle.set()
 
     # The dispatcher: one batch after another, for as long as there is work.
@@ -211,45 +294,26 @@ class Scheduler:
             await self._arrival.wait()
             self._arrival.clear()
             while (selection := self._next_batch()) is not None:
-                await self._run(selection)
+                # While draining nothing arrives any more that could join.
+                if selection.start_at > self._clock() and self._refusal is None:
+                    await self._company(selection)
+                    continue
+                for entry in selection.entries:
+                    self._room.remove(entry)
+                await self._runner.run(selection)
+                self._note_idle()
 
     def _next_batch(self) -> Selection | None:
         now = self._clock()
-        for queue in self._queues.values():
-            for entry in [entry for entry in queue if entry.future.done() or entry.expired(now)]:
-                self._drop(queue, entry)
-        return self._policy.select(self._queues.values(), now)
+        self._drop_hopeless(now)
+        return self._policy.select(self._room.queues, now)
 
-    async def _run(self, selection: Selection) -> None:
-        queue, entries = selection.queue, selection.entries
-        for entry in entries:
-            queue.remove(entry)
-        self._running = entries
-        try:
-            sequences = [entry.item.sequence for entry in entries]
-            outcome = await self._executor.call(partial(run_batch, queue.bucket, sequences, self._clock))
-        except Exception:
-            self._batch_failed(queue.bucket, entries)
-        else:
-            self._batch_finished(queue.bucket, entries, outcome)
-        finally:
-            self._running = ()
-            self._note_idle()
-
-    def _batch_finished(self, bucket: ServedBucket, entries: Sequence[QueuedItem], outcome: BatchOutcome) -> None:
-        queue_seconds = [max(outcome.started_at - entry.accepted_at, 0.0) for entry in entries]
-        self._rate.record(sum(entry.tokens for entry in entries), outcome.seconds)
-        for entry, logits, waited in zip(entries, outcome.logits, queue_seconds, strict=True):
-            if not entry.future.done():
-                entry.future.set_result(InferenceResult(logits, bucket.length, waited, outcome.seconds))
-        lengths = [entry.tokens for entry in entries]
-        self._observer.batch_finished(bucket.model, bucket.length, lengths, queue_seconds, outcome.seconds)
-
-    def _batch_failed(self, bucket: ServedBucket, entries: Sequence[QueuedItem]) -> None:
-        logger.exception("a batch failed: model %s, bucket %d, %d items", bucket.model, bucket.length, len(entries))
-        for entry in entries:
-            _fail(entry, InferenceFailed("The model run failed; the server's log has the cause."))
-        self._observer.batch_failed(bucket.model, bucket.length)
+    async def _company(self, selection: Selection) -> None:
+        """Wait for an arrival that may join a batch, until the batch must start."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(selection.start_at - self._clock()):
+                await self._arrival.wait()
+        self._arrival.clear()
 
     def _dispatcher_ended(self, dispatcher: asyncio.Task[None]) -> None:
         if dispatcher.cancelled():
@@ -258,16 +322,20 @@ class Scheduler:
         self.close(executor_stopped)
 
 
-def _fail(entry: QueuedItem, error: ServiceError) -> None:
-    if not entry.future.done():
-        entry.future.set_exception(error)
+def shutting_down() -> ServiceError:
+    """Return what requests hear once the server is draining."""
+    return Draining("The server is shutting down and takes no new work.", retry_after_seconds=1.0)
 
 
-def _filler(bucket: ServedBucket) -> EncodedSequence:
-    """A sequence as long as the bucket."""
-    ids = np.full(bucket.length, bucket.pad_id, dtype=np.int64)
-    return EncodedSequence(input_ids=ids, token_type_ids=np.zeros_like(ids))
+def run_stuck() -> ServiceError:
+    """Return what requests hear while a run takes so long that it may never end."""
+    return NotReady("A model run does not end; the server must be restarted.", retry_after_seconds=30.0)
 
 
 def _still_warming() -> ServiceError:
     return NotReady("The models are still being warmed.", retry_after_seconds=5.0)
+
+
+def _fail(entry: QueuedItem, error: ServiceError) -> None:
+    if not entry.future.done():
+        entry.future.set_exception(error)

@@ -1,18 +1,14 @@
-"""What the scheduler takes and what it gives back: one encoded window in, its logits out."""
+"""What the scheduler takes and what it gives back: one encoded window in, its outputs out."""
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from service.runtime.session import Outputs
 from service.tokenization.encoded import EncodedSequence
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One encoded sequence that waits for its logits.
+    """One encoded sequence that waits for its run.
 
     Attributes:
         model: Name of the bundle that must run it.
@@ -27,18 +23,17 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class InferenceResult:
-    """The logits of one sequence and how they came about.
+    """The outputs of one sequence and how they came about.
 
     Attributes:
-        logits: float32, cut to the sequence's own length where there is a length axis:
-            QA `[length, 2]` (start, end), token classification `[length, labels]`,
-            sequence classification `[labels]`.
+        outputs: By name, float32, without the batch axis and without padding: `[values]`, or `[length, values]`
+            with a row for each token of the sequence, or for each of its positions where it has some.
         bucket: Padded length in tokens that the sequence ran in.
         queue_seconds: Time from acceptance to the start of the run.
         inference_seconds: Duration of the batch's run.
     """
 
-    logits: Float32Array
+    outputs: Outputs
     bucket: int
     queue_seconds: float
     inference_seconds: float

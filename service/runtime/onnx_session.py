@@ -2,16 +2,17 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
+from functools import cache, partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-import numpy as np
 import onnxruntime
 
 from service.bundle import Manifest, Tensor
 from service.errors import BundleError
-from service.runtime.session import Batch, Float32Array
+from service.runtime.installed_runtimes import conflicting_runtimes
+from service.runtime.session import Batch, OutOfMemory, Outputs, RunControl, RunTerminated
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,22 @@ Device = Literal["auto", "cpu", "cuda"]
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _ELEMENT_TYPES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
-_BATCH_FIELDS = frozenset(asdict(Batch(*[np.zeros((1, 1), np.int64)] * 3)))
+_SESSION_ENTRIES = {
+    "session.disable_prepacking": "1",
+    "session.use_env_allocators": "1",
+    "session.force_spinning_stop": "1",
+}
+_BATCH_FIELDS = frozenset(field.name for field in fields(Batch))
+
+# onnxruntime raises one of several unrelated classes for anything that ends a run; only the text tells what it was.
+_TERMINATED = "terminate flag being set to true"
+_NO_MEMORY = (
+    "Failed to allocate memory",  # the arena, when its device gave it nothing
+    "is smaller than requested bytes",  # the arena, when it has a limit
+    "bad_alloc",  # the CPU without an arena
+    "out of memory",  # the CUDA runtime and its libraries
+    "ALLOC_FAILED",
+)
 
 
 class OnnxSession:
@@ -28,18 +44,40 @@ class OnnxSession:
 
     Args:
         session: The loaded graph.
-        output: Name of the logits.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, output: str) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
-        self._output = output
         self._inputs = [entry.name for entry in session.get_inputs()]
+        self._outputs = [entry.name for entry in session.get_outputs()]
 
-    def run(self, batch: Batch) -> Float32Array:
-        """Return the logits, float32, batch axis first."""
+    def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
+        """Return every output by name, float32, batch axis first.
+
+        Raises:
+            RunTerminated: The control ended the run, or had been terminated before it.
+            OutOfMemory: The device had no room for the batch.
+            ValueError: The graph takes positions, and the batch has none.
+        """
         feeds = {name: getattr(batch, name) for name in self._inputs}
-        return cast(Float32Array, self._session.run([self._output], feeds)[0])
+        missing = [name for name, array in feeds.items() if array is None]
+        if missing:
+            raise ValueError(f"the graph takes {', '.join(missing)}, and the batch has none")
+        options = onnxruntime.RunOptions()
+        if control is not None:
+            control.attach(partial(setattr, options, "terminate", True))
+        try:
+            arrays = self._session.run(self._outputs, feeds, options)
+        except MemoryError as error:
+            raise OutOfMemory(str(error)) from error
+        except Exception as error:
+            text = str(error)
+            if _TERMINATED in text:
+                raise RunTerminated(text) from error
+            if any(words in text for words in _NO_MEMORY):
+                raise OutOfMemory(text) from error
+            raise
+        return dict(zip(self._outputs, arrays, strict=True))
 
 
 class DeviceUnavailable(Exception):
@@ -50,8 +88,11 @@ def execution_providers(device: Device) -> list[str]:
     """Return onnxruntime's execution providers for a device, the preferred first.
 
     Raises:
-        DeviceUnavailable: CUDA was asked for by name and the installed onnxruntime was built without it.
+        DeviceUnavailable: CUDA was asked for by name and the installed onnxruntime was built without it, or several
+            distributions of onnxruntime are installed over each other.
     """
+    if (conflict := conflicting_runtimes()) is not None:
+        raise DeviceUnavailable(conflict)
     cuda_built = _CUDA in onnxruntime.get_available_providers()
     if device == "cuda" and not cuda_built:
         raise DeviceUnavailable(
@@ -63,10 +104,6 @@ def execution_providers(device: Device) -> list[str]:
 def open_session(graph: Path, manifest: Manifest, *, device: Device, threads: int) -> OnnxSession:
     """Load a bucket's graph and check that its inputs and outputs are those of the manifest.
 
-    The weights lie in a file beside the graph. It is memory-mapped, so all buckets share one copy; prepacking would
-    give each bucket a private copy of most weights again (1,565 MB against 883 MB for three buckets of the base
-    model) for at most a tenth of the time.
-
     Args:
         graph: The `.onnx` file.
         manifest: The manifest of its bundle.
@@ -77,10 +114,7 @@ def open_session(graph: Path, manifest: Manifest, *, device: Device, threads: in
         BundleError: onnxruntime cannot load the graph, or it does not fit the manifest.
         DeviceUnavailable: CUDA was asked for by name and cannot be started.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.disable_prepacking", "1")
+    options = _session_options(threads)
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=execution_providers(device))
     except DeviceUnavailable:
@@ -95,9 +129,42 @@ def open_session(graph: Path, manifest: Manifest, *, device: Device, threads: in
     _check_tensors(graph, "input", manifest.inputs, session.get_inputs())
     _check_tensors(graph, "output", manifest.outputs, session.get_outputs())
     unknown = {tensor.name for tensor in manifest.inputs} - _BATCH_FIELDS
-    if unknown or len(manifest.outputs) != 1:
-        raise BundleError(f"{graph}: expected inputs among {sorted(_BATCH_FIELDS)} and one output")
-    return OnnxSession(session, manifest.outputs[0].name)
+    if unknown or not manifest.outputs:
+        raise BundleError(f"{graph}: expected inputs among {sorted(_BATCH_FIELDS)} and at least one output")
+    return OnnxSession(session)
+
+
+def _session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Return options with which all buckets of all models cost little more than the largest one.
+
+    - The weights lie in a file beside the graph and are memory-mapped: one copy, in the page cache. Prepacking would
+      give every session private copies of most of them.
+    - One arena serves all sessions. Only one of them runs at a time, and an arena keeps what it took: of its own, each
+      would keep the memory of its largest batch.
+    - No memory patterns: a pattern is one block as large as a whole run, which does not fit into what runs of other
+      shapes left in the arena, so that it grows with every new shape.
+    - Threads spin between the operators of a run, but not after it: there the cores belong to tokenising and decoding.
+    """
+    _share_one_arena()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False
+    for key, value in _SESSION_ENTRIES.items():
+        options.add_session_config_entry(key, value)
+    return options
+
+
+@cache
+def _share_one_arena() -> None:
+    """Register the arena that sessions with `session.use_env_allocators` take their memory from; once in a process."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    # Grown by powers of two, it holds few large regions, in which batches of all shapes find room. What a region has
+    # and no run has touched yet is address space, not memory.
+    growth = onnxruntime.OrtArenaCfg({"arena_extend_strategy": 0})
+    onnxruntime.create_and_register_allocator(memory, growth)
 
 
 def _check_tensors(graph: Path, kind: str, described: Sequence[Tensor], found: Sequence[onnxruntime.NodeArg]) -> None:

@@ -1,5 +1,7 @@
 """The narrow door between batching and whatever runs the graphs."""
 
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,22 +11,84 @@ import numpy.typing as npt
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
+Outputs = Mapping[str, Float32Array]
+"""A graph's outputs by the names that the manifest gives them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded model inputs, all int64 `[batch, bucket_length]`.
+    """Padded model inputs, all int64 `[batch, bucket_length]` but `positions`.
 
-    `attention_mask` is 1 on real tokens and 0 on padding, which is always on the right.
+    `attention_mask` is 1 on real tokens and 0 on padding, which is always on the right. `positions` is
+    `[batch, positions]`, or None for models that do not take it: where in each sequence a language model predicts
+    tokens. Rows with fewer positions than others are filled up with 0.
     """
 
     input_ids: Int64Array
     attention_mask: Int64Array
     token_type_ids: Int64Array
+    positions: Int64Array | None = None
+
+
+class RunTerminated(Exception):
+    """The run was ended through its control; there are no outputs, and the session can run again."""
+
+
+class OutOfMemory(Exception):
+    """The device had no room for the batch; the session can run again, for example with half of it."""
+
+
+class RunControl:
+    """Lets one thread end a run that another thread waits for.
+
+    One control belongs to one run.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._terminated = False
+        self._end_run: Callable[[], None] | None = None
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the end of the run was asked for."""
+        return self._terminated
+
+    def terminate(self) -> None:
+        """Ask for the end of the run; from any thread, before, during or after it."""
+        with self._lock:
+            first = not self._terminated
+            self._terminated = True
+            end_run = self._end_run
+        if first and end_run is not None:
+            end_run()
+
+    def attach(self, end_run: Callable[[], None]) -> None:
+        """Say how the run is ended; called by a session when its run begins.
+
+        Args:
+            end_run: Makes the run return soon; called at once if the end was asked for already, at most once in all.
+        """
+        with self._lock:
+            self._end_run = end_run
+            terminated = self._terminated
+        if terminated:
+            end_run()
 
 
 class Session(Protocol):
     """Runs one bucket of one model."""
 
-    def run(self, batch: Batch) -> Float32Array:
-        """Return the logits, float32, batch axis first; blocks until they are there."""
+    def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
+        """Return every output by name, float32, batch axis first; blocks until they are there.
+
+        Args:
+            batch: What to run.
+            control: Ends this run from another thread; None for a run that nobody wants to end.
+
+        Raises:
+            RunTerminated: The control ended the run, or had been terminated before it.
+            OutOfMemory: The device had no room for the batch.
+            ValueError: The graph takes an input that the batch does not have.
+        """
         ...

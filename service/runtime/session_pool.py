@@ -1,11 +1,11 @@
 """All buckets of a bundle, loaded on one device."""
 
-import os
 from pathlib import Path
 from typing import Protocol
 
 from service.bundle import MANIFEST_FILE, Bundle, Manifest
 from service.errors import BundleError
+from service.runtime.cores import available_cores as available_cores
 from service.runtime.session import Session
 
 
@@ -15,13 +15,6 @@ class SessionOpener(Protocol):
     def __call__(self, graph: Path, manifest: Manifest) -> Session:
         """Return the loaded graph."""
         ...
-
-
-def available_cores() -> int:
-    """Return how many cores this process may run on, which in a container is fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def open_sessions(bundle: Bundle, open_session: SessionOpener) -> dict[int, Session]:

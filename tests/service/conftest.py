@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from service.bundle import Bucket, HashedFile, Manifest, Parity, Source, TokenizerFile
+from service.bundle import Bucket, HashedFile, Manifest, Source, TokenizerFile
 from service.tokenization.tokenizer import Tokenizer
-from tests.service.fake_model import MODEL_CONFIG
+from tests.service.fake_model import MODEL_CONFIG, fake_parity, graph_inputs, graph_outputs
 from tests.service.vocabularies import SPECIAL_PIECES, open_tokenizer, retype_user_defined_pieces, train_vocabulary
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -89,7 +89,7 @@ def make_manifest() -> Callable[..., Manifest]:
             file="graph-64.onnx",
             bytes=1,
             sha256="0" * 64,
-            parity=Parity(0.0, 1.0, 1e-4, [1]),
+            parity=fake_parity(1),
             peak_memory_bytes=None,
         )
         defaults: dict[str, Any] = {
@@ -102,12 +102,15 @@ def make_manifest() -> Callable[..., Manifest]:
             "pair_types": "segments",
             "block_size": 16,
             "max_length": 64,
-            "tokenizer": TokenizerFile("tokenizer.model", 1, "0" * 64, cls_id=1, sep_id=2, pad_id=0, mask_id=3),
+            "max_batch_items": None,
+            "tokenizer": TokenizerFile(
+                "tokenizer.model", 1, "0" * 64, cls_id=1, sep_id=2, pad_id=0, mask_id=3, eos_id=None
+            ),
             "weights": HashedFile("weights.bin", 1, "0" * 64),
-            "inputs": [],
-            "outputs": [],
+            "inputs": graph_inputs(fields.get("task", "qa")),
+            "outputs": graph_outputs(fields.get("task", "qa")),
             "buckets": [bucket],
-            "source": Source("test", "0" * 64),
+            "source": Source("test", "safetensors", "0" * 64, []),
             "model": MODEL_CONFIG,
             "versions": {},
         }

@@ -4,21 +4,27 @@ It stands where a loaded bundle would, so the scheduler and the HTTP layer run a
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from service.bundle import Bucket, HashedFile, Manifest, ModelConfig, Parity, Source, Tensor, TokenizerFile
 from service.errors import InvalidInput
 from service.loading import LoadedModel
-from service.runtime.session import Batch, Float32Array
+from service.runtime.session import Batch, Float32Array, Outputs, RunControl, RunTerminated
 from service.tasks.base import EncodedRequest, Task
 from service.tasks.classification import ClassificationAnswer, ClassificationRequest, LabelScore
+from service.tasks.embedding import EmbeddingAnswer, EmbeddingRequest, TokenVector
 from service.tasks.entity_grouping import Entity
 from service.tasks.entity_recognition import EntityAnswer, EntityRequest
+from service.tasks.generation import GeneratedToken, GenerationAnswer, GenerationRequest
+from service.tasks.mask_filling import MaskAnswer, MaskPrediction, MaskRequest
+from service.tasks.multiple_choice import ChoiceAnswer, ChoiceRequest
+from service.tasks.next_sentence import NextSentenceAnswer, NextSentenceRequest
 from service.tasks.question_answering import AnswerSpan, QuestionAnswer, QuestionRequest
 from service.tokenization.encoded import EncodedSequence, TokenizedText, Window
 
-LABELS = {"qa": [], "classify": ["invoice", "report"], "ner": ["O", "B-PER"]}
+LABELS = {"classify": ["invoice", "report"], "ner": ["O", "B-PER"]}
 MODEL_CONFIG: ModelConfig = {
     "attention_type": "block_sparse",
     "hidden_size": 8,
@@ -33,30 +39,60 @@ POISON = 666
 """A token id on which the fake session fails."""
 
 
+def graph_inputs(task: str) -> list[Tensor]:
+    positions = [Tensor("positions", "int64", ["batch", "positions"])] if task in ("fill-mask", "generate") else []
+    return [Tensor(name, "int64", ["batch", "length"]) for name in ("input_ids", "attention_mask")] + positions
+
+
+def graph_outputs(task: str) -> list[Tensor]:
+    if task == "embed":
+        return [
+            Tensor("hidden", "float32", ["batch", "length", MODEL_CONFIG["hidden_size"]]),
+            Tensor("pooled", "float32", ["batch", MODEL_CONFIG["hidden_size"]]),
+        ]
+    return [Tensor("logits", "float32", ["batch", 2])]
+
+
+def fake_parity(length: int) -> Parity:
+    return Parity(0.0, 0.0, 1.0, correlation=1.0, agreement=None, tolerance=1e-4, documents=[length])
+
+
 def fake_manifest(task: str, lengths: Sequence[int] = (8, 16)) -> Manifest:
     digest = "0" * 64
     return Manifest(
         format_version=1,
         task=task,  # type: ignore[arg-type]
-        labels=LABELS[task],
+        labels=LABELS.get(task, []),
         problem_type=None,
         pattern="transformers",
         precision="fp32",
         pair_types="segments",
         block_size=8,
         max_length=max(lengths),
-        tokenizer=TokenizerFile("tokenizer.model", 1, digest, cls_id=1, sep_id=2, pad_id=0, mask_id=None),
+        max_batch_items=None,
+        tokenizer=TokenizerFile("tokenizer.model", 1, digest, cls_id=1, sep_id=2, pad_id=0, mask_id=None, eos_id=None),
         weights=HashedFile("weights.bin", 1, digest),
-        inputs=[Tensor(name, "int64", ["batch", "length"]) for name in ("input_ids", "attention_mask")],
-        outputs=[Tensor("logits", "float32", ["batch", 2])],
+        inputs=graph_inputs(task),
+        outputs=graph_outputs(task),
         buckets=[
-            Bucket(length, "full", f"graph-{length}.onnx", 1, digest, Parity(0.0, 1.0, 1e-4, [length]), None)
-            for length in lengths
+            Bucket(length, "full", f"graph-{length}.onnx", 1, digest, fake_parity(length), None) for length in lengths
         ],
-        source=Source("checkpoint", digest),
+        source=Source("checkpoint", "safetensors", digest, []),
         model=MODEL_CONFIG,
         versions={"torch": "2.13.0"},
     )
+
+
+def main_text(request: Any) -> str:
+    match request:
+        case QuestionRequest():
+            return request.context
+        case ChoiceRequest() | GenerationRequest():
+            return request.prompt
+        case NextSentenceRequest():
+            return request.first
+        case _:
+            return request.text
 
 
 class FakeTask(Task):
@@ -66,7 +102,7 @@ class FakeTask(Task):
         self.manifest = manifest
 
     def encode(self, request):
-        text = request.context if isinstance(request, QuestionRequest) else request.text
+        text = main_text(request)
         if text.isspace():
             raise InvalidInput("text is empty or only whitespace")
         if text == "crash while encoding":
@@ -81,8 +117,8 @@ class FakeTask(Task):
         ]
         return EncodedRequest(request, TokenizedText(ids, ids, ids), windows)
 
-    def decode(self, encoded, logits):
-        score = float(sum(array.sum() for array in logits))
+    def decode(self, encoded, outputs):
+        score = float(sum(own["logits"].sum() for own in outputs))
         match encoded.request:
             case QuestionRequest():
                 span = AnswerSpan(encoded.request.context[:3], score, 0, 3)
@@ -91,25 +127,40 @@ class FakeTask(Task):
                 return ClassificationAnswer([LabelScore("report", score), LabelScore("invoice", 0.0)])
             case EntityRequest():
                 return EntityAnswer([Entity("PER", encoded.request.text[:3], 0, 3, score)])
+            case EmbeddingRequest():
+                vectors = [TokenVector("10", 0, 2, [score, 1.0])] if encoded.request.tokens else None
+                return EmbeddingAnswer([score, 0.5], vectors)
+            case ChoiceRequest():
+                return ChoiceAnswer(1, [score, 2.0])
+            case MaskRequest():
+                sequence = "word and" if encoded.request.sequences else None
+                return MaskAnswer([[MaskPrediction("word", 5, score, 0, 3, sequence)]])
+            case NextSentenceRequest():
+                return NextSentenceAnswer(0.75, 0.25)
+            case GenerationRequest():
+                return GenerationAnswer(" and more", [GeneratedToken("and", 7)], "length", encoded.request.seed)
 
 
 class FakeSession:
     """Answers `[batch, 2]` logits: each row's sum of token ids, and 0. It keeps the batches it has seen.
 
-    `before_run` is called with each batch, in the executor; what it raises is the run's failure.
+    `before_run` is called with each batch, in the executor; what it raises is the run's failure. A run that was ended
+    by then gives nothing.
     """
 
     def __init__(self, before_run: Callable[[Batch], None] = lambda batch: None) -> None:
         self.batches: list[Batch] = []
         self.before_run = before_run
 
-    def run(self, batch: Batch) -> Float32Array:
+    def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
         self.batches.append(batch)
         self.before_run(batch)
+        if control is not None and control.terminated:
+            raise RunTerminated
         if (batch.input_ids == POISON).any():
             raise RuntimeError("the secret cause")
         sums = (batch.input_ids * batch.attention_mask).sum(axis=1, dtype=np.float32)
-        return np.stack([sums, np.zeros_like(sums)], axis=1)
+        return {"logits": np.stack([sums, np.zeros_like(sums)], axis=1)}
 
 
 def fake_loaded_model(
@@ -123,6 +174,11 @@ def fake_loaded_model(
         task=FakeTask(manifest),
         sessions={bucket.length: session for bucket in manifest.buckets},
     )
+
+
+def logits_only(arrays: Sequence[Float32Array]) -> list[Outputs]:
+    """The outputs of windows whose model has logits and nothing else."""
+    return [{"logits": array} for array in arrays]
 
 
 def sequence(ids: Sequence[int]) -> EncodedSequence:

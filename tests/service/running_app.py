@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.bundle import TaskName
 from service.loading import LoadedModel
 from service.settings import Settings
 from tests.service.fake_model import fake_loaded_model
@@ -15,7 +16,7 @@ from tests.service.fake_model import fake_loaded_model
 
 def fake_models() -> dict[str, LoadedModel]:
     """One model for each task."""
-    models = [fake_loaded_model(task) for task in ("qa", "classify", "ner")]
+    models = [fake_loaded_model(task) for task in get_args(TaskName)]
     return {model.name: model for model in models}
 
 
@@ -23,7 +24,8 @@ def fake_models() -> dict[str, LoadedModel]:
 async def running_app(
     models: Mapping[str, LoadedModel] | None = None, **settings: Any
 ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-    app = create_app(Settings(**settings), fake_models() if models is None else models)
+    # Measuring batch sizes of models that take no time would only take time.
+    app = create_app(Settings(**{"warm_up_seconds": 0, **settings}), fake_models() if models is None else models)
     async with app.router.lifespan_context(app):
         await app.state.serving.warmed()
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)

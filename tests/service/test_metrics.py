@@ -1,8 +1,10 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.batching.observer import FinishedBatch
+from service.bundle import TaskName
 from service.metrics import Metrics
 from tests.service.asynchronous import asynchronous
 from tests.service.fake_model import POISON, fake_manifest
@@ -23,13 +25,22 @@ async def test_series_stand_at_zero_before_the_first_request() -> None:
         for status in ("200", "422", "429", "499", "500", "503", "504"):
             assert read(app, "bigbird_requests_total", **NER, status=status) == 0
         assert read(app, "bigbird_request_duration_seconds_count", **NER) == 0
-        for name in ("tokens_total", "padding_tokens_total", "batch_failures_total", "batch_size_count"):
+        for name in (
+            "batch_failures_total",
+            "terminated_runs_total",
+            "predicted_seconds_total",
+            "run_cost_ratio_count",
+        ):
+            assert read(app, f"bigbird_{name}", **BUCKET) == 0
+        for name in ("tokens_total", "padding_tokens_total", "batch_size_count"):
             assert read(app, f"bigbird_{name}", **BUCKET) == 0
         for name in ("queue_seconds_count", "inference_seconds_count", "queue_depth"):
             assert read(app, f"bigbird_{name}", **BUCKET) == 0
-        for reason in ("cancelled", "expired"):
+        for reason in ("out_of_memory", "failure"):
+            assert read(app, "bigbird_batch_splits_total", **BUCKET, reason=reason) == 0
+        for reason in ("cancelled", "expired", "unreachable"):
             assert read(app, "bigbird_dropped_windows_total", **BUCKET, reason=reason) == 0
-        for reason in ("queue_full", "not_ready", "draining"):
+        for reason in ("queue_full", "not_ready", "draining", "deadline_unreachable"):
             assert read(app, "bigbird_refused_requests_total", reason=reason) == 0
         assert read(app, "bigbird_queued_tokens") == 0
         assert read(app, "bigbird_ready") == 1
@@ -62,6 +73,29 @@ async def test_failures_and_refusals_are_counted() -> None:
         assert read(app, "bigbird_ready") == 0
 
 
+def test_a_runs_cost_is_compared_with_what_was_predicted() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for seconds, predicted in ((2.0, 1.0), (0.85, 1.0)):
+        metrics.batch_finished(FinishedBatch("fake", 8, [3, 5], [0.1, 0.2], seconds, predicted))
+    labels = {"model": "fake", "bucket": "8"}
+    assert registry.get_sample_value("bigbird_predicted_seconds_total", labels) == 2.0
+    assert registry.get_sample_value("bigbird_inference_seconds_sum", labels) == 2.85
+    assert registry.get_sample_value("bigbird_run_cost_ratio_bucket", {**labels, "le": "0.9"}) == 1
+    assert registry.get_sample_value("bigbird_run_cost_ratio_bucket", {**labels, "le": "2.0"}) == 2
+
+
+@asynchronous
+async def test_a_failed_run_that_is_tried_in_halves_is_counted() -> None:
+    async with running_app() as (app, client):
+        for items in (1, 2):  # a batch costs what a document costs, so both run together
+            app.state.serving.cost_model.measured("fake-ner", 8, items, 1.0)
+        response = await client.post("/ner", json={"text": [f"{POISON}", "10"]})
+        assert response.status_code == 500
+        assert read(app, "bigbird_batch_failures_total", **BUCKET) == 2
+        assert read(app, "bigbird_batch_splits_total", **BUCKET, reason="failure") == 1
+
+
 @asynchronous
 async def test_what_clients_make_up_becomes_no_label() -> None:
     async with running_app() as (app, client):
@@ -85,7 +119,7 @@ def test_two_applications_in_one_process_do_not_share_metrics() -> None:
     assert second.registry.get_sample_value("bigbird_tokens_total", {"model": "fake", "bucket": "8"}) is None
 
 
-@pytest.mark.parametrize("task", ["qa", "classify", "ner"])
+@pytest.mark.parametrize("task", get_args(TaskName))
 def test_a_loaded_model_is_described(task: str) -> None:
     registry = CollectorRegistry()
     Metrics(registry).declare_model("fake", fake_manifest(task), f"/{task}")

@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from service.bundle import Bucket, HashedFile, Parity, Tensor, TokenizerFile, file_sha256, write_manifest
+from service.bundle import Bucket, HashedFile, Tensor, TokenizerFile, file_sha256, write_manifest
 from service.errors import BundleError
 from service.loading import load_models
 from service.settings import Settings
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import fake_manifest
+from tests.service.fake_model import fake_manifest, fake_parity
 from tests.service.running_app import running_app
 
 LENGTHS = (16, 32)
@@ -54,14 +54,21 @@ def write_bundle(folder: Path, task: str, vocabulary: Path) -> None:
     for length in LENGTHS:
         path = folder / f"graph-{length}.onnx"
         write_graph(path, task, length)
-        parity = Parity(0.0, 1.0, 1e-4, [length])
-        buckets.append(Bucket(length, "full", path.name, path.stat().st_size, file_sha256(path), parity, None))
+        bucket = Bucket(length, "full", path.name, path.stat().st_size, file_sha256(path), fake_parity(length), None)
+        buckets.append(bucket)
     shape: list[int | str] = ["batch", 2] if task == "classify" else ["batch", "length", 2]
     tokenizer = folder / "tokenizer.model"
     manifest = replace(
         fake_manifest(task, LENGTHS),
         tokenizer=TokenizerFile(
-            tokenizer.name, tokenizer.stat().st_size, file_sha256(tokenizer), cls_id=1, sep_id=2, pad_id=0, mask_id=3
+            tokenizer.name,
+            tokenizer.stat().st_size,
+            file_sha256(tokenizer),
+            cls_id=1,
+            sep_id=2,
+            pad_id=0,
+            mask_id=3,
+            eos_id=None,
         ),
         weights=HashedFile("weights.bin", 0, file_sha256(folder / "weights.bin")),
         outputs=[Tensor("logits", "float32", shape)],

@@ -70,6 +70,24 @@ async def test_a_client_that_leaves_while_waiting_is_counted_and_its_windows_are
 
 
 @asynchronous
+async def test_a_run_whose_clients_have_all_gone_is_ended_and_counted() -> None:
+    gate = Gate()
+    model = fake_loaded_model("ner", session=gate.session)
+    labels = {"model": "fake-ner", "bucket": "8"}
+    async with running_app({model.name: model}) as (app, client):
+        gone = Connection("/ner", {"text": "10"})
+        serving = asyncio.create_task(gone.serve(app))
+        await asyncio.to_thread(gate.reached.wait)
+        gone.close()
+        await serving
+        gate.opened.set()
+        assert (await client.post("/ner", json={"text": "20"})).status_code == 200
+        assert counted(app, "bigbird_terminated_runs_total", **labels) == 1
+        assert counted(app, "bigbird_inference_seconds_count", **labels) == 1
+    assert gone.sent[0]["status"] == 499
+
+
+@asynchronous
 async def test_a_client_that_leaves_while_sending_is_counted() -> None:
     async with running_app() as (app, _):
         gone = Connection("/ner", {"text": "10"}, more_body=True)

@@ -1,5 +1,7 @@
 import re
+from typing import get_args
 
+from service.bundle import TaskName
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
 
@@ -8,8 +10,8 @@ from tests.service.running_app import running_app
 async def test_models_are_listed_by_name_with_what_they_are() -> None:
     async with running_app() as (_, client):
         models = (await client.get("/v1/models")).json()["models"]
-    assert [model["name"] for model in models] == ["fake-classify", "fake-ner", "fake-qa"]
-    assert models[1] == {
+    assert [model["name"] for model in models] == sorted(f"fake-{task}" for task in get_args(TaskName))
+    assert {model["name"]: model for model in models}["fake-ner"] == {
         "name": "fake-ner",
         "task": "ner",
         "endpoint": "/ner",
@@ -24,7 +26,7 @@ async def test_models_are_listed_by_name_with_what_they_are() -> None:
             {"length": 8, "attention": "full", "max_abs_difference": 0.0},
             {"length": 16, "attention": "full", "max_abs_difference": 0.0},
         ],
-        "source": {"name": "checkpoint", "sha256": "0" * 64},
+        "source": {"name": "checkpoint", "kind": "safetensors", "sha256": "0" * 64},
         "versions": {"torch": "2.13.0"},
     }
 
@@ -35,11 +37,10 @@ async def test_the_documentation_describes_every_task_its_fields_and_its_problem
         page = await client.get("/docs")
         description = (await client.get("/openapi.json")).json()
     assert page.headers["content-type"].startswith("text/html")
-    assert {"/qa", "/classify", "/ner", "/health/live", "/health/ready", "/v1/models", "/metrics"} == set(
-        description["paths"]
-    )
+    tasks = {f"/{task}" for task in get_args(TaskName)}
+    assert tasks | {"/health/live", "/health/ready", "/v1/models", "/metrics"} == set(description["paths"])
     schemas = description["components"]["schemas"]
-    for path in ("/qa", "/classify", "/ner"):
+    for path in tasks:
         route = description["paths"][path]["post"]
         assert {"200", "400", "404", "413", "415", "422", "429", "500", "503", "504"} <= set(route["responses"])
         for status, response in route["responses"].items():

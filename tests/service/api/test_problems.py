@@ -81,6 +81,30 @@ async def test_a_body_that_is_not_json_is_malformed(content: bytes, detail: str)
         pytest.param("/qa", {"question": "a", "context": "b", "no_answer": 1}, "no_answer", "boolean", id="a one"),
         pytest.param("/classify", {"text": "a", "function": "tanh"}, "function", "'softmax'", id="a function"),
         pytest.param("/classify", {"text": "a", "text_pair": ""}, "text_pair", "at least 1", id="an empty pair"),
+        pytest.param("/fill-mask", {}, "text", "required", id="no text with masks"),
+        pytest.param("/fill-mask", {"text": "a", "mask": ""}, "mask", "at least 1", id="an empty mask"),
+        pytest.param("/fill-mask", {"text": "a", "top_k": 1001}, "top_k", "less than", id="a thousand and one tokens"),
+        pytest.param("/fill-mask", {"text": "a", "window_stride": 1}, "window_stride", "not permitted", id="a stride"),
+        pytest.param("/next-sentence", {"first": "a"}, "second", "required", id="no second text"),
+        pytest.param("/next-sentence", {"first": "", "second": "a"}, "first", "at least 1", id="an empty first text"),
+        pytest.param("/multiple-choice", {"prompt": "a"}, "choices", "required", id="no choices"),
+        pytest.param("/multiple-choice", {"prompt": "a", "choices": ["b"]}, "choices", "at least 2", id="one choice"),
+        pytest.param("/multiple-choice", {"prompt": "a", "choices": ["b", ""]}, "choices[1]", "at least 1", id="blank"),
+        pytest.param(
+            "/multiple-choice", {"prompt": "a", "choices": ["b"] * 65}, "choices", "at most 64", id="too many"
+        ),
+        pytest.param("/multiple-choice", {"prompt": "a", "choices": "bc"}, "choices", "list", id="a text for choices"),
+        pytest.param("/embed", {"text": "a", "pooling": "max"}, "pooling", "'mean'", id="an unknown pooling"),
+        pytest.param("/embed", {"text": "a", "normalize": "yes"}, "normalize", "boolean", id="a word for a boolean"),
+        pytest.param("/generate", {"prompt": ""}, "prompt", "at least 1", id="an empty prompt"),
+        pytest.param("/generate", {"prompt": "a", "max_new_tokens": 0}, "max_new_tokens", "greater", id="no tokens"),
+        pytest.param("/generate", {"prompt": "a", "max_new_tokens": 4097}, "max_new_tokens", "less", id="a book"),
+        pytest.param("/generate", {"prompt": "a", "sampling": "beam"}, "sampling", "'greedy'", id="another sampling"),
+        pytest.param("/generate", {"prompt": "a", "top_p": 0}, "top_p", "greater than 0", id="a share of nothing"),
+        pytest.param("/generate", {"prompt": "a", "top_p": 1.5}, "top_p", "less than", id="more than everything"),
+        pytest.param("/generate", {"prompt": "a", "temperature": 0}, "temperature", "greater", id="absolute zero"),
+        pytest.param("/generate", {"prompt": "a", "seed": -1}, "seed", "greater than", id="a seed below zero"),
+        pytest.param("/generate", {"prompt": "a", "seed": 2**32}, "seed", "less than", id="a seed of 33 bits"),
     ],
 )
 @asynchronous
@@ -216,6 +240,14 @@ async def test_a_body_without_end_is_not_read_for_ever() -> None:
         pytest.param("/qa", {"question": "a", "context": "a" * 11}, "context", id="a context"),
         pytest.param("/classify", {"text": "a", "text_pair": "a" * 11}, "text_pair", id="a second text"),
         pytest.param("/ner", {"text": ["a"] * 4}, "text", id="a list"),
+        pytest.param("/fill-mask", {"text": "a" * 11}, "text", id="a text with masks"),
+        pytest.param("/next-sentence", {"first": "a" * 11, "second": "a"}, "first", id="a first text"),
+        pytest.param("/next-sentence", {"first": "a", "second": "a" * 11}, "second", id="a text that follows"),
+        pytest.param("/multiple-choice", {"prompt": "a" * 11, "choices": ["a", "b"]}, "prompt", id="a prompt"),
+        pytest.param("/multiple-choice", {"prompt": "a", "choices": ["a", "b" * 11]}, "choices", id="a choice"),
+        pytest.param("/multiple-choice", {"prompt": "a", "choices": ["a"] * 4}, "choices", id="many choices"),
+        pytest.param("/embed", {"text": "a" * 11}, "text", id="a text to embed"),
+        pytest.param("/generate", {"prompt": "a" * 11}, "prompt", id="a text to continue"),
     ],
 )
 @asynchronous
@@ -296,6 +328,37 @@ async def test_a_full_queue_is_told_when_to_come_back() -> None:
         problem(refused, 429, "queue_full")
         assert refused.headers["retry-after"] == "1"
         assert [(await task).status_code for task in (running, waiting)] == [200, 200]
+
+
+@asynchronous
+async def test_a_request_that_cannot_make_its_deadline_is_refused_at_once_with_the_reason() -> None:
+    model = fake_loaded_model("ner")
+    async with running_app({model.name: model}) as (app, client):
+        app.state.serving.cost_model.measured("fake-ner", 8, 1, 5.0)
+        refused = await client.post("/ner", json={"text": "10", "timeout_ms": 4000})
+        accepted = await client.post("/ner", json={"text": "10", "timeout_ms": 60_000})
+        counted = app.state.serving.metrics.registry.get_sample_value(
+            "bigbird_refused_requests_total", {"reason": "deadline_unreachable"}
+        )
+    body = problem(refused, 504, "deadline_unreachable")
+    assert "take 5.00 s" in body["detail"]
+    assert accepted.status_code == 200
+    assert counted == 1
+
+
+@asynchronous
+async def test_a_run_that_does_not_end_fails_liveness_and_new_requests_until_it_ends() -> None:
+    gate = Gate()
+    model = fake_loaded_model("ner", session=gate.session)
+    async with running_app({model.name: model}, stuck_run_factor=1e-9, stuck_run_seconds=0) as (_, client):
+        running = asyncio.create_task(client.post("/ner", json={"text": "10"}))
+        await asyncio.to_thread(gate.reached.wait)
+        problem(await client.get("/health/live"), 503, NotReady.code)
+        problem(await client.get("/health/ready"), 503, NotReady.code)
+        problem(await client.post("/ner", json={"text": "20"}), 503, NotReady.code)
+        gate.opened.set()
+        assert (await running).status_code == 200
+        assert (await client.get("/health/live")).status_code == 200
 
 
 @asynchronous

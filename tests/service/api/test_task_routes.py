@@ -1,7 +1,12 @@
 import pytest
 
 from service.tasks.classification import ClassificationRequest
+from service.tasks.embedding import EmbeddingRequest
 from service.tasks.entity_recognition import EntityRequest
+from service.tasks.generation import GenerationRequest
+from service.tasks.mask_filling import MaskRequest
+from service.tasks.multiple_choice import ChoiceRequest
+from service.tasks.next_sentence import NextSentenceRequest
 from service.tasks.question_answering import QuestionRequest
 from tests.service.asynchronous import asynchronous
 from tests.service.fake_model import fake_loaded_model
@@ -53,6 +58,32 @@ async def test_a_text_gets_its_entities() -> None:
 
 
 @asynchronous
+async def test_a_text_gets_its_embedding_and_its_dimension() -> None:
+    async with running_app() as (_, client):
+        body = (await client.post("/embed", json={"text": "10"})).json()
+    assert body.pop("usage")["windows"] == 1
+    assert body == {"embedding": [13.0, 0.5], "dimension": 2, "tokens": None, "model": "fake-embed"}
+
+
+@asynchronous
+async def test_token_vectors_are_returned_for_one_text_and_refused_for_a_list() -> None:
+    async with running_app() as (_, client):
+        one = await client.post("/embed", json={"text": "10", "tokens": True})
+        many = await client.post("/embed", json={"text": ["10"], "tokens": True})
+    assert one.json()["tokens"] == [{"text": "10", "start": 0, "end": 2, "vector": [13.0, 1.0]}]
+    assert (many.status_code, many.json()["code"]) == (422, "invalid_input")
+    assert many.json()["detail"].startswith("tokens ")
+
+
+@asynchronous
+async def test_a_prompt_gets_its_best_choice_by_name_and_position() -> None:
+    async with running_app() as (_, client):
+        body = (await client.post("/multiple-choice", json={"prompt": "10", "choices": ["a", "b"]})).json()
+    assert body.pop("usage")["tokens"] == 3
+    assert body == {"choice": "b", "index": 1, "scores": [13.0, 2.0], "model": "fake-multiple-choice"}
+
+
+@asynchronous
 async def test_usage_counts_every_window_of_a_long_document() -> None:
     async with running_app() as (_, client):
         usage = (await client.post("/classify", json={"text": LONG_TEXT})).json()["usage"]
@@ -80,6 +111,14 @@ async def test_a_list_gives_results_in_the_same_order() -> None:
         pytest.param("/classify", {"text": ["10", "20"], "text_pair": ["a", "b"]}, 2, id="text and second text"),
         pytest.param("/classify", {"text": ["10", "20"], "text_pair": "a"}, 2, id="one second text for every text"),
         pytest.param("/ner", {"text": ["10", "20"]}, 2, id="a list of texts for entities"),
+        pytest.param("/embed", {"text": ["10", "20"]}, 2, id="a list of texts to embed"),
+        pytest.param(
+            "/multiple-choice", {"prompt": ["10", "20"], "choices": ["a", "b"]}, 2, id="prompts share choices"
+        ),
+        pytest.param("/fill-mask", {"text": ["10", "20"]}, 2, id="a list of texts with masks"),
+        pytest.param("/next-sentence", {"first": ["10", "20"], "second": ["a", "b"]}, 2, id="first and second texts"),
+        pytest.param("/next-sentence", {"first": "10", "second": ["a", "b"]}, 2, id="one first text for every second"),
+        pytest.param("/generate", {"prompt": ["10", "20"]}, 2, id="a list of prompts"),
     ],
 )
 @asynchronous
@@ -196,6 +235,48 @@ TEXTS = {"question": "q", "context": "c"}
             {"text": "t", "aggregation": "max", "threshold": 0.5, "window_stride": 2},
             [EntityRequest("t", "max", 0.5, 2)],
             id="entities with everything chosen",
+        ),
+        pytest.param("/embed", {"text": "t"}, [EmbeddingRequest("t", "mean", True, False, None)], id="a text to embed"),
+        pytest.param(
+            "/embed",
+            {"text": "t", "pooling": "cls", "normalize": False, "tokens": True, "window_stride": 4},
+            [EmbeddingRequest("t", "cls", False, True, 4)],
+            id="an embedding with everything chosen",
+        ),
+        pytest.param(
+            "/multiple-choice",
+            {"prompt": ["p", "q"], "choices": ["a", "b"]},
+            [ChoiceRequest("p", ("a", "b")), ChoiceRequest("q", ("a", "b"))],
+            id="prompts with the same choices",
+        ),
+        pytest.param("/fill-mask", {"text": "t"}, [MaskRequest("t", None, 5, True)], id="a text with masks"),
+        pytest.param(
+            "/fill-mask",
+            {"text": "t", "mask": "_", "top_k": 9, "sequences": False},
+            [MaskRequest("t", "_", 9, False)],
+            id="masks with everything chosen",
+        ),
+        pytest.param(
+            "/next-sentence",
+            {"first": ["a", "b"], "second": ["1", "2"]},
+            [NextSentenceRequest("a", "1"), NextSentenceRequest("b", "2")],
+            id="first and second texts pair up",
+        ),
+        pytest.param(
+            "/generate", {"prompt": "p"}, [GenerationRequest("p", 64, "greedy", None, None, None)], id="a prompt"
+        ),
+        pytest.param(
+            "/generate",
+            {
+                "prompt": "p",
+                "max_new_tokens": 3,
+                "sampling": "top_p",
+                "top_p": 0.5,
+                "temperature": 2.0,
+                "seed": 8,
+            },
+            [GenerationRequest("p", 3, "top_p", 0.5, 2.0, 8)],
+            id="a generation with everything chosen",
         ),
     ],
 )

@@ -1,21 +1,37 @@
-"""Whatever happens, and in whatever order: each accepted item ends exactly once."""
+"""Whatever happens, and in whatever order: each accepted item ends exactly once, and rightly."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from service.batching.admission import QueueLimits
+from service.batching.batch_limits import BatchLimits
+from service.batching.batch_runner import StuckRule
 from service.batching.buckets import ServedBucket
-from service.batching.policy import OldestFirst
-from service.batching.scheduler import Scheduler
+from service.batching.cost_model import CostModel
+from service.batching.least_delay import LeastDelay
+from service.batching.scheduler import Scheduler, SchedulerOptions
 from service.batching.work_item import InferenceResult, WorkItem
-from service.errors import DeadlineExceeded, InferenceFailed, NotReady, QueueFull
-from tests.service.asynchronous import asynchronous
+from service.errors import (
+    DeadlineExceeded,
+    DeadlineUnreachable,
+    Draining,
+    InferenceFailed,
+    NotReady,
+    QueueFull,
+    TextTooLarge,
+)
+from service.runtime.session import Batch, OutOfMemory, Outputs, RunControl, RunTerminated
+from tests.service.batching.stage import NoProbe
 from tests.service.fake_model import POISON, FakeSession, sequence
 from tests.service.manual_executor import FakeClock, ManualExecutor, settle
+
+LENGTHS = (4, 8, 16)
+MODELS = ("alone", "together")  # one whose batches cost the sum of their documents, one whose batches cost one
 
 
 class Silent:
@@ -23,75 +39,185 @@ class Silent:
         return lambda *args: None
 
 
-@pytest.mark.parametrize("ending", ["drains in time", "drains too late", "loses its executor"])
-@pytest.mark.parametrize("seed", range(10))
-@asynchronous
-async def test_every_accepted_item_ends_once_and_rightly(seed: int, ending: str) -> None:
-    random = np.random.default_rng(seed)
-    clock, executor = FakeClock(), ManualExecutor()
-    observer: Any = Silent()
-    scheduler = Scheduler(
-        [ServedBucket(model, length, FakeSession(), 0) for model in ("a", "b") for length in (4, 8, 16)],
-        executor=executor,
-        policy=OldestFirst(max_items=3, max_tokens=32),
-        limits=QueueLimits(max_items=12, max_tokens=100),
-        observer=observer,
-        clock=clock,
-    )
-    await scheduler.start()
-    warming = asyncio.create_task(scheduler.warm_up())
-    await executor.run_all()
-    await warming
+class Device:
+    """What all fake sessions share: the clock and the room in memory."""
 
-    accepted: list[tuple[WorkItem, asyncio.Future[InferenceResult], list[object]]] = []
-    refused = 0
-    for _ in range(200):
-        match random.choice(["submit", "run", "wait", "leave"], p=[0.6, 0.15, 0.15, 0.1]):
-            case "submit":
-                ids = random.integers(1, 100, size=random.integers(1, 17))
-                if random.random() < 0.05:
-                    ids[0] = POISON
-                deadline = clock.now + float(random.integers(1, 10)) if random.random() < 0.5 else None
-                item = WorkItem(str(random.choice(["a", "b"])), sequence(ids.tolist()), deadline)
-                try:
-                    future = scheduler.submit(item)
-                except QueueFull:
-                    refused += 1
-                    continue
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.room = 100
+        self.slowness = 1.0
+
+    def session(self, model: str, length: int) -> FakeSession:
+        session = FakeSession()
+        compute = session.run
+
+        def run(batch: Batch, control: RunControl | None = None) -> Outputs:
+            items = len(batch.input_ids)
+            if control is not None and control.terminated:
+                raise RunTerminated
+            if items > self.room:
+                raise OutOfMemory
+            self.clock.advance(self.slowness * length / 16 * (items if model == "alone" else 1))
+            return compute(batch)
+
+        session.run = run  # type: ignore[method-assign]
+        return session
+
+
+class Schedules(RuleBasedStateMachine):
+    """Requests come, run, fail, wait and leave; in the end the server drains or loses its executor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.accepted: list[tuple[WorkItem, asyncio.Future[InferenceResult], list[object]]] = []
+        self.ended = False
+        self.died = False
+
+    def do(self, coroutine: Any) -> Any:
+        return self.loop.run_until_complete(coroutine)
+
+    @initialize(delay=st.sampled_from([0.0, 2.0]), patience=st.sampled_from([0.0, 3.0, 100.0]))
+    def start(self, delay: float, patience: float) -> None:
+        self.clock, self.executor = FakeClock(), ManualExecutor()
+        self.device = Device(self.clock)
+        observer: Any = Silent()
+        cost_model, batch_limits = CostModel(self.clock), BatchLimits(max_items=4, max_tokens=40)
+
+        async def warm_up() -> None:
+            self.scheduler = Scheduler(
+                [
+                    ServedBucket(model, length, self.device.session(model, length), 0)
+                    for model in MODELS
+                    for length in LENGTHS
+                ],
+                executor=self.executor,
+                policy=LeastDelay(cost_model, batch_limits, delay),
+                limits=QueueLimits(max_items=12, max_tokens=100),
+                batch_limits=batch_limits,
+                cost_model=cost_model,
+                observer=observer,
+                options=SchedulerOptions(patience, warm_up_seconds=20, stuck_rule=StuckRule(50.0, 500.0)),
+                clock=self.clock,
+                probe=NoProbe(),
+            )
+            await self.scheduler.start()
+            warming = asyncio.create_task(self.scheduler.warm_up())
+            await self.executor.run_all()
+            await warming
+
+        self.do(warm_up())
+
+    @rule(
+        model=st.sampled_from(MODELS),
+        tokens=st.lists(st.integers(1, 16), min_size=1, max_size=4),
+        timeout=st.none() | st.floats(0.01, 20),
+        poisonous=st.sampled_from([False] * 7 + [True]),
+    )
+    def request(self, model: str, tokens: list[int], timeout: float | None, poisonous: bool) -> None:
+        deadline = None if timeout is None else self.clock.now + timeout
+        first = POISON if poisonous else 1
+        items = [WorkItem(model, sequence([first, *range(2, count + 1)]), deadline) for count in tokens]
+
+        async def submit() -> None:
+            waiting = self.scheduler.waiting_tokens
+            try:
+                futures = self.scheduler.submit_all(items)
+            except (QueueFull, TextTooLarge, DeadlineUnreachable, NotReady) as refusal:
+                assert not isinstance(refusal, NotReady) or self.ended or self.scheduler.fault is not None
+                assert not isinstance(refusal, DeadlineUnreachable) or timeout is not None
+                assert self.scheduler.waiting_tokens == waiting
+                return
+            assert not self.ended
+            for item, future in zip(items, futures, strict=True):
                 ends: list[object] = []
                 future.add_done_callback(ends.append)
-                accepted.append((item, future, ends))
-            case "run":
-                await settle()
-                if executor.work:
-                    await executor.run_next()
-            case "wait":
-                clock.advance(float(random.integers(1, 4)))
-            case "leave":
-                if accepted:
-                    accepted[random.integers(len(accepted))][1].cancel()
+                self.accepted.append((item, future, ends))
+            await settle()
 
-    if ending == "drains in time":
-        draining = asyncio.create_task(scheduler.drain(timeout=60))
-        await executor.run_all()
-        await draining
-    elif ending == "drains too late":
-        await scheduler.drain(timeout=0)
-    else:
-        executor.die()
-        await settle()
-        await scheduler.drain(timeout=0)
-    await settle()
+        self.do(submit())
 
-    assert len(accepted) > 20 and refused > 0
-    for item, future, ends in accepted:
-        assert len(ends) == 1
-        if future.cancelled():
-            continue
-        error = future.exception()
-        if error is None:
-            assert future.result().logits[0] == item.sequence.input_ids.sum()
-        elif ending == "drains in time":
-            assert isinstance(error, InferenceFailed | DeadlineExceeded)
+    @rule()
+    def run(self) -> None:
+        async def run() -> None:
+            await settle()
+            if self.executor.work:
+                await self.executor.run_next()
+
+        if not self.died:
+            self.do(run())
+
+    @rule(seconds=st.floats(0.1, 4))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        here = [future for _, future, _ in self.accepted if not future.done()]
+        if here:
+            data.draw(st.sampled_from(here)).cancel()
+            if data.draw(st.booleans()):
+                self.do(settle())
+
+    @rule(room=st.integers(1, 4), slowness=st.floats(0.2, 5))
+    def change_the_device(self, room: int, slowness: float) -> None:
+        self.device.room, self.device.slowness = room, slowness
+
+    @precondition(lambda self: not self.ended)
+    @rule(kind=st.sampled_from(["drain"] * 3 + ["death"]), rare=st.integers(0, 5))
+    def end(self, kind: str, rare: int) -> None:
+        if rare:
+            return
+        self.ended = True
+        if kind == "drain":
+            self.do(self.scheduler.drain(timeout=0))
         else:
-            assert isinstance(error, InferenceFailed | DeadlineExceeded | NotReady)
+            self.died = True
+            self.executor.die()
+            self.do(settle())
+
+    @invariant()
+    def nothing_ends_twice_and_no_result_is_wrong(self) -> None:
+        for item, future, ends in self.accepted:
+            assert len(ends) <= 1
+            if future.done() and not future.cancelled() and future.exception() is None:
+                assert future.result().outputs["logits"][0] == item.sequence.input_ids.sum()
+                assert POISON not in item.sequence.input_ids
+
+    def teardown(self) -> None:
+        """In the end everything has ended: what could be finished is, and only poison fails."""
+        if not hasattr(self, "scheduler"):
+            self.loop.close()
+            return
+
+        async def finish() -> None:
+            if not self.ended:
+                self.device.room = 100
+                draining = asyncio.create_task(self.scheduler.drain(timeout=60))
+                await self.executor.run_all()
+                await draining
+            await self.scheduler.drain(timeout=0)
+            await settle()
+
+        self.do(finish())
+        self.nothing_ends_twice_and_no_result_is_wrong()
+        for item, future, ends in self.accepted:
+            assert len(ends) == 1
+            if future.cancelled():
+                continue
+            match future.exception():
+                case None | DeadlineExceeded():
+                    pass
+                case Draining():
+                    assert self.ended
+                case NotReady():
+                    assert self.died
+                case error:
+                    assert isinstance(error, InferenceFailed)
+                    assert POISON in item.sequence.input_ids
+        assert self.scheduler.waiting_tokens == 0
+        self.loop.close()
+
+
+TestSchedules = Schedules.TestCase
+TestSchedules.settings = settings(max_examples=200, stateful_step_count=50, deadline=None, derandomize=True)

@@ -1,0 +1,97 @@
+"""The base configuration with random weights, as a checkpoint and as bundles: what the benchmarks measure.
+
+The released weights are not needed to measure speed and would have to be downloaded. The random ones are drawn so that
+attention is uneven and the logits are well spread: between models that attend differently the logits then differ, and a
+fast graph that computes something else is found out.
+"""
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from benchmarks.cache import cached
+from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE, save_checkpoint
+from model_export.config import BigBirdConfig
+from model_export.nn.model import BigBird, build_model
+from model_export.patterns.registry import get_pattern
+from model_export.pipeline import ExportOptions, export_checkpoint
+from service.bundle import Precision
+
+ROOT = Path(__file__).resolve().parents[1]
+VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE
+
+TASK = "classify"
+BASE_CONFIG = BigBirdConfig(labels=tuple(f"LABEL_{number}" for number in range(8)))
+BASE_BUCKETS = (128, 256, 512, 704, 1024, 1536, 2048, 3072, 4096)
+
+# What decides the checkpoint's contents.
+CHECKPOINT_SOURCES = (Path(__file__), VOCABULARY)
+
+_SEED = 0
+_ATTENTION_GAIN = 2.0
+_EXPORTING = ("nn", "patterns", "export", "config.py", "pipeline.py")
+
+
+def base_checkpoint(layers: int = BASE_CONFIG.num_hidden_layers) -> Path:
+    """Return the folder of the checkpoint, in the layout of Hugging Face; the task is `classify`, with eight labels.
+
+    Args:
+        layers: Fewer than the base configuration's for what need not be exact.
+    """
+    return cached(f"checkpoint-{layers}-layers", CHECKPOINT_SOURCES, partial(_write_checkpoint, layers))
+
+
+def base_bundle(
+    precision: Precision = "fp32",
+    buckets: Sequence[int] = BASE_BUCKETS,
+    layers: int = BASE_CONFIG.num_hidden_layers,
+) -> Path:
+    """Return the folder of a bundle of the checkpoint; exported on the first call, some 20 seconds for each bucket.
+
+    Args:
+        precision: Of the graphs.
+        buckets: Padded lengths in tokens. The edge of full attention, 704, is always one of them.
+        layers: Of the checkpoint.
+    """
+    lengths = sorted({*buckets, BASE_CONFIG.full_attention_edge})
+    options = ExportOptions(buckets=lengths, precision=precision)
+
+    def export(folder: Path) -> None:
+        export_checkpoint(base_checkpoint(layers), folder, options, name="base")
+
+    name = f"base-{layers}-layers-{precision}-{'-'.join(str(length) for length in lengths)}"
+    return cached(name, [*CHECKPOINT_SOURCES, *_exporting_code()], export)
+
+
+def _exporting_code() -> list[Path]:
+    entries = [ROOT / "model_export" / entry for entry in _EXPORTING]
+    return sorted(file for entry in entries for file in (entry.rglob("*.py") if entry.is_dir() else [entry]))
+
+
+def _write_checkpoint(layers: int, folder: Path) -> None:
+    folder.mkdir()
+    save_checkpoint(_random_model(layers), TASK, folder)
+    shutil.copy(VOCABULARY, folder / SENTENCEPIECE_FILE)
+
+
+def _random_model(layers: int) -> BigBird:
+    model = build_model(replace(BASE_CONFIG, num_hidden_layers=layers), TASK, get_pattern("transformers")).eval()
+    generator = torch.Generator().manual_seed(_SEED)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if name.endswith("norm.weight"):
+                parameter.copy_(1 + 0.1 * noise)
+            elif parameter.ndim == 1:
+                parameter.copy_(0.1 * noise)
+            elif name.startswith("embeddings."):
+                parameter.copy_(noise)
+            else:
+                gain = _ATTENTION_GAIN if ".query." in name or ".key." in name else 1.0
+                parameter.copy_(gain * noise / math.sqrt(parameter.shape[1]))
+    return model

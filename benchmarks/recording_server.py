@@ -1,0 +1,134 @@
+"""`bigbird serve` that writes down every batch it runs, so that the same batches can be run without the server.
+
+python -m benchmarks.recording_server FILE     settings from the environment, as always
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+import httpx
+
+from service.loading import LoadedModel, load_models
+from service.runtime.session import Batch, Outputs, RunControl, Session
+from service.server import serve
+from service.settings import Settings, load_settings
+
+_READY_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A batch that the server ran.
+
+    Attributes:
+        bucket: Padded length in tokens.
+        lengths: Real tokens of each row.
+        seconds: Duration of the session's run.
+    """
+
+    bucket: int
+    lengths: list[int]
+    seconds: float
+
+
+class RecordingSession:
+    """Runs another session and writes a line for each run."""
+
+    def __init__(self, session: Session, bucket: int, record: TextIO) -> None:
+        self._session = session
+        self._bucket = bucket
+        self._record = record
+
+    def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
+        start = time.perf_counter()
+        outputs = self._session.run(batch, control)
+        seconds = time.perf_counter() - start
+        lengths = batch.attention_mask.sum(axis=1).tolist()
+        self._record.write(json.dumps(asdict(RecordedRun(self._bucket, lengths, seconds))) + "\n")
+        self._record.flush()
+        return outputs
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingServer:
+    """A server that is ready, and what it has run since it was asked last."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    record: TextIO
+
+    def new_runs(self) -> list[RecordedRun]:
+        """Return the runs since the last call; a server that has answered has written all of them down."""
+        return [RecordedRun(**json.loads(line)) for line in self.record]
+
+
+@contextlib.contextmanager
+def recording_server(models: Path) -> Iterator[RecordingServer]:
+    """Serve the bundles of a folder on a free loopback port.
+
+    Raises:
+        RuntimeError: It ended or was not ready in time; the message holds what it printed.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as folder:
+        record_file = Path(folder) / "runs.jsonl"
+        record_file.touch()
+        record = record_file.open(encoding="ascii")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.recording_server", str(record_file)],
+            env={**os.environ, "BIGBIRD_MODELS": str(models), "BIGBIRD_PORT": str(port)},
+            stderr=log,
+        )
+        try:
+            if not _becomes_ready(f"http://127.0.0.1:{port}/health/ready", process):
+                log.seek(0)
+                raise RuntimeError(f"the server is not ready: {log.read().decode(errors='replace')}")
+            server = RecordingServer(port, process, record)
+            server.new_runs()  # those of the warm-up
+            yield server
+        finally:
+            record.close()
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def _becomes_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + _READY_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url).status_code == httpx.codes.OK:
+                return True
+        time.sleep(0.1)
+    return False
+
+
+def main(record_file: Path) -> int:
+    """Serve until SIGTERM."""
+    with record_file.open("w", encoding="ascii") as record:
+
+        def load(settings: Settings) -> Mapping[str, LoadedModel]:
+            return {name: _recorded(model, record) for name, model in load_models(settings).items()}
+
+        return serve(load_settings(), load)
+
+
+def _recorded(model: LoadedModel, record: TextIO) -> LoadedModel:
+    sessions = {length: RecordingSession(session, length, record) for length, session in model.sessions.items()}
+    return replace(model, sessions=sessions)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

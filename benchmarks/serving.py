@@ -1,0 +1,193 @@
+"""Policies under the same traffic: simulated for an hour with measured costs, and for real on the demo model.
+
+    python -m benchmarks.serving              both; needs benchmarks/results/serving_costs.json
+    python -m benchmarks.serving --measure    measure those costs first, with the base model
+    python -m benchmarks.serving --quick      ten minutes of traffic, and seconds of the real thing
+
+Writes benchmarks/results/serving.* and serving_buckets.*.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.report import RESULTS, Row, machine_facts, write_report
+from benchmarks.served_traffic import Served
+from benchmarks.serving_figure import serving_figure
+from benchmarks.serving_runs import POLICIES, DemoDevice, PolicyName, VirtualDevice
+from benchmarks.traffic import mean_tokens
+from benchmarks.virtual_time import Costs
+
+ROOT = Path(__file__).resolve().parents[1]
+COSTS = RESULTS / "serving_costs.json"
+DEMO_BUNDLE = ROOT / "bundles" / "demo-classify"
+EDGE = 704
+LOADS = (0.5, 0.8, 1.0, 1.2)
+# A deadline of so many mean service times: a busy server must hurry, an idle one makes it easily.
+DEADLINE_DOCUMENTS = 20
+# Documents for each document that the server can take: nothing but a saturated queue.
+SATURATION = 3.0
+BUCKET_SETS: dict[str, Sequence[int]] = {
+    "coarse": (704, 2048, 4096),
+    "default": (128, 256, 512, 704, 1024, 1536, 2048, 3072, 4096),
+    "every 512": tuple(sorted({*range(512, 4097, 512), EDGE})),
+    "every 256": tuple(sorted({*range(256, 4097, 256), EDGE})),
+    "every 128": tuple(sorted({*range(128, 4097, 128), EDGE})),
+    "every 64": tuple(range(64, 4097, 64)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", action="store_true", help="measure the base model's costs first")
+    parser.add_argument("--quick", action="store_true", help="less traffic")
+    parser.add_argument("--costs", type=Path, default=COSTS, help="file of measured costs")
+    parser.add_argument("--demo-bundle", type=Path, default=DEMO_BUNDLE, help="bundle of the real runs")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    asked = parser.parse_args(arguments)
+    if asked.measure:
+        measure(asked.costs)
+    if not asked.costs.is_file():
+        print(f"{asked.costs}: no such file; --measure makes it", file=sys.stderr)
+        return 1
+    costs = read_costs(asked.costs)
+    simulated = compare(VirtualDevice(costs), "base model, simulated", 600 if asked.quick else 3600)
+    real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 5 if asked.quick else 20)
+    notes = [
+        f"Documents have {mean_tokens():.0f} tokens on average (log-normal, median 900, sigma 0.8, cut to 4096) and "
+        "arrive by chance. 100% load is what `ours` works off when its queue never empties.",
+        f"The deadline is {DEADLINE_DOCUMENTS} times the mean service time at that rate. Late answers count in the "
+        "throughput and not in the goodput. All policies drop what is past its deadline; only `ours` predicts.",
+        f"The count policy takes up to {POLICIES['FIFO by count'].cap} documents, the token policy up to "
+        f"{POLICIES['FIFO by tokens'].cap} padded tokens; both pad to the bucket of the longest. In the real runs they "
+        "put short documents into block-sparse graphs, as other servers do: their answers would not be right.",
+        "Simulated: the real scheduler, policy and admission under a virtual clock, with a device that takes the "
+        "measured time, give or take 5%.",
+        *verdicts(simulated),
+    ]
+    write_report("serving", "Batching policies", simulated + real, notes, serving_figure(simulated), asked.output)
+    sets = bucket_sets(costs, 300 if asked.quick else 1800)
+    buckets_note = [
+        "Costs between measured buckets are interpolated by length, for each kind of attention.",
+        "Capacity is what `ours` works off when its queue never empties.",
+    ]
+    write_report("serving_buckets", "Sets of buckets", sets, buckets_note, folder=asked.output)
+    return 0
+
+
+def compare(device: "VirtualDevice | DemoDevice", run: str, seconds: float) -> list[Row]:
+    """Run every policy at every load; loads are shares of what `ours` can do."""
+    capacity = documents_per_second(device, seconds)
+    deadline = DEADLINE_DOCUMENTS / capacity
+    rows = []
+    for load in LOADS:
+        for policy in POLICIES:
+            served = device.serve(policy, load * capacity, seconds, deadline)
+            rows.append(_row(run, load, policy, served, capacity))
+            print(json.dumps(rows[-1]), file=sys.stderr)
+    return rows
+
+
+def documents_per_second(device: "VirtualDevice | DemoDevice", seconds: float) -> float:
+    """Return the rate at which `ours` works off a queue that never empties."""
+    estimate = device.estimate(mean_tokens())
+    served = device.serve("ours", SATURATION * estimate, seconds, None)
+    return served.tokens / seconds / mean_tokens()
+
+
+def verdicts(rows: Sequence[Row]) -> list[str]:
+    """Return the goals with what was reached, in one run."""
+
+    def value(load: float, policy: PolicyName, column: str) -> float:
+        found = next(row for row in rows if row["load"] == load and row["policy"] == policy)[column]
+        assert isinstance(found, float)
+        return found
+
+    throughput = "tokens/s"
+    ours = value(1.0, "ours", throughput)
+    by_tokens, by_count = (value(1.0, policy, throughput) for policy in ("FIFO by tokens", "FIFO by count"))
+    goodput = value(1.2, "ours", "tokens/s in time") / value(1.2, "ours", "capacity tokens/s")
+    return [
+        f"Simulated, 100% load: {ours / by_tokens:.2f} times the throughput of FIFO by tokens (goal 1.4), "
+        f"{ours / by_count:.2f} times that of FIFO by count (goal 2); p95 {value(1.0, 'ours', 'p95 s'):.1f} s against "
+        f"{value(1.0, 'FIFO by tokens', 'p95 s'):.1f} s and {value(1.0, 'FIFO by count', 'p95 s'):.1f} s; "
+        f"{value(1.0, 'ours', 'computed/real'):.3f} computed tokens for each real one (goal 1.25).",
+        f"Simulated, 120% load: goodput {100 * goodput:.0f}% of capacity (goal 90%).",
+    ]
+
+
+def bucket_sets(costs: Costs, seconds: float) -> list[Row]:
+    """Return what other sets of buckets would compute, and how much faster that would be."""
+    capacities = {}
+    rows: list[Row] = []
+    for name, lengths in BUCKET_SETS.items():
+        device = VirtualDevice(interpolated(costs, lengths))
+        served = device.serve("ours", SATURATION * device.estimate(mean_tokens()), seconds, None)
+        capacities[name] = served.tokens / seconds
+        ratio = served.counted.computed / served.counted.real
+        rows.append({"set": name, "buckets": len(lengths), "computed/real": ratio})
+    for row in rows:
+        row["capacity tokens/s"] = capacities[str(row["set"])]
+        row["capacity over default"] = capacities[str(row["set"])] / capacities["default"]
+    return rows
+
+
+def interpolated(costs: Costs, lengths: Sequence[int]) -> dict[int, dict[int, float]]:
+    """Return costs of other buckets: by the padded tokens, on a line between measured buckets of the same attention."""
+    made: dict[int, dict[int, float]] = {}
+    for length in lengths:
+        kind = [bucket for bucket in costs if (bucket <= EDGE) == (length <= EDGE)]
+        above = min((bucket for bucket in kind if bucket >= length), default=max(kind))
+        below = max((bucket for bucket in kind if bucket <= length), default=above)
+        share = 0.0 if above == below else (length - below) / (above - below)
+        scale = length / below if above == below else 1.0
+        sizes = set(costs[above]) & set(costs[below])
+        made[length] = {
+            size: scale * (costs[below][size] + share * (costs[above][size] - costs[below][size])) for size in sizes
+        }
+    return made
+
+
+def measure(path: Path) -> None:
+    """Measure the base model's seconds by bucket and batch size, as warm-up does but with time for all sizes."""
+    from benchmarks.base_checkpoint import base_bundle
+
+    measured = asyncio.run(DemoDevice(base_bundle()).measure(warm_up_seconds=300))
+    costs = {str(bucket): {str(size): seconds for size, seconds in sizes.items()} for bucket, sizes in measured.items()}
+    path.write_text(json.dumps({"machine": machine_facts(), "seconds": costs}, indent=2) + "\n", encoding="utf-8")
+
+
+def read_costs(path: Path) -> dict[int, dict[int, float]]:
+    """Return measured seconds by bucket and batch size."""
+    seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+    return {int(bucket): {int(size): value for size, value in sizes.items()} for bucket, sizes in seconds.items()}
+
+
+def _row(run: str, load: float, policy: PolicyName, served: Served, capacity: float) -> Row:
+    p50, p95, p99 = served.percentiles([50, 95, 99]) or (float("nan"),) * 3
+    return {
+        "run": run,
+        "load": load,
+        "policy": policy,
+        "tokens/s": served.tokens / served.seconds,
+        "tokens/s in time": served.tokens_in_time / served.seconds,
+        "capacity tokens/s": capacity * mean_tokens(),
+        "p50 s": p50,
+        "p95 s": p95,
+        "p99 s": p99,
+        "computed/real": served.counted.computed / max(served.counted.real, 1),
+        "offered": served.offered,
+        "answered in time": served.answered_in_time,
+        "refused, queue full": served.refused_full,
+        "refused, deadline": served.refused_unreachable,
+        "dropped": served.dropped,
+        "lost": served.lost,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""The two devices of the serving benchmark, and the policies that they run under."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.fifo_policies import CountFifo, TokenBudgetFifo
+from benchmarks.served_traffic import MODEL, Served, TokenCount, serve_traffic
+from benchmarks.traffic import poisson_traffic
+from benchmarks.virtual_time import CostedSession, Costs, VirtualExecutor, VirtualLoop
+from service.batching.admission import QueueLimits
+from service.batching.batch_limits import BatchLimits
+from service.batching.buckets import ServedBucket
+from service.batching.cost_model import CostModel
+from service.batching.executor import Executor, ThreadExecutor
+from service.batching.least_delay import LeastDelay
+from service.batching.policy import BatchPolicy
+from service.batching.scheduler import Scheduler, SchedulerOptions
+from service.bundle import open_bundle
+from service.loading import load_model
+from service.settings import load_settings
+
+PolicyName = Literal["FIFO by count", "FIFO by tokens", "ours"]
+
+# The default of `max_batch_tokens`, and a usual count that does better here than a larger one.
+_MOST_TOKENS = 16_384
+_MOST_ITEMS = 8
+_FULL_ATTENTION_EDGE = 704
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChoice:
+    """How a policy is made, and its cap in documents or padded tokens."""
+
+    make: Callable[[CostModel, BatchLimits], BatchPolicy]
+    cap: int
+    keeps_deadlines: bool
+
+
+POLICIES: dict[PolicyName, PolicyChoice] = {
+    "FIFO by count": PolicyChoice(lambda cost_model, limits: CountFifo(_MOST_ITEMS), _MOST_ITEMS, False),
+    "FIFO by tokens": PolicyChoice(lambda cost_model, limits: TokenBudgetFifo(_MOST_TOKENS), _MOST_TOKENS, False),
+    "ours": PolicyChoice(LeastDelay, _MOST_TOKENS, True),
+}
+
+
+class VirtualDevice:
+    """A device that only counts, under a virtual clock.
+
+    Args:
+        costs: Measured seconds by bucket and batch size.
+    """
+
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
+
+    def estimate(self, tokens: float) -> float:
+        """Return about how many documents of a length are worked off in a second."""
+        bucket = min((bucket for bucket in self._costs if bucket >= tokens), default=max(self._costs))
+        return 1 / self._costs[bucket][1]
+
+    def serve(self, policy: PolicyName, rate: float, seconds: float, deadline_seconds: float | None) -> Served:
+        """Serve traffic of a rate with a policy."""
+        loop = VirtualLoop()
+        buckets = [
+            ServedBucket(
+                MODEL,
+                length,
+                CostedSession(loop, sizes, seed=length),
+                pad_id=0,
+                attention="full" if length <= _FULL_ATTENTION_EDGE else "block_sparse",
+            )
+            for length, sizes in sorted(self._costs.items())
+        ]
+        try:
+            return loop.run_until_complete(
+                _serve(buckets, VirtualExecutor(loop), loop.clock, self._costs, policy, rate, seconds, deadline_seconds)
+            )
+        finally:
+            loop.close()
+
+
+class DemoDevice:
+    """A bundle on this machine.
+
+    Args:
+        bundle: Its folder.
+    """
+
+    def __init__(self, bundle: Path) -> None:
+        model = load_model(open_bundle(bundle), load_settings())
+        self._buckets = [replace(bucket, model=MODEL) for bucket in model.buckets()]
+        self._costs: Costs = {}
+
+    def estimate(self, tokens: float) -> float:
+        """Return about how many documents of a length are worked off in a second."""
+        # Measured once: every policy starts from the same figures, and from memory that has been faulted in.
+        self._costs = self._costs or asyncio.run(self.measure(load_settings().warm_up_seconds))
+        bucket = min((bucket for bucket in self._costs if bucket >= tokens), default=max(self._costs))
+        return 1 / self._costs[bucket][1]
+
+    async def measure(self, warm_up_seconds: float) -> Costs:
+        """Return what warm-up measures."""
+        executor = ThreadExecutor("executor")
+        scheduler, cost_model = _scheduler(
+            self._buckets, executor, time.monotonic, "ours", TokenCount(), warm_up_seconds
+        )
+        await scheduler.start()
+        await scheduler.warm_up()
+        await scheduler.drain(0)
+        return {bucket: dict(points) for (_, bucket), points in cost_model.measurements.items()}
+
+    def serve(self, policy: PolicyName, rate: float, seconds: float, deadline_seconds: float | None) -> Served:
+        """Serve traffic of a rate with a policy."""
+        executor = ThreadExecutor("executor")
+        return asyncio.run(
+            _serve(self._buckets, executor, time.monotonic, self._costs, policy, rate, seconds, deadline_seconds)
+        )
+
+
+async def _serve(
+    buckets: Sequence[ServedBucket],
+    executor: Executor,
+    clock: Callable[[], float],
+    costs: Costs,
+    policy: PolicyName,
+    rate: float,
+    seconds: float,
+    deadline_seconds: float | None,
+) -> Served:
+    count = TokenCount()
+    scheduler, cost_model = _scheduler(buckets, executor, clock, policy, count, warm_up_seconds=0)
+    await scheduler.start()
+    await scheduler.warm_up()
+    for bucket, sizes in costs.items():
+        for size, own_seconds in sizes.items():
+            cost_model.measured(MODEL, bucket, size, own_seconds)
+    served = await serve_traffic(scheduler, poisson_traffic(rate, seconds), seconds, deadline_seconds)
+    await scheduler.drain(0)
+    served.counted = count
+    return served
+
+
+def _scheduler(
+    buckets: Sequence[ServedBucket],
+    executor: Executor,
+    clock: Callable[[], float],
+    policy: PolicyName,
+    count: TokenCount,
+    warm_up_seconds: float,
+) -> tuple[Scheduler, CostModel]:
+    """Wire a scheduler as the service does, but for the policy."""
+    choice, settings = POLICIES[policy], load_settings()
+    cost_model = CostModel(clock)
+    limits = BatchLimits(settings.max_batch_items, settings.max_batch_tokens)
+    scheduler = Scheduler(
+        buckets,
+        executor=executor,
+        policy=choice.make(cost_model, limits),
+        limits=QueueLimits(settings.max_queued_items, settings.max_queued_tokens),
+        batch_limits=limits,
+        cost_model=cost_model,
+        observer=count,
+        options=SchedulerOptions(
+            patience_seconds=settings.queue_patience_seconds,
+            warm_up_seconds=warm_up_seconds,
+            keeps_deadlines=choice.keeps_deadlines,
+        ),
+        clock=clock,
+    )
+    return scheduler, cost_model

@@ -1,0 +1,184 @@
+"""A chosen batch to its end: its run, and what follows when the run fails, is not wanted any more, or gets stuck.
+
+- No room in memory: the bucket's cap is lowered to half of what was tried, and the halves run one after the other.
+- Any other failure: the halves run one after the other, so that one poisonous sequence is found and fails alone. An
+  item takes part in at most 1 + log2(n) runs, rounded up, and all together in at most 2n - 1.
+- Nobody waits any more: the run is ended through its control, and what it took teaches the cost model nothing.
+- A run that takes many times what was predicted is `stuck`. It is not ended: liveness fails, and whoever watches
+  liveness restarts the process. Should it end by itself, everything goes on.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from service.batching.batch_limits import BatchLimits
+from service.batching.batch_run import BatchOutcome, run_batch
+from service.batching.bucket_queue import QueuedItem
+from service.batching.buckets import ServedBucket
+from service.batching.cost_model import CostModel
+from service.batching.executor_calls import ExecutorCalls
+from service.batching.observer import BatchObserver, FinishedBatch, SplitReason
+from service.batching.policy import Selection
+from service.batching.service_rate import ServiceRate
+from service.batching.work_item import InferenceResult
+from service.errors import DeadlineExceeded, InferenceFailed, ServiceError
+from service.runtime.session import OutOfMemory, RunControl, RunTerminated
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StuckRule:
+    """When a run counts as stuck: after `factor` times its predicted seconds, and `least_seconds` at least."""
+
+    factor: float = 20.0
+    least_seconds: float = 60.0
+
+    def limit(self, predicted_seconds: float) -> float:
+        """Return the seconds after which a run is stuck."""
+        return max(self.factor * predicted_seconds, self.least_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The run that the executor has."""
+
+    bucket: ServedBucket
+    entries: Sequence[QueuedItem]
+    control: RunControl
+    started_at: float
+    predicted_seconds: float
+
+
+class BatchRunner:
+    """Runs one selection at a time.
+
+    Args:
+        executor: Runs the batches.
+        cost_model: Predicts runs and learns from them.
+        limits: The caps of every bucket, lowered where memory is short.
+        rate: Learns how fast tokens are worked off.
+        observer: Hears what happens.
+        stuck_rule: When a run counts as stuck.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        executor: ExecutorCalls,
+        *,
+        cost_model: CostModel,
+        limits: BatchLimits,
+        rate: ServiceRate,
+        observer: BatchObserver,
+        stuck_rule: StuckRule,
+        clock: Callable[[], float],
+    ) -> None:
+        self._executor = executor
+        self._cost_model = cost_model
+        self._limits = limits
+        self._rate = rate
+        self._observer = observer
+        self._stuck_rule = stuck_rule
+        self._clock = clock
+        self._run: _Run | None = None
+        self._entries: Sequence[QueuedItem] = ()
+
+    @property
+    def entries(self) -> Sequence[QueuedItem]:
+        """Everything of the current selection: what runs, what has run, and halves that wait for their turn."""
+        return self._entries
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the run takes so much longer than predicted that it may never end."""
+        run = self._run
+        return run is not None and self._clock() - run.started_at > self._stuck_rule.limit(run.predicted_seconds)
+
+    @property
+    def remaining_seconds(self) -> float:
+        """What the current run should still take."""
+        run = self._run
+        return 0.0 if run is None else max(run.started_at + run.predicted_seconds - self._clock(), 0.0)
+
+    def end_unwanted_run(self) -> None:
+        """End the current run if nobody waits for any of its sequences; called when somebody has gone."""
+        run = self._run
+        if run is not None and all(entry.future.done() for entry in run.entries):
+            run.control.terminate()
+
+    async def run(self, selection: Selection) -> None:
+        """Run a selection; every future of its entries is done afterwards."""
+        self._entries = selection.entries
+        pieces = [list(selection.entries)]
+        try:
+            while pieces:
+                piece = self._still_wanted(pieces.pop())
+                if piece:
+                    # The first half next: entries end in the order in which they were due.
+                    pieces.extend(reversed(await self._run_piece(selection.bucket, piece)))
+        finally:
+            self._entries = ()
+
+    async def _run_piece(self, bucket: ServedBucket, entries: list[QueuedItem]) -> list[list[QueuedItem]]:
+        """Run entries together; return halves that must run again."""
+        predicted = self._cost_model.predict(*bucket.key, len(entries))
+        control = RunControl()
+        self._run = _Run(bucket, entries, control, self._clock(), predicted)
+        sequences = [entry.item.sequence for entry in entries]
+        try:
+            outcome = await self._executor.call(partial(run_batch, bucket, sequences, self._clock, control))
+        except RunTerminated:
+            self._observer.run_terminated(*bucket.key)
+            _fail_all(entries, InferenceFailed("The model run was ended."))
+            return []
+        except OutOfMemory:
+            logger.warning("out of memory: model %s, bucket %d, %d items", *bucket.key, len(entries))
+            self._limits.out_of_memory(bucket, len(entries))
+            return self._failed(bucket, entries, "out_of_memory")
+        except Exception:
+            logger.exception("a batch failed: model %s, bucket %d, %d items", *bucket.key, len(entries))
+            return self._failed(bucket, entries, "failure")
+        finally:
+            self._run = None
+        self._finished(bucket, entries, outcome, predicted, learn=not control.terminated)
+        return []
+
+    def _finished(
+        self, bucket: ServedBucket, entries: Sequence[QueuedItem], outcome: BatchOutcome, predicted: float, learn: bool
+    ) -> None:
+        lengths = [entry.tokens for entry in entries]
+        queue_seconds = [max(outcome.started_at - entry.accepted_at, 0.0) for entry in entries]
+        if learn:
+            self._cost_model.observe(*bucket.key, len(entries), outcome.seconds)
+            self._rate.record(sum(lengths), outcome.seconds)
+        for entry, outputs, waited in zip(entries, outcome.outputs, queue_seconds, strict=True):
+            if not entry.future.done():
+                entry.future.set_result(InferenceResult(outputs, bucket.length, waited, outcome.seconds))
+        self._observer.batch_finished(FinishedBatch(*bucket.key, lengths, queue_seconds, outcome.seconds, predicted))
+
+    def _failed(self, bucket: ServedBucket, entries: list[QueuedItem], reason: SplitReason) -> list[list[QueuedItem]]:
+        self._observer.batch_failed(*bucket.key)
+        if len(entries) == 1:
+            _fail_all(entries, InferenceFailed("The model run failed; the server's log has the cause."))
+            return []
+        self._observer.batch_split(*bucket.key, reason)
+        half = (len(entries) + 1) // 2
+        return [entries[:half], entries[half:]]
+
+    def _still_wanted(self, entries: list[QueuedItem]) -> list[QueuedItem]:
+        """Leave out entries that ended while another half ran."""
+        now = self._clock()
+        _fail_all(
+            [entry for entry in entries if entry.expired(now)],
+            DeadlineExceeded("The deadline passed before the request had been run."),
+        )
+        return [entry for entry in entries if not entry.future.done()]
+
+
+def _fail_all(entries: Sequence[QueuedItem], error: ServiceError) -> None:
+    for entry in entries:
+        if not entry.future.done():
+            entry.future.set_exception(error)

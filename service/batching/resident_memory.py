@@ -1,0 +1,55 @@
+"""What a run needs in memory, and what the machine has left (Linux; elsewhere unknown).
+
+Only anonymous memory counts: the weights are a mapped file, which the system may drop and read again.
+"""
+
+import re
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+_MACHINE = Path("/proc/meminfo")
+_GROUP = Path("/sys/fs/cgroup")
+
+
+class MemoryProbe:
+    """Reads this process's memory; a test puts its own in place."""
+
+    def anonymous_bytes(self) -> int | None:
+        """Return the anonymous memory in use, and forget the highest point so far."""
+        try:
+            _CLEAR_REFS.write_text(_RESET_PEAK)
+            return _field_bytes(_STATUS, "RssAnon")
+        except (OSError, LookupError):
+            return None
+
+    def peak_bytes(self) -> int | None:
+        """Return the highest point of anonymous memory since `anonymous_bytes`."""
+        try:
+            files = _field_bytes(_STATUS, "RssFile") + _field_bytes(_STATUS, "RssShmem")
+            return max(_field_bytes(_STATUS, "VmHWM") - files, _field_bytes(_STATUS, "RssAnon"))
+        except (OSError, LookupError):
+            return None
+
+
+def available_bytes(machine: Path = _MACHINE, group: Path = _GROUP) -> int | None:
+    """Return how much memory this process may still take: the machine's, or its control group's if that is less."""
+    try:
+        free = _field_bytes(machine, "MemAvailable")
+    except (OSError, LookupError):
+        return None
+    try:
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        # The group's page cache counts as used and can be dropped.
+        cache = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
+        return min(free, int(limit) - int(used) + (int(cache[1]) if cache else 0))
+    except (OSError, ValueError):
+        return free  # no control group, or one without a limit ("max")
+
+
+def _field_bytes(file: Path, field: str) -> int:
+    found = re.search(rf"^{field}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
+    if found is None:
+        raise LookupError(field)
+    return int(found[1]) * 1024

@@ -1,0 +1,89 @@
+"""Everything that waits: one queue per (model, bucket), and the totals that admission asks for."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from service.batching.bucket_queue import BucketQueue, QueuedItem
+from service.batching.buckets import ServedBucket, smallest_bucket
+from service.batching.forecast import Forecast
+from service.batching.work_item import WorkItem
+
+
+class WaitingRoom:
+    """The queues.
+
+    Args:
+        buckets: Every bucket of every model.
+        forecast: Says how long an item runs alone.
+        patience_seconds: After so long in the queue an item is due, and goes before everything younger.
+    """
+
+    def __init__(self, buckets: Iterable[ServedBucket], forecast: Forecast, patience_seconds: float) -> None:
+        self._queues = {bucket.key: BucketQueue(bucket) for bucket in buckets}
+        self._lengths = {
+            model: sorted(length for name, length in self._queues if name == model) for model, _ in self._queues
+        }
+        self._forecast = forecast
+        self._patience_seconds = patience_seconds
+        self._accepted = 0
+
+    @property
+    def queues(self) -> Sequence[BucketQueue]:
+        """All queues, in the order of the models and their lengths."""
+        return list(self._queues.values())
+
+    @property
+    def items(self) -> int:
+        """Windows that wait."""
+        return sum(len(queue) for queue in self._queues.values())
+
+    @property
+    def tokens(self) -> int:
+        """Real tokens that wait."""
+        return sum(queue.tokens for queue in self._queues.values())
+
+    def items_of(self, model: str, bucket: int) -> int:
+        """Windows that wait for one bucket."""
+        return len(self._queues[model, bucket])
+
+    def bucket_of(self, item: WorkItem) -> ServedBucket:
+        """Return the shortest bucket that holds an item."""
+        length = smallest_bucket(self._lengths[item.model], len(item.sequence))
+        return self._queues[item.model, length].bucket
+
+    def due_at(self, item: WorkItem, bucket: ServedBucket, now: float) -> float:
+        """Return when an item that is accepted now is due: see `service.batching.least_delay`."""
+        patient = now + self._patience_seconds
+        if item.deadline is None:
+            return patient
+        return max(now, min(patient, item.deadline - self._forecast.alone(bucket)))
+
+    def add(self, item: WorkItem, now: float, on_end: Callable[[QueuedItem], None]) -> QueuedItem:
+        """Queue an item; `on_end` is called when its future is done, wherever the entry is by then."""
+        bucket = self.bucket_of(item)
+        self._accepted += 1
+        future = asyncio.get_running_loop().create_future()
+        entry = QueuedItem(item, bucket, future, now, self.due_at(item, bucket, now), self._accepted)
+        future.add_done_callback(lambda _: on_end(entry))
+        self._queues[bucket.key].add(entry)
+        return entry
+
+    def remove(self, entry: QueuedItem) -> bool:
+        """Take an entry out; return whether it was there."""
+        queue = self._queues[entry.bucket.key]
+        if entry not in queue:
+            return False
+        queue.remove(entry)
+        return True
+
+    def hopeless(self, now: float) -> list[QueuedItem]:
+        """Return entries that nobody waits for, or that would miss their deadline even if they began now and alone."""
+        found = []
+        for queue in self._queues.values():
+            ends = now + self._forecast.alone(queue.bucket)
+            found += [
+                entry
+                for entry in queue
+                if entry.future.done() or (entry.item.deadline is not None and entry.item.deadline < ends)
+            ]
+        return found

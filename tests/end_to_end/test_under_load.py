@@ -1,0 +1,71 @@
+"""Requests of all lengths and tasks at once get the answers that they get alone, and none is lost."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from benchmarks.running_server import RunningServer
+from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+
+REQUESTS = 500
+CLIENTS = 64
+# Between runs of different batches the last bits of a score differ.
+TOLERANCE = 1e-4
+
+
+def requests() -> list[tuple[str, dict[str, Any]]]:
+    """Return paths and bodies: reports of 20 to 1,900 tokens, most of them short, in turn for each task."""
+    normal = np.random.default_rng(7).standard_normal(REQUESTS)
+    lengths = np.clip(250 * np.exp(0.9 * normal), 20, 1900).astype(int)
+    made: list[tuple[str, dict[str, Any]]] = []
+    for number, length in enumerate(lengths.tolist()):
+        report = generate_report(FIRST_EVALUATION_SEED + number, length)
+        match number % 3:
+            case 0:
+                made.append(("/classify", {"text": report.text}))
+            case 1:
+                made.append(("/ner", {"text": report.text}))
+            case _:
+                question = report.questions[0].text if report.questions else "Who leads the project?"
+                made.append(("/qa", {"question": question, "context": report.text}))
+    return made
+
+
+async def answers(server: RunningServer, clients: int) -> list[dict[str, Any]]:
+    """Post everything, so many requests at a time; return the answers in the order of the requests."""
+    turns = asyncio.Semaphore(clients)
+    limits = httpx.Limits(max_connections=clients)
+    async with httpx.AsyncClient(base_url=server.url, timeout=300, limits=limits) as client:
+
+        async def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            async with turns:
+                response = await client.post(path, json=body)
+            assert response.status_code == 200, response.text
+            answer: dict[str, Any] = response.json()
+            return answer
+
+        return await asyncio.gather(*(post(path, body) for path, body in requests()))
+
+
+def comparable(answer: Any) -> Any:
+    """Leave out what a run cost; numbers need only be equal within the tolerance."""
+    if isinstance(answer, dict):
+        return {name: comparable(value) for name, value in answer.items() if name != "usage"}
+    if isinstance(answer, list):
+        return [comparable(value) for value in answer]
+    return pytest.approx(answer, abs=TOLERANCE) if isinstance(answer, float) else answer
+
+
+def test_five_hundred_requests_under_load_get_the_answers_they_get_alone(server: RunningServer) -> None:
+    alone = asyncio.run(answers(server, clients=1))
+    together = asyncio.run(answers(server, clients=CLIENTS))
+    assert len(alone) == len(together) == REQUESTS
+    for one, other in zip(alone, together, strict=True):
+        assert comparable(other) == comparable(one)
+    assert {answer["usage"]["buckets"][0] for answer in alone} == {128, 704, 1024, 2048}
+    # Alone nobody waits for anybody; together most wait for others.
+    waits = [sum(answer["usage"]["queue_ms"] > 5 for answer in run) for run in (alone, together)]
+    assert waits[1] > REQUESTS / 2

@@ -1,0 +1,35 @@
+from typing import Any
+
+from service.batching.bucket_queue import BucketQueue, QueuedItem
+from service.batching.buckets import ServedBucket
+from service.batching.work_item import WorkItem
+from tests.service.fake_model import FakeSession, sequence
+
+BUCKET = ServedBucket("model", 8, FakeSession(), 0)
+
+
+def entry(number: int, due_at: float, tokens: int = 1) -> QueuedItem:
+    nobody: Any = None
+    return QueuedItem(WorkItem("model", sequence([1] * tokens)), BUCKET, nobody, 0.0, due_at, number)
+
+
+def test_entries_stand_in_the_order_in_which_they_are_due_then_of_acceptance() -> None:
+    queue = BucketQueue(BUCKET)
+    entries = [entry(1, 5.0), entry(2, 3.0), entry(3, 5.0), entry(4, 1.0)]
+    for one in entries:
+        queue.add(one)
+    assert [one.number for one in queue] == [4, 2, 1, 3]
+    assert queue.first.number == 4
+    assert [queue.due_until(due_at) for due_at in (0.5, 3.0, 4.0, 5.0)] == [0, 2, 2, 4]
+
+
+def test_an_entry_leaves_from_the_middle_with_its_tokens() -> None:
+    queue = BucketQueue(BUCKET)
+    first, middle, last = entry(1, 1.0, tokens=2), entry(2, 1.0, tokens=3), entry(3, 1.0, tokens=4)
+    for one in (first, middle, last):
+        queue.add(one)
+    queue.remove(middle)
+    assert list(queue) == [first, last]
+    assert queue.tokens == 6
+    assert middle not in queue
+    assert last in queue
