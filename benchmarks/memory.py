@@ -1,259 +1,220 @@
 """What the buckets of a model cost in memory when they are loaded together, by how onnxruntime is set up.
 
-    python -m benchmarks.memory
+    python -m benchmarks.memory                the base model; a table in benchmarks/results
+    python -m benchmarks.memory --quick        memory only, and only of what the service does and of the default set-up
 
-Every way to set it up is measured in a process of its own: the proportional set size (each page divided by the number
-of processes that map it) after one bucket was loaded and warmed, after all were, and after each bucket ran its largest
-batch. Speed is compared in pairs: a process with one bucket set up in that way and one set up as the service is take turns.
+Every set-up is measured in processes of its own: the proportional set size (each page divided by the number of times
+it is mapped) after the longest bucket alone was loaded and warmed, after all buckets were, and after larger batches.
+Speed is compared in pairs: a process with that set-up and one with the service's take turns.
 """
 
 import argparse
 import gc
-import json
-import subprocess
-import sys
+import re
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 import numpy as np
 import onnxruntime
 
-BUDGET_TOKENS = 16_384
+from benchmarks.base_checkpoint import base_bundle
+from benchmarks.report import QUICK_RESULTS, RESULTS, Row, write_report
+from benchmarks.worker import Worker
+from service.bundle import read_manifest
+from service.runtime.cores import available_cores
+
 SPEED_LENGTHS = (512, 1024, 4096)
-MEBIBYTE = 2**20
+SPEED_REPEATS = {512: 9, 1024: 7, 4096: 3}
+BATCH_TOKENS = 8192
+WARMING_RUNS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class SetUp:
     """A way to set onnxruntime up.
 
     Attributes:
-        meaning: In the words of the report.
-        entries: Session configuration entries that differ from the service's.
-        arena: Whether an arena keeps memory between runs.
-        shared_arena: Whether all sessions use one arena, and how it grows: `power_of_two` or `as_requested`.
-        memory_pattern: Whether a session lays out the memory of a shape it has seen as one block.
-        shrink: Whether every run gives back what the arena does not use afterwards.
+        entries: Session configuration entries.
+        arena: Which memory sessions take: `none` of their own, `own` for an arena each, or the growth of one arena
+            for all, `powers of two` or `as requested`.
+        memory_pattern: Whether a session lays the memory of a shape that it has seen out as one block.
+        shrink: Whether a run gives back what its arena does not use after it.
         one_thread_pool: Whether all sessions use one pool of threads.
     """
 
-    meaning: str
     entries: Mapping[str, str] = field(default_factory=dict)
-    arena: bool = True
-    shared_arena: str = ""
-    memory_pattern: bool = True
+    arena: str = "powers of two"
+    memory_pattern: bool = False
     shrink: bool = False
     one_thread_pool: bool = False
 
 
 UNPACKED = {"session.disable_prepacking": "1"}
-NOT_SPINNING = {"session.intra_op.allow_spinning": "0"}
+SPINNING_WITHIN_RUNS = {"session.force_spinning_stop": "1"}
+AS_SERVED = UNPACKED | SPINNING_WITHIN_RUNS
+SERVICE = "the service"
+DEFAULT = "onnxruntime's defaults"
+_GROWTH = {"powers of two": 0, "as requested": 1}
 
-VARIANTS: Mapping[str, Variant] = {
-    "own arenas": Variant("an arena for each session", UNPACKED),
-    "own arenas, prepacked": Variant("an arena for each session; weights prepacked by each session"),
-    "no arena": Variant("no arena", UNPACKED, arena=False),
-    "no arena, no pattern": Variant("no arena, no memory pattern", UNPACKED, arena=False, memory_pattern=False),
-    "no pattern": Variant("an arena for each session, no memory pattern", UNPACKED, memory_pattern=False),
-    "shrinking": Variant("an arena for each session, shrunk after each run", UNPACKED, shrink=True),
-    "shared arena": Variant("one arena, grown by powers of two", UNPACKED, shared_arena="power_of_two"),
-    "shared arena, as requested": Variant("one arena, grown as requested", UNPACKED, shared_arena="as_requested"),
-    "shared arena, as requested, no pattern": Variant(
-        "one arena, grown as requested, no memory pattern",
-        UNPACKED,
-        shared_arena="as_requested",
-        memory_pattern=False,
-    ),
-    "shared arena, no pattern": Variant(
-        "one arena, grown by powers of two, no memory pattern",
-        UNPACKED,
-        shared_arena="power_of_two",
-        memory_pattern=False,
-    ),
-    "shared arena, prepacked": Variant(
-        "one arena, grown as requested; weights prepacked by each session", shared_arena="as_requested"
-    ),
-    "shared arena and threads": Variant(
-        "one arena, grown as requested, and one pool of threads",
-        UNPACKED,
-        shared_arena="as_requested",
-        one_thread_pool=True,
-    ),
-    "shared arena, not spinning": Variant(
-        "one arena, grown as requested; idle threads sleep",
-        UNPACKED | NOT_SPINNING,
-        shared_arena="as_requested",
-    ),
-    "shared arena and threads, not spinning": Variant(
-        "one arena, grown as requested, one pool of threads; idle threads sleep",
-        UNPACKED | NOT_SPINNING,
-        shared_arena="as_requested",
-        one_thread_pool=True,
-    ),
-    "shared arena, shrinking": Variant(
-        "one arena, grown as requested, shrunk after each run", UNPACKED, shared_arena="as_requested", shrink=True
-    ),
+SET_UPS: Mapping[str, SetUp] = {
+    SERVICE: SetUp(AS_SERVED),
+    DEFAULT: SetUp(arena="own", memory_pattern=True),
+    "weights prepacked by each session": SetUp(SPINNING_WITHIN_RUNS),
+    "an arena for each session, with memory patterns": SetUp(AS_SERVED, arena="own", memory_pattern=True),
+    "an arena for each session": SetUp(AS_SERVED, arena="own"),
+    "an arena for each session, shrunk after each run": SetUp(AS_SERVED, arena="own", shrink=True),
+    "one arena, with memory patterns": SetUp(AS_SERVED, memory_pattern=True),
+    "one arena, grown as requested": SetUp(AS_SERVED, arena="as requested"),
+    "one arena, shrunk after each run": SetUp(AS_SERVED, shrink=True),
+    "no arena": SetUp(AS_SERVED, arena="none"),
+    "one pool of threads": SetUp(UNPACKED, one_thread_pool=True),
+    "threads that spin after a run too": SetUp(UNPACKED),
+    "threads that never spin": SetUp(UNPACKED | {"session.intra_op.allow_spinning": "0"}),
 }
 
 
-class Sessions:
-    """Buckets of a bundle, loaded in one way."""
+class LoadedBuckets:
+    """Buckets of a bundle, in this process.
 
-    def __init__(self, variant: Variant, threads: int) -> None:
-        self._variant = variant
+    Args:
+        set_up: How onnxruntime is set up.
+        bundle: Folder of the bundle.
+    """
+
+    def __init__(self, set_up: SetUp, bundle: Path) -> None:
+        self._bundle = bundle
+        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._options = onnxruntime.SessionOptions()
         self._options.log_severity_level = 3
-        self._options.intra_op_num_threads = threads
-        self._options.enable_cpu_mem_arena = variant.arena
-        self._options.enable_mem_pattern = variant.memory_pattern
-        for key, value in variant.entries.items():
+        self._options.intra_op_num_threads = available_cores()
+        self._options.enable_cpu_mem_arena = set_up.arena != "none"
+        self._options.enable_mem_pattern = set_up.memory_pattern
+        for key, value in set_up.entries.items():
             self._options.add_session_config_entry(key, value)
-        if variant.one_thread_pool:
-            onnxruntime.set_global_thread_pool_sizes(threads, 1)
+        if set_up.one_thread_pool:
+            onnxruntime.set_global_thread_pool_sizes(available_cores(), 1)
             self._options.use_per_session_threads = False
-        if variant.shared_arena:
-            growth = {"power_of_two": 0, "as_requested": 1}[variant.shared_arena]
-            onnxruntime.create_and_register_allocator(
-                onnxruntime.OrtMemoryInfo(
-                    "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-                ),
-                # No limit, and the library's own defaults for the first chunk and for chunks that are split.
-                onnxruntime.OrtArenaCfg(0, growth, -1, -1),
+        if set_up.arena in _GROWTH:
+            memory = onnxruntime.OrtMemoryInfo(
+                "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
             )
+            growth = onnxruntime.OrtArenaCfg({"arena_extend_strategy": _GROWTH[set_up.arena]})
+            onnxruntime.create_and_register_allocator(memory, growth)
             self._options.add_session_config_entry("session.use_env_allocators", "1")
         self._run_options = onnxruntime.RunOptions()
-        if variant.shrink:
+        if set_up.shrink:
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._loaded: dict[int, onnxruntime.InferenceSession] = {}
 
-    def load(self, bundle: Path, length: int) -> None:
-        self._loaded[length] = onnxruntime.InferenceSession(
-            str(bundle / f"graph-{length}.onnx"), self._options, providers=["CPUExecutionProvider"]
-        )
-
-    def run(self, length: int, batch: int) -> float:
-        """Run a batch of documents that fill the bucket, and return the seconds it took."""
-        session = self._loaded[length]
-        ids = np.random.default_rng(length).integers(100, 5000, (batch, length))
+    def run(self, length: int, rows: int = 1) -> float:
+        """Run a batch of documents that fill their bucket, and return the seconds; loads the bucket if need be."""
+        if length not in self._sessions:
+            graph = str(self._bundle / f"graph-{length}.onnx")
+            self._sessions[length] = onnxruntime.InferenceSession(
+                graph, self._options, providers=["CPUExecutionProvider"]
+            )
+        session = self._sessions[length]
+        ids = np.random.default_rng(length).integers(100, 5000, (rows, length))
         values = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         feeds = {entry.name: values[entry.name] for entry in session.get_inputs()}
         start = time.perf_counter()
         session.run(None, feeds, self._run_options)
         return time.perf_counter() - start
 
+    def warm(self, lengths: Sequence[int], tokens: int = 0) -> int:
+        """Run each bucket until it has touched its memory, with batches of so many tokens, and return the memory."""
+        for length in lengths:
+            for _ in range(WARMING_RUNS):
+                self.run(length, max(1, tokens // length))
+        return proportional_set_size()
+
+    def threads(self) -> int:
+        """Return how many threads this process has."""
+        return len(list(Path("/proc/self/task").iterdir()))
+
 
 def proportional_set_size() -> int:
     """Return this process's share of the memory it uses, in bytes (proc(5), `smaps_rollup`)."""
     gc.collect()
-    for line in Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("smaps_rollup has no Pss")
+    found = re.search(r"^Pss:\s+(\d+) kB", Path("/proc/self/smaps_rollup").read_text(encoding="ascii"), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
 
 
-def thread_count() -> int:
-    """Return how many threads this process has."""
-    return len(list(Path("/proc/self/task").iterdir()))
+def memory_columns(set_up: SetUp, bundle: Path, lengths: Sequence[int]) -> Row:
+    """Measure one bucket in a process, all of them in another."""
+    with Worker("one bucket", LoadedBuckets, set_up, bundle) as worker:
+        worker.wait_until_made()
+        one = worker.call("warm", lengths[-1:])
+    with Worker("all buckets", LoadedBuckets, set_up, bundle) as worker:
+        worker.wait_until_made()
+        start = time.monotonic()
+        every = worker.call("warm", lengths)
+        ready_seconds = time.monotonic() - start
+        large = worker.call("warm", lengths, BATCH_TOKENS)
+        threads = worker.call("threads")
+    return {
+        "longest bucket, MiB": one >> 20,
+        f"{len(lengths)} buckets, MiB": every >> 20,
+        "ratio": every / one,
+        f"after batches of {BATCH_TOKENS:,} tokens, MiB": large >> 20,
+        "threads": threads,
+        "loaded and warmed, s": ready_seconds,
+    }
 
 
-def child() -> None:
-    """Do what the lines on standard input say; answer each with a line of JSON."""
-    sessions: Sessions | None = None
-    for line in sys.stdin:
-        order = json.loads(line)
-        answer: Any = None
-        match order:
-            case {"set_up": name, "threads": threads}:
-                sessions = Sessions(VARIANTS[name], threads)
-            case {"load": bundle, "length": length} if sessions is not None:
-                sessions.load(Path(bundle), length)
-            case {"run": length, "batch": batch} if sessions is not None:
-                answer = sessions.run(length, batch)
-            case {"measure": "memory"}:
-                answer = proportional_set_size()
-            case {"measure": "threads"}:
-                answer = thread_count()
-        print(json.dumps(answer), flush=True)
+def speed_columns(set_up: SetUp, bundle: Path) -> Row:
+    """Compare the time of single documents with that of the service's set-up, by turns."""
+    columns: Row = {}
+    with (
+        Worker("compared", LoadedBuckets, set_up, bundle) as compared,
+        Worker("service", LoadedBuckets, SET_UPS[SERVICE], bundle) as service,
+    ):
+        for worker in (compared, service):
+            worker.wait_until_made()
+        for length in SPEED_LENGTHS:
+            for worker in (compared, service):
+                worker.call("warm", [length])
+            seconds = [
+                (compared.call("run", length), service.call("run", length)) for _ in range(SPEED_REPEATS[length])
+            ]
+            theirs, ours = (median(values) for values in zip(*seconds, strict=True))
+            columns[f"time at {length} by the service's"] = theirs / ours
+    return columns
 
 
-class Child:
-    """A process that does what it is told."""
-
-    def __init__(self, variant: str, threads: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.memory", "--child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.order(set_up=variant, threads=threads)
-
-    def order(self, **order: object) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the measuring process ended with status {self._process.wait()}")
-        return json.loads(answer)
-
-    def warm(self, bundle: Path, length: int, batch: int = 1) -> None:
-        """Load a bucket and run it as often as it takes until all its memory has been touched."""
-        self.order(load=str(bundle), length=length)
-        for _ in range(2):
-            self.order(run=length, batch=batch)
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+NOTES = (
+    "Proportional set size, with nothing else that maps the weights running; they are mapped once for each session, "
+    "and a page that is mapped nine times counts once.",
+    "Every bucket was warmed with two runs of one full document; after that with two runs of a larger batch.",
+    "Times are medians of single documents, in turns with a process that is set up as the service.",
+    "Prepacked weights could be shared between sessions through a container of the C interface "
+    "(`CreateSessionWithPrepackedWeightsContainer`), which the Python package does not offer.",
+)
 
 
 def main() -> None:
     """Measure and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--only", nargs="*")
-    parser.add_argument("--speed", type=int, default=0)
-    parser.add_argument("--large", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, help="a bundle to measure instead of the base model's")
+    parser.add_argument("--only", nargs="+", choices=list(SET_UPS), default=list(SET_UPS), metavar="SET-UP")
+    parser.add_argument("--quick", action="store_true", help="two set-ups, memory only")
     arguments = parser.parse_args()
-    if arguments.child:
-        child()
-        return
-    lengths = sorted(int(p.stem.split("-")[1]) for p in arguments.bundle.glob("graph-*.onnx"))
-    for name in arguments.only or VARIANTS:
-        with closing(Child(name, 2)) as process:
-            empty = process.order(measure="memory")
-            process.warm(arguments.bundle, lengths[-1])
-            one = process.order(measure="memory")
-            one_large = 0
-            if arguments.large:
-                for _ in range(2):
-                    process.order(run=lengths[-1], batch=BUDGET_TOKENS // lengths[-1])
-                one_large = process.order(measure="memory")
-        with closing(Child(name, 2)) as process:
-            begin = time.perf_counter()
-            for length in lengths:
-                process.warm(arguments.bundle, length)
-            ready = time.perf_counter() - begin
-            all_ = process.order(measure="memory")
-            large = 0
-            if arguments.large:
-                for length in lengths:
-                    for _ in range(2):
-                        process.order(run=length, batch=BUDGET_TOKENS // length)
-                large = process.order(measure="memory")
-            threads = process.order(measure="threads")
-        print(
-            f"{name:42s} empty {empty >> 20} one {one >> 20} all {all_ >> 20} ratio {all_ / one:.2f} "
-            f"one_large {one_large >> 20} all_large {large >> 20} ratio {large / max(1, one_large):.2f} threads {threads} ready {ready:.0f}", flush=True
-        )
+    bundle: Path = arguments.bundle or base_bundle()
+    lengths = sorted(bucket.length for bucket in read_manifest(bundle).buckets)
+    names: list[str] = [SERVICE, DEFAULT] if arguments.quick else arguments.only
+    rows: list[Row] = []
+    for name in names:
+        set_up = SET_UPS[name]
+        speed = {} if arguments.quick or name == SERVICE else speed_columns(set_up, bundle)
+        rows.append({"set-up": name} | memory_columns(set_up, bundle, lengths) | speed)
+        print(" ".join(str(cell) for cell in chain(*rows[-1].items())), flush=True)
+    write_report(
+        "memory", "Memory of a model's buckets", rows, NOTES, folder=QUICK_RESULTS if arguments.quick else RESULTS
+    )
 
 
 if __name__ == "__main__":

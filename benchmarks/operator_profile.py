@@ -1,7 +1,7 @@
 """Where the time of one of our graphs goes, operator by operator, from onnxruntime's own profile.
 
-The graph is loaded as the service loads it, so that what is listed is what runs: after onnxruntime fused and laid out
-its nodes. The first runs of a shape fault in its memory and are left out.
+The graph is loaded with those of the service's settings that decide how operators run, so that what is listed is what
+is served: after onnxruntime fused and laid out its nodes. The first runs of a shape fault in its memory and are left out.
 """
 
 import json
@@ -17,7 +17,6 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.report import Row
-from service.bundle import Bundle
 
 WARM_RUNS = 2
 
@@ -45,6 +44,7 @@ def profile_graph(graph: Path, length: int, threads: int, runs: int = 5) -> list
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.add_session_config_entry("session.disable_prepacking", "1")
+    options.enable_mem_pattern = False
     options.enable_profiling = True
     generator = np.random.default_rng(0)
     feeds = {
@@ -118,8 +118,3 @@ def node_rows(nodes: Iterable[NodeTime]) -> list[Row]:
         }
         for (operator, shapes), group in ordered
     ]
-
-
-def graph_of(bundle: Bundle, length: int) -> Path:
-    """Return the graph file of a bucket."""
-    return bundle.folder / next(bucket.file for bucket in bundle.manifest.buckets if bucket.length == length)

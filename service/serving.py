@@ -18,8 +18,9 @@ from service.batching.batch_runner import StuckRule
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor
 from service.batching.least_delay import LeastDelay
+from service.batching.refusals import shutting_down
 from service.batching.resident_memory import available_bytes
-from service.batching.scheduler import Scheduler, SchedulerOptions, shutting_down
+from service.batching.scheduler import Scheduler, SchedulerOptions
 from service.bundle import TaskName
 from service.errors import InvalidInput, ModelNotFound, NotReady, ServiceError
 from service.loading import LoadedModel

@@ -90,7 +90,7 @@ class SharedWeights:
                 offset=extent.offset,
                 length=extent.length,
                 dtype=tensor.dtype,
-                shape=ir.Shape(tensor.shape),
+                shape=ir.Shape(tensor.shape.numpy()),
                 name=name,
                 base_dir=str(self._path.parent),
             )

@@ -6,14 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from service.batching.executor import Executor
-from service.errors import NotReady, ServiceError
+from service.batching.refusals import executor_stopped
 
 ResultT = TypeVar("ResultT")
-
-
-def executor_stopped() -> ServiceError:
-    """Return what requests hear once the executor is dead."""
-    return NotReady("The executor has stopped; the server must be restarted.", retry_after_seconds=30.0)
 
 
 class ExecutorCalls:

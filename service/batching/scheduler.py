@@ -26,16 +26,17 @@ from service.batching.bucket_queue import QueuedItem
 from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor
-from service.batching.executor_calls import ExecutorCalls, executor_stopped
+from service.batching.executor_calls import ExecutorCalls
 from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver
 from service.batching.policy import BatchPolicy, Selection
+from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.resident_memory import MemoryProbe
 from service.batching.service_rate import ServiceRate
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 from service.batching.work_item import InferenceResult, WorkItem
-from service.errors import DeadlineExceeded, Draining, NotReady, ServiceError
+from service.errors import DeadlineExceeded, ServiceError
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Scheduler:
         self._idle = asyncio.Event()
         self._idle.set()
         self._dispatcher: asyncio.Task[None] | None = None
-        self._refusal: Callable[[], ServiceError] | None = _still_warming
+        self._refusal: Callable[[], ServiceError] | None = still_warming
 
     @property
     def fault(self) -> ServiceError | None:
@@ -152,7 +153,7 @@ class Scheduler:
     async def warm_up(self) -> None:
         """Run and measure every bucket, then accept work."""
         await self._warm_up.run()
-        if self._refusal is _still_warming:
+        if self._refusal is still_warming:
             self._refusal = None
 
     def ensure_running(self) -> None:
@@ -320,20 +321,6 @@ class Scheduler:
             return
         logger.critical("the dispatcher ended", exc_info=dispatcher.exception())
         self.close(executor_stopped)
-
-
-def shutting_down() -> ServiceError:
-    """Return what requests hear once the server is draining."""
-    return Draining("The server is shutting down and takes no new work.", retry_after_seconds=1.0)
-
-
-def run_stuck() -> ServiceError:
-    """Return what requests hear while a run takes so long that it may never end."""
-    return NotReady("A model run does not end; the server must be restarted.", retry_after_seconds=30.0)
-
-
-def _still_warming() -> ServiceError:
-    return NotReady("The models are still being warmed.", retry_after_seconds=5.0)
 
 
 def _fail(entry: QueuedItem, error: ServiceError) -> None:

@@ -103,8 +103,13 @@ def test_what_was_not_measured_is_not_judged() -> None:
     assert not [note for note in notes(MEASUREMENTS[:1], RATES) if "goal" in note]
 
 
+def test_a_model_with_fewer_layers_is_not_judged() -> None:
+    assert not [note for note in notes(MEASUREMENTS, RATES, layers=2) if "goal" in note]
+
+
 def test_the_plot_shows_every_contender() -> None:
-    times, speed_ups = figure(MEASUREMENTS, RATES).axes
-    labels = [text.get_text() for text in times.get_legend().get_texts()]
+    plot = figure(MEASUREMENTS, RATES)
+    _, speed_ups = plot.axes
+    labels = [text.get_text() for text in plot.legends[0].get_texts()]
     assert {BLOCK_SPARSE, TRACED, OURS, f"{OURS}, floor", OURS_INT8} <= set(labels)
     assert len(speed_ups.containers) == 4
