@@ -27,7 +27,7 @@ from benchmarks.operator_profile import node_rows, operator_rows, profile_graph
 from benchmarks.report import QUICK_RESULTS, RESULTS, table, write_report
 from benchmarks.worker import Worker
 from model_export.config import BigBirdConfig
-from service.bundle import read_manifest
+from service.bundle import Precision, read_manifest
 from service.runtime.cores import available_cores
 
 LENGTHS = (512, 1024, 2048, 4096)
@@ -118,9 +118,9 @@ def check(compared: Mapping[str, Contender], logits: Mapping[str, FloatArray]) -
     return differences
 
 
-def profile(length: int, precision: str) -> None:
+def profile(length: int, precision: Precision, layers: int) -> None:
     """Print where the time of our graph goes."""
-    bundle = base_bundle("int8" if precision == "int8" else "fp32", (length,))
+    bundle = base_bundle(precision, (length,), layers)
     file = next(bucket.file for bucket in read_manifest(bundle).buckets if bucket.length == length)
     nodes = profile_graph(bundle / file, length, available_cores())
     print(f"ours {precision}, {length} tokens: {sum(node.seconds for node in nodes):.3f} s in all nodes\n")
@@ -128,9 +128,8 @@ def profile(length: int, precision: str) -> None:
     print("\n".join(table(node_rows(nodes)[:PROFILED_GROUPS])))
 
 
-def run(lengths: Sequence[int], *, quick: bool) -> None:
+def run(lengths: Sequence[int], config: BigBirdConfig, *, quick: bool) -> None:
     """Measure and write the report."""
-    config = replace(BASE_CONFIG, num_hidden_layers=QUICK_LAYERS) if quick else BASE_CONFIG
     buckets, batches = (lengths, BATCHES[:1]) if quick else (BASE_BUCKETS, BATCHES)
     everything = {length: contenders(length, buckets, config.num_hidden_layers, batches) for length in lengths}
     measurements: list[Measurement] = []
@@ -159,10 +158,11 @@ def main() -> None:
     parser.add_argument("--precision", choices=["fp32", "int8"], default="fp32", help="of the profiled graph")
     arguments = parser.parse_args()
     lengths = arguments.lengths or (QUICK_LENGTHS if arguments.quick else LENGTHS)
+    config = replace(BASE_CONFIG, num_hidden_layers=QUICK_LAYERS) if arguments.quick else BASE_CONFIG
     if arguments.profile:
-        profile(lengths[-1], arguments.precision)
+        profile(lengths[-1], arguments.precision, config.num_hidden_layers)
     else:
-        run(lengths, quick=arguments.quick)
+        run(lengths, config, quick=arguments.quick)
 
 
 if __name__ == "__main__":

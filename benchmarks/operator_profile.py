@@ -1,7 +1,8 @@
 """Where the time of one of our graphs goes, operator by operator, from onnxruntime's own profile.
 
 The graph is loaded with those of the service's settings that decide how operators run, so that what is listed is what
-is served: after onnxruntime fused and laid out its nodes. The first runs of a shape fault in its memory and are left out.
+is served: after onnxruntime fused and laid out its nodes. The first runs of a shape fault in its memory and do not
+count.
 """
 
 import json

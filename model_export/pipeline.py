@@ -50,7 +50,7 @@ from service.bundle import (
 )
 from service.errors import BundleError
 from service.runtime.onnx_session import open_session
-from service.runtime.session_pool import available_cores
+from service.runtime.cores import available_cores
 
 PairTypes = Literal["segments", "zeros"]
 _RECORDED_PACKAGES = ("bigbird-serve", "torch", "onnx", "onnxscript", "onnxruntime", "numpy", "sentencepiece")

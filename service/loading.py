@@ -14,9 +14,10 @@ from typing import Any
 from service.batching.buckets import ServedBucket
 from service.bundle import MANIFEST_FILE, Bundle, Manifest, open_bundle
 from service.errors import BundleError
+from service.runtime.cores import available_cores
 from service.runtime.onnx_session import DeviceUnavailable, open_session
 from service.runtime.session import Session
-from service.runtime.session_pool import available_cores, open_sessions
+from service.runtime.session_pool import open_sessions
 from service.settings import InvalidSettings, Settings, environment_name
 from service.tasks.base import Task
 from service.tasks.registry import create_task

@@ -25,7 +25,7 @@ from service.bundle import TaskName
 from service.errors import InvalidInput, ModelNotFound, NotReady, ServiceError
 from service.loading import LoadedModel
 from service.metrics import Metrics
-from service.runtime.session_pool import available_cores
+from service.runtime.cores import available_cores
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -57,9 +57,7 @@ class Serving:
         self.metrics = metrics
         buckets = [bucket for model in models.values() for bucket in model.buckets()]
         self.cost_model = CostModel()
-        batch_limits = BatchLimits(
-            settings.max_batch_items, settings.max_batch_tokens, _batch_memory_bytes(settings, len(buckets))
-        )
+        batch_limits = BatchLimits(settings.max_batch_items, settings.max_batch_tokens, _batch_memory_bytes(settings))
         self.scheduler = Scheduler(
             buckets,
             executor=executor,
@@ -184,9 +182,9 @@ class Serving:
         self.metrics.watch_queue(model, bucket, lambda: self.scheduler.waiting_items(model, bucket))
 
 
-def _batch_memory_bytes(settings: Settings, buckets: int) -> int | None:
-    """Return what one batch may take: every bucket's session keeps the memory of its largest batch."""
+def _batch_memory_bytes(settings: Settings) -> int | None:
+    """Return what one batch may take; all sessions of the process share what the largest has taken."""
     if settings.max_batch_memory_bytes:
         return settings.max_batch_memory_bytes
     available = available_bytes()
-    return None if available is None else available // 2 // max(buckets, 1)
+    return None if available is None else available // 2

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         description="Most memory that one batch may take, as measured at warm-up; 0 means half of what is available "
-        "at start, divided by the number of buckets.",
+        "at start.",
     )
     batch_delay_ms: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="How long a window may wait for company while nothing runs."

@@ -20,8 +20,8 @@ AnswerT = TypeVar("AnswerT", bound=AnswerBody)
 OneOrMany = str | list[str]
 
 
-def get_serving(request: Request) -> Serving:
-    """Return the running service."""
+async def get_serving(request: Request) -> Serving:
+    """Return the running service; a coroutine, because FastAPI runs plain functions on other threads."""
     serving: Serving = request.app.state.serving
     return serving
 

@@ -61,7 +61,7 @@ class WarmUp:
         self._clock = clock
         self._budget_seconds = budget_seconds
         self._probe = probe
-        self._memory_before: dict[tuple[str, int], int | None] = {}
+        self._memory_before: int | None = None
 
     async def run(self) -> None:
         """Warm everything.
@@ -70,8 +70,9 @@ class WarmUp:
             Exception: A bucket cannot run even one sequence.
         """
         ends_at = self._clock() + self._budget_seconds
+        # One baseline: all buckets share the memory that any of them took.
+        self._memory_before = await self._anonymous_bytes()
         for bucket in self._buckets:
-            self._memory_before[bucket.key] = await self._anonymous_bytes()
             await self._measure(bucket, 1)
         next_sizes = {bucket.key: 2 for bucket in self._buckets}
         open_buckets = {bucket.key: bucket for bucket in self._buckets}
@@ -101,9 +102,8 @@ class WarmUp:
     async def _measure(self, bucket: ServedBucket, items: int) -> None:
         seconds, peak = await self._call(partial(self._run, bucket, items))
         self._cost_model.measured(*bucket.key, items, seconds)
-        before = self._memory_before[bucket.key]
-        if before is not None and peak is not None:
-            self._limits.memory_measured(bucket, items, max(peak - before, 0))
+        if self._memory_before is not None and peak is not None:
+            self._limits.memory_measured(bucket, items, max(peak - self._memory_before, 0))
 
     def _run(self, bucket: ServedBucket, items: int) -> tuple[float, int | None]:
         """Warm one shape and measure it, on the executor's thread."""

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from service.bundle import MANIFEST_FILE, Bundle, Manifest
 from service.errors import BundleError
-from service.runtime.cores import available_cores as available_cores
 from service.runtime.session import Session
 
 

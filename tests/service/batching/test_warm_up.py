@@ -96,7 +96,7 @@ def test_a_bucket_without_room_for_one_sequence_fails_the_warm_up() -> None:
         device.warm(1e9, BatchLimits(16, 1024))
 
 
-def test_memory_is_the_rise_from_before_the_buckets_first_run() -> None:
+def test_memory_is_the_rise_from_before_the_first_run() -> None:
     device = Device()
 
     class Probe(MemoryProbe):
