@@ -1,7 +1,8 @@
 """What the buckets of a model cost in memory when they are loaded together, by how onnxruntime is set up.
 
-    python -m benchmarks.memory                the base model; a table in benchmarks/results
-    python -m benchmarks.memory --quick        memory only, and only of what the service does and of the default set-up
+    python -m benchmarks.memory                     the base model; a table in benchmarks/results
+    python -m benchmarks.memory --precision int8    the same for its int8 bundle
+    python -m benchmarks.memory --quick             memory only, of the service's set-up and of onnxruntime's own
 
 Every set-up is measured in processes of its own: the proportional set size (each page divided by the number of times
 it is mapped) after the longest bucket alone was loaded and warmed, after all buckets were, and after larger batches.
@@ -56,14 +57,14 @@ class SetUp:
 UNPACKED = {"session.disable_prepacking": "1"}
 SPINNING_WITHIN_RUNS = {"session.force_spinning_stop": "1"}
 AS_SERVED = UNPACKED | SPINNING_WITHIN_RUNS
-SERVICE = "the service"
+SERVICE = "as served in fp32"
 DEFAULT = "onnxruntime's defaults"
 _GROWTH = {"powers of two": 0, "as requested": 1}
 
 SET_UPS: Mapping[str, SetUp] = {
     SERVICE: SetUp(AS_SERVED),
     DEFAULT: SetUp(arena="own", memory_pattern=True),
-    "weights prepacked by each session": SetUp(SPINNING_WITHIN_RUNS),
+    "weights prepacked by each session, as served in int8": SetUp(SPINNING_WITHIN_RUNS),
     "an arena for each session, with memory patterns": SetUp(AS_SERVED, arena="own", memory_pattern=True),
     "an arena for each session": SetUp(AS_SERVED, arena="own"),
     "an arena for each session, shrunk after each run": SetUp(AS_SERVED, arena="own", shrink=True),
@@ -199,11 +200,11 @@ NOTES = (
 def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, help="a bundle to measure instead of the base model's")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="of the base model's bundle")
     parser.add_argument("--only", nargs="+", choices=list(SET_UPS), default=list(SET_UPS), metavar="SET-UP")
     parser.add_argument("--quick", action="store_true", help="two set-ups, memory only")
     arguments = parser.parse_args()
-    bundle: Path = arguments.bundle or base_bundle()
+    bundle = base_bundle(arguments.precision)
     lengths = sorted(bucket.length for bucket in read_manifest(bundle).buckets)
     names: list[str] = [SERVICE, DEFAULT] if arguments.quick else arguments.only
     rows: list[Row] = []
@@ -213,7 +214,11 @@ def main() -> None:
         rows.append({"set-up": name} | memory_columns(set_up, bundle, lengths) | speed)
         print(" ".join(str(cell) for cell in chain(*rows[-1].items())), flush=True)
     write_report(
-        "memory", "Memory of a model's buckets", rows, NOTES, folder=QUICK_RESULTS if arguments.quick else RESULTS
+        "memory" if arguments.precision == "fp32" else "memory_int8",
+        "Memory of a model's buckets",
+        rows,
+        NOTES,
+        folder=QUICK_RESULTS if arguments.quick else RESULTS,
     )
 
 

@@ -22,7 +22,6 @@ _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _ELEMENT_TYPES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
 _SESSION_ENTRIES = {
-    "session.disable_prepacking": "1",
     "session.use_env_allocators": "1",
     "session.force_spinning_stop": "1",
 }
@@ -114,7 +113,7 @@ def open_session(graph: Path, manifest: Manifest, *, device: Device, threads: in
         BundleError: onnxruntime cannot load the graph, or it does not fit the manifest.
         DeviceUnavailable: CUDA was asked for by name and cannot be started.
     """
-    options = _session_options(threads)
+    options = _session_options(threads, prepack=manifest.precision == "int8")
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=execution_providers(device))
     except DeviceUnavailable:
@@ -134,15 +133,16 @@ def open_session(graph: Path, manifest: Manifest, *, device: Device, threads: in
     return OnnxSession(session)
 
 
-def _session_options(threads: int) -> onnxruntime.SessionOptions:
+def _session_options(threads: int, *, prepack: bool) -> onnxruntime.SessionOptions:
     """Return options with which all buckets of all models cost little more than the largest one.
 
-    - The weights lie in a file beside the graph and are memory-mapped: one copy, in the page cache. Prepacking would
-      give every session private copies of most of them.
+    - The weights lie in a file beside the graph and are memory-mapped: one copy, in the page cache. Prepacking makes
+      every session private copies of most of them. In fp32 they are large and save 2 to 6% of the time from 512 tokens
+      on; in int8 they are a quarter as large and save 16 to 30%, so there they are made.
     - One arena serves all sessions. Only one of them runs at a time, and an arena keeps what it took: of its own, each
-      would keep the memory of its largest batch.
+      would keep the memory of its largest batch. Without any, a run of 4,096 tokens takes 1.3 times as long.
     - No memory patterns: a pattern is one block as large as a whole run, which does not fit into what runs of other
-      shapes left in the arena, so that it grows with every new shape.
+      shapes left in the arena, so that it grows with every new shape. They save at most 3% of the time.
     - Threads spin between the operators of a run, but not after it: there the cores belong to tokenising and decoding.
     """
     _share_one_arena()
@@ -152,6 +152,7 @@ def _session_options(threads: int) -> onnxruntime.SessionOptions:
     options.enable_mem_pattern = False
     for key, value in _SESSION_ENTRIES.items():
         options.add_session_config_entry(key, value)
+    options.add_session_config_entry("session.disable_prepacking", "0" if prepack else "1")
     return options
 
 
