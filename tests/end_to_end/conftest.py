@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from benchmarks.running_server import RunningServer, running_server
 
@@ -16,12 +17,17 @@ BUCKETS = "128,704,1024,2048"
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles")
-    for task in TASKS:
-        checkpoint = ROOT / "examples" / "checkpoints" / f"demo-{task}"
-        command = ["export", str(checkpoint), "--output", str(folder / f"demo-{task}"), "--buckets", BUCKETS]
-        subprocess.run([sys.executable, "-m", "bigbird_cli", *command], cwd=ROOT, check=True)
+def bundles(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # of all the processes that the tests are spread over: one of them exports
+    folder = folder / "bundles"
+    with FileLock(f"{folder}.lock"):
+        for task in TASKS:
+            if not (folder / f"demo-{task}").exists():
+                checkpoint = ROOT / "examples" / "checkpoints" / f"demo-{task}"
+                command = ["export", str(checkpoint), "--output", str(folder / f"demo-{task}"), "--buckets", BUCKETS]
+                subprocess.run([sys.executable, "-m", "bigbird_cli", *command], cwd=ROOT, check=True)
     return folder
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model_export.checkpoints.huggingface import read_checkpoint
+from model_export.checkpoints.recognise import read_checkpoint
 from model_export.demo.__main__ import main
 from model_export.patterns.registry import get_pattern
 
