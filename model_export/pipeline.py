@@ -49,8 +49,8 @@ from service.bundle import (
     write_manifest,
 )
 from service.errors import BundleError
-from service.runtime.onnx_session import open_session
 from service.runtime.cores import available_cores
+from service.runtime.onnx_session import open_session
 
 PairTypes = Literal["segments", "zeros"]
 _RECORDED_PACKAGES = ("bigbird-serve", "torch", "onnx", "onnxscript", "onnxruntime", "numpy", "sentencepiece")

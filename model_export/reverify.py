@@ -12,8 +12,8 @@ from model_export.patterns.registry import get_pattern
 from model_export.progress import track
 from service.bundle import Bucket, open_bundle
 from service.errors import BundleError
-from service.runtime.onnx_session import open_session
 from service.runtime.cores import available_cores
+from service.runtime.onnx_session import open_session
 
 
 def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
