@@ -1,7 +1,7 @@
 """Policies under the same traffic: simulated for an hour with measured costs, and for real on the demo model.
 
-    python -m benchmarks.serving              both; needs benchmarks/results/serving_costs.json
-    python -m benchmarks.serving --measure    measure those costs first, with the base model
+    python -m benchmarks.serving              both; measures the base model's costs first if they are not there
+    python -m benchmarks.serving --measure    measure those costs again
     python -m benchmarks.serving --quick      ten minutes of traffic, and seconds of the real thing
 
 Writes benchmarks/results/serving.*, serving_counts.* and serving_buckets.*.
@@ -45,17 +45,14 @@ BUCKET_SETS: dict[str, Sequence[int]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measure", action="store_true", help="measure the base model's costs first")
+    parser.add_argument("--measure", action="store_true", help="measure the base model's costs again")
     parser.add_argument("--quick", action="store_true", help="less traffic")
     parser.add_argument("--costs", type=Path, default=COSTS, help="file of measured costs")
     parser.add_argument("--demo-bundle", type=Path, default=DEMO_BUNDLE, help="bundle of the real runs")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     asked = parser.parse_args(arguments)
-    if asked.measure:
+    if asked.measure or not asked.costs.is_file():
         measure(asked.costs)
-    if not asked.costs.is_file():
-        print(f"{asked.costs}: no such file; --measure makes it", file=sys.stderr)
-        return 1
     costs = read_costs(asked.costs)
     simulated = compare(VirtualDevice(costs), "base model, simulated", 600 if asked.quick else 3600)
     real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 5 if asked.quick else 30)
