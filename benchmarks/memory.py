@@ -56,7 +56,8 @@ class SetUp:
 
 UNPACKED = {"session.disable_prepacking": "1"}
 SPINNING_WITHIN_RUNS = {"session.force_spinning_stop": "1"}
-AS_SERVED = UNPACKED | SPINNING_WITHIN_RUNS
+VECTORISED = {"optimization.disable_specified_optimizers": "SkipLayerNormFusion"}
+AS_SERVED = UNPACKED | SPINNING_WITHIN_RUNS | VECTORISED
 SERVICE = "as served in fp32"
 DEFAULT = "onnxruntime's defaults"
 _GROWTH = {"powers of two": 0, "as requested": 1}
@@ -64,7 +65,7 @@ _GROWTH = {"powers of two": 0, "as requested": 1}
 SET_UPS: Mapping[str, SetUp] = {
     SERVICE: SetUp(AS_SERVED),
     DEFAULT: SetUp(arena="own", memory_pattern=True),
-    "weights prepacked by each session, as served in int8": SetUp(SPINNING_WITHIN_RUNS),
+    "weights prepacked by each session, as served in int8": SetUp(SPINNING_WITHIN_RUNS | VECTORISED),
     "an arena for each session, with memory patterns": SetUp(AS_SERVED, arena="own", memory_pattern=True),
     "an arena for each session": SetUp(AS_SERVED, arena="own"),
     "an arena for each session, shrunk after each run": SetUp(AS_SERVED, arena="own", shrink=True),
@@ -72,9 +73,10 @@ SET_UPS: Mapping[str, SetUp] = {
     "one arena, grown as requested": SetUp(AS_SERVED, arena="as requested"),
     "one arena, shrunk after each run": SetUp(AS_SERVED, shrink=True),
     "no arena": SetUp(AS_SERVED, arena="none"),
-    "one pool of threads": SetUp(UNPACKED, one_thread_pool=True),
-    "threads that spin after a run too": SetUp(UNPACKED),
-    "threads that never spin": SetUp(UNPACKED | {"session.intra_op.allow_spinning": "0"}),
+    "residual and normalisation fused": SetUp(UNPACKED | SPINNING_WITHIN_RUNS),
+    "one pool of threads": SetUp(UNPACKED | VECTORISED, one_thread_pool=True),
+    "threads that spin after a run too": SetUp(UNPACKED | VECTORISED),
+    "threads that never spin": SetUp(UNPACKED | VECTORISED | {"session.intra_op.allow_spinning": "0"}),
 }
 
 

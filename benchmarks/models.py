@@ -28,7 +28,6 @@ from benchmarks.report import QUICK_RESULTS, RESULTS, table, write_report
 from benchmarks.worker import Worker
 from model_export.config import BigBirdConfig
 from service.bundle import Precision, read_manifest
-from service.runtime.cores import available_cores
 
 LENGTHS = (512, 1024, 2048, 4096)
 QUICK_LENGTHS = (512, 1024, 4096)
@@ -122,7 +121,7 @@ def profile(length: int, precision: Precision, layers: int) -> None:
     """Print where the time of our graph goes."""
     bundle = base_bundle(precision, (length,), layers)
     file = next(bucket.file for bucket in read_manifest(bundle).buckets if bucket.length == length)
-    nodes = profile_graph(bundle / file, length, available_cores())
+    nodes = profile_graph(bundle / file, length, precision)
     print(f"ours {precision}, {length} tokens: {sum(node.seconds for node in nodes):.3f} s in all nodes\n")
     print("\n".join(table(operator_rows(nodes))), end="\n\n")
     print("\n".join(table(node_rows(nodes)[:PROFILED_GROUPS])))

@@ -1,8 +1,7 @@
 """Where the time of one of our graphs goes, operator by operator, from onnxruntime's own profile.
 
-The graph is loaded with those of the service's settings that decide how operators run, so that what is listed is what
-is served: after onnxruntime fused and laid out its nodes. The first runs of a shape fault in its memory and do not
-count.
+The graph is loaded as the service loads it, so that what is listed is what is served: after onnxruntime fused and
+laid out its nodes. The first runs of a shape fault in its memory and do not count.
 """
 
 import json
@@ -18,6 +17,9 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.report import Row
+from service.bundle import Precision
+from service.runtime.cores import available_cores
+from service.runtime.onnx_session import session_options
 
 WARM_RUNS = 2
 
@@ -39,13 +41,9 @@ class NodeTime:
     seconds: float
 
 
-def profile_graph(graph: Path, length: int, threads: int, runs: int = 5) -> list[NodeTime]:
+def profile_graph(graph: Path, length: int, precision: Precision, runs: int = 5) -> list[NodeTime]:
     """Run one document that fills the bucket and return the time of every node, the slowest first."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.disable_prepacking", "1")
-    options.enable_mem_pattern = False
+    options = session_options(precision, available_cores(), cpu_only=True)
     options.enable_profiling = True
     generator = np.random.default_rng(0)
     feeds = {

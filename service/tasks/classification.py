@@ -67,8 +67,10 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
         """Cut the text into windows, with the second text after each."""
         if request.top_k is not None and request.top_k < 1:
             raise InvalidInput("top_k must be at least 1")
-        tokens = self.tokenize_field("text", request.text)
-        pair_ids = None if request.text_pair is None else self.tokenize_field("text_pair", request.text_pair).ids
+        tokens = self.tokenize_field("text", request.text, positions=False)
+        pair_ids = None
+        if request.text_pair is not None:
+            pair_ids = self.tokenize_field("text_pair", request.text_pair, positions=False).ids
         surrounding = SINGLE_SPECIAL_TOKENS if pair_ids is None else PAIR_SPECIAL_TOKENS + len(pair_ids)
         blame = None if pair_ids is None else "text_pair"
         capacity = window_capacity(self.manifest.max_length, surrounding, len(tokens), blame=blame)

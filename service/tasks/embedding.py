@@ -77,7 +77,7 @@ class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
         """Cut the text into windows."""
         if request.pooling == "pooler" and not self._has_pooler:
             raise InvalidInput("pooling is pooler, but this model was exported from a checkpoint without a pooler")
-        tokens = self.tokenize_field("text", request.text)
+        tokens = self.tokenize_field("text", request.text, positions=request.tokens)
         if request.tokens and len(tokens) * self._width > MAX_TOKEN_NUMBERS:
             raise InvalidInput(
                 f"tokens would be {len(tokens)} vectors of {self._width} numbers, and at most {MAX_TOKEN_NUMBERS} "

@@ -87,7 +87,7 @@ class Generation(Task[GenerationRequest, GenerationAnswer]):
                     raise InvalidInput(f"{name} has no effect unless sampling is top_p")
         elif request.seed is None:
             request = replace(request, seed=secrets.randbelow(MAX_SEED + 1))
-        prompt = self.tokenize_field("prompt", request.prompt)
+        prompt = self.tokenize_field("prompt", request.prompt, positions=False)
         self.ensure_fits("prompt", len(prompt) + 1)
         ids = np.concatenate(([self.tokenizer.cls_id], prompt.ids)).astype(np.int64)
         return EncodedRequest(request, prompt, [_causal_window(ids, prompt)])

@@ -45,11 +45,11 @@ class MultipleChoice(Task[ChoiceRequest, ChoiceAnswer]):
         """Put the prompt before each choice."""
         if not MIN_CHOICES <= len(request.choices) <= MAX_CHOICES:
             raise InvalidInput(f"choices must be {MIN_CHOICES} to {MAX_CHOICES} texts")
-        prompt = self.tokenize_field("prompt", request.prompt)
+        prompt = self.tokenize_field("prompt", request.prompt, positions=False)
         windows = []
         for number, choice in enumerate(request.choices):
             name = f"choices[{number}]"
-            choice_ids = self.tokenize_field(name, choice).ids
+            choice_ids = self.tokenize_field(name, choice, positions=False).ids
             sequence = self.tokenizer.pair(prompt.ids, choice_ids, segments=self.types_pairs)
             self.ensure_fits(f"prompt together with {name}", len(sequence))
             windows.append(Window(sequence, 1, 0, len(prompt)))

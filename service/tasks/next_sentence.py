@@ -29,8 +29,8 @@ class NextSentence(Task[NextSentenceRequest, NextSentenceAnswer]):
 
     def encode(self, request: NextSentenceRequest) -> EncodedRequest[NextSentenceRequest]:
         """Put both texts, whole, into one sequence."""
-        first = self.tokenize_field("first", request.first)
-        second = self.tokenize_field("second", request.second)
+        first = self.tokenize_field("first", request.first, positions=False)
+        second = self.tokenize_field("second", request.second, positions=False)
         sequence = self.tokenizer.pair(first.ids, second.ids, segments=self.types_pairs)
         self.ensure_fits("first together with second", len(sequence))
         return EncodedRequest(request, first, [Window(sequence, 1, 0, len(first))])

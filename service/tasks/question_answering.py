@@ -76,7 +76,7 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
             raise InvalidInput("top_k must be at least 1")
         if request.max_answer_tokens < 1:
             raise InvalidInput("max_answer_tokens must be at least 1")
-        question_ids = self.tokenize_field("question", request.question).ids
+        question_ids = self.tokenize_field("question", request.question, positions=False).ids
         tokens = self.tokenize_field("context", request.context)
         surrounding = PAIR_SPECIAL_TOKENS + len(question_ids)
         capacity = window_capacity(self.manifest.max_length, surrounding, len(tokens), blame="question")

@@ -14,8 +14,9 @@ class TokenizedText:
 
     Attributes:
         ids: Token ids, int64 `[tokens]`.
-        starts: First code point of each token in the text, int64 `[tokens]`, never decreasing.
-        ends: One past the last code point of each token, int64 `[tokens]`, never decreasing.
+        starts: First code point of each token in the text, int64 `[tokens]`, never decreasing; empty if it was
+            tokenised without positions.
+        ends: One past the last code point of each token, int64 `[tokens]`, never decreasing; empty likewise.
     """
 
     ids: Int64Array

@@ -97,6 +97,21 @@ class Tokenizer:
         code_points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
         return TokenizedText(ids, *trim_blanks(starts, shared_ends, vocabulary.blank[code_points]))
 
+    def tokenize_without_positions(self, text: str) -> TokenizedText:
+        """Tokenise a text to the same ids in half the time, for tasks that show nothing of it.
+
+        Raises:
+            InvalidInput: As in `tokenize`.
+        """
+        check_unicode(text)
+        ids = np.array(self.vocabulary.processor.encode(text, return_type=int), dtype=np.int64)
+        nowhere = np.empty(0, dtype=np.int64)
+        return TokenizedText(ids, nowhere, nowhere)
+
+    def shows_text(self, tokens: TokenizedText) -> bool:
+        """Tell from ids alone whether some token surely stands for something visible."""
+        return bool(self.vocabulary.visible[tokens.ids].any())
+
     def single(self, ids: Int64Array) -> EncodedSequence:
         """Build `[CLS] ids [SEP]`; every token type is 0."""
         input_ids = np.concatenate(([self.cls_id], ids, [self.sep_id])).astype(np.int64)

@@ -35,6 +35,7 @@ class Vocabulary:
         unk_id: The id of a run of characters that the vocabulary does not hold.
         piece_lengths: Normalised characters that each piece stands for, int64 `[pieces]`. The first byte piece of a
             character counts 1, its other byte pieces 0; the unknown piece has no fixed length and counts 0.
+        visible: Whether a piece holds a letter or a digit, bool `[pieces]`.
         blank: Whether a code point is whitespace, or normalised away or into a space; bool `[0x110000]`.
     """
 
@@ -42,6 +43,7 @@ class Vocabulary:
     path: Path
     unk_id: int
     piece_lengths: Int64Array
+    visible: npt.NDArray[np.bool_]
     blank: npt.NDArray[np.bool_]
 
     @classmethod
@@ -57,12 +59,14 @@ class Vocabulary:
             size = int(processor.get_piece_size())
         except (OSError, RuntimeError) as error:
             raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
+        visible = [_is_visible(processor, piece_id) for piece_id in range(size)]
         lengths = [_piece_length(processor, piece_id) for piece_id in range(size)]
         return cls(
             processor=processor,
             path=path,
             unk_id=int(processor.unk_id()),
             piece_lengths=np.array(lengths, dtype=np.int64),
+            visible=np.array(visible, dtype=np.bool_),
             blank=_blank_table(processor),
         )
 
@@ -128,6 +132,12 @@ class Vocabulary:
     def _inert(self, token_id: int) -> bool:
         """Tell whether no text is tokenised to a piece, by its kind."""
         return bool(self.processor.is_control(token_id) or self.processor.is_unused(token_id))
+
+
+def _is_visible(processor: Any, piece_id: int) -> bool:
+    ordinary = not (processor.is_unknown(piece_id) or processor.is_byte(piece_id) or processor.is_control(piece_id))
+    letters = set(filter(str.isalnum, processor.id_to_piece(piece_id)))
+    return ordinary and not letters <= set(_BLANK_OTHERS)
 
 
 def _piece_length(processor: Any, piece_id: int) -> int:

@@ -100,6 +100,24 @@ def test_special_pieces_in_a_text_are_characters(any_tokenizer: Tokenizer, repea
     assert len(tokens) >= 20 * repeats
 
 
+@ANY_DOCUMENT
+@given(text=documents)
+def test_without_positions_the_ids_are_the_same(any_tokenizer: Tokenizer, text: str) -> None:
+    tokens = any_tokenizer.tokenize(text)
+    plain = any_tokenizer.tokenize_without_positions(text)
+    assert plain.ids.tolist() == tokens.ids.tolist()
+    assert len(plain.starts) == len(plain.ends) == 0
+    if any_tokenizer.shows_text(plain):
+        assert np.any(tokens.ends > tokens.starts)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("of", True), ("", False), ("  ", False), ("\u3164", False), ("\U0001f642", False)]
+)
+def test_letters_and_digits_surely_show_something(tokenizer: Tokenizer, text: str, shown: bool) -> None:
+    assert tokenizer.shows_text(tokenizer.tokenize_without_positions(text)) == shown
+
+
 def test_words_after_runs_of_spaces_do_not_own_the_spaces(tokenizer: Tokenizer) -> None:
     text = "  the   project "
     starts = {start for start, end in spans(tokenizer, text) if end > start}
