@@ -1,7 +1,7 @@
 """The ways to run one model that are compared, each for one padded length and with every core."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,19 +58,22 @@ class Contender:
     always_full: bool = False
 
 
-def contenders(length: int, buckets: Sequence[int], layers: int, batches: Sequence[int]) -> dict[str, Contender]:
+def contenders(
+    length: int, buckets: Mapping[Precision, Sequence[int]], layers: int, batches: Sequence[int]
+) -> dict[str, Contender]:
     """Return the contenders by name, the one that the others are compared with first.
 
     What they load is made here, if it is not there yet.
 
     Args:
         length: Padded length in tokens.
-        buckets: Of our bundles.
+        buckets: Of our bundles, by their precision.
         layers: Of the model.
         batches: Documents at a time for ours, as far as its bundle allows them.
     """
     eager = partial(EagerModel, base_checkpoint(layers), length)
-    fp32, int8 = _exported_apart("fp32", buckets, layers), _exported_apart("int8", buckets, layers)
+    fp32 = _exported_apart("fp32", buckets["fp32"], layers)
+    int8 = _exported_apart("int8", buckets["int8"], layers)
     return {
         BLOCK_SPARSE: Contender(partial(eager, "block_sparse", torch.float32)),
         BLOCK_SPARSE_BF16: Contender(partial(eager, "block_sparse", torch.bfloat16), "bf16", _REDUCED_TOLERANCE),

@@ -251,7 +251,7 @@ def main() -> None:
     else:
         cases = [
             Case("demo", demo, rounds=5, requests=600, connections=64, idle_requests=100, goal=0.7),
-            Case("base", base_bundle(), rounds=3, requests=48, connections=24, idle_requests=9, goal=0.95),
+            Case("base", base_bundle(), rounds=2, requests=48, connections=24, idle_requests=9, goal=0.95),
         ]
     measured = [measure(case) for case in cases]
     saturation = [row for row, _ in measured]

@@ -80,6 +80,10 @@ SET_UPS: Mapping[str, SetUp] = {
 }
 
 
+MAIN = (SERVICE, DEFAULT)
+"""What is measured unless others are asked for; all of them take half an hour."""
+
+
 class LoadedBuckets:
     """Buckets of a bundle, in this process.
 
@@ -203,12 +207,13 @@ def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="of the base model's bundle")
-    parser.add_argument("--only", nargs="+", choices=list(SET_UPS), default=list(SET_UPS), metavar="SET-UP")
-    parser.add_argument("--quick", action="store_true", help="two set-ups, memory only")
+    parser.add_argument("--only", nargs="+", choices=list(SET_UPS), default=list(MAIN), metavar="SET-UP")
+    parser.add_argument("--all", action="store_true", help="every set-up that was considered")
+    parser.add_argument("--quick", action="store_true", help="memory only, no speed")
     arguments = parser.parse_args()
     bundle = base_bundle(arguments.precision)
     lengths = sorted(bucket.length for bucket in read_manifest(bundle).buckets)
-    names: list[str] = [SERVICE, DEFAULT] if arguments.quick else arguments.only
+    names: list[str] = list(SET_UPS) if arguments.all else arguments.only
     rows: list[Row] = []
     for name in names:
         set_up = SET_UPS[name]

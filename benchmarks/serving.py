@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure(asked.costs)
     costs = read_costs(asked.costs)
     simulated = compare(VirtualDevice(costs), "base model, simulated", 600 if asked.quick else 3600)
-    real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 5 if asked.quick else 30)
+    real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 5 if asked.quick else 20)
     notes = [
         f"Documents have {mean_tokens():.0f} tokens on average (log-normal, median 900, sigma 0.8, cut to 4096) and "
         "arrive by chance. 100% load is what `ours` works off when its queue never empties.",
@@ -189,7 +189,7 @@ def measure(path: Path) -> None:
     """Measure the base model's seconds by bucket and batch size, as warm-up does but with time for all sizes."""
     from benchmarks.base_checkpoint import base_bundle
 
-    measured = asyncio.run(DemoDevice(base_bundle()).measure(warm_up_seconds=300))
+    measured = asyncio.run(DemoDevice(base_bundle()).measure(warm_up_seconds=150))
     costs = {str(bucket): {str(size): seconds for size, seconds in sizes.items()} for bucket, sizes in measured.items()}
     path.write_text(json.dumps({"machine": machine_facts(), "seconds": costs}, indent=2) + "\n", encoding="utf-8")
 
