@@ -126,7 +126,9 @@ def main(record_file: Path) -> int:
 
 
 def _recorded(model: LoadedModel, record: TextIO) -> LoadedModel:
-    sessions = {length: RecordingSession(session, length, record) for length, session in model.sessions.items()}
+    sessions = {
+        length: [RecordingSession(session, length, record) for session in own] for length, own in model.sessions.items()
+    }
     return replace(model, sessions=sessions)
 
 

@@ -163,7 +163,7 @@ def _scheduler(
     limits = BatchLimits(settings.max_batch_items, settings.max_batch_tokens)
     scheduler = Scheduler(
         buckets,
-        executor=executor,
+        executors={"cpu": executor},
         policy=choice.make(cost_model, limits),
         limits=QueueLimits(settings.max_queued_items, settings.max_queued_tokens),
         batch_limits=limits,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
 from service.api import language_model_routes, operation_routes, task_routes
 from service.api.body_limit import BodyLimit
@@ -17,11 +17,12 @@ from service.api.docs_page import install_docs_page
 from service.api.openapi import DescribedApplication
 from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
-from service.batching.executor import ThreadExecutor
 from service.loading import LoadedModel, load_models
-from service.metrics import Metrics, service_version
+from service.metrics import Metrics
 from service.serving import Serving
 from service.settings import Settings, load_settings
+from service.telemetry.tracing import create_tracing
+from service.version import service_version
 
 _DESCRIPTION = """
 BigBird for long documents: question answering, classification, entities, embeddings, multiple choice, and what its
@@ -46,22 +47,27 @@ def create_app(
         on_failure: Called if the models cannot be warmed.
 
     Raises:
-        InvalidSettings: The environment holds an invalid setting.
+        InvalidSettings: The environment holds an invalid setting, or tracing is on without its packages.
     """
     settings = settings or load_settings()
-    metrics = Metrics(CollectorRegistry())
+    tracing = create_tracing(settings)
+    # A time of creation beside every counter would be a third of all series, and nothing here reads it.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    metrics = Metrics(CollectorRegistry(), on_batch=tracing.batch_finished)
     ProcessCollector(registry=metrics.registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loaded = models if models is not None else await asyncio.to_thread(load_models, settings)
-        serving = Serving(settings, loaded, ThreadExecutor("executor"), metrics, on_failure)
+        tracing.start()
+        serving = Serving(settings, loaded, metrics, on_failure)
         app.state.serving = serving
         await serving.start()
         try:
             yield
         finally:
             await serving.stop()
+            await asyncio.to_thread(tracing.close)
 
     app = DescribedApplication(
         title="bigbird-serve",
@@ -71,6 +77,14 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI would tell the same again, and with it the message of an exception, which may quote a text.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.include_router(task_routes.router)
     app.include_router(language_model_routes.router)
@@ -78,5 +92,5 @@ def create_app(
     install_docs_page(app)
     install_problem_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(RequestContext, metrics=metrics, tracing=tracing)
     return app

@@ -11,7 +11,7 @@ The manifest is plain JSON. The dataclasses here are its definition: the JSON Sc
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,7 +25,9 @@ MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.bin"
 TOKENIZER_FILE = "tokenizer.model"
 
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "int8", "fp16", "bf16"]
+AttentionKernelName = Literal["composed", "fused"]
+CheckedWith = Literal["onnxruntime", "torch"]
 TaskName = Literal["qa", "classify", "ner", "fill-mask", "next-sentence", "multiple-choice", "embed", "generate"]
 Attention = Literal["full", "block_sparse"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -78,7 +80,8 @@ class Parity:
 
     `documents` are the lengths in tokens that were compared, in one mixed batch if the bundle allows batches.
     `correlation` is Pearson's, over all numbers; `agreement` the share of decisions (labels, span edges, tokens) that
-    are the same, None where a task decides nothing.
+    are the same, None where a task decides nothing. `checked_with` is what gave the outputs: the graph in onnxruntime,
+    or, for a half-precision graph on a machine without a GPU, the torch model that it was traced from.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -89,6 +92,7 @@ class Parity:
     agreement: Annotated[float, Field(ge=0, le=1)] | None
     tolerance: Annotated[float, Field(gt=0)]
     documents: list[Positive]
+    checked_with: CheckedWith = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Bucket:
     """One padded length and its graph.
 
     `peak_memory_bytes` is the rise of the process's resident memory over one run of a single document
-    at export, or None where the operating system does not tell.
+    at export, or None where the operating system does not tell, and in half precision, which is for another device.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -144,7 +148,8 @@ class Manifest:
 
     `max_length` is the longest document window in tokens; `labels` stand in the order of the logits' last axis
     and are empty where a task has none. `max_batch_items` is the largest batch in which a document's numbers do not
-    depend on the others (int8: 1), None if any.
+    depend on the others (int8: 1), None if any. `attention_kernel` tells graphs of standard operators from those that
+    attend in onnxruntime's `MultiHeadAttention`.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -154,6 +159,7 @@ class Manifest:
     problem_type: ProblemType | None
     pattern: str
     precision: Precision
+    attention_kernel: AttentionKernelName = field(default="composed", kw_only=True)
     pair_types: Literal["segments", "zeros"]
     block_size: Positive
     max_length: Positive

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from service.batching.buckets import smallest_bucket
 from service.batching.work_item import InferenceResult, WorkItem
 from service.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ServiceError
 from service.loading import LoadedModel
-from service.serving import Serving
+from service.serving import ENDPOINTS, Serving
 from service.tasks.base import EncodedRequest, Outputs, Task
+from service.telemetry.request_record import ItemRecord, RequestRecord
 
 ResultT = TypeVar("ResultT")
 
@@ -29,6 +31,7 @@ class Usage:
         buckets: Padded length of each window's run, in window order.
         queue_ms: Longest wait of a window, in milliseconds, summed over the steps.
         inference_ms: Longest run of a batch that held one of the windows, in milliseconds, summed over the steps.
+        truncated_tokens: Tokens that no window holds: what is too long is windowed or refused, so there are none.
     """
 
     tokens: int
@@ -36,6 +39,7 @@ class Usage:
     buckets: list[int]
     queue_ms: float
     inference_ms: float
+    truncated_tokens: int = 0
 
     def followed_by(self, step: "Usage") -> "Usage":
         """Return the cost of this and another step after it."""
@@ -45,6 +49,7 @@ class Usage:
             buckets=self.buckets + step.buckets,
             queue_ms=round(self.queue_ms + step.queue_ms, 3),
             inference_ms=round(self.inference_ms + step.inference_ms, 3),
+            truncated_tokens=self.truncated_tokens + step.truncated_tokens,
         )
 
 
@@ -70,7 +75,9 @@ class ItemFailed(Exception):
         self.error = error
 
 
-async def infer(serving: Serving, model: LoadedModel, requests: Sequence[Any], timeout_ms: int) -> list[ItemResult]:
+async def infer(
+    serving: Serving, model: LoadedModel, requests: Sequence[Any], timeout_ms: int, record: RequestRecord
+) -> list[ItemResult]:
     """Answer every item of a request with a model, in order.
 
     Args:
@@ -78,38 +85,22 @@ async def infer(serving: Serving, model: LoadedModel, requests: Sequence[Any], t
         model: The model to ask.
         requests: What the model's task encodes, one for each item.
         timeout_ms: Time for everything, in milliseconds.
+        record: Takes note of what becomes of each item.
 
     Raises:
         ItemFailed: An item could not be encoded, run or decoded; everything else of the request is given up.
         DeadlineExceeded: Time is up.
         ServiceError: The windows were not accepted, or the server stopped before they had run.
     """
-    deadline = serving.scheduler.now() + timeout_ms / 1000
+    inference = _Inference(serving, model, serving.scheduler.now() + timeout_ms / 1000, record)
     try:
         async with asyncio.timeout(timeout_ms / 1000) as limit:
             with serving.scheduler.open_request():
-                return await _answer(serving, model, requests, deadline)
+                return await inference.answer(requests)
     except TimeoutError:
         if limit.expired():
             raise DeadlineExceeded(f"The request was not answered within {timeout_ms} ms.") from None
         raise
-
-
-async def _answer(serving: Serving, model: LoadedModel, requests: Sequence[Any], deadline: float) -> list[ItemResult]:
-    """Encode all items, have their windows accepted together, and finish each item on its own."""
-    loop = asyncio.get_running_loop()
-    encoding = [loop.run_in_executor(serving.text_threads, model.task.encode, request) for request in requests]
-    encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
-    futures = serving.scheduler.submit_all([work for item in encoded for work in _work(model, item, deadline)])
-    try:
-        waiting = iter(futures)
-        finishing = [
-            loop.create_task(_finish(serving, model, item, deadline, [next(waiting) for _ in item.windows]))
-            for item in encoded
-        ]
-        return await _in_order(finishing)
-    finally:
-        _give_up(futures)
 
 
 async def _in_order(futures: Sequence[asyncio.Future[ResultT]]) -> list[ResultT]:
@@ -133,34 +124,74 @@ def _give_up(futures: Sequence[asyncio.Future[Any]]) -> None:
             future.exception()
 
 
-def _work(model: LoadedModel, encoded: EncodedRequest[Any], deadline: float) -> list[WorkItem]:
-    return [WorkItem(model.name, window.sequence, deadline) for window in encoded.windows]
+@dataclass(frozen=True, slots=True)
+class _Inference:
+    """A request on its way through a model."""
 
+    serving: Serving
+    model: LoadedModel
+    deadline: float
+    record: RequestRecord
 
-async def _finish(
-    serving: Serving,
-    model: LoadedModel,
-    encoded: EncodedRequest[Any],
-    deadline: float,
-    windows: Sequence[asyncio.Future[InferenceResult]],
-) -> ItemResult:
-    """Wait for an item's windows, and for those of the steps that follow, and decode the last outputs."""
-    loop = asyncio.get_running_loop()
-    usage: Usage | None = None
-    try:
-        while True:
-            results = await asyncio.gather(*windows)
-            step = _usage(encoded, results)
-            usage = step if usage is None else usage.followed_by(step)
-            following = await loop.run_in_executor(
-                serving.text_threads, _advance, model.task, encoded, [result.outputs for result in results]
-            )
-            if isinstance(following, _Decoded):
-                return ItemResult(following.answer, usage)
-            encoded = following
-            windows = serving.scheduler.submit_further(_work(model, encoded, deadline))
-    finally:
-        _give_up(windows)
+    async def answer(self, requests: Sequence[Any]) -> list[ItemResult]:
+        """Encode all items, have their windows accepted together, and finish each item on its own."""
+        loop = asyncio.get_running_loop()
+        encode = self.model.task.encode
+        encoding = [loop.run_in_executor(self.serving.text_threads, encode, request) for request in requests]
+        encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
+        futures = self.serving.scheduler.submit_all([work for item in encoded for work in self._work(item)])
+        records = self._accepted(encoded)
+        try:
+            waiting = iter(futures)
+            finishing = [
+                loop.create_task(self._finish(item, [next(waiting) for _ in item.windows], record))
+                for item, record in zip(encoded, records, strict=True)
+            ]
+            return await _in_order(finishing)
+        finally:
+            _give_up(futures)
+
+    def _work(self, encoded: EncodedRequest[Any]) -> list[WorkItem]:
+        return [
+            WorkItem(self.model.name, window.sequence, self.deadline, trace=self.record) for window in encoded.windows
+        ]
+
+    def _accepted(self, encoded: Sequence[EncodedRequest[Any]]) -> list[ItemRecord]:
+        """Take note that the windows of all items were accepted."""
+        now = self.serving.scheduler.now()
+        buckets = list(self.model.sessions)
+        for item in encoded:
+            longest = max(len(window.sequence) for window in item.windows)
+            self.record.accepted(smallest_bucket(buckets, longest), len(item.windows), _tokens(item), now)
+        endpoint = ENDPOINTS[self.model.manifest.task]
+        self.serving.metrics.request_admitted(endpoint, self.model.name, self.record.items)
+        return self.record.items
+
+    async def _finish(
+        self, encoded: EncodedRequest[Any], windows: Sequence[asyncio.Future[InferenceResult]], record: ItemRecord
+    ) -> ItemResult:
+        """Wait for an item's windows, and for those of the steps that follow, and decode the last outputs."""
+        loop = asyncio.get_running_loop()
+        usage: Usage | None = None
+        try:
+            while True:
+                results = await asyncio.gather(*windows)
+                record.ran(results)
+                step = _usage(encoded, results)
+                usage = step if usage is None else usage.followed_by(step)
+                outputs = [result.outputs for result in results]
+                following = await loop.run_in_executor(
+                    self.serving.text_threads, _advance, self.model.task, encoded, outputs
+                )
+                if isinstance(following, _Decoded):
+                    record.decoded(self.serving.scheduler.now())
+                    self.serving.metrics.item_answered(self.model.name, usage.truncated_tokens)
+                    return ItemResult(following.answer, usage)
+                encoded = following
+                windows = self.serving.scheduler.submit_further(self._work(encoded))
+                record.continued(len(windows), _tokens(encoded))
+        finally:
+            _give_up(windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +209,13 @@ def _advance(
     return _Decoded(task.decode(encoded, outputs)) if following is None else following
 
 
+def _tokens(encoded: EncodedRequest[Any]) -> int:
+    return sum(len(window.sequence) for window in encoded.windows)
+
+
 def _usage(encoded: EncodedRequest[Any], results: Sequence[InferenceResult]) -> Usage:
     return Usage(
-        tokens=sum(len(window.sequence) for window in encoded.windows),
+        tokens=_tokens(encoded),
         windows=len(results),
         buckets=[result.bucket for result in results],
         queue_ms=_milliseconds(max(result.queue_seconds for result in results)),

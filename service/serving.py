@@ -8,7 +8,7 @@ The application makes one and routes receive it; tests make one around fake sess
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
@@ -16,7 +16,7 @@ from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import StuckRule
 from service.batching.cost_model import CostModel
-from service.batching.executor import Executor
+from service.batching.executor import Executor, ThreadExecutor
 from service.batching.least_delay import LeastDelay
 from service.batching.refusals import shutting_down
 from service.batching.resident_memory import available_bytes
@@ -26,11 +26,19 @@ from service.errors import InvalidInput, ModelNotFound, NotReady, ServiceError
 from service.loading import LoadedModel
 from service.metrics import Metrics
 from service.runtime.cores import available_cores
+from service.runtime.cuda.memory import GpuMemory, GpuMemoryMeter
+from service.runtime.cuda.probe import gpu_memory
+from service.runtime.devices import Devices
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 ENDPOINTS: Mapping[TaskName, str] = {name: f"/{name}" for name in get_args(TaskName)}
+
+# One batch that runs, and one that is chosen meanwhile: see `service.batching.served_device`.
+_PLACES_ON_A_GPU = 2
+# Of what is free after loading; the rest is for the CUDA libraries and recorded graphs.
+_SHARE_OF_A_GPU = 0.85
 
 
 class Serving:
@@ -38,29 +46,36 @@ class Serving:
 
     Args:
         settings: The service's settings.
-        models: Loaded models by name, of one device.
-        executor: Runs the device's batches.
+        models: Loaded models by name, all on the same devices.
         metrics: Receives everything that is counted.
         on_failure: Called once, on the event loop, if the models cannot be warmed: the server must not stay up.
+        executors: What runs each device's batches, in the devices' order; by default a thread for each.
     """
 
     def __init__(
         self,
         settings: Settings,
         models: Mapping[str, LoadedModel],
-        executor: Executor,
         metrics: Metrics,
         on_failure: Callable[[], None] = lambda: None,
+        *,
+        executors: Sequence[Executor] | None = None,
     ) -> None:
         self.settings = settings
         self.models = models
         self.metrics = metrics
+        self.devices = next((model.devices for model in models.values()), Devices())
+        names = self.devices.names
+        executors = executors or [ThreadExecutor(f"executor {name}") for name in names]
+        gpu = gpu_memory(names[0]) if self.devices.on_gpu else None
         buckets = [bucket for model in models.values() for bucket in model.buckets()]
         self.cost_model = CostModel()
-        batch_limits = BatchLimits(settings.max_batch_items, settings.max_batch_tokens, _batch_memory_bytes(settings))
+        batch_limits = BatchLimits(
+            settings.max_batch_items, settings.max_batch_tokens, _batch_memory_bytes(settings, gpu)
+        )
         self.scheduler = Scheduler(
             buckets,
-            executor=executor,
+            executors=dict(zip(names, executors, strict=True)),
             policy=LeastDelay(self.cost_model, batch_limits, settings.batch_delay_ms / 1000),
             limits=QueueLimits(settings.max_queued_items, settings.max_queued_tokens),
             batch_limits=batch_limits,
@@ -70,7 +85,9 @@ class Serving:
                 patience_seconds=settings.queue_patience_seconds,
                 warm_up_seconds=settings.warm_up_seconds,
                 stuck_rule=StuckRule(settings.stuck_run_factor, settings.stuck_run_seconds),
+                places=_PLACES_ON_A_GPU if self.devices.on_gpu else 1,
             ),
+            probe=None if gpu is None else GpuMemoryMeter(gpu),
         )
         # Encoding and decoding release the interpreter only in part; more threads than cores gain nothing.
         self.text_threads = ThreadPoolExecutor(max(2, available_cores()), thread_name_prefix="text")
@@ -81,12 +98,19 @@ class Serving:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
-        """Start the executor and begin to warm the models; returns before they are warm."""
+        """Start the executors and begin to warm the models; returns before they are warm."""
         for model in self.models.values():
-            self.metrics.declare_model(model.name, model.manifest, ENDPOINTS[model.manifest.task])
+            endpoint = ENDPOINTS[model.manifest.task]
+            self.metrics.declare_model(model.name, model.manifest, endpoint, model.weights_bytes)
             for bucket in model.buckets():
                 self._watch_queue(model.name, bucket.length)
-        self.metrics.watch_service(lambda: self.scheduler.waiting_tokens, lambda: float(self.ready))
+        self.metrics.watch_service(
+            lambda: self.scheduler.waiting_tokens,
+            lambda: float(self.ready),
+            lambda: float(self.degraded is not None),
+        )
+        for number, name in enumerate(self.devices.names):
+            self._watch_device(number, name)
         self._loop = asyncio.get_running_loop()
         await self.scheduler.start()
         self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
@@ -125,8 +149,13 @@ class Serving:
 
     @property
     def fault(self) -> ServiceError | None:
-        """Why only a restart helps (the executor is dead, or stuck in a run), or None."""
+        """Why only a restart helps (a device's executor is dead, or stuck in a run), or None."""
         return self.scheduler.fault
+
+    @property
+    def degraded(self) -> str | None:
+        """Why the CPU serves although a GPU was to be expected, or None."""
+        return self.devices.degraded
 
     @property
     def ready(self) -> bool:
@@ -138,7 +167,7 @@ class Serving:
         return True
 
     def ensure_running(self) -> None:
-        """Do nothing if the models are warm, the executor lives and nothing is shutting down.
+        """Do nothing if the models are warm, a device runs them and nothing is shutting down.
 
         Raises:
             NotReady: One of these is not so; `Draining` while shutting down.
@@ -179,12 +208,28 @@ class Serving:
             logger.info("ready: %s", ", ".join(sorted(self.models)))
 
     def _watch_queue(self, model: str, bucket: int) -> None:
-        self.metrics.watch_queue(model, bucket, lambda: self.scheduler.waiting_items(model, bucket))
+        self.metrics.watch_queue(
+            model,
+            bucket,
+            lambda: self.scheduler.waiting_items(model, bucket),
+            lambda: self.scheduler.oldest_age(model, bucket),
+        )
+
+    def _watch_device(self, number: int, name: str) -> None:
+        self.metrics.watch_device(
+            name,
+            self.devices.descriptions[number],
+            lambda: float(self.scheduler.devices[number].alive),
+            lambda: float(self.scheduler.devices[number].stuck),
+        )
 
 
-def _batch_memory_bytes(settings: Settings) -> int | None:
-    """Return what one batch may take; all sessions of the process share what the largest has taken."""
+def _batch_memory_bytes(settings: Settings, gpu: GpuMemory | None) -> int | None:
+    """Return what one batch may take; all sessions of a device share what the largest has taken."""
     if settings.max_batch_memory_bytes:
         return settings.max_batch_memory_bytes
+    if gpu is not None:
+        most = int(gpu.free_bytes() * _SHARE_OF_A_GPU)
+        return min(most, settings.gpu_memory_limit_bytes or most)
     available = available_bytes()
     return None if available is None else available // 2

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "BIGBIRD_"
 
+LogFormat = Literal["auto", "json", "text"]
+
 
 class InvalidSettings(Exception):
     """A setting has a value that cannot work; the message names it."""
@@ -31,9 +33,14 @@ class Settings(BaseSettings):
     models: Path = Field(Path("bundles"), description="Folder of bundles; it may also be a bundle itself.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="`cuda`, `cpu`, or `auto`: CUDA where onnxruntime can start it, otherwise the CPU."
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+(,\d+)*)?)$",
+        description="`cuda`: all visible GPUs; `cuda:N` or `cuda:N,M`: these; `cpu`; or `auto`: the GPUs if they can "
+        "be used, otherwise the CPU.",
     )
+    gpu_memory_limit_bytes: int = Field(0, ge=0, description="Most memory that is taken on each GPU; 0 means no limit.")
+    cuda_graphs: bool = Field(True, description="Whether frequent shapes are recorded as CUDA graphs at start.")
     threads: int = Field(0, ge=0, description="Threads within an operator on the CPU; 0 means the available cores.")
     max_characters: int = Field(200_000, ge=1, description="Longest text in characters; longer ones are refused (413).")
     max_list_items: int = Field(256, ge=1, description="Most texts in one request (413).")
@@ -74,6 +81,12 @@ class Settings(BaseSettings):
         25.0, ge=0, allow_inf_nan=False, description="After SIGTERM, time to answer what was accepted."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")
+    log_format: LogFormat = Field(
+        "auto", description="`json`: one object on each line; `text`; or `auto`: text on a terminal, otherwise JSON."
+    )
+    tracing: bool = Field(
+        False, description="Whether OpenTelemetry traces are exported; needs the extra `tracing` (docs/metrics.md)."
+    )
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -101,6 +114,10 @@ def settings_table() -> str:
     """Return all settings as a Markdown table, for the documentation."""
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "unset" if field.default is None else f"`{field.default}`"
+        default = "unset" if field.default is None else f"`{_written(field.default)}`"
         rows.append(f"| `{environment_name(name)}` | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
+
+
+def _written(default: Any) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)

@@ -37,6 +37,7 @@ def bucket(length: int, attention: str, memory: int | None, documents: list[int]
         "agreement": 1.0,
         "tolerance": 1e-4,
         "documents": documents,
+        "checked_with": "onnxruntime",
     }
     return {
         "length": length,
@@ -54,6 +55,7 @@ MANIFEST: dict[str, Any] = {
     "problem_type": None,
     "pattern": "google",
     "precision": "fp32",
+    "attention_kernel": "composed",
     "pair_types": "segments",
     "block_size": 64,
     "max_length": 4096,
@@ -148,6 +150,18 @@ def test_the_report_shows_everything_at_a_hundred_columns(folder: Path) -> None:
     assert (status, errors) == (0, "")
     assert printed == REPORT.format(manifest=size)
     assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_half_precision_graphs_that_no_gpu_has_run_are_told_apart(folder: Path) -> None:
+    values = copy.deepcopy(MANIFEST) | {"precision": "fp16", "attention_kernel": "fused"}
+    for entry in values["buckets"]:
+        entry["parity"]["checked_with"] = "torch"
+    (folder / "manifest.json").write_text(json.dumps(values), encoding="utf-8")
+    _, printed, _ = run(folder)
+    assert max(map(len, printed.splitlines())) <= 100
+    assert printed.startswith("entities: ner, fp16\n")
+    assert "3 random blocks, pattern google, fused kernel" in " ".join(printed.split())
+    assert "measured of the half-precision torch model, for want of a GPU" in " ".join(printed.split())
 
 
 def test_many_labels_are_wrapped(folder: Path) -> None:

@@ -27,7 +27,7 @@ class UsageBody(AnswerBody):
     )
     buckets: list[int] = Field(description="Padded length of each window's run, in the order of the document.")
     truncated_tokens: int = Field(
-        0, description="Tokens that no window holds: always 0, what is too long is windowed or refused."
+        description="Tokens that no window holds: always 0, what is too long is windowed or refused."
     )
     queue_ms: float = Field(description="Longest wait of a window, in milliseconds; for `/generate`, of all together.")
     inference_ms: float = Field(
@@ -227,3 +227,18 @@ class HealthBody(AnswerBody):
     """The state of the process."""
 
     status: str
+
+
+class DeviceBody(AnswerBody):
+    """A device that runs batches."""
+
+    name: str = Field(description="`cpu`, or `cuda:0` and up.")
+    alive: bool = Field(description="Whether its thread lives.")
+    stuck: bool = Field(description="Whether its run takes so much longer than predicted that it may never end.")
+
+
+class ReadinessBody(HealthBody):
+    """What requests are answered with."""
+
+    degraded: str | None = Field(description="Why the CPU serves although there is a GPU to be used; null otherwise.")
+    devices: list[DeviceBody]

@@ -10,6 +10,7 @@ from service.api.disconnect import unless_disconnected
 from service.api.json_body import JsonRoute
 from service.api.problems import documented_problems
 from service.api.request_schemas import RequestBody
+from service.api.request_state import request_record
 from service.bundle import TaskName
 from service.errors import DeadlineUnreachable, InvalidInput, NotReady, QueueFull, TextTooLarge
 from service.inference import ItemFailed, ItemResult, infer
@@ -98,14 +99,18 @@ async def answer_task(
         listed: Whether the request held a list, and wants one back.
         shape: Makes an answer from the model's name and an item's result.
     """
+    record = request_record(request)
     model = serving.choose_model(task, body.model)
-    request.state.model = model.name
+    record.model = model.name
+    record.stages.until("parse", serving.scheduler.now())
     timeout_ms = body.timeout_ms or serving.settings.timeout_ms
     try:
         serving.ensure_running()
-        results = await unless_disconnected(request, infer(serving, model, items, timeout_ms))
+        results = await unless_disconnected(request, infer(serving, model, items, timeout_ms, record))
     except (QueueFull, NotReady, DeadlineUnreachable) as refusal:
-        serving.metrics.request_refused(refusal.code)
+        if not record.items:  # otherwise it was accepted, and the server went
+            record.refused = refusal.code
+            serving.metrics.request_refused(refusal.code)
         raise
     except ItemFailed as failure:
         if listed:

@@ -1,9 +1,19 @@
 """What operators and their machines ask: health, models, metrics."""
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 
-from service.api.answer_schemas import BucketBody, HealthBody, ModelBody, ModelsBody, SourceBody
+from service.api.answer_schemas import (
+    BucketBody,
+    DeviceBody,
+    HealthBody,
+    ModelBody,
+    ModelsBody,
+    ReadinessBody,
+    SourceBody,
+)
 from service.api.answering import ServingDependency
 from service.api.problems import documented_problems
 from service.loading import LoadedModel
@@ -21,10 +31,11 @@ async def live(serving: ServingDependency) -> HealthBody:
 
 
 @router.get("/health/ready", summary="Are requests accepted?", responses=documented_problems(503))
-async def ready(serving: ServingDependency) -> HealthBody:
+async def ready(serving: ServingDependency) -> ReadinessBody:
     """Answer 200 once every bucket of every model is warm, and until the server drains."""
     serving.ensure_running()
-    return HealthBody(status="ready")
+    devices = [DeviceBody.model_validate(device) for device in serving.scheduler.devices]
+    return ReadinessBody(status="ready", degraded=serving.degraded, devices=devices)
 
 
 @router.get("/v1/models", summary="List the loaded models")
@@ -37,7 +48,9 @@ async def models(serving: ServingDependency) -> ModelsBody:
 async def metrics(request: Request, serving: ServingDependency) -> Response:
     """Return all metrics in the Prometheus text format, or in OpenMetrics if the scraper prefers it."""
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(serving.metrics.registry), media_type=content_type)
+    # Thousands of lines: on the event loop, no request would go on while they are written.
+    text = await asyncio.to_thread(encode, serving.metrics.registry)
+    return Response(text, media_type=content_type)
 
 
 def _model_body(model: LoadedModel) -> ModelBody:

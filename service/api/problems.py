@@ -18,8 +18,10 @@ from starlette.responses import Response
 
 from service.api.disconnect import CLIENT_GONE_STATUS, ClientGone
 from service.api.request_schemas import MANY, ONE
+from service.api.request_state import request_record
 from service.errors import MalformedRequest, ServiceError, TextTooLarge
 from service.inference import ItemFailed
+from service.telemetry.log_formats import with_fields
 
 logger = logging.getLogger(__name__)
 
@@ -120,14 +122,17 @@ async def _item_failed(request: Request, failure: Exception) -> Response:
 
 
 def _service_problem(request: Request, error: ServiceError, index: int | None) -> Response:
-    request_id = request.state.request_id
+    record = request_record(request)
     if error.status == 500:
-        logger.error("request %s failed: %s", request_id, error.detail, exc_info=error)
+        fields = with_fields(request_id=record.request_id, trace_id=record.trace_id, model=record.model or None)
+        logger.error("request failed: %s", error.detail, exc_info=error, extra=fields)
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     detail = error.detail if index is None else f"Item {index}: {error.detail}"
-    return problem_response(request_id, error.status, error.code, error.title, detail, headers=headers, index=index)
+    return problem_response(
+        record.request_id, error.status, error.code, error.title, detail, headers=headers, index=index
+    )
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -140,7 +145,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     names = ", ".join(dict.fromkeys(entry.field for entry in fields))
     more = f" and {len(found) - len(fields)} more" if len(found) > len(fields) else ""
     return problem_response(
-        request.state.request_id,
+        request_record(request).request_id,
         422,
         "invalid_request",
         "Invalid request",
@@ -169,7 +174,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         detail = "There is nothing at this path; see /docs."
     elif status == 405:
         detail = f"This path answers {(error.headers or {}).get('Allow', 'other methods')} only."
-    return problem_response(request.state.request_id, status, code, title, detail, headers=error.headers)
+    return problem_response(request_record(request).request_id, status, code, title, detail, headers=error.headers)
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:

@@ -1,79 +1,86 @@
-"""What holds for every request: an id, a count, a log line, and an answer even to an unexpected error."""
+"""What holds for every request: an id, a count, a log line, a trace, and an answer even to an unexpected error."""
 
 import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import internal_error_response
 from service.metrics import Metrics
+from service.telemetry.log_formats import with_fields
+from service.telemetry.request_log import log_request
+from service.telemetry.request_record import UNMATCHED, RequestRecord
+from service.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "X-Request-Id"
-UNMATCHED = "unmatched"
 
-# Asked every few seconds by machines.
+# Asked every few seconds by machines: logged for debugging only, and never traced.
 _PROBED = frozenset({"/health/live", "/health/ready", "/metrics"})
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 
 
 class RequestContext:
     """ASGI middleware around everything else.
 
-    It sets `request.state.request_id` from the header `X-Request-Id`, if that is short and harmless, or makes one; the
-    answer carries it. Routes may set `request.state.model` to the model that a request is counted under.
+    Every request carries a record, `request.state.record`. Its id comes from the header `X-Request-Id`, if that is
+    short and harmless, or is made; the answer carries it. Routes note in the record what they learn.
 
     Args:
         app: The application behind it.
         metrics: Counts the requests.
+        tracing: Traces them.
+        clock: Monotonic seconds, the scheduler's clock.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, tracing: Tracing, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id = _request_id(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        record = RequestRecord(_request_id(scope), method, self._clock())
+        scope.setdefault("state", {})["record"] = record
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = record.request_id
             await send(message)
 
-        started = time.perf_counter()
+        traced = scope["path"] not in _PROBED
+        if traced:
+            self._tracing.request_started(record, scope["headers"])
         self._metrics.request_started()
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            logger.exception("request %s: unexpected error", request_id)
-            if status == 0:
-                await internal_error_response(request_id)(scope, receive, send_with_id)
-        finally:
-            seconds = time.perf_counter() - started
-            endpoint = getattr(scope.get("route"), "path", UNMATCHED)
-            model = state.get("model", "")
-            self._metrics.request_finished(endpoint, model, status or 500, seconds)
-            logger.log(
-                logging.DEBUG if endpoint in _PROBED else logging.INFO,
-                "request_id=%s method=%s endpoint=%s model=%s status=%d milliseconds=%.1f",
-                request_id,
-                scope["method"],
-                endpoint,
-                model or "-",
-                status or 500,
-                seconds * 1000,
+            logger.exception(
+                "unexpected error", extra=with_fields(request_id=record.request_id, trace_id=record.trace_id)
             )
+            if status == 0:
+                await internal_error_response(record.request_id)(scope, receive, send_with_id)
+        finally:
+            record.finish(getattr(scope.get("route"), "path", UNMATCHED), status or 500, self._clock())
+            self._metrics.request_finished(record)
+            if traced:
+                self._tracing.request_finished(record)
+            log_request(logger, logging.DEBUG if record.endpoint in _PROBED else logging.INFO, record)
 
 
 def _request_id(scope: Scope) -> str:

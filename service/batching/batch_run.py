@@ -15,13 +15,20 @@ class BatchOutcome:
 
     Attributes:
         outputs: Each sequence's own outputs, without padding.
-        started_at: Start of the run on the scheduler's clock, in seconds.
-        seconds: Duration of the run.
+        started_at: When the batch began to be put together, on the scheduler's clock, in seconds.
+        collate_seconds: How long that took.
+        run_seconds: Duration of the session's run, and of cutting its outputs.
     """
 
     outputs: Sequence[Outputs]
     started_at: float
-    seconds: float
+    collate_seconds: float
+    run_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """What the batch took of the device's thread."""
+        return self.collate_seconds + self.run_seconds
 
 
 def run_batch(
@@ -39,5 +46,6 @@ def run_batch(
     """
     started_at = clock()
     batch = collate(sequences, bucket.length, bucket.pad_id)
+    collated_at = clock()
     outputs = cut_outputs(bucket.session.run(batch, control), sequences)
-    return BatchOutcome(outputs, started_at, clock() - started_at)
+    return BatchOutcome(outputs, started_at, collated_at - started_at, clock() - collated_at)

@@ -8,6 +8,7 @@
   liveness restarts the process. Should it end by itself, everything goes on.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,14 +42,13 @@ class StuckRule:
         return max(self.factor * predicted_seconds, self.least_seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
-    """The run that the executor has."""
+    """The run that the executor has; `started_at` is None while the device still runs what it was given before."""
 
-    bucket: ServedBucket
     entries: Sequence[QueuedItem]
     control: RunControl
-    started_at: float
+    started_at: float | None
     predicted_seconds: float
 
 
@@ -63,6 +63,8 @@ class BatchRunner:
         observer: Hears what happens.
         stuck_rule: When a run counts as stuck.
         clock: Monotonic seconds.
+        device: What the executor runs on, for the observer.
+        number: Which of a bucket's sessions is that device's.
     """
 
     def __init__(
@@ -75,8 +77,12 @@ class BatchRunner:
         observer: BatchObserver,
         stuck_rule: StuckRule,
         clock: Callable[[], float],
+        device: str = "cpu",
+        number: int = 0,
     ) -> None:
         self._executor = executor
+        self._device = device
+        self._number = number
         self._cost_model = cost_model
         self._limits = limits
         self._rate = rate
@@ -85,6 +91,7 @@ class BatchRunner:
         self._clock = clock
         self._run: _Run | None = None
         self._entries: Sequence[QueuedItem] = ()
+        self._behind = False
 
     @property
     def entries(self) -> Sequence[QueuedItem]:
@@ -95,13 +102,19 @@ class BatchRunner:
     def stuck(self) -> bool:
         """Whether the run takes so much longer than predicted that it may never end."""
         run = self._run
-        return run is not None and self._clock() - run.started_at > self._stuck_rule.limit(run.predicted_seconds)
+        if run is None or run.started_at is None:
+            return False
+        return self._clock() - run.started_at > self._stuck_rule.limit(run.predicted_seconds)
 
     @property
     def remaining_seconds(self) -> float:
         """What the current run should still take."""
         run = self._run
-        return 0.0 if run is None else max(run.started_at + run.predicted_seconds - self._clock(), 0.0)
+        if run is None:
+            return 0.0
+        if run.started_at is None:
+            return run.predicted_seconds
+        return max(run.started_at + run.predicted_seconds - self._clock(), 0.0)
 
     def end_unwanted_run(self) -> None:
         """End the current run if nobody waits for any of its sequences; called when somebody has gone."""
@@ -109,16 +122,35 @@ class BatchRunner:
         if run is not None and all(entry.future.done() for entry in run.entries):
             run.control.terminate()
 
-    async def run(self, selection: Selection) -> None:
-        """Run a selection; every future of its entries is done afterwards."""
+    def begin(self, selection: Selection, *, behind: bool = False) -> asyncio.Task[None]:
+        """Run a selection; every future of its entries is done when the task is.
+
+        Args:
+            selection: What to run.
+            behind: Whether the device still runs something else, so that the run's time has not come.
+        """
         self._entries = selection.entries
-        pieces = [list(selection.entries)]
+        self._behind = behind
+        return asyncio.create_task(self._run_all(selection), name=f"batch on {self._device}")
+
+    def comes_first(self) -> None:
+        """Count the current run's time from now: what was before it has ended."""
+        self._behind = False
+        if self._run is not None and self._run.started_at is None:
+            self._run.started_at = self._clock()
+
+    async def _run_all(self, selection: Selection) -> None:
         try:
+            bucket = selection.bucket.on(self._number)
+            for entry in selection.entries:
+                if entry.future.cancelled():  # its owner left in the moment between the choice and now
+                    self._observer.item_dropped(*entry.bucket.key, "cancelled")
+            pieces = [list(selection.entries)]
             while pieces:
                 piece = self._still_wanted(pieces.pop())
                 if piece:
                     # The first half next: entries end in the order in which they were due.
-                    pieces.extend(reversed(await self._run_piece(selection.bucket, piece)))
+                    pieces.extend(reversed(await self._run_piece(bucket, piece)))
         finally:
             self._entries = ()
 
@@ -126,7 +158,7 @@ class BatchRunner:
         """Run entries together; return halves that must run again."""
         predicted = self._cost_model.predict(*bucket.key, len(entries))
         control = RunControl()
-        self._run = _Run(bucket, entries, control, self._clock(), predicted)
+        self._run = _Run(entries, control, None if self._behind else self._clock(), predicted)
         sequences = [entry.item.sequence for entry in entries]
         try:
             outcome = await self._executor.call(partial(run_batch, bucket, sequences, self._clock, control))
@@ -156,8 +188,30 @@ class BatchRunner:
             self._rate.record(sum(lengths), outcome.seconds)
         for entry, outputs, waited in zip(entries, outcome.outputs, queue_seconds, strict=True):
             if not entry.future.done():
-                entry.future.set_result(InferenceResult(outputs, bucket.length, waited, outcome.seconds))
-        self._observer.batch_finished(FinishedBatch(*bucket.key, lengths, queue_seconds, outcome.seconds, predicted))
+                entry.future.set_result(
+                    InferenceResult(
+                        outputs,
+                        bucket.length,
+                        waited,
+                        outcome.collate_seconds,
+                        outcome.run_seconds,
+                        outcome.started_at + outcome.seconds,
+                    )
+                )
+        self._observer.batch_finished(
+            FinishedBatch(
+                model=bucket.model,
+                bucket=bucket.length,
+                lengths=lengths,
+                traces=[entry.item.trace for entry in entries],
+                queue_seconds=queue_seconds,
+                device=self._device,
+                started_at=outcome.started_at,
+                collate_seconds=outcome.collate_seconds,
+                inference_seconds=outcome.run_seconds,
+                predicted_seconds=predicted,
+            )
+        )
 
     def _failed(self, bucket: ServedBucket, entries: list[QueuedItem], reason: SplitReason) -> list[list[QueuedItem]]:
         self._observer.batch_failed(*bucket.key)

@@ -8,7 +8,7 @@ longer bucket, that one is of the same kind. Loading refuses a bundle whose buck
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.runtime.session import Session
@@ -21,12 +21,13 @@ class ServedBucket:
     Attributes:
         model: Name of the model.
         length: Padded length in tokens.
-        session: What runs the bucket's graph.
+        session: What runs the bucket's graph, on the first device.
         pad_id: Token id that fills up shorter sequences.
         takes_positions: Whether the graph is told where to predict tokens.
         attention: The graph's kind of attention; a sequence never changes it.
         position_bytes: Size of the outputs at one position, where the graph is told positions.
         max_items: Most sequences in one batch, whatever the device could run; None for no bound.
+        replicas: What runs the same graph on the further devices, in their order.
     """
 
     model: str
@@ -37,11 +38,16 @@ class ServedBucket:
     attention: Literal["full", "block_sparse"] = "full"
     position_bytes: int = 0
     max_items: int | None = None
+    replicas: tuple[Session, ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
         """Model and length, which no other bucket has."""
         return self.model, self.length
+
+    def on(self, device: int) -> "ServedBucket":
+        """Return the bucket with the session of a device by its number; 0 is the first."""
+        return self if device == 0 else replace(self, session=self.replicas[device - 1], replicas=())
 
 
 def smallest_bucket(lengths: Sequence[int], length: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from service.batching.executor import Executor
 from service.batching.refusals import executor_stopped
+from service.runtime.session import DeviceLost
 
 ResultT = TypeVar("ResultT")
 
@@ -38,13 +39,16 @@ class ExecutorCalls:
     def call(self, function: Callable[[], ResultT]) -> asyncio.Future[ResultT]:
         """Run a function on the executor.
 
-        The future gets its result or its exception, or `NotReady` if the executor dies first.
+        The future gets its result or its exception, or `NotReady` if the executor dies first. A function that finds
+        its device lost ends the executor: no later call could succeed.
         """
         future: asyncio.Future[ResultT] = self._loop.create_future()
 
         def work() -> None:
             try:
                 result = function()
+            except DeviceLost:
+                raise
             except Exception as error:
                 self._post(_set_exception, future, error)
             else:

@@ -1,10 +1,13 @@
 """When a request could be finished, before it is accepted: refused at once is better than refused after its deadline.
 
-The work ahead of a request is the rest of the batch that runs and every entry that is due no later than it; its own
-work shares batches with entries of its buckets. Each bucket is taken to be worked off in batches of the cheapest size.
+The work ahead of a request is the rest of the batches that run and every entry that is due no later than it; its own
+work shares batches with entries of its buckets. Each bucket is taken to be worked off in batches of the cheapest size,
+and all devices to share the work.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from service.batching.batch_limits import BatchLimits
 from service.batching.bucket_queue import BucketQueue
@@ -37,12 +40,26 @@ class Forecast:
         sizes = {1 << exponent for exponent in range(most.bit_length())} | {most}
         return items * min(self._cost_model.predict(*bucket.key, size) / size for size in sizes)
 
-    def finish(self, queues: Iterable[BucketQueue], new: Mapping[tuple[str, int], int], due_at: float) -> float:
-        """Return the seconds after which new sequences, so many in each bucket, are all done.
+    def finish(
+        self,
+        queues: Iterable[BucketQueue],
+        new: Sequence[ServedBucket],
+        due_at: float,
+        remaining: Sequence[float],
+    ) -> float:
+        """Return the seconds after which new sequences are all done.
+
+        Several devices share the work evenly at best, and the longest of the new sequences takes its time on one.
 
         Args:
             queues: What waits.
-            new: Numbers of sequences by bucket.
+            new: The bucket of each of them.
             due_at: When the last of them is due.
+            remaining: What each device still has to do of what it was given.
         """
-        return sum(self.work(queue.bucket, queue.due_until(due_at) + new.get(queue.bucket.key, 0)) for queue in queues)
+        own = Counter(bucket.key for bucket in new)
+        work = sum(self.work(queue.bucket, queue.due_until(due_at) + own[queue.bucket.key]) for queue in queues)
+        # Only devices that are free before the others are done take a part of it.
+        ahead = accumulate(sorted(remaining))
+        shared = min((before + work) / devices for devices, before in enumerate(ahead, start=1))
+        return max(shared, min(remaining) + max(self.alone(bucket) for bucket in new))

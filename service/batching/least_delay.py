@@ -20,6 +20,8 @@ queue holds entries (`max_queued_items`):
 
     wait <= patience_seconds + (max_queued_items + 1) * longest run
 
+(one run more where a device is given a second batch while it runs the first, `service.batching.served_device`)
+
 if runs take what the cost model says; a run that takes longer delays everybody by the difference.
 
 When own entries leave places free, shorter documents of the same model and kind of attention take them if that makes

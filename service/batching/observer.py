@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 DropReason = Literal["cancelled", "expired", "unreachable"]
 SplitReason = Literal["out_of_memory", "failure"]
@@ -16,17 +16,30 @@ class FinishedBatch:
         model: Name of the model.
         bucket: Padded length in tokens.
         lengths: Its sequences' real tokens.
+        traces: What each of their work items had as its `trace`.
         queue_seconds: How long each of them waited.
+        device: Where it ran, for example `cpu` or `cuda:0`.
+        started_at: When it began to be put together, on the scheduler's clock.
+        collate_seconds: How long that took.
         inference_seconds: Duration of the run.
-        predicted_seconds: What the cost model had said.
+        predicted_seconds: What the cost model had said of both together.
     """
 
     model: str
     bucket: int
     lengths: Sequence[int]
+    traces: Sequence[Any]
     queue_seconds: Sequence[float]
+    device: str
+    started_at: float
+    collate_seconds: float
     inference_seconds: float
     predicted_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """What the batch took of the device's thread."""
+        return self.collate_seconds + self.inference_seconds
 
 
 class BatchObserver(Protocol):

@@ -5,12 +5,25 @@ Only anonymous memory counts: the weights are a mapped file, which the system ma
 
 import re
 from pathlib import Path
+from typing import Protocol
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 _MACHINE = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")
+
+
+class MemoryMeter(Protocol):
+    """Reads what the runs of a device take; called on the thread that runs them."""
+
+    def anonymous_bytes(self) -> int | None:
+        """Return the memory in use, and forget the highest point so far; None if it is unknown."""
+        ...
+
+    def peak_bytes(self) -> int | None:
+        """Return the highest point since `anonymous_bytes`."""
+        ...
 
 
 class MemoryProbe:

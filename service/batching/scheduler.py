@@ -1,21 +1,21 @@
 """The scheduler: accepted windows in, outputs out, every one of them exactly once.
 
-It stands between the requests, which live on the event loop, and the executor, which runs one batch at a time on its
-own thread. One queue per (model, bucket); whenever the executor is free the policy picks the next batch. Everything
-here runs on the event loop and wakes on events: an arrival, a finished batch, the executor's death.
+It stands between the requests, which live on the event loop, and the devices, each of which runs one batch at a time on
+a thread of its own. One queue per (model, bucket) for all devices. Everything here runs on the event loop and wakes on
+events: an arrival, a finished batch, a device's death.
 
-    submit_all -> WaitingRoom -> policy.select -> BatchRunner -> executor: run_batch -> futures
+    submit_all -> WaitingRoom -> Dispatcher: policy.select -> BatchRunner of a device -> executor: run_batch -> futures
 
 A request may need runs that follow each other. It is admitted once, with the first of them; `open_request` tells the
 scheduler that it has not ended, and `submit_further` takes the others.
+
+A device that dies takes its own work with it, and the others go on; the death of the last one ends everything.
 """
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -25,20 +25,20 @@ from service.batching.batch_runner import BatchRunner, StuckRule
 from service.batching.bucket_queue import QueuedItem
 from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
+from service.batching.device_state import DeviceState
+from service.batching.dispatcher import Dispatcher
 from service.batching.executor import Executor
-from service.batching.executor_calls import ExecutorCalls
 from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver
-from service.batching.policy import BatchPolicy, Selection
+from service.batching.policy import BatchPolicy
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
-from service.batching.resident_memory import MemoryProbe
+from service.batching.resident_memory import MemoryMeter, MemoryProbe
+from service.batching.served_device import ServedDevices
 from service.batching.service_rate import ServiceRate
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 from service.batching.work_item import InferenceResult, WorkItem
 from service.errors import DeadlineExceeded, ServiceError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,23 @@ class SchedulerOptions:
         stuck_rule: When a run counts as stuck.
         keeps_deadlines: Whether work that cannot make its deadline, by the cost model, is refused and dropped. Off, an
             item is dropped only once its deadline has passed.
+        places: How many batches a device may be given at once; see `service.batching.served_device`.
     """
 
     patience_seconds: float = 5.0
     warm_up_seconds: float = 0.0
     stuck_rule: StuckRule = field(default_factory=StuckRule)
     keeps_deadlines: bool = True
+    places: int = 1
 
 
 class Scheduler:
-    """Batches the windows of all models on one device.
+    """Batches the windows of all models, on all devices.
 
     Args:
-        buckets: Every bucket of every model.
-        executor: Runs the batches; the scheduler starts and stops it.
+        buckets: Every bucket of every model, with a session for each device.
+        executors: What runs each device's batches, by its name and in the order of the buckets' sessions; the scheduler
+            starts and stops them.
         policy: Chooses each batch.
         limits: Bounds on what waits.
         batch_limits: The caps of every bucket.
@@ -72,14 +75,14 @@ class Scheduler:
         observer: Hears what happens.
         options: Patience, warm-up, stuck runs.
         clock: Monotonic seconds; deadlines are on this clock.
-        probe: Reads the process's memory during warm-up.
+        probe: Reads the first device's memory during warm-up.
     """
 
     def __init__(
         self,
         buckets: Iterable[ServedBucket],
         *,
-        executor: Executor,
+        executors: Mapping[str, Executor],
         policy: BatchPolicy,
         limits: QueueLimits,
         batch_limits: BatchLimits,
@@ -87,29 +90,43 @@ class Scheduler:
         observer: BatchObserver,
         options: SchedulerOptions = SchedulerOptions(),
         clock: Callable[[], float] = time.monotonic,
-        probe: MemoryProbe | None = None,
+        probe: MemoryMeter | None = None,
     ) -> None:
         self._forecast = Forecast(cost_model, batch_limits)
         self._room = WaitingRoom(buckets, self._forecast, options.patience_seconds)
-        self._executor = ExecutorCalls(executor)
-        self._policy = policy
         self._limits = limits
         self._observer = observer
         self._options = options
         self._clock = clock
         self._rate = ServiceRate()
-        self._runner = BatchRunner(
-            self._executor,
-            cost_model=cost_model,
-            limits=batch_limits,
-            rate=self._rate,
-            observer=observer,
-            stuck_rule=options.stuck_rule,
-            clock=clock,
+        self._devices = ServedDevices(
+            executors,
+            lambda calls, name, number: BatchRunner(
+                calls,
+                cost_model=cost_model,
+                limits=batch_limits,
+                rate=self._rate,
+                observer=observer,
+                stuck_rule=options.stuck_rule,
+                clock=clock,
+                device=name,
+                number=number,
+            ),
+            options.places,
+        )
+        self._dispatcher = Dispatcher(
+            self._devices,
+            self._room,
+            policy,
+            clock,
+            before_choice=self._drop_hopeless,
+            may_wait=lambda: self._refusal is None,
+            on_batch_end=self._note_idle,
+            on_failure=partial(self.close, executor_stopped),
         )
         self._warm_up = WarmUp(
             [queue.bucket for queue in self._room.queues],
-            self._executor.call,
+            [device.calls.call for device in self._devices],
             cost_model,
             batch_limits,
             clock,
@@ -118,18 +135,19 @@ class Scheduler:
         )
         self._open_requests = 0
         self._closed = False
-        self._arrival = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._dispatcher: asyncio.Task[None] | None = None
         self._refusal: Callable[[], ServiceError] | None = still_warming
 
     @property
+    def devices(self) -> Sequence[DeviceState]:
+        """What is known of every device now."""
+        return self._devices.states
+
+    @property
     def fault(self) -> ServiceError | None:
-        """Why accepted work is not run (the executor or the dispatcher is dead, or a run is stuck), or None."""
-        if not self._executor.alive or self._dispatcher is None or self._dispatcher.done():
-            return executor_stopped()
-        return run_stuck() if self._runner.stuck else None
+        """Why only a restart helps (a device or the dispatcher is dead, or a run is stuck), or None."""
+        return self._devices.fault if self._dispatcher.alive else executor_stopped()
 
     @property
     def waiting_tokens(self) -> int:
@@ -140,15 +158,18 @@ class Scheduler:
         """Windows that wait for one bucket."""
         return self._room.items_of(model, bucket)
 
+    def oldest_age(self, model: str, bucket: int) -> float:
+        """Seconds for which the oldest window of one bucket has waited; 0 if none waits."""
+        return self._room.oldest_age(model, bucket, self._clock())
+
     def now(self) -> float:
         """Return the time on the scheduler's clock, on which deadlines are."""
         return self._clock()
 
     async def start(self) -> None:
-        """Start the executor. Work is accepted after `warm_up`."""
-        self._executor.start(on_death=partial(self.close, executor_stopped))
-        self._dispatcher = asyncio.create_task(self._dispatch(), name="batch-dispatcher")
-        self._dispatcher.add_done_callback(self._dispatcher_ended)
+        """Start the executors. Work is accepted after `warm_up`."""
+        self._devices.start(partial(_fail_all, refusal=executor_stopped), partial(self.close, executor_stopped))
+        self._dispatcher.start()
 
     async def warm_up(self) -> None:
         """Run and measure every bucket, then accept work."""
@@ -160,12 +181,12 @@ class Scheduler:
         """Do nothing if work is run at all.
 
         Raises:
-            NotReady: Warm-up has not finished, the executor has died, or a run is stuck; `Draining` while shutting
+            NotReady: Warm-up has not finished, or every device has died or is stuck in a run; `Draining` while shutting
                 down.
         """
         if self._refusal is not None:
             raise self._refusal()
-        if self._runner.stuck:
+        if not self._devices.usable:
             raise run_stuck()
 
     def submit(self, item: WorkItem) -> asyncio.Future[InferenceResult]:
@@ -188,7 +209,7 @@ class Scheduler:
         self._limits.refuse_overflow(
             self._room.items + len(items),
             waiting_tokens + tokens,
-            retry_after_seconds=self._rate.seconds_for(waiting_tokens),
+            retry_after_seconds=self._rate.seconds_for(waiting_tokens, len(self._devices.usable)),
         )
         if self._options.keeps_deadlines:
             self._refuse_unreachable(items)
@@ -219,30 +240,28 @@ class Scheduler:
         return self._accept(items)
 
     async def drain(self, timeout: float) -> None:
-        """Refuse new work, finish what was accepted, stop the executor.
+        """Refuse new work, finish what was accepted, stop the executors.
 
         What has not finished after `timeout` seconds fails with `Draining`.
         """
         if self._refusal is not executor_stopped:
             self._refusal = shutting_down
-        self._arrival.set()
+        self._dispatcher.wake()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
         self.close(shutting_down)
-        self._executor.stop()
-        if self._dispatcher is not None:
-            self._dispatcher.cancel()
+        self._devices.stop()
+        self._dispatcher.stop()
 
     def close(self, refusal: Callable[[], ServiceError]) -> None:
         """Fail everything that waits or runs, and everything that comes later, with this error."""
         self._refusal = refusal
         self._closed = True
-        for entry in [entry for queue in self._room.queues for entry in queue]:
+        waiting = [entry for queue in self._room.queues for entry in queue]
+        for entry in waiting:
             self._room.remove(entry)
-            _fail(entry, refusal())
-        for entry in self._runner.entries:
-            _fail(entry, refusal())
+        _fail_all([*waiting, *self._devices.entries], refusal)
         self._note_idle()
 
     # Arrivals and departures.
@@ -254,8 +273,9 @@ class Scheduler:
         now = self._clock()
         buckets = [self._room.bucket_of(item) for item in items]
         due_at = max(self._room.due_at(item, bucket, now) for item, bucket in zip(items, buckets, strict=True))
-        work = self._forecast.finish(self._room.queues, Counter(bucket.key for bucket in buckets), due_at)
-        refuse_unreachable(self._runner.remaining_seconds + work, min(deadlines) - now)
+        remaining = [device.remaining_seconds for device in self._devices.usable]
+        needed = self._forecast.finish(self._room.queues, buckets, due_at, remaining)
+        refuse_unreachable(needed, min(deadlines) - now)
 
     def _accept(self, items: Sequence[WorkItem]) -> list[asyncio.Future[InferenceResult]]:
         now = self._clock()
@@ -263,7 +283,7 @@ class Scheduler:
             self._room.bucket_of(item)  # raises before anything is accepted
         futures = [self._room.add(item, now, self._ended).future for item in items]
         self._idle.clear()
-        self._arrival.set()
+        self._dispatcher.wake()
         return futures
 
     def _ended(self, entry: QueuedItem) -> None:
@@ -272,7 +292,7 @@ class Scheduler:
             self._observer.item_dropped(*entry.bucket.key, "expired" if entry.expired(self._clock()) else "cancelled")
             self._note_idle()
         else:
-            self._runner.end_unwanted_run()
+            self._devices.end_unwanted_runs()
 
     def _drop_hopeless(self, now: float) -> None:
         for entry in self._room.hopeless(now):
@@ -285,42 +305,13 @@ class Scheduler:
         self._note_idle()
 
     def _note_idle(self) -> None:
-        if not self._runner.entries and not self._open_requests and not self._room.items:
+        if not self._open_requests and not self._room.items and not self._devices.busy:
             self._idle.set()
 
-    # The dispatcher: one batch after another, for as long as there is work.
 
-    async def _dispatch(self) -> None:
-        while True:
-            await self._arrival.wait()
-            self._arrival.clear()
-            while (selection := self._next_batch()) is not None:
-                # While draining nothing arrives any more that could join.
-                if selection.start_at > self._clock() and self._refusal is None:
-                    await self._company(selection)
-                    continue
-                for entry in selection.entries:
-                    self._room.remove(entry)
-                await self._runner.run(selection)
-                self._note_idle()
-
-    def _next_batch(self) -> Selection | None:
-        now = self._clock()
-        self._drop_hopeless(now)
-        return self._policy.select(self._room.queues, now)
-
-    async def _company(self, selection: Selection) -> None:
-        """Wait for an arrival that may join a batch, until the batch must start."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(selection.start_at - self._clock()):
-                await self._arrival.wait()
-        self._arrival.clear()
-
-    def _dispatcher_ended(self, dispatcher: asyncio.Task[None]) -> None:
-        if dispatcher.cancelled():
-            return
-        logger.critical("the dispatcher ended", exc_info=dispatcher.exception())
-        self.close(executor_stopped)
+def _fail_all(entries: Iterable[QueuedItem], refusal: Callable[[], ServiceError]) -> None:
+    for entry in entries:
+        _fail(entry, refusal())
 
 
 def _fail(entry: QueuedItem, error: ServiceError) -> None:

@@ -1,4 +1,4 @@
-"""How fast the executor works, to tell a refused client when to come back."""
+"""How fast a device works, to tell a refused client when to come back."""
 
 import math
 
@@ -9,7 +9,7 @@ _LONGEST_SECONDS = 60.0
 
 
 class ServiceRate:
-    """Running average of real tokens per second while the executor is busy."""
+    """Running average of the real tokens per second of a busy device."""
 
     def __init__(self) -> None:
         self._tokens_per_second: float | None = None
@@ -20,8 +20,9 @@ class ServiceRate:
         average = self._tokens_per_second
         self._tokens_per_second = measured if average is None else average + _NEWEST * (measured - average)
 
-    def seconds_for(self, tokens: int) -> float:
-        """Return whole seconds, 1 to 60, in which so many tokens are worked off; 1 before the first batch."""
+    def seconds_for(self, tokens: int, devices: int = 1) -> float:
+        """Return whole seconds, 1 to 60, in which devices work off so many tokens; 1 before the first batch."""
         if self._tokens_per_second is None:
             return _UNKNOWN_SECONDS
-        return float(min(max(math.ceil(tokens / self._tokens_per_second), _UNKNOWN_SECONDS), _LONGEST_SECONDS))
+        seconds = math.ceil(tokens / (self._tokens_per_second * devices))
+        return float(min(max(seconds, _UNKNOWN_SECONDS), _LONGEST_SECONDS))

@@ -46,6 +46,10 @@ class WaitingRoom:
         """Windows that wait for one bucket."""
         return len(self._queues[model, bucket])
 
+    def oldest_age(self, model: str, bucket: int, now: float) -> float:
+        """Seconds for which the oldest window of one bucket has waited; 0 if none waits."""
+        return max((now - entry.accepted_at for entry in self._queues[model, bucket]), default=0.0)
+
     def bucket_of(self, item: WorkItem) -> ServedBucket:
         """Return the shortest bucket that holds an item."""
         length = smallest_bucket(self._lengths[item.model], len(item.sequence))

@@ -1,6 +1,7 @@
 """What the scheduler takes and what it gives back: one encoded window in, its outputs out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from service.runtime.session import Outputs
 from service.tokenization.encoded import EncodedSequence
@@ -14,11 +15,13 @@ class WorkItem:
         model: Name of the bundle that must run it.
         sequence: The unpadded model input; it fits the model's longest bucket.
         deadline: Monotonic time in seconds after which the result is worthless, or None.
+        trace: What the observer needs to connect a batch with this item's request; the scheduler never looks at it.
     """
 
     model: str
     sequence: EncodedSequence
     deadline: float | None = None
+    trace: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,15 @@ class InferenceResult:
         outputs: By name, float32, without the batch axis and without padding: `[values]`, or `[length, values]`
             with a row for each token of the sequence, or for each of its positions where it has some.
         bucket: Padded length in tokens that the sequence ran in.
-        queue_seconds: Time from acceptance to the start of the run.
+        queue_seconds: Time from acceptance until the batch was begun.
+        collate_seconds: Time in which the batch was put together.
         inference_seconds: Duration of the batch's run.
+        finished_at: When the outputs were there, on the scheduler's clock.
     """
 
     outputs: Outputs
     bucket: int
     queue_seconds: float
+    collate_seconds: float
     inference_seconds: float
+    finished_at: float

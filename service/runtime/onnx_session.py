@@ -1,41 +1,25 @@
-"""The session that runs a bucket's graph on onnxruntime; the only module that knows onnxruntime."""
+"""The session that runs a bucket's graph on onnxruntime, on the CPU; `service.runtime.cuda` has that of a GPU."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal
 
 import onnxruntime
 
 from service.bundle import Manifest, Precision, Tensor
 from service.errors import BundleError
-from service.runtime.installed_runtimes import conflicting_runtimes
-from service.runtime.session import Batch, OutOfMemory, Outputs, RunControl, RunTerminated
+from service.runtime.devices import CPU, DeviceUnavailable
+from service.runtime.run_failures import meaning_of
+from service.runtime.session import Batch, Outputs, RunControl
 
 logger = logging.getLogger(__name__)
-
-Device = Literal["auto", "cpu", "cuda"]
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _ELEMENT_TYPES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
-_SESSION_ENTRIES = {
-    "session.use_env_allocators": "1",
-    "session.force_spinning_stop": "1",
-}
 _BATCH_FIELDS = frozenset(field.name for field in fields(Batch))
-
-# onnxruntime raises one of several unrelated classes for anything that ends a run; only the text tells what it was.
-_TERMINATED = "terminate flag being set to true"
-_NO_MEMORY = (
-    "Failed to allocate memory",  # the arena, when its device gave it nothing
-    "is smaller than requested bytes",  # the arena, when it has a limit
-    "bad_alloc",  # the CPU without an arena
-    "out of memory",  # the CUDA runtime and its libraries
-    "ALLOC_FAILED",
-)
 
 
 class OnnxSession:
@@ -67,74 +51,77 @@ class OnnxSession:
             control.attach(partial(setattr, options, "terminate", True))
         try:
             arrays = self._session.run(self._outputs, feeds, options)
-        except MemoryError as error:
-            raise OutOfMemory(str(error)) from error
         except Exception as error:
-            text = str(error)
-            if _TERMINATED in text:
-                raise RunTerminated(text) from error
-            if any(words in text for words in _NO_MEMORY):
-                raise OutOfMemory(text) from error
-            raise
+            meaning = meaning_of(error)
+            if meaning is None:
+                raise
+            raise meaning from error
         return dict(zip(self._outputs, arrays, strict=True))
 
 
-class DeviceUnavailable(Exception):
-    """The asked device cannot run anything here."""
-
-
-def execution_providers(device: Device) -> list[str]:
+def execution_providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     """Return onnxruntime's execution providers for a device, the preferred first.
 
+    Args:
+        device: `cpu`, `cuda` or `cuda:N`.
+
     Raises:
-        DeviceUnavailable: CUDA was asked for by name and the installed onnxruntime was built without it, or several
-            distributions of onnxruntime are installed over each other.
+        DeviceUnavailable: A GPU was asked for and the installed onnxruntime was built without CUDA.
     """
-    if (conflict := conflicting_runtimes()) is not None:
-        raise DeviceUnavailable(conflict)
-    cuda_built = _CUDA in onnxruntime.get_available_providers()
-    if device == "cuda" and not cuda_built:
-        raise DeviceUnavailable(
-            "cuda was asked for, but this onnxruntime was built without it: install the extra `gpu`"
-        )
-    return [_CUDA, _CPU] if device != "cpu" and cuda_built else [_CPU]
+    if device == CPU:
+        return [_CPU]
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise DeviceUnavailable(f"{device} was asked for, but this onnxruntime was built without CUDA")
+    return [(_CUDA, {"device_id": device.partition(":")[2] or "0", "use_tf32": "0"}), _CPU]
 
 
-def open_session(graph: Path, manifest: Manifest, *, device: Device, threads: int) -> OnnxSession:
-    """Load a bucket's graph and check that its inputs and outputs are those of the manifest.
+def open_session(graph: Path, manifest: Manifest, *, device: str, threads: int) -> OnnxSession:
+    """Load a bucket's graph by itself and check that its inputs and outputs are those of the manifest.
+
+    On a GPU the graph gets its own copy of the weights, and copies to and fro in every run. The service does not do
+    that, but loads whole bundles (`service.runtime.cuda.device`).
 
     Args:
         graph: The `.onnx` file.
         manifest: The manifest of its bundle.
-        device: Where to run; `auto` means CUDA where it can be started, otherwise the CPU.
+        device: `cpu`, `cuda` or `cuda:N`.
         threads: Threads within an operator on the CPU.
 
     Raises:
         BundleError: onnxruntime cannot load the graph, or it does not fit the manifest.
-        DeviceUnavailable: CUDA was asked for by name and cannot be started.
+        DeviceUnavailable: A GPU was asked for and cannot be started.
     """
+    providers = execution_providers(device)
     try:
-        providers = execution_providers(device)
-        options = session_options(manifest.precision, threads, cpu_only=providers == [_CPU])
+        options = session_options(manifest.precision, threads, cpu_only=device == CPU)
         session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
-    except DeviceUnavailable:
-        raise
     except Exception as error:
         # onnxruntime's exception classes share no public base.
         raise BundleError(f"{graph}: onnxruntime cannot load it: {error}") from error
     provider = session.get_providers()[0]
-    if device == "cuda" and provider != _CUDA:
-        raise DeviceUnavailable("cuda was asked for, but onnxruntime could not start it on this machine")
+    if device != CPU and provider != _CUDA:
+        raise DeviceUnavailable(f"{device} was asked for, but onnxruntime could not start it on this machine")
     logger.info("loaded %s on %s", graph, provider)
+    check_graph(graph, manifest, session)
+    return OnnxSession(session)
+
+
+def check_graph(graph: Path, manifest: Manifest, session: onnxruntime.InferenceSession) -> None:
+    """Check that a loaded graph's inputs and outputs are those of the manifest.
+
+    Raises:
+        BundleError: They are not.
+    """
     _check_tensors(graph, "input", manifest.inputs, session.get_inputs())
     _check_tensors(graph, "output", manifest.outputs, session.get_outputs())
     unknown = {tensor.name for tensor in manifest.inputs} - _BATCH_FIELDS
     if unknown or not manifest.outputs:
         raise BundleError(f"{graph}: expected inputs among {sorted(_BATCH_FIELDS)} and at least one output")
-    return OnnxSession(session)
 
 
-def session_options(precision: Precision, threads: int, *, cpu_only: bool) -> onnxruntime.SessionOptions:
+def session_options(
+    precision: Precision, threads: int, *, cpu_only: bool, shared_allocators: bool = True
+) -> onnxruntime.SessionOptions:
     """Return options with which all buckets of all models cost little more than the largest one.
 
     - The weights lie in a file beside the graph and are memory-mapped: one copy, in the page cache. Prepacking makes
@@ -147,14 +134,21 @@ def session_options(precision: Precision, threads: int, *, cpu_only: bool) -> on
     - On the CPU a residual's sum and its normalisation stay two operators: both are vectorised, the fused one is a
       scalar loop, with which a run takes 1.06 (fp32) to 1.11 times (int8) as long.
     - Threads spin between the operators of a run, but not after it: there the cores belong to tokenising and decoding.
+
+    Args:
+        precision: Of the bundle.
+        threads: Threads within an operator on the CPU.
+        cpu_only: Whether nothing runs elsewhere.
+        shared_allocators: Whether the arenas that were registered for the process are used.
     """
-    _share_one_arena()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.enable_mem_pattern = False
-    for key, value in _SESSION_ENTRIES.items():
-        options.add_session_config_entry(key, value)
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if shared_allocators:
+        _share_one_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     prepack = precision == "int8"
     options.add_session_config_entry("session.disable_prepacking", "0" if prepack else "1")
     if cpu_only:

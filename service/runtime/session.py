@@ -1,9 +1,9 @@
 """The narrow door between batching and whatever runs the graphs."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,10 @@ class RunTerminated(Exception):
 
 class OutOfMemory(Exception):
     """The device had no room for the batch; the session can run again, for example with half of it."""
+
+
+class DeviceLost(Exception):
+    """The device failed in a way that only a restart of the process cures; no session on it can run again."""
 
 
 class RunControl:
@@ -89,6 +93,24 @@ class Session(Protocol):
         Raises:
             RunTerminated: The control ended the run, or had been terminated before it.
             OutOfMemory: The device had no room for the batch.
+            DeviceLost: The device has failed for good.
             ValueError: The graph takes an input that the batch does not have.
         """
+        ...
+
+
+@runtime_checkable
+class CapturingSession(Protocol):
+    """A session that can record the work of a batch size once and repeat it at less cost (CUDA graphs).
+
+    Warm-up calls it on the thread that will run the batches, when every size that it measures has run and nothing else
+    uses a device.
+    """
+
+    def capture(self, sizes: Sequence[int]) -> Sequence[int]:
+        """Record batch sizes for as long as that pays; return those that were recorded."""
+        ...
+
+    def drop_wrong_captures(self) -> Sequence[int]:
+        """Repeat everything recorded, forget all of it if one differs from an ordinary run; return what is left."""
         ...

@@ -172,7 +172,7 @@ def fake_loaded_model(
         name=name or f"fake-{task}",
         manifest=manifest,
         task=FakeTask(manifest),
-        sessions={bucket.length: session for bucket in manifest.buckets},
+        sessions={bucket.length: [session] for bucket in manifest.buckets},
     )
 
 

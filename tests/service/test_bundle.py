@@ -41,6 +41,7 @@ def _bucket(length: int, attention: str) -> dict[str, Any]:
         "agreement": 1.0,
         "tolerance": 1e-4,
         "documents": [1, 63, length],
+        "checked_with": "onnxruntime",
     }
     return {
         "length": length,
@@ -59,6 +60,7 @@ MANIFEST: dict[str, Any] = {
     "problem_type": None,
     "pattern": "transformers",
     "precision": "fp32",
+    "attention_kernel": "composed",
     "pair_types": "segments",
     "block_size": 16,
     "max_length": 128,
@@ -112,6 +114,18 @@ def test_a_manifest_that_is_written_reads_back_equal(folder: Path) -> None:
     write_manifest(manifest, folder)
     assert read_manifest(folder) == manifest
     assert json.loads((folder / "manifest.json").read_text(encoding="utf-8")) == MANIFEST
+
+
+def test_a_manifest_from_before_there_were_two_kernels_is_of_composed_graphs(folder: Path) -> None:
+    older = copy.deepcopy(MANIFEST)
+    del older["attention_kernel"]
+    for bucket in older["buckets"]:
+        del bucket["parity"]["checked_with"]
+    jsonschema.validate(older, manifest_schema())
+    _write(folder, older)
+    manifest = read_manifest(folder)
+    assert manifest.attention_kernel == "composed"
+    assert {bucket.parity.checked_with for bucket in manifest.buckets} == {"onnxruntime"}
 
 
 def test_labels_in_any_script_stand_in_the_file_as_they_are(folder: Path) -> None:
@@ -201,15 +215,24 @@ def _remove(*path: str | int) -> Callable[[dict[str, Any]], None]:
     return edit
 
 
+# The version is told apart from a misfit, and older manifests do not name a kernel.
+UNREQUIRED = ("format_version", "attention_kernel")
+
 MISFITS = [
     pytest.param(_set("extra", value=1), "extra", id="an extra field"),
     pytest.param(_set("tokenizer", "extra", value=1), "tokenizer.extra", id="an extra field of the tokenizer"),
     pytest.param(_set("buckets", 1, "extra", value=1), "buckets.1.extra", id="an extra field of a bucket"),
     pytest.param(_set("buckets", 0, "parity", "x", value=1), "buckets.0.parity.x", id="an extra figure"),
-    *(pytest.param(_remove(name), name, id=f"no {name}") for name in MANIFEST if name != "format_version"),
+    *(
+        pytest.param(_remove(name), name, id=f"no {name}")
+        for name in MANIFEST
+        if name not in ("format_version", "attention_kernel")
+    ),
     pytest.param(_remove("buckets", 0, "sha256"), "buckets.0.sha256", id="a bucket without hash"),
     pytest.param(_set("task", value="summarise"), "task", id="an unknown task"),
     pytest.param(_set("precision", value="fp8"), "precision", id="an unknown precision"),
+    pytest.param(_set("attention_kernel", value="flash"), "attention_kernel", id="an unknown attention kernel"),
+    pytest.param(_set("buckets", 0, "parity", "checked_with", value="eyes"), "checked_with", id="an unknown check"),
     pytest.param(_set("pair_types", value="ones"), "pair_types", id="unknown pair types"),
     pytest.param(_set("problem_type", value="ranking"), "problem_type", id="an unknown problem type"),
     pytest.param(_set("buckets", 0, "attention", value="dense"), "buckets.0.attention", id="unknown attention"),

@@ -55,7 +55,7 @@ class SteppedModel:
 
 
 def session_of(model: LoadedModel) -> ScriptedSession:
-    session = next(iter(model.sessions.values()))
+    (session,) = next(iter(model.sessions.values()))
     assert isinstance(session, ScriptedSession)
     return session
 

@@ -31,6 +31,12 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("BIGBIRD_PORT", "http", id="a word for a port"),
         pytest.param("BIGBIRD_PORT", "65536", id="a port out of range"),
         pytest.param("BIGBIRD_DEVICE", "tpu", id="an unknown device"),
+        pytest.param("BIGBIRD_DEVICE", "cuda:", id="a GPU without a number"),
+        pytest.param("BIGBIRD_DEVICE", "cuda:0,", id="a list that does not go on"),
+        pytest.param("BIGBIRD_DEVICE", "cpu:0", id="a numbered CPU"),
+        pytest.param("BIGBIRD_GPU_MEMORY_LIMIT_BYTES", "-1", id="less than no memory"),
+        pytest.param("BIGBIRD_LOG_FORMAT", "xml", id="an unknown log format"),
+        pytest.param("BIGBIRD_TRACING", "perhaps", id="a word for a switch"),
         pytest.param("BIGBIRD_MAX_CHARACTERS", "0", id="no characters"),
         pytest.param("BIGBIRD_MAX_QUEUED_TOKENS", "many", id="a word for a number"),
         pytest.param("BIGBIRD_DRAIN_TIMEOUT_SECONDS", "inf", id="for ever"),
@@ -45,6 +51,11 @@ def test_an_invalid_value_is_refused_with_the_settings_name(
         load_settings()
     assert str(error.value).startswith(f"{name}: ")
     assert value in str(error.value)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:10", "cuda:0,1,3"])
+def test_devices_are_named_as_a_whole_or_by_their_numbers(device: str) -> None:
+    assert load_settings(device=device).device == device
 
 
 def test_every_invalid_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +76,4 @@ def test_the_table_shows_every_setting_with_its_default_and_meaning() -> None:
     assert [row[0] for row in rows] == [f"| `BIGBIRD_{name.upper()}`" for name in Settings.model_fields]
     assert all(default and meaning.strip(" |") for _, default, meaning in rows)
     assert ["| `BIGBIRD_PORT`", "`8000`"] in [row[:2] for row in rows]
+    assert ["| `BIGBIRD_TRACING`", "`false`"] in [row[:2] for row in rows]

@@ -83,7 +83,7 @@ async def test_a_run_whose_clients_have_all_gone_is_ended_and_counted() -> None:
         gate.opened.set()
         assert (await client.post("/ner", json={"text": "20"})).status_code == 200
         assert counted(app, "bigbird_terminated_runs_total", **labels) == 1
-        assert counted(app, "bigbird_inference_seconds_count", **labels) == 1
+        assert counted(app, "bigbird_batch_duration_seconds_count", **labels) == 1
     assert gone.sent[0]["status"] == 499
 
 

@@ -73,3 +73,14 @@ async def test_the_docs_page_loads_everything_from_this_server() -> None:
         for address in addresses:
             assert (await client.get(address)).status_code == 200
         assert (await client.get("/docs/assets/nothing.js")).headers["content-type"] == "application/problem+json"
+
+
+@asynchronous
+async def test_readiness_tells_which_devices_serve() -> None:
+    async with running_app() as (_, client):
+        ready = await client.get("/health/ready")
+    assert ready.json() == {
+        "status": "ready",
+        "degraded": None,
+        "devices": [{"name": "cpu", "alive": True, "stuck": False}],
+    }

@@ -16,7 +16,7 @@ from service.batching.scheduler import Scheduler, SchedulerOptions
 from service.batching.work_item import InferenceResult, WorkItem
 from service.runtime.session import Batch
 from tests.service.fake_model import FakeSession, sequence
-from tests.service.manual_executor import FakeClock, ManualExecutor
+from tests.service.manual_executor import FakeClock, ManualExecutor, settle
 
 SHORT, LONG = 8, 16
 
@@ -64,6 +64,8 @@ class Stage:
         short_seconds: What a sequence costs in the short bucket.
         long_seconds: What it costs in the long one.
         same_attention: Whether a short document may fill a place of the long bucket.
+        devices: How many devices there are, each with sessions and an executor of its own.
+        places: How many batches each may be given at once.
     """
 
     def __init__(
@@ -77,26 +79,40 @@ class Stage:
         patience_seconds: float = 5.0,
         delay_seconds: float = 0.0,
         same_attention: bool = False,
+        devices: int = 1,
+        places: int = 1,
     ) -> None:
         self.clock = FakeClock()
-        self.executor = ManualExecutor()
+        self.executors = [ManualExecutor() for _ in range(devices)]
+        self.executor = self.executors[0]
         self.observer = Recorder()
-        self.short, self.long = self._session(short_seconds), self._session(long_seconds)
+        self.shorts = [self._session(short_seconds) for _ in range(devices)]
+        self.longs = [self._session(long_seconds) for _ in range(devices)]
+        self.short, self.long = self.shorts[0], self.longs[0]
         self.cost_model = CostModel(self.clock)
         batch_limits = BatchLimits(max_items, max_tokens)
         self.scheduler = Scheduler(
             [
-                ServedBucket("model", SHORT, self.short, 0, attention="full"),
-                ServedBucket("model", LONG, self.long, 0, attention="full" if same_attention else "block_sparse"),
+                ServedBucket("model", SHORT, self.short, 0, attention="full", replicas=tuple(self.shorts[1:])),
+                ServedBucket(
+                    "model",
+                    LONG,
+                    self.long,
+                    0,
+                    attention="full" if same_attention else "block_sparse",
+                    replicas=tuple(self.longs[1:]),
+                ),
             ],
-            executor=self.executor,
+            executors={f"device {number}": executor for number, executor in enumerate(self.executors)},
             policy=LeastDelay(self.cost_model, batch_limits, delay_seconds),
             limits=QueueLimits(max_queued_items, max_tokens=10_000),
             batch_limits=batch_limits,
             cost_model=self.cost_model,
             observer=self.observer,
             options=SchedulerOptions(
-                patience_seconds=patience_seconds, stuck_rule=StuckRule(factor=10.0, least_seconds=30.0)
+                patience_seconds=patience_seconds,
+                stuck_rule=StuckRule(factor=10.0, least_seconds=30.0),
+                places=places,
             ),
             clock=self.clock,
             probe=NoProbe(),
@@ -111,10 +127,18 @@ class Stage:
     async def warm(self) -> None:
         await self.scheduler.start()
         warming = asyncio.create_task(self.scheduler.warm_up())
-        await self.executor.run_all()
+        await self.run_all()
         await warming
-        self.short.batches.clear()
-        self.long.batches.clear()
+        for session in [*self.shorts, *self.longs]:
+            session.batches.clear()
+
+    async def run_all(self) -> None:
+        """Run everything on all devices, a piece of each in turn, and what follows from it."""
+        await settle()
+        while any(executor.work for executor in self.executors):
+            for executor in self.executors:
+                if executor.work:
+                    await executor.run_next()
 
     def submit(self, *ids: int, timeout: float | None = None) -> asyncio.Future[InferenceResult]:
         deadline = None if timeout is None else self.clock.now + timeout

@@ -39,7 +39,7 @@ class Silent:
         return lambda *args: None
 
 
-class Device:
+class Machine:
     """What all fake sessions share: the clock and the room in memory."""
 
     def __init__(self, clock: FakeClock) -> None:
@@ -65,48 +65,67 @@ class Device:
 
 
 class Schedules(RuleBasedStateMachine):
-    """Requests come, run, fail, wait and leave; in the end the server drains or loses its executor."""
+    """Requests come, run, fail, wait and leave; devices die; in the end the server drains or has lost all devices."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.accepted: list[tuple[WorkItem, asyncio.Future[InferenceResult], list[object]]] = []
         self.ended = False
-        self.died = False
+        self.dead: list[ManualExecutor] = []
 
     def do(self, coroutine: Any) -> Any:
         return self.loop.run_until_complete(coroutine)
 
-    @initialize(delay=st.sampled_from([0.0, 2.0]), patience=st.sampled_from([0.0, 3.0, 100.0]))
-    def start(self, delay: float, patience: float) -> None:
-        self.clock, self.executor = FakeClock(), ManualExecutor()
-        self.device = Device(self.clock)
+    @initialize(
+        delay=st.sampled_from([0.0, 2.0]),
+        patience=st.sampled_from([0.0, 3.0, 100.0]),
+        devices=st.sampled_from([1, 2]),
+        places=st.sampled_from([1, 2]),
+    )
+    def start(self, delay: float, patience: float, devices: int, places: int) -> None:
+        self.clock, self.executors = FakeClock(), [ManualExecutor() for _ in range(devices)]
+        self.machine = Machine(self.clock)
         observer: Any = Silent()
         cost_model, batch_limits = CostModel(self.clock), BatchLimits(max_items=4, max_tokens=40)
 
         async def warm_up() -> None:
             self.scheduler = Scheduler(
                 [
-                    ServedBucket(model, length, self.device.session(model, length), 0)
+                    ServedBucket(model, length, first, 0, replicas=tuple(others))
                     for model in MODELS
                     for length in LENGTHS
+                    for first, *others in [[self.machine.session(model, length) for _ in self.executors]]
                 ],
-                executor=self.executor,
+                executors={str(number): executor for number, executor in enumerate(self.executors)},
                 policy=LeastDelay(cost_model, batch_limits, delay),
                 limits=QueueLimits(max_items=12, max_tokens=100),
                 batch_limits=batch_limits,
                 cost_model=cost_model,
                 observer=observer,
-                options=SchedulerOptions(patience, warm_up_seconds=20, stuck_rule=StuckRule(50.0, 500.0)),
+                options=SchedulerOptions(
+                    patience, warm_up_seconds=20, stuck_rule=StuckRule(50.0, 500.0), places=places
+                ),
                 clock=self.clock,
                 probe=NoProbe(),
             )
             await self.scheduler.start()
             warming = asyncio.create_task(self.scheduler.warm_up())
-            await self.executor.run_all()
+            await self.run_all()
             await warming
 
         self.do(warm_up())
+
+    async def run_all(self) -> None:
+        await settle()
+        while any(executor.work for executor in self.living):
+            for executor in self.living:
+                if executor.work:
+                    await executor.run_next()
+
+    @property
+    def living(self) -> list[ManualExecutor]:
+        return [executor for executor in self.executors if executor not in self.dead]
 
     @rule(
         model=st.sampled_from(MODELS),
@@ -137,14 +156,16 @@ class Schedules(RuleBasedStateMachine):
 
         self.do(submit())
 
-    @rule()
-    def run(self) -> None:
+    @rule(which=st.integers(0, 1))
+    def run(self, which: int) -> None:
+        executor = self.executors[which % len(self.executors)]
+
         async def run() -> None:
             await settle()
-            if self.executor.work:
-                await self.executor.run_next()
+            if executor.work:
+                await executor.run_next()
 
-        if not self.died:
+        if executor not in self.dead:
             self.do(run())
 
     @rule(seconds=st.floats(0.1, 4))
@@ -161,20 +182,22 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(room=st.integers(1, 4), slowness=st.floats(0.2, 5))
     def change_the_device(self, room: int, slowness: float) -> None:
-        self.device.room, self.device.slowness = room, slowness
+        self.machine.room, self.machine.slowness = room, slowness
 
     @precondition(lambda self: not self.ended)
     @rule(kind=st.sampled_from(["drain"] * 3 + ["death"]), rare=st.integers(0, 5))
     def end(self, kind: str, rare: int) -> None:
         if rare:
             return
-        self.ended = True
         if kind == "drain":
+            self.ended = True
             self.do(self.scheduler.drain(timeout=0))
         else:
-            self.died = True
-            self.executor.die()
+            executor = self.living[-1]
+            self.dead.append(executor)
+            executor.die()
             self.do(settle())
+            self.ended = not self.living
 
     @invariant()
     def nothing_ends_twice_and_no_result_is_wrong(self) -> None:
@@ -192,9 +215,9 @@ class Schedules(RuleBasedStateMachine):
 
         async def finish() -> None:
             if not self.ended:
-                self.device.room = 100
+                self.machine.room = 100
                 draining = asyncio.create_task(self.scheduler.drain(timeout=60))
-                await self.executor.run_all()
+                await self.run_all()
                 await draining
             await self.scheduler.drain(timeout=0)
             await settle()
@@ -211,7 +234,7 @@ class Schedules(RuleBasedStateMachine):
                 case Draining():
                     assert self.ended
                 case NotReady():
-                    assert self.died
+                    assert self.dead
                 case error:
                     assert isinstance(error, InferenceFailed)
                     assert POISON in item.sequence.input_ids

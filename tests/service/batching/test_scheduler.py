@@ -298,7 +298,7 @@ async def test_a_broken_policy_fails_the_waiters_instead_of_leaving_them_behind(
             def select(self, queues: object, now: float) -> None:
                 raise RuntimeError("broken")
 
-        stage.scheduler._policy = Broken()
+        stage.scheduler._dispatcher.policy = Broken()
         future = stage.submit(1)
         await settle()
         assert isinstance(future.exception(), NotReady)
@@ -370,3 +370,20 @@ async def test_outputs_that_do_not_fit_what_went_in_fail_the_run() -> None:
         future = stage.submit(1)
         await stage.executor.run_all()
         assert isinstance(future.exception(), InferenceFailed)
+
+
+@asynchronous
+async def test_a_broken_observer_fails_the_waiters_instead_of_leaving_them_behind() -> None:
+    async with warm_stage(max_items=1) as stage:
+
+        def broken(batch: object) -> None:
+            raise RuntimeError("broken")
+
+        stage.observer.batch_finished = broken  # type: ignore[method-assign]
+        answered, waiting = stage.submit(1), stage.submit(2)
+        await stage.executor.run_all()
+        assert answered.result().outputs["logits"][0] == 1.0
+        assert isinstance(waiting.exception(), NotReady)
+        assert isinstance(stage.scheduler.fault, NotReady)
+        with pytest.raises(NotReady):
+            stage.submit(3)

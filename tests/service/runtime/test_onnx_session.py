@@ -12,7 +12,8 @@ from onnx import TensorProto, helper
 
 from service.bundle import Manifest, Tensor
 from service.errors import BundleError
-from service.runtime.onnx_session import DeviceUnavailable, OnnxSession, execution_providers, open_session
+from service.runtime.devices import DeviceUnavailable
+from service.runtime.onnx_session import OnnxSession, execution_providers, open_session
 from service.runtime.session import Batch, OutOfMemory, RunControl, RunTerminated
 from tests.service.fake_model import fake_manifest
 
@@ -286,25 +287,31 @@ def test_a_file_that_is_no_graph_is_refused_by_name(graph: Path, manifest: Manif
         open_session(graph, manifest, device="cpu", threads=1)
 
 
-def test_cuda_where_onnxruntime_has_none_is_refused_and_auto_takes_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_where_onnxruntime_has_no_cuda_is_refused(
+    graph: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    assert execution_providers("auto") == execution_providers("cpu") == ["CPUExecutionProvider"]
-    with pytest.raises(DeviceUnavailable, match="cuda"):
-        execution_providers("cuda")
+    assert execution_providers("cpu") == ["CPUExecutionProvider"]
+    with pytest.raises(DeviceUnavailable, match="cuda:1 was asked for"):
+        open_session(graph, manifest, device="cuda:1", threads=1)
 
 
-def test_auto_prefers_cuda_where_onnxruntime_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("device", "number"), [("cuda", "0"), ("cuda:0", "0"), ("cuda:3", "3")])
+def test_a_gpu_is_asked_for_exact_products_and_the_cpu_for_the_rest(
+    device: str, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
-    assert execution_providers("auto") == execution_providers("cuda") == providers
+    assert execution_providers(device) == [
+        ("CUDAExecutionProvider", {"device_id": number, "use_tf32": "0"}),
+        "CPUExecutionProvider",
+    ]
     assert execution_providers("cpu") == ["CPUExecutionProvider"]
 
 
-def test_two_distributions_of_onnxruntime_are_refused_on_any_device(
+def test_a_gpu_that_onnxruntime_does_not_start_is_refused(
     graph: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "service.runtime.installed_runtimes._is_installed", {"onnxruntime", "onnxruntime-gpu"}.__contains__
-    )
-    with pytest.raises(DeviceUnavailable, match="onnxruntime and onnxruntime-gpu are installed together"):
-        open_session(graph, manifest, device="cpu", threads=1)
+    monkeypatch.setattr("service.runtime.onnx_session.execution_providers", lambda device: ["CPUExecutionProvider"])
+    with pytest.raises(DeviceUnavailable, match="could not start it"):
+        open_session(graph, manifest, device="cuda:0", threads=1)

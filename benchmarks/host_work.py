@@ -1,0 +1,300 @@
+"""What the host does for each document while a device computes: JSON, tokenising, collating, decoding, HTTP.
+
+    python -m benchmarks.host_work                        the demo checkpoints' vocabulary
+    python -m benchmarks.host_work --vocabulary FILE      another SentencePiece model, for example the released one
+
+Documents of 4,096 tokens. First every step alone, and whether other threads can run Python meanwhile. Then the whole
+server, with sessions that answer at once with noise in place of a model: the documents that one process serves in a
+second are what the fastest device could be given.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.http_load import LoadGenerator
+from benchmarks.report import RESULTS, Row, write_report
+from benchmarks.worker import Worker
+from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
+from model_export.export.tokenizer import write_tokenizer
+from service.api.request_schemas import ClassificationBody, EntityBody, QuestionBody, RequestBody
+from service.batching.batch_run import run_batch
+from service.batching.buckets import ServedBucket
+from service.bundle import Bucket, HashedFile, Manifest, Parity, Source, TaskName, Tensor, TokenizerFile
+from service.loading import LoadedModel
+from service.runtime.session import Batch, Outputs, RunControl
+from service.server import serve
+from service.settings import load_settings
+from service.tasks.base import Task
+from service.tasks.classification import ClassificationRequest
+from service.tasks.entity_recognition import EntityRequest
+from service.tasks.question_answering import QuestionRequest
+from service.tasks.registry import create_task
+from service.tokenization.tokenizer import Tokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
+VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE
+DOCUMENTS = ROOT / "examples" / "documents"
+TOKENS = 4096
+QUESTION = "What does the report say about the budget?"
+LABELS: dict[TaskName, list[str]] = {"classify": ["a", "b"], "ner": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]}
+BODIES: dict[TaskName, type[RequestBody]] = {"classify": ClassificationBody, "qa": QuestionBody, "ner": EntityBody}
+_REPEATS = 30
+_REQUESTS = 300
+# In standard deviations of the noise: some hundred entities in a document.
+_OUTSIDE = 4.5
+_CONNECTIONS = 64
+_READY_SECONDS = 60
+_PIECES = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
+
+
+class NoiseSession:
+    """Answers at once with the same noise for every sequence.
+
+    Args:
+        shape: Of one sequence's logits.
+        task: Most tokens of `ner` are no entity.
+    """
+
+    def __init__(self, shape: tuple[int, ...], task: TaskName) -> None:
+        self._noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        if task == "ner":
+            self._noise[:, 0] += _OUTSIDE
+
+    def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
+        return {"logits": np.broadcast_to(self._noise, (len(batch.input_ids), *self._noise.shape))}
+
+
+def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
+    """Return a model with the vocabulary whose session is noise; its tokenizer is written to the folder."""
+    file = folder / "tokenizer.model"
+    ids = write_tokenizer(vocabulary.read_bytes(), vocabulary, file, _PIECES, vocab_size=2**20)
+    tokenizer = Tokenizer(file, ids.cls, ids.sep, 0, ids.mask).load()
+    labels = LABELS.get(task, [])
+    last = len(labels) or 2
+    shape: list[int | str] = ["batch", last] if task == "classify" else ["batch", "length", last]
+    nothing = "0" * 64
+    manifest = Manifest(
+        format_version=1,
+        task=task,
+        labels=labels,
+        problem_type=None,
+        pattern="transformers",
+        precision="fp32",
+        pair_types="segments",
+        block_size=64,
+        max_length=TOKENS,
+        max_batch_items=None,
+        tokenizer=TokenizerFile(file.name, 0, nothing, ids.cls, ids.sep, 0, ids.mask, None),
+        weights=HashedFile("weights.bin", 0, nothing),
+        inputs=[Tensor(name, "int64", ["batch", "length"]) for name in ("input_ids", "attention_mask")],
+        outputs=[Tensor("logits", "float32", shape)],
+        buckets=[Bucket(TOKENS, "full", "graph", 0, nothing, Parity(0, 0, 1, 1, None, 1, [TOKENS]), None)],
+        source=Source("noise", "none", nothing, []),
+        model={
+            "attention_type": "original_full",
+            "hidden_size": 1,
+            "num_attention_heads": 1,
+            "num_hidden_layers": 1,
+            "num_random_blocks": 3,
+            "type_vocab_size": 2,
+            "vocab_size": 2**20,
+        },
+        versions={},
+    )
+    session = NoiseSession((last,) if task == "classify" else (TOKENS, last), task)
+    return LoadedModel(task, manifest, create_task(manifest, tokenizer), {TOKENS: [session]})
+
+
+def document(task: Task[Any, Any], reserved: int) -> str:
+    """Return a text that is as long as the model takes in one window."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCUMENTS.glob("*.txt")))
+    tokens = task.tokenizer.tokenize(source)
+    while len(tokens) < TOKENS:
+        source = f"{source}\n{source}"
+        tokens = task.tokenizer.tokenize(source)
+    return source[: tokens.ends[TOKENS - reserved - 1]]
+
+
+def request_of(task: TaskName, text: str) -> tuple[Any, bytes]:
+    """Return a request as the task takes it, and as it is sent."""
+    match task:
+        case "qa":
+            sent = {"question": QUESTION, "context": text}
+            return QuestionRequest(question=QUESTION, context=text), json.dumps(sent).encode()
+        case "ner":
+            return EntityRequest(text=text), json.dumps({"text": text}).encode()
+        case _:
+            return ClassificationRequest(text=text), json.dumps({"text": text}).encode()
+
+
+def milliseconds(step: Callable[[], object]) -> float:
+    """Return the median processor time of a step on one thread; a busy machine does not change it much."""
+    step()
+    seconds = []
+    for _ in range(_REPEATS):
+        start = time.thread_time()
+        step()
+        seconds.append(time.thread_time() - start)
+    return median(seconds) * 1000
+
+
+def lets_others_run(step: Callable[[], object]) -> bool:
+    """Tell whether another thread can run Python while the step computes.
+
+    The interpreter is told never to take itself away from a running thread: the other one then runs before the end of
+    the step only if the step lets go of it.
+    """
+    ended = False
+    begun = threading.Lock()
+
+    def run() -> None:
+        nonlocal ended
+        begun.release()
+        step()
+        ended = True
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        begun.acquire()
+        thread = threading.Thread(target=run)
+        thread.start()
+        begun.acquire()
+        before_the_end = not ended
+        thread.join()
+        return before_the_end
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def measure_steps(model: LoadedModel, text: str) -> list[Row]:
+    """Measure each step of a document by itself."""
+    request, body = request_of(model.manifest.task, text)
+    encoded = model.task.encode(request)
+    bucket: ServedBucket = model.buckets()[0]
+    sequences = [window.sequence for window in encoded.windows]
+    outputs = run_batch(bucket, sequences, time.perf_counter).outputs
+    steps: dict[str, Callable[[], object]] = {
+        "parse and check the JSON": partial(BODIES[model.manifest.task].model_validate_json, body),
+        "encode": partial(model.task.encode, request),
+        "collate and cut": partial(run_batch, bucket, sequences, time.perf_counter),
+        "decode": partial(model.task.decode, encoded, outputs),
+    }
+    return [
+        {
+            "task": model.manifest.task,
+            "step": name,
+            "windows": len(sequences),
+            "ms": milliseconds(step),
+            "other threads run meanwhile": "yes" if lets_others_run(step) else "no",
+        }
+        for name, step in steps.items()
+    ]
+
+
+def measure_server(task: TaskName, vocabulary: Path, text: str) -> Row:
+    """Measure one process under load from another."""
+    _, body = request_of(task, text)
+    bodies = [body] * _REQUESTS
+    with (
+        noise_server(task, vocabulary) as (port, process),
+        Worker("load generator", LoadGenerator, "127.0.0.1", port, f"/{task}", bodies) as generator,
+    ):
+        generator.wait_until_made()
+        generator.call("closed_loop", _CONNECTIONS)
+        before = processor_seconds(process.pid)
+        load = generator.call("closed_loop", _CONNECTIONS)
+        used = processor_seconds(process.pid) - before
+    return {
+        "task": task,
+        "step": "the whole server",
+        "ms": used / _REQUESTS * 1000,
+        "documents/s": _REQUESTS / load.seconds,
+        "server, cores": used / load.seconds,
+        "generator, cores": load.processor_seconds / load.seconds,
+    }
+
+
+def processor_seconds(process: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def noise_server(task: TaskName, vocabulary: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Serve a model of noise on a free loopback port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-m", "benchmarks.host_work", "--serve", task, "--vocabulary", str(vocabulary)]
+    settings = {"BIGBIRD_PORT": str(port), "BIGBIRD_WARM_UP_SECONDS": "0", "BIGBIRD_LOG_LEVEL": "error"}
+    process = subprocess.Popen(command, env={**os.environ, **settings})
+    try:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not _is_ready(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the server does not become ready")
+            time.sleep(0.1)
+        yield port, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+NOTES = (
+    "Documents of 4,096 tokens, one window each. `ms` is processor time: of one thread for a step (median), of all "
+    "threads of the server's process for each document.",
+    "`documents/s`: what one server process serves if the model takes no time, with the load generator on the same "
+    "cores.",
+)
+
+
+def main() -> None:
+    """Measure and write the report, or serve noise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vocabulary", type=Path, default=VOCABULARY, help="a SentencePiece model")
+    parser.add_argument("--serve", choices=list(BODIES), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.serve:
+            model = noise_model(arguments.serve, arguments.vocabulary, Path(folder))
+            sys.exit(serve(load_settings(), lambda settings: {model.name: model}))
+        rows: list[Row] = []
+        for task in BODIES:
+            model = noise_model(task, arguments.vocabulary, Path(folder))
+            # Room for the special tokens and the question.
+            text = document(model.task, 3 + len(model.task.tokenizer.tokenize(QUESTION)) if task == "qa" else 2)
+            rows += measure_steps(model, text)
+            rows.append(measure_server(task, arguments.vocabulary, text))
+    write_report("host_work", "What the host does for each document", rows, NOTES, folder=RESULTS)
+    for row in rows:
+        print(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The end of a server's life as HTTP sees it: which requests still need an answer, and that connections end with one.
+
+uvicorn stops listening the moment it is asked to exit: whoever comes then is not refused but finds nobody, and waiting
+connections are cut. So it is asked only when this says that the drain is over. Until then it listens, the application
+answers 503, and every answer asks its client to connect anew, which leads it to another server.
+"""
+
+import time
+from collections.abc import Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Drain:
+    """ASGI middleware around the whole application.
+
+    Args:
+        app: The application.
+        draining: Tells whether the server has been asked to stop.
+        timeout_seconds: After so long a drain is over, whatever has not been answered.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        draining: Callable[[], bool],
+        timeout_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._app = app
+        self._draining = draining
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._unanswered = 0
+        self._ends_at: float | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._draining():
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        # Only what was there before can have been accepted; what comes later is refused and need not be waited for.
+        accepted = not self._draining()
+        self._unanswered += accepted
+        try:
+            await self._app(scope, receive, send_last)
+        finally:
+            self._unanswered -= accepted
+
+    def is_over(self) -> bool:
+        """Tell whether the server drains and everything that it may have accepted is answered, or time is up."""
+        if not self._draining():
+            return False
+        if self._ends_at is None:
+            self._ends_at = self._clock() + self._timeout_seconds
+        return self._unanswered == 0 or self._clock() >= self._ends_at

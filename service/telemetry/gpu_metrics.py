@@ -1,0 +1,95 @@
+"""Memory and utilisation of the GPUs in use, as NVIDIA's management library (NVML) reports them.
+
+The families are always there. They have samples only where the service uses GPUs and NVML answers: nothing here may
+disturb a service without them, so every failure of NVML means no sample.
+"""
+
+import importlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "cuda:"
+
+
+class GpuMetrics:
+    """A collector of the watched GPUs.
+
+    Args:
+        registry: Where it is registered.
+        load: Returns the module `pynvml`, initialised; raises if there is none.
+    """
+
+    def __init__(self, registry: CollectorRegistry, load: Callable[[], Any] | None = None) -> None:
+        self._load = load or _load_nvml
+        self._nvml: Any = None
+        self._handles: dict[str, Any] = {}
+        registry.register(self)
+
+    def watch(self, device: str) -> None:
+        """Report on a device, if it is a GPU that NVML knows."""
+        if not device.startswith(_PREFIX):
+            return
+        try:
+            self._nvml = self._nvml or self._load()
+            self._handles[device] = _handle(self._nvml, int(device.removeprefix(_PREFIX)))
+        except Exception as error:  # whatever NVML, its library or a fake of it may raise
+            logger.warning("no memory and utilisation of %s: %s", device, error)
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the families without samples."""
+        return _families().values()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the families with what NVML says now."""
+        families = _families()
+        for device, handle in self._handles.items():
+            for name, value in _readings(self._nvml, handle):
+                families[name].add_metric([device], value)
+        return families.values()
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    return {
+        name: GaugeMetricFamily(name, meaning, labels=["device"])
+        for name, meaning in (
+            ("bigbird_gpu_memory_used_bytes", "Memory in use on the GPU, by all processes."),
+            ("bigbird_gpu_memory_total_bytes", "Memory of the GPU."),
+            ("bigbird_gpu_utilization_ratio", "Share of NVML's last sample period in which the GPU ran anything."),
+        )
+    }
+
+
+def _readings(nvml: Any, handle: Any) -> Iterable[tuple[str, float]]:
+    readings: list[tuple[str, float]] = []
+    try:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        readings += [("bigbird_gpu_memory_used_bytes", memory.used), ("bigbird_gpu_memory_total_bytes", memory.total)]
+        # Parts of a GPU (MIG) have memory of their own, but no utilisation.
+        readings.append(("bigbird_gpu_utilization_ratio", nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100))
+    except Exception:  # a GPU that fell off the bus, a driver that was replaced
+        logger.debug("NVML did not answer", exc_info=True)
+    return readings
+
+
+def _load_nvml() -> Any:
+    nvml = importlib.import_module("pynvml")
+    nvml.nvmlInit()
+    return nvml
+
+
+def _handle(nvml: Any, ordinal: int) -> Any:
+    """Return NVML's handle of CUDA's device number `ordinal`; `CUDA_VISIBLE_DEVICES` renumbers them for CUDA only."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not visible:
+        return nvml.nvmlDeviceGetHandleByIndex(ordinal)
+    chosen = visible.split(",")[ordinal].strip()
+    if chosen.isdigit():
+        return nvml.nvmlDeviceGetHandleByIndex(int(chosen))
+    return nvml.nvmlDeviceGetHandleByUUID(chosen)

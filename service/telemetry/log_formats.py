@@ -1,0 +1,103 @@
+"""Log lines for machines and for people: JSON, one object on each line, or text.
+
+A record's own values travel under one name, `fields`. Texts of users must never reach the log, and an exception raised
+while one was at hand may quote it: of an exception that is no error of our own, a line tells the types and the places
+in the code, and its message only if the logger belongs to a part that never holds a text.
+"""
+
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TextIO
+
+from service.errors import BundleError, ServiceError
+from service.settings import LogFormat
+
+# They see ids, files and settings, but no text.
+_TEXTLESS = ("service.batching", "service.loading", "service.runtime", "service.server", "service.serving")
+# Their messages are written for the public.
+_PUBLIC_ERRORS = (ServiceError, BundleError)
+
+
+def with_fields(**fields: Any) -> dict[str, Any]:
+    """Return the `extra` of a log call that puts values into the line; None is left out."""
+    return {"fields": {name: value for name, value in fields.items() if value is not None}}
+
+
+def log_handler(stream: TextIO, log_format: LogFormat) -> logging.Handler:
+    """Return a handler that writes lines; `auto` means text on a terminal and JSON everywhere else."""
+    handler = logging.StreamHandler(stream)
+    text = log_format == "text" or (log_format == "auto" and stream.isatty())
+    handler.setFormatter(TextLines() if text else JsonLines())
+    return handler
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object: `time` (UTC), `level`, `logger`, `message`, the record's fields, `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message_of(record),
+            **getattr(record, "fields", {}),
+        }
+        exception = _exception_of(record)
+        if exception is not None:
+            line["exception"] = exception
+        # Escaped to ASCII: no character can end the line or upset a terminal.
+        return json.dumps(line)
+
+
+class TextLines(logging.Formatter):
+    """The local time, the level, the message and the fields; a traceback follows on lines of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        fields = "".join(f" {name}={_shown(value)}" for name, value in getattr(record, "fields", {}).items())
+        exception = _exception_of(record)
+        lines = [f"{time} {record.levelname:<8} {_message_of(record)}{fields}"]
+        return "\n".join(lines if exception is None else [*lines, exception])
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    message = record.getMessage()
+    # asyncio shows the failed task below, with its exception.
+    return message.partition("\n")[0] if record.name == "asyncio" else message
+
+
+def _exception_of(record: logging.LogRecord) -> str | None:
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return None
+    if any(record.name == part or record.name.startswith(f"{part}.") for part in _TEXTLESS):
+        return "".join(traceback.format_exception(error)).rstrip()
+    return "\n\n".join(_without_message(link) for link in reversed(list(_chain(error))))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Go from an exception to what caused it."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _without_message(error: BaseException) -> str:
+    kind = type(error)
+    message = str(error) if isinstance(error, _PUBLIC_ERRORS) else "(its message is left out: it may quote a text)"
+    return f"{_places(error.__traceback__)}{kind.__module__}.{kind.__qualname__}: {message}"
+
+
+def _places(trace: TracebackType | None) -> str:
+    return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(trace)) if trace else ""

@@ -1,0 +1,108 @@
+"""Metrics of requests: how many, how they ended, how long they took, what they asked for."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from service.telemetry.request_record import ItemRecord, RequestRecord
+from service.telemetry.seconds import SECONDS
+from service.telemetry.stage_metrics import StageMetrics
+
+# What can happen once a model was chosen, and before.
+_MODEL_STATUSES = (200, 413, 422, 429, 499, 500, 503, 504)
+_UNCHOSEN_STATUSES = (400, 404, 405, 413, 415, 422, 499, 500)
+_REFUSALS = ("queue_full", "not_ready", "draining", "deadline_unreachable")
+_WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256)
+
+
+class RequestMetrics:
+    """Counts requests.
+
+    Args:
+        registry: Where the metrics are registered.
+        stages: Receives the stages that belong to a request rather than to a batch.
+    """
+
+    def __init__(self, registry: CollectorRegistry, stages: StageMetrics) -> None:
+        self._stages = stages
+        self._requests = Counter(
+            "bigbird_requests",
+            "Requests by HTTP status; 499 is a client that left before its answer.",
+            ["endpoint", "model", "status"],
+            registry=registry,
+        )
+        self._admitted = Counter(
+            "bigbird_admitted_requests",
+            "Requests whose windows were accepted into the queue.",
+            ["endpoint", "model"],
+            registry=registry,
+        )
+        self._refused = Counter(
+            "bigbird_refused_requests", "Requests refused because of the server's state.", ["reason"], registry=registry
+        )
+        self._seconds = Histogram(
+            "bigbird_request_duration_seconds",
+            "Time from a request's arrival to the end of its answer.",
+            ["endpoint", "model"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._in_flight = Gauge("bigbird_requests_in_flight", "Requests that have no answer yet.", registry=registry)
+        self._windows = Histogram(
+            "bigbird_windows_per_document",
+            "Windows of an accepted document.",
+            ["model"],
+            buckets=_WINDOWS,
+            registry=registry,
+        )
+        self._truncated = Counter(
+            "bigbird_truncated_tokens",
+            "Tokens of answered documents that no window held; documents are windowed or refused, so this stays 0.",
+            ["model"],
+            registry=registry,
+        )
+        for reason in _REFUSALS:
+            self._refused.labels(reason)
+
+    def declare(self, endpoint: str, model: str) -> None:
+        """Create a loaded model's series."""
+        for name in (model, ""):
+            self._seconds.labels(endpoint, name)
+        self._admitted.labels(endpoint, model)
+        self._windows.labels(model)
+        self._truncated.labels(model)
+        for status in _MODEL_STATUSES:
+            self._requests.labels(endpoint, model, status)
+        for status in _UNCHOSEN_STATUSES:
+            self._requests.labels(endpoint, "", status)
+
+    def started(self) -> None:
+        self._in_flight.inc()
+
+    def refused(self, reason: str) -> None:
+        self._refused.labels(reason).inc()
+
+    def admitted(self, endpoint: str, model: str, items: list[ItemRecord]) -> None:
+        """Count a request whose windows were accepted, and its documents."""
+        self._admitted.labels(endpoint, model).inc()
+        windows = self._windows.labels(model)
+        for item in items:
+            windows.observe(item.windows)
+
+    def answered(self, model: str, truncated_tokens: int) -> None:
+        """Count what an answered document cost."""
+        self._truncated.labels(model).inc(truncated_tokens)
+
+    def finished(self, record: RequestRecord) -> None:
+        """Count a request that has ended, and the stages that it passed."""
+        self._in_flight.dec()
+        self._requests.labels(record.endpoint, record.model, record.status).inc()
+        self._seconds.labels(record.endpoint, record.model).observe(record.seconds)
+        if not record.items:
+            return
+        longest = max(item.bucket for item in record.items)
+        self._stages.observe("parse", record.model, longest, record.stages.seconds["parse"])
+        for item in record.items:
+            self._stages.observe("tokenise", record.model, item.bucket, item.stages.seconds["tokenise"])
+            if item.answered:
+                self._stages.observe("decode", record.model, item.bucket, item.stages.seconds["decode"])
+        if record.answered:
+            self._stages.observe("respond", record.model, longest, record.stages.seconds["respond"])

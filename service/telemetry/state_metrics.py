@@ -1,0 +1,75 @@
+"""Metrics that are read when they are collected (queues, devices, readiness), and what never changes (models)."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from service.bundle import Manifest
+from service.version import service_version
+
+
+class StateMetrics:
+    """Shows the state of the service.
+
+    Args:
+        registry: Where the metrics are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        bucket = ["model", "bucket"]
+        self._queue_depth = Gauge("bigbird_queue_depth", "Windows that wait.", bucket, registry=registry)
+        self._queue_age = Gauge(
+            "bigbird_queue_oldest_age_seconds",
+            "How long the window that waits longest has waited; 0 if none waits.",
+            bucket,
+            registry=registry,
+        )
+        self._queued_tokens = Gauge("bigbird_queued_tokens", "Real tokens that wait.", registry=registry)
+        self._ready = Gauge("bigbird_ready", "1 if requests are accepted.", registry=registry)
+        self._degraded = Gauge(
+            "bigbird_degraded", "1 if the CPU serves although there is a GPU to be used.", registry=registry
+        )
+        self._alive = Gauge("bigbird_executor_alive", "1 if the device's thread lives.", ["device"], registry=registry)
+        self._stuck = Gauge(
+            "bigbird_executor_stuck",
+            "1 if the device's run takes so much longer than predicted that it may never end.",
+            ["device"],
+            registry=registry,
+        )
+        self._device = Gauge(
+            "bigbird_device_info", "A device that runs batches.", ["device", "name"], registry=registry
+        )
+        self._model = Gauge(
+            "bigbird_model_info",
+            "A loaded model.",
+            ["model", "task", "pattern", "precision", "source_sha256"],
+            registry=registry,
+        )
+        self._weights = Gauge("bigbird_model_weights_bytes", "Size of a model's weights.", ["model"], registry=registry)
+        build = Gauge("bigbird_build_info", "The running version.", ["version"], registry=registry)
+        build.labels(service_version()).set(1)
+
+    def declare_model(self, name: str, manifest: Manifest, weights_bytes: int) -> None:
+        """Describe a loaded model."""
+        self._model.labels(name, manifest.task, manifest.pattern, manifest.precision, manifest.source.sha256).set(1)
+        self._weights.labels(name).set(weights_bytes)
+
+    def watch_queue(self, model: str, bucket: int, depth: Callable[[], float], oldest_age: Callable[[], float]) -> None:
+        """Read a queue whenever the metrics are collected."""
+        self._queue_depth.labels(model, bucket).set_function(depth)
+        # Collected on another thread: a window may arrive in between, from the future.
+        self._queue_age.labels(model, bucket).set_function(lambda: max(oldest_age(), 0.0))
+
+    def watch_service(
+        self, queued_tokens: Callable[[], float], ready: Callable[[], float], degraded: Callable[[], float]
+    ) -> None:
+        """Read the service's state whenever the metrics are collected."""
+        self._queued_tokens.set_function(queued_tokens)
+        self._ready.set_function(ready)
+        self._degraded.set_function(degraded)
+
+    def watch_device(self, name: str, description: str, alive: Callable[[], float], stuck: Callable[[], float]) -> None:
+        """Describe a device, and read its state whenever the metrics are collected."""
+        self._device.labels(name, description).set(1)
+        self._alive.labels(name).set_function(alive)
+        self._stuck.labels(name).set_function(stuck)

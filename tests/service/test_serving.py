@@ -1,0 +1,120 @@
+"""The running service on several devices, and in a degraded state."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.batching.work_item import WorkItem
+from service.loading import LoadedModel
+from service.metrics import Metrics
+from service.runtime.cuda.memory import CudaRuntime, GpuMemory
+from service.runtime.devices import Devices
+from service.runtime.session import Batch
+from service.serving import Serving
+from service.settings import Settings
+from tests.service.asynchronous import asynchronous
+from tests.service.fake_model import FakeSession, fake_loaded_model, sequence
+from tests.service.manual_executor import ManualExecutor, settle
+from tests.service.runtime.cuda.test_memory import FakeLibrary
+
+SETTINGS = Settings(warm_up_seconds=0, max_batch_items=1)
+
+
+def model_on(devices: Devices, sessions: list[FakeSession]) -> LoadedModel:
+    model = fake_loaded_model("classify")
+    lengths = [bucket.length for bucket in model.manifest.buckets]
+    return replace(model, sessions={length: sessions for length in lengths}, devices=devices, weights_bytes=5)
+
+
+def serving_on(devices: Devices, sessions: list[FakeSession], **options: object) -> Serving:
+    model = model_on(devices, sessions)
+    return Serving(SETTINGS, {model.name: model}, Metrics(CollectorRegistry()), **options)  # type: ignore[arg-type]
+
+
+def value(serving: Serving, metric: str, /, **labels: str) -> float | None:
+    found: float | None = serving.metrics.registry.get_sample_value(metric, labels)
+    return found
+
+
+@asynchronous
+async def test_two_devices_really_compute_at_the_same_time() -> None:
+    """Two CPU threads stand in for GPUs: each run ends only when the other has begun."""
+    together = threading.Barrier(2)
+
+    def meet(batch: Batch) -> None:
+        if batch.input_ids.any():  # the warm-up's batches are padding
+            together.wait(timeout=60)
+
+    serving = serving_on(Devices(("first", "second"), None, ("", "")), [FakeSession(meet), FakeSession(meet)])
+    await serving.start()
+    await serving.warmed()
+    futures = [serving.scheduler.submit(WorkItem("fake-classify", sequence([token]))) for token in (1, 2)]
+    assert [(await future).outputs["logits"][0] for future in futures] == [1.0, 2.0]
+    await serving.stop()
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
+    """A GPU with room for batches of 85 bytes."""
+    library = FakeLibrary(free=100, total=100)
+    monkeypatch.setattr("service.serving.gpu_memory", lambda name: GpuMemory(CudaRuntime(library), 0))
+    return library
+
+
+@asynchronous
+async def test_the_state_of_every_device_can_be_read(gpu: FakeLibrary) -> None:
+    executors = [ManualExecutor(), ManualExecutor()]
+    serving = serving_on(
+        Devices(("cuda:0", "cuda:1"), None, ("A", "B")), [FakeSession(), FakeSession()], executors=executors
+    )
+    await serving.start()
+    for _ in range(20):
+        for executor in executors:
+            if executor.work:
+                await executor.run_next()
+        await settle()
+    assert serving.ready
+    assert value(serving, "bigbird_device_info", device="cuda:1", name="B") == 1.0
+    assert value(serving, "bigbird_degraded") == 0.0
+    executors[1].die()
+    await settle()
+    assert [value(serving, "bigbird_executor_alive", device=name) for name in ("cuda:0", "cuda:1")] == [1.0, 0.0]
+    assert serving.fault is not None, "only a restart brings it back"
+    assert serving.ready, "until then the other one serves"
+    await serving.stop()
+
+
+@asynchronous
+async def test_a_gpu_that_is_missing_shows_while_the_cpu_serves() -> None:
+    serving = serving_on(Devices(("cpu",), "the driver is too old", ("a processor",)), [FakeSession()])
+    await serving.start()
+    await serving.warmed()
+    assert serving.ready
+    assert serving.degraded == "the driver is too old"
+    assert value(serving, "bigbird_degraded") == 1.0
+    await serving.stop()
+
+
+@asynchronous
+async def test_on_a_gpu_the_memory_of_the_gpu_bounds_a_batch(
+    gpu: FakeLibrary, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each sequence takes 20 bytes of the GPU, and a batch may take 85."""
+
+    def take(batch: Batch) -> None:
+        gpu.memory.free = min(gpu.memory.free, 100 - 20 * len(batch.input_ids))
+
+    caplog.set_level("INFO")
+    # One bucket: all of them share what any of them took, and here they take no time, so that their order is open.
+    model = model_on(Devices(("cuda:0",), None, ("A",)), [FakeSession(take)])
+    model = replace(model, sessions={16: model.sessions[16]})
+    settings = Settings(warm_up_seconds=60, max_batch_items=8)
+    serving = Serving(settings, {model.name: model}, Metrics(CollectorRegistry()))
+    await serving.start()
+    await serving.warmed()
+    warmed = [record.getMessage() for record in caplog.records if "at most" in record.getMessage()]
+    assert len(warmed) == 1
+    assert warmed[0].endswith("at most 4 in a batch")
+    await serving.stop()
