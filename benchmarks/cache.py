@@ -12,7 +12,7 @@ from pathlib import Path
 
 CACHE = Path(__file__).resolve().parent / ".cache"
 
-_PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch", "transformers")
+_PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript", "torch", "transformers")
 
 
 def cached(
@@ -47,7 +47,15 @@ def cached(
 def _digest(sources: Iterable[Path], packages: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for package in packages:
-        digest.update(f"{package} {importlib.metadata.version(package)}\n".encode())
+        digest.update(f"{package} {_version(package)}\n".encode())
     for file in sources:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _version(package: str) -> str:
+    """Return what is installed: a GPU host has onnxruntime-gpu for onnxruntime, and transformers need not be there."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"

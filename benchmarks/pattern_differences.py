@@ -69,7 +69,7 @@ class FullEncoder(Encoder):
     """Every token attends to every other, at any length."""
 
     def _layouts(self, attention_mask: torch.Tensor, dtype: torch.dtype) -> list[AttentionLayout]:
-        return [key_bias(attention_mask, dtype)] * len(self.layers)
+        return [self.kernel.full(attention_mask, dtype, causal=False)] * len(self.layers)
 
 
 class PrenormEncoder(Encoder):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +20,7 @@ from typing import TextIO
 import httpx
 
 from service.loading import LoadedModel, load_models
-from service.runtime.session import Batch, Outputs, RunControl, Session
+from service.runtime.session import Batch, CapturingSession, Outputs, RunControl, Session
 from service.server import serve
 from service.settings import Settings, load_settings
 
@@ -58,6 +58,18 @@ class RecordingSession:
         self._record.write(json.dumps(asdict(RecordedRun(self._bucket, lengths, seconds))) + "\n")
         self._record.flush()
         return outputs
+
+
+class RecordingCapturingSession(RecordingSession):
+    """Runs another session that records CUDA graphs; warm-up must see that it does."""
+
+    def capture(self, sizes: Sequence[int]) -> Sequence[int]:
+        assert isinstance(self._session, CapturingSession)
+        return self._session.capture(sizes)
+
+    def drop_wrong_captures(self) -> Sequence[int]:
+        assert isinstance(self._session, CapturingSession)
+        return self._session.drop_wrong_captures()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +139,14 @@ def main(record_file: Path) -> int:
 
 def _recorded(model: LoadedModel, record: TextIO) -> LoadedModel:
     sessions = {
-        length: [RecordingSession(session, length, record) for session in own] for length, own in model.sessions.items()
+        length: [_recording(session, length, record) for session in own] for length, own in model.sessions.items()
     }
     return replace(model, sessions=sessions)
+
+
+def _recording(session: Session, length: int, record: TextIO) -> RecordingSession:
+    kind = RecordingCapturingSession if isinstance(session, CapturingSession) else RecordingSession
+    return kind(session, length, record)
 
 
 if __name__ == "__main__":

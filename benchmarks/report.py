@@ -5,6 +5,7 @@ benchmarks/results/<name>.md      the same rows rounded, and the notes that say 
 benchmarks/results/<name>.png     the plot, where there is one
 """
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).resolve().parent / "results"
 QUICK_RESULTS = RESULTS / "quick"
 
-_PACKAGES = ("numpy", "onnxruntime", "torch", "transformers")
+# What is not installed is left out.
+_PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 Row = dict[str, object]
@@ -94,7 +96,9 @@ def machine_facts() -> dict[str, object]:
     """Return what a reader must know to compare figures from two machines."""
     flags = set(_cpu_field("flags").split())
     versions = {"python": platform.python_version()}
-    versions |= {package: importlib.metadata.version(package) for package in _PACKAGES}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
