@@ -23,8 +23,9 @@ from torch import nn
 from tqdm import tqdm
 
 from model_export.config import BigBirdConfig
+from model_export.nn.attention_kernel import AttentionLayout
 from model_export.nn.block_sparse_attention import block_layout, fixed_slots
-from model_export.nn.encoder import AttentionLayout, Encoder, Layer
+from model_export.nn.encoder import Encoder, Layer
 from model_export.nn.masking import key_bias, masked_score
 from model_export.nn.model import BigBird, build_model
 from model_export.nn.random_block_tables import chosen_table

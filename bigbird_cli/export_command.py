@@ -53,16 +53,22 @@ class _Lengths(click.ParamType[tuple[int, ...]]):
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "int8"]),
+    type=click.Choice(["fp32", "int8", "fp16", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Number format of the encoder's products; int8 is for CPUs with VNNI.",
+    help="Number format of weights and products; int8 is for CPUs with VNNI, fp16 and bf16 are for GPUs.",
+)
+@click.option(
+    "--attention",
+    type=click.Choice(["composed", "fused"]),
+    help="How the graphs attend: composed of standard operators, or in onnxruntime's fused one, which is fast on GPUs. "
+    "fused for fp16 and bf16, otherwise composed, when absent.",
 )
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0, min_open=True),
     help="Largest difference of outputs between a graph and torch: absolute for fp32 (default 1e-4), in standard "
-    "deviations for int8 (default 1).",
+    "deviations for fp16 (default 0.1), bf16 (0.5) and int8 (1).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output folder once the new bundle is complete.")
 def command(
@@ -72,7 +78,8 @@ def command(
     buckets: tuple[int, ...] | None,
     pattern: str | None,
     pair_types: Literal["segments", "zeros"],
-    precision: Literal["fp32", "int8"],
+    precision: Literal["fp32", "int8", "fp16", "bf16"],
+    attention: Literal["composed", "fused"] | None,
     tolerance: float | None,
     overwrite: bool,
 ) -> None:
@@ -91,6 +98,7 @@ def command(
         pattern=pattern,
         pair_types=pair_types,
         precision=precision,
+        attention=attention,
         tolerance=tolerance,
     )
     try:

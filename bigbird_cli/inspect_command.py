@@ -106,7 +106,7 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     yield from _fact(
         "attention",
         f"{model['attention_type']}, blocks of {manifest.block_size}, {model['num_random_blocks']} random blocks, "
-        f"pattern {manifest.pattern}",
+        f"pattern {manifest.pattern}" + (", fused kernel" if manifest.attention_kernel == "fused" else ""),
     )
     yield from _fact("length", f"up to {manifest.max_length} tokens; token types of pairs: {manifest.pair_types}")
     if manifest.max_batch_items is not None:
@@ -160,6 +160,13 @@ def _buckets(manifest: Manifest) -> Iterable[str]:
         _INDENT,
         _INDENT,
     )
+    if any(bucket.parity.checked_with == "torch" for bucket in manifest.buckets):
+        yield from _wrapped(
+            "measured of the half-precision torch model, for want of a GPU; the graphs themselves were run in fp32 "
+            "with the same weights. --check --checkpoint on a machine with a GPU measures those of the graphs",
+            _INDENT,
+            _INDENT,
+        )
 
 
 def _files(bundle: Bundle) -> Iterable[str]:

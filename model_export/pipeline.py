@@ -21,14 +21,14 @@ import onnx_ir as ir
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
+from model_export.export.bucket_check import BucketCheck, OpenGraph, bucket_check
 from model_export.export.buckets import BucketPlan, plan_buckets
 from model_export.export.quantise import quantise
-from model_export.export.resident_memory import peak_rise
-from model_export.export.shared_weights import SharedWeights
+from model_export.export.shared_weights import SharedWeights, parameter_arrays
 from model_export.export.signature import Signature, signature
 from model_export.export.tokenizer import write_tokenizer
 from model_export.export.trace import OPSET, trace
-from model_export.export.verify import Verifier
+from model_export.export.traced_model import attention_kernel, traced_model
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
 from model_export.progress import track
@@ -37,6 +37,7 @@ from service.bundle import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
+    AttentionKernelName,
     Bucket,
     HashedFile,
     Manifest,
@@ -50,10 +51,21 @@ from service.bundle import (
 )
 from service.errors import BundleError
 from service.runtime.cores import available_cores
+from service.runtime.devices import DeviceUnavailable
 from service.runtime.onnx_session import open_session
+from service.runtime.session import Session
 
 PairTypes = Literal["segments", "zeros"]
-_RECORDED_PACKAGES = ("bigbird-serve", "torch", "onnx", "onnxscript", "onnxruntime", "numpy", "sentencepiece")
+_RECORDED_PACKAGES = (
+    "bigbird-serve",
+    "torch",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "sentencepiece",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,8 @@ class ExportOptions:
         buckets: Padded lengths in tokens.
         pattern: Name of the random-block pattern; None takes that of the checkpoint's world.
         pair_types: Token types of pairs: 0 and 1 for the two segments, or zeros throughout.
-        precision: `fp32`, or `int8` weights and activations in the encoder.
+        precision: `fp32`, `int8` weights and activations in the encoder, or `fp16` or `bf16` ones for GPUs.
+        attention: The attention kernel; None takes the precision's own.
         tolerance: Largest allowed difference between the graphs and torch; None for the precision's own.
     """
 
@@ -74,6 +87,7 @@ class ExportOptions:
     pattern: str | None = None
     pair_types: PairTypes = "segments"
     precision: Precision = "fp32"
+    attention: AttentionKernelName | None = None
     tolerance: float | None = None
 
 
@@ -117,6 +131,7 @@ def export_checkpoint(
 
 def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions, name: str) -> Manifest:
     plans = plan_buckets(checkpoint.config, options.buckets)
+    kernel = attention_kernel(options.precision, options.attention)
     pattern = get_pattern(options.pattern or checkpoint.default_pattern)
     special_ids = write_tokenizer(
         checkpoint.tokenizer,
@@ -131,13 +146,10 @@ def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions, name:
     if unused:
         print(f"not used by {checkpoint.task}: {', '.join(unused)}", file=sys.stderr)
 
-    parameters = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    weights = SharedWeights(building / WEIGHTS_FILE, parameters)
+    traced = traced_model(model, options.precision, kernel)
+    weights = SharedWeights(building / WEIGHTS_FILE, parameter_arrays(traced))
     weights.start()
     shape = signature(checkpoint.task, model.config)
-    stages = _BucketStages(
-        model, shape, weights, Verifier(model, shape, precision=options.precision, tolerance=options.tolerance)
-    )
     unfinished = Manifest(
         format_version=FORMAT_VERSION,
         task=cast(TaskName, checkpoint.task),
@@ -145,6 +157,7 @@ def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions, name:
         problem_type=model.config.problem_type,
         pattern=pattern.name,
         precision=options.precision,
+        attention_kernel=kernel,
         # A model with a single token type knows no second segment.
         pair_types="zeros" if model.config.type_vocab_size == 1 else options.pair_types,
         block_size=model.config.block_size,
@@ -169,13 +182,16 @@ def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions, name:
             assumptions=list(checkpoint.assumptions),
         ),
         model=cast(ModelConfig, model.config.to_dict()),
-        versions={name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES} | {"opset": str(OPSET)},
+        versions=_versions() | {"opset": str(OPSET)},
     )
+
+    check = bucket_check(model, traced, shape, options.precision, graph_opener(unfinished), options.tolerance)
+    stages = _BucketStages(traced, shape, weights, check)
 
     def describe(plan: BucketPlan) -> str:
         return f"bucket {plan.length} ({plan.attention.replace('_', '-')} attention)"
 
-    buckets = [stages.export(plan, building, unfinished) for plan in track(plans, len(plans), describe)]
+    buckets = [stages.export(plan, building, options.precision) for plan in track(plans, len(plans), describe)]
     manifest = replace(unfinished, weights=_hashed(building / WEIGHTS_FILE), buckets=buckets)
     write_manifest(manifest, building)
     return manifest
@@ -188,33 +204,44 @@ class _BucketStages:
     model: BigBird
     signature: Signature
     weights: SharedWeights
-    verifier: Verifier
+    check: BucketCheck
 
-    def export(self, plan: BucketPlan, building: Path, manifest: Manifest) -> Bucket:
+    def export(self, plan: BucketPlan, building: Path, precision: Precision) -> Bucket:
         """Trace, share weights, write, load in the session that will serve, and compare."""
         graph = trace(self.model, self.signature, plan.length)
         self.weights.give_names(graph)
-        if manifest.precision == "int8":
+        if precision == "int8":
             quantise(graph)
         self.weights.take_from(graph)
         path = building / f"graph-{plan.length}.onnx"
         ir.save(graph, path)
         try:
-            session = open_session(path, manifest, device="cpu", threads=available_cores())
+            measured = self.check.measure(plan, path)
         except BundleError as error:
             raise ExportError(f"bucket {plan.length}: {error}") from error
-        longest = self.verifier.largest_batch(plan)
-        # Measured first: later runs reuse the memory of earlier ones.
-        peak_memory_bytes = peak_rise(lambda: session.run(longest))
         return Bucket(
             length=plan.length,
             attention=plan.attention,
             file=path.name,
             bytes=path.stat().st_size,
             sha256=file_sha256(path),
-            parity=self.verifier.compare(plan, session),
-            peak_memory_bytes=peak_memory_bytes,
+            parity=measured.parity,
+            peak_memory_bytes=measured.peak_memory_bytes,
         )
+
+
+def graph_opener(manifest: Manifest) -> OpenGraph:
+    """Return what loads the graphs of a bundle with the session that will serve them."""
+
+    def open_graph(graph: Path, device: Literal["cpu", "cuda"]) -> Session | None:
+        try:
+            return open_session(graph, manifest, device=device, threads=available_cores())
+        except DeviceUnavailable:
+            if device == "cpu":
+                raise
+            return None
+
+    return open_graph
 
 
 def _hashed(path: Path) -> HashedFile:
@@ -236,3 +263,12 @@ def _put_in_place(building: Path, output: Path) -> None:
         aside.rmdir()
         raise
     shutil.rmtree(aside)
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of the installed ones; onnxruntime goes by one of two names."""
+    versions = {}
+    for name in _RECORDED_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions

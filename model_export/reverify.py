@@ -5,15 +5,15 @@ from pathlib import Path
 
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
+from model_export.export.bucket_check import bucket_check
 from model_export.export.buckets import BucketPlan
 from model_export.export.signature import signature
-from model_export.export.verify import Verifier
+from model_export.export.traced_model import traced_model
 from model_export.patterns.registry import get_pattern
+from model_export.pipeline import graph_opener
 from model_export.progress import track
 from service.bundle import Bucket, open_bundle
 from service.errors import BundleError
-from service.runtime.cores import available_cores
-from service.runtime.onnx_session import open_session
 
 
 def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
@@ -45,16 +45,17 @@ def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
         )
     model, _ = checkpoint.load_model(get_pattern(manifest.pattern))
     shape = signature(manifest.task, model.config)
+    traced = traced_model(model, manifest.precision, manifest.attention_kernel)
 
     def verified(bucket: Bucket) -> Bucket:
         spread = bucket.parity.logits_std
         tolerance = bucket.parity.tolerance / (max(1.0, spread) if manifest.precision == "fp32" else spread)
+        check = bucket_check(model, traced, shape, manifest.precision, graph_opener(manifest), tolerance)
         try:
-            session = open_session(bundle.path(bucket.file), manifest, device="cpu", threads=available_cores())
+            measured = check.measure(BucketPlan(bucket.length, bucket.attention), bundle.path(bucket.file))
         except BundleError as error:
             raise ExportError(f"bucket {bucket.length}: {error}") from error
-        verifier = Verifier(model, shape, precision=manifest.precision, tolerance=tolerance)
-        return replace(bucket, parity=verifier.compare(BucketPlan(bucket.length, bucket.attention), session))
+        return replace(bucket, parity=measured.parity)
 
     return [
         verified(bucket)

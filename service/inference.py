@@ -8,6 +8,7 @@ everybody else's, and each item is decoded as soon as its windows are there. A t
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from service.batching.buckets import smallest_bucket
@@ -180,9 +181,11 @@ class _Inference:
                 step = _usage(encoded, results)
                 usage = step if usage is None else usage.followed_by(step)
                 outputs = [result.outputs for result in results]
-                following = await loop.run_in_executor(
-                    self.serving.text_threads, _advance, self.model.task, encoded, outputs
-                )
+                advance = partial(_advance, self.model.task, encoded, outputs)
+                if self.model.task.decodes_at_once:
+                    following = advance()
+                else:
+                    following = await loop.run_in_executor(self.serving.text_threads, advance)
                 if isinstance(following, _Decoded):
                     record.decoded(self.serving.scheduler.now())
                     self.serving.metrics.item_answered(self.model.name, usage.truncated_tokens)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+import torch
 
 from model_export.errors import ExportError
 
@@ -23,12 +24,27 @@ _ALIGNMENT = 4096
 # Larger float constants that are no parameter would be weights in disguise.
 _LARGEST_CONSTANT_BYTES = 1024
 _FIRST_ROWS = ".first_"
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Extent:
     offset: int
     length: int
+
+
+def parameter_arrays(model: torch.nn.Module) -> dict[str, Array]:
+    """Return the tensors of a model by name; NumPy knows bfloat16 through the type that ONNX brings."""
+    return {name: _as_array(tensor) for name, tensor in model.state_dict().items()}
+
+
+def _as_array(tensor: torch.Tensor) -> Array:
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ir.DataType.BFLOAT16.numpy())
+    array: Array = tensor.numpy()
+    return array
 
 
 class SharedWeights:
@@ -39,7 +55,7 @@ class SharedWeights:
         parameters: The model's tensors by name.
     """
 
-    def __init__(self, path: Path, parameters: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    def __init__(self, path: Path, parameters: Mapping[str, Array]) -> None:
         self._path = path
         self._parameters = parameters
         self._extents: dict[str, _Extent] = {}
@@ -61,7 +77,7 @@ class SharedWeights:
         """
         initializers = model.graph.initializers
         for old_name, value in list(initializers.items()):
-            if value.const_value is None or value.const_value.dtype != ir.DataType.FLOAT:
+            if value.const_value is None or value.const_value.dtype not in _FLOATS:
                 continue
             array = value.const_value.numpy()
             name = self._name_of(old_name, array)
@@ -99,7 +115,7 @@ class SharedWeights:
         """Tell a parameter, or what was made of one: turned, cut or quantised."""
         return any(name == own or name.startswith(f"{own}.") for own in self._parameters)
 
-    def _name_of(self, name: str, array: npt.NDArray[np.float32]) -> str | None:
+    def _name_of(self, name: str, array: Array) -> str | None:
         if name in self._parameters:
             return name
         known = self._name_of_digest.get(_digest(array))
@@ -108,13 +124,13 @@ class SharedWeights:
         table = self._table_beginning_with(array)
         return None if table is None else f"{table}{_FIRST_ROWS}{len(array)}"
 
-    def _extent_of(self, name: str, array: npt.NDArray[Any]) -> _Extent:
+    def _extent_of(self, name: str, array: Array) -> _Extent:
         table, cut, _ = name.partition(_FIRST_ROWS)
         if not cut:
             return self._store(array)
         return _Extent(self._store(self._parameters[table]).offset, array.nbytes)
 
-    def _table_beginning_with(self, rows: npt.NDArray[np.float32]) -> str | None:
+    def _table_beginning_with(self, rows: Array) -> str | None:
         """Return the name of the parameter whose first rows these are, but of no smaller constant."""
         if rows.ndim != 2 or rows.nbytes <= _LARGEST_CONSTANT_BYTES:
             return None
@@ -122,12 +138,14 @@ class SharedWeights:
             (
                 name
                 for name, table in self._parameters.items()
-                if table.ndim == 2 and table.shape[1] == rows.shape[1] and np.array_equal(table[: len(rows)], rows)
+                if table.ndim == 2
+                and (table.dtype, table.shape[1]) == (rows.dtype, rows.shape[1])
+                and np.array_equal(table[: len(rows)], rows)
             ),
             None,
         )
 
-    def _store(self, array: npt.NDArray[Any]) -> _Extent:
+    def _store(self, array: Array) -> _Extent:
         digest = _digest(array)
         if digest not in self._extents:
             with self._path.open("ab") as file:
@@ -138,7 +156,7 @@ class SharedWeights:
         return self._extents[digest]
 
 
-def _digest(array: npt.NDArray[Any]) -> str:
+def _digest(array: Array) -> str:
     contiguous = np.ascontiguousarray(array)
     kind = f"{contiguous.dtype} {contiguous.shape}"
     return hashlib.sha256(kind.encode() + contiguous.tobytes()).hexdigest()

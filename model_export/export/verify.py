@@ -10,23 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
 from model_export.export.signature import Signature
+from model_export.export.torch_session import TorchSession
 from model_export.nn.heads import QuestionAnsweringHead
 from model_export.nn.model import BigBird
-from service.bundle import Parity, Precision
+from service.bundle import CheckedWith, Parity, Precision
 from service.runtime.session import Batch, Session
 
-TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "int8": 1.0}
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 0.1, "bf16": 0.5, "int8": 1.0}
 """Largest difference that is let through: for fp32 absolute (for outputs whose standard deviation is at most 1, and in
-proportion above), for int8 in standard deviations of the outputs, as a guard against graphs that are broken."""
+proportion above), for the others in standard deviations of the outputs, as a guard against graphs that are broken."""
 
 SMALLEST_CORRELATION = 0.95
-
 
 # Positions at which a language model is asked about a document, at most.
 _POSITIONS = 8
@@ -57,14 +56,20 @@ class Verifier:
         self, model: BigBird, signature: Signature, *, precision: Precision = "fp32", tolerance: float | None = None
     ) -> None:
         self._model = model
+        self._torch = TorchSession(model, signature)
         self._config = model.config
         self._signature = signature
         self._precision: Precision = precision
         self._tolerance = TOLERANCES[precision] if tolerance is None else tolerance
         self._references: dict[int, Arrays] = {}
 
-    def compare(self, bucket: BucketPlan, session: Session) -> Parity:
+    def compare(self, bucket: BucketPlan, session: Session, checked_with: CheckedWith = "onnxruntime") -> Parity:
         """Run the documents of a bucket through its session.
+
+        Args:
+            bucket: The bucket.
+            session: Its graph, or what stands in for it.
+            checked_with: What the session is; it is recorded.
 
         Raises:
             ExportError: The outputs differ by more than the tolerance, or are not finite.
@@ -96,6 +101,7 @@ class Verifier:
             agreement=self._agreement(found, expected),
             tolerance=tolerance,
             documents=lengths,
+            checked_with=checked_with,
         )
 
     def _limit(self, spread: float) -> float:
@@ -103,7 +109,7 @@ class Verifier:
 
     def _run(self, documents: list[Document], length: int, session: Session) -> list[Arrays]:
         """Return each document's outputs: from one batch, or one by one where batches would change them."""
-        batches = [documents] if self._precision == "fp32" else [[document] for document in documents]
+        batches = [[document] for document in documents] if self._precision == "int8" else [documents]
         outputs = [session.run(self._batch(batch, length)) for batch in batches]
         return [
             {name: array[row] for name, array in arrays.items()}
@@ -138,15 +144,10 @@ class Verifier:
             block_size = self._config.block_size
             alone = min(-(-length // block_size) * block_size, self._config.max_length)
             batch = self._batch([document], alone)
-            feeds = [torch.from_numpy(getattr(batch, tensor.name)) for tensor in self._signature.inputs]
-            with torch.inference_mode():
-                results = self._model(*feeds)
+            outputs = self._torch.run(batch)
             rows = len(document.positions) if self._signature.takes_positions else length
             self._references[length] = {
-                tensor.name: result[0].numpy()[:rows] if result.ndim == 3 else result[0].numpy()
-                for tensor, result in zip(
-                    self._signature.outputs, results if isinstance(results, tuple) else (results,), strict=True
-                )
+                name: array[0][:rows] if array.ndim == 3 else array[0] for name, array in outputs.items()
             }
         return self._references[length]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from model_export.nn.full_attention import Dropout, full_attention
+from model_export.nn.full_attention import Dropout, full_attention, heads_apart, heads_together
 from model_export.nn.masking import key_bias, masked_score
 
 WINDOW = (-1, 0, 1)
@@ -46,6 +46,10 @@ class FixedSlots:
         block_size = self.slot_bias.shape[-1]
         return (self.lengths + block_size - 1) // block_size
 
+    def layout(self, random_blocks: torch.Tensor, first_block_copies: int) -> "BlockLayout":
+        """Complete the layout; see `block_layout`."""
+        return block_layout(self, random_blocks, first_block_copies)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BlockLayout:
@@ -62,6 +66,13 @@ class BlockLayout:
     last_block: torch.Tensor
     key_blocks: torch.Tensor
     slot_bias: torch.Tensor
+
+    def attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int, dropout: Dropout
+    ) -> torch.Tensor:
+        """Attend; see `AttentionLayout`."""
+        queries, keys, values = heads_apart(query, key, value, heads)
+        return heads_together(block_sparse_attention(queries.contiguous(), keys, values, self, dropout))
 
 
 def fixed_slots(attention_mask: torch.Tensor, block_size: int, dtype: torch.dtype) -> FixedSlots:

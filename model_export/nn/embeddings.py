@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from model_export.config import BigBirdConfig
+from model_export.nn.number_format import in_format_of
 
 
 class Embeddings(nn.Module):
@@ -28,5 +29,5 @@ class Embeddings(nn.Module):
             words = words * self.word_scale
         # [batch, length, hidden] + [length, hidden]
         hidden = words + self.token_type(token_type_ids) + self.position.weight[:length]
-        normalised: torch.Tensor = self.norm(self.dropout(hidden))
+        normalised: torch.Tensor = self.norm(in_format_of(self.norm.weight, self.dropout(hidden)))
         return normalised

@@ -1,25 +1,15 @@
 """The stack of layers, and the choice between full and block-sparse attention."""
 
-import math
-
 import torch
 from torch import nn
 
 from model_export.config import BigBirdConfig
-from model_export.nn.block_sparse_attention import (
-    BlockLayout,
-    block_layout,
-    block_sparse_attention,
-    fixed_slots,
-)
+from model_export.nn.attention_kernel import AttentionKernel, AttentionLayout
+from model_export.nn.composed_attention import ComposedAttention
 from model_export.nn.feed_forward import FeedForward
-from model_export.nn.full_attention import full_attention
-from model_export.nn.masking import causal_bias, key_bias
+from model_export.nn.number_format import in_format_of
 from model_export.nn.random_block_tables import chosen_table
 from model_export.patterns.pattern import Pattern, RandomBlocks
-
-# A batch's key bias where attention is full, its block layout where it is sparse.
-AttentionLayout = torch.Tensor | BlockLayout
 
 
 class SelfAttention(nn.Module):
@@ -39,22 +29,11 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: torch.Tensor, layout: AttentionLayout) -> torch.Tensor:
         """Map `[batch, length, hidden]` to the same shape."""
-        batch, length, width = hidden.shape
-
-        def split_heads(states: torch.Tensor) -> torch.Tensor:
-            # [batch, length, hidden] -> [batch, heads, length, head_dim]
-            return states.view(batch, length, self.heads, self.head_dim).transpose(1, 2)
-
-        query = split_heads(self.query(hidden) * (1 / math.sqrt(self.head_dim)))
-        key = split_heads(self.key(hidden))
-        value = split_heads(self.value(hidden))
-        if isinstance(layout, BlockLayout):
-            context = block_sparse_attention(query.contiguous(), key, value, layout, self.weight_dropout)
-        else:
-            context = full_attention(query, key, value, layout, self.weight_dropout)
-        # [batch, heads, length, head_dim] -> [batch, length, hidden]
-        merged = context.transpose(1, 2).reshape(batch, length, width)
-        normalised: torch.Tensor = self.norm(self.dropout(self.output(merged)) + hidden)
+        states = in_format_of(self.query.weight, hidden)
+        context = layout.attend(
+            self.query(states), self.key(states), self.value(states), self.heads, self.weight_dropout
+        )
+        normalised: torch.Tensor = self.norm(self.dropout(self.output(context)) + hidden)
         return normalised
 
 
@@ -76,11 +55,15 @@ class Encoder(nn.Module):
     """All layers. Padded lengths up to the full-attention edge use full attention, longer ones block-sparse.
 
     A batch must not mix documents of the two kinds: its padded length decides for all of them.
+
+    Attributes:
+        kernel: How attention is computed; it may be exchanged.
     """
 
     def __init__(self, config: BigBirdConfig, pattern: Pattern) -> None:
         super().__init__()
         self.config = config
+        self.kernel: AttentionKernel = ComposedAttention()
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.random_blocks = self._draw(pattern)
 
@@ -118,18 +101,15 @@ class Encoder(nn.Module):
         length = attention_mask.shape[1]
         edge, block_size = self.config.full_attention_edge, self.config.block_size
         if length <= edge:
-            bias = (causal_bias if self.config.is_decoder else key_bias)(attention_mask, dtype)
-            return [bias] * len(self.layers)
+            return [self.kernel.full(attention_mask, dtype, causal=self.config.is_decoder)] * len(self.layers)
         if length > self.config.max_length or length % block_size:
             raise ValueError(f"length {length} is not whole blocks of {block_size} up to {self.config.max_length}")
         # Shorter documents go to buckets with full attention.
         possible_blocks = range(edge // block_size + 1, length // block_size + 1)
-        fixed = fixed_slots(attention_mask, block_size, dtype)
+        slots = self.kernel.block_sparse(attention_mask, block_size, dtype)
         distinct = {id(blocks): blocks for blocks in self.random_blocks}
         layouts = {
-            key: block_layout(
-                fixed, chosen_table(blocks, fixed.document_blocks, possible_blocks), blocks.first_block_copies
-            )
+            key: slots.layout(chosen_table(blocks, slots.document_blocks, possible_blocks), blocks.first_block_copies)
             for key, blocks in distinct.items()
         }
         return [layouts[id(blocks)] for blocks in self.random_blocks]

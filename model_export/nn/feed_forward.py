@@ -5,6 +5,7 @@ from torch import nn
 
 from model_export.config import BigBirdConfig
 from model_export.nn.activations import get_activation
+from model_export.nn.number_format import in_format_of
 
 
 class FeedForward(nn.Module):
@@ -20,7 +21,7 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """Map `[batch, length, hidden]` to the same shape; `residual` is the input unless another is given."""
-        widened = self.activation(self.widen(hidden))
+        widened = self.activation(self.widen(in_format_of(self.widen.weight, hidden)))
         narrowed = self.dropout(self.narrow(widened))
         normalised: torch.Tensor = self.norm(narrowed + (hidden if residual is None else residual))
         return normalised

@@ -10,6 +10,7 @@ from torch import nn
 
 from model_export.config import BigBirdConfig
 from model_export.nn.activations import get_activation
+from model_export.nn.number_format import in_format_of
 
 
 class LanguageModelHead(nn.Module):
@@ -44,4 +45,8 @@ class LanguageModelHead(nn.Module):
         asked = hidden.reshape(batch * length, width).index_select(0, (first_of_document + positions).flatten())
         transformed = self.transform["norm"](self.activation(self.transform["dense"](asked)))
         weight = word_embeddings if self.decoder_weight is None else self.decoder_weight
-        return F.linear(transformed, weight, self.decoder_bias).view(batch, positions.shape[1], len(weight))
+        if weight.dtype == self.decoder_bias.dtype:
+            logits = F.linear(transformed, weight, self.decoder_bias)
+        else:
+            logits = F.linear(in_format_of(weight, transformed), weight) + self.decoder_bias
+        return logits.view(batch, positions.shape[1], len(weight))

@@ -1,5 +1,6 @@
 """The whole model: embeddings, encoder, head. This is what is traced."""
 
+import copy
 from typing import Any
 
 import torch
@@ -53,3 +54,8 @@ def build_model(config: BigBirdConfig, task: str, pattern: Pattern) -> BigBird:
         pattern: Where the random blocks come from.
     """
     return BigBird(config, HEADS[task](config), pattern)
+
+
+def twin_of(model: BigBird) -> BigBird:
+    """Return a copy of a model that shares its weights, so that one of the two may be changed otherwise."""
+    return copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})

@@ -46,6 +46,8 @@ class Task(ABC, Generic[RequestT, AnswerT]):
     Attributes:
         needed_inputs: Inputs that the model's graphs must have beside those that every model has.
         needed_outputs: Outputs that they must have.
+        decodes_at_once: Whether decoding is a handful of numbers for each window, so that handing it to another thread
+            takes longer than doing it.
 
     Raises:
         BundleError: The manifest lacks one of them.
@@ -53,6 +55,7 @@ class Task(ABC, Generic[RequestT, AnswerT]):
 
     needed_inputs: ClassVar[frozenset[str]] = frozenset()
     needed_outputs: ClassVar[frozenset[str]] = frozenset({"logits"})
+    decodes_at_once: ClassVar[bool] = False
 
     def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
         self.manifest = manifest

@@ -58,6 +58,8 @@ class ClassificationAnswer:
 class Classification(Task[ClassificationRequest, ClassificationAnswer]):
     """Single-label, multi-label and regression models."""
 
+    decodes_at_once = True
+
     def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
         super().__init__(manifest, tokenizer)
         if not manifest.labels:

@@ -41,6 +41,8 @@ class ChoiceAnswer:
 class MultipleChoice(Task[ChoiceRequest, ChoiceAnswer]):
     """Models with one logit for a pair of texts."""
 
+    decodes_at_once = True
+
     def encode(self, request: ChoiceRequest) -> EncodedRequest[ChoiceRequest]:
         """Put the prompt before each choice."""
         if not MIN_CHOICES <= len(request.choices) <= MAX_CHOICES:

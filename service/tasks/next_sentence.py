@@ -27,6 +27,8 @@ class NextSentenceAnswer:
 class NextSentence(Task[NextSentenceRequest, NextSentenceAnswer]):
     """Models with two logits for a pair: the second text follows the first; it does not."""
 
+    decodes_at_once = True
+
     def encode(self, request: NextSentenceRequest) -> EncodedRequest[NextSentenceRequest]:
         """Put both texts, whole, into one sequence."""
         first = self.tokenize_field("first", request.first, positions=False)

@@ -10,7 +10,7 @@ import sentencepiece
 import transformers
 
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Attention, open_bundle
+from service.bundle import Attention, AttentionKernelName, open_bundle
 from service.runtime.onnx_session import OnnxSession, open_session
 from service.runtime.session import Batch
 from tests.model_export.reference_models import (
@@ -48,6 +48,7 @@ class ExportedModel:
         buckets: Padded lengths; None for the default ones.
         pattern: Name of the random-block pattern.
         head_gain: How much larger the head's weights are drawn.
+        kernel: The attention kernel.
     """
 
     def __init__(
@@ -58,14 +59,17 @@ class ExportedModel:
         buckets: Sequence[int] | None = None,
         pattern: str = "transformers",
         head_gain: float = 2.0,
+        kernel: AttentionKernelName = "composed",
     ) -> None:
         self.task = task
         self.config = make_config(**{"vocab_size": vocabulary_size(folder / "vocabulary"), **fields})
         self.model = make_model(task, self.config, head_gain=head_gain)
         self.reference = Reference(self.model)
         checkpoint = save_model(self.model, folder / "checkpoint")
-        export_checkpoint(checkpoint, folder / "bundle", ExportOptions(buckets=buckets, pattern=pattern))
+        options = ExportOptions(buckets=buckets, pattern=pattern, attention=kernel)
+        export_checkpoint(checkpoint, folder / "bundle", options)
         bundle = open_bundle(folder / "bundle")
+        self.folder = bundle.folder
         self.manifest = bundle.manifest
         self.sessions: dict[int, OnnxSession] = {
             bucket.length: open_session(bundle.path(bucket.file), bundle.manifest, device="cpu", threads=1)
