@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving              both; measures the base model's costs first if they are not there
     python -m benchmarks.serving --measure    measure those costs again
-    python -m benchmarks.serving --quick      ten minutes of traffic, and seconds of the real thing
+    python -m benchmarks.serving --quick      five minutes of traffic, and seconds of the real thing
 
 Writes benchmarks/results/serving.*, serving_counts.* and serving_buckets.*.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.fifo_policies import CountFifo
-from benchmarks.report import RESULTS, Row, machine_facts, write_report
+from benchmarks.report import QUICK_RESULTS, RESULTS, Row, machine_facts, write_report
 from benchmarks.served_traffic import Served
 from benchmarks.serving_figure import serving_figure
 from benchmarks.serving_runs import POLICIES, DemoDevice, PolicyChoice, PolicyName, VirtualDevice
@@ -49,13 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="less traffic")
     parser.add_argument("--costs", type=Path, default=COSTS, help="file of measured costs")
     parser.add_argument("--demo-bundle", type=Path, default=DEMO_BUNDLE, help="bundle of the real runs")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--output", type=Path, help="folder of the results")
     asked = parser.parse_args(arguments)
+    output = asked.output or (QUICK_RESULTS if asked.quick else RESULTS)
     if asked.measure or not asked.costs.is_file():
         measure(asked.costs)
     costs = read_costs(asked.costs)
-    simulated = compare(VirtualDevice(costs), "base model, simulated", 600 if asked.quick else 3600)
-    real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 5 if asked.quick else 20)
+    simulated = compare(VirtualDevice(costs), "base model, simulated", 300 if asked.quick else 3600)
+    real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 2 if asked.quick else 20)
     notes = [
         f"Documents have {mean_tokens():.0f} tokens on average (log-normal, median 900, sigma 0.8, cut to 4096) and "
         "arrive by chance. 100% load is what `ours` works off when its queue never empties.",
@@ -68,20 +69,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "measured time, give or take 5%.",
         *verdicts(simulated),
     ]
-    write_report("serving", "Batching policies", simulated + real, notes, serving_figure(simulated), asked.output)
+    write_report("serving", "Batching policies", simulated + real, notes, serving_figure(simulated), output)
     counts_note = [
         "How FIFO by count fares against `ours` at 100% load, simulated, for other counts than that of the main table.",
         "A ratio near 1 for one document at a time says that batching itself gains nothing on this device: what `ours` "
         "gains over larger counts is padding that it avoids.",
     ]
-    counts = count_sizes(costs, 600 if asked.quick else 3600)
-    write_report("serving_counts", "FIFO by count, other counts", counts, counts_note, folder=asked.output)
+    counts = count_sizes(costs, 300 if asked.quick else 3600)
+    write_report("serving_counts", "FIFO by count, other counts", counts, counts_note, folder=output)
     sets = bucket_sets(costs, 300 if asked.quick else 1800)
     buckets_note = [
         "Costs between measured buckets are interpolated by length, for each kind of attention.",
         "Capacity is what `ours` works off when its queue never empties.",
     ]
-    write_report("serving_buckets", "Sets of buckets", sets, buckets_note, folder=asked.output)
+    write_report("serving_buckets", "Sets of buckets", sets, buckets_note, folder=output)
     return 0
 
 
