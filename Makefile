@@ -48,7 +48,7 @@ types: install ## Check types
 
 check: lint types test ## What the continuous integration does
 
-bench: install demo-bundles ## Measure speed and memory (40 minutes); results go to benchmarks/results
+bench: install demo-bundles ## Measure speed and memory (some 40 minutes); results go to benchmarks/results
 	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit; done
 
 bench-quick: install demo-bundles ## The same with fewer lengths and repeats (5 minutes)
