@@ -1,0 +1,158 @@
+"""`bigbird evaluate`: how good a bundle, or a model behind a URL, is on a file of your own; one model or two."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from evaluation.asking import Asking
+from evaluation.connection import Target
+from evaluation.data.errors import DataError
+from evaluation.data.labelled_texts import Columns
+from evaluation.datasets.opening import DataSource
+from evaluation.errors import EvaluationError
+from evaluation.markdown import markdown
+from evaluation.metrics.intervals import Resampling
+from evaluation.run import DEFAULT_EDGES, Options, evaluate
+
+_OF_TASK = {
+    "max_answer_tokens": "qa",
+    "aggregation": "ner",
+    "unit": "ner",
+    "scheme": "ner",
+    "text_column": "classify",
+    "pair_column": "classify",
+    "label_column": "classify",
+    "header": "classify",
+    "label_separator": "classify",
+}
+
+
+class _Edges(click.ParamType[tuple[int, ...]]):
+    """Rising numbers of tokens with commas between them."""
+
+    name = "tokens"
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            edges = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers like 512,1024", param, ctx)
+        if edges[0] < 1 or list(edges) != sorted(set(edges)):
+            self.fail(f"{value!r} does not rise from 1 up", param, ctx)
+        return edges
+
+
+@click.command("evaluate")
+@click.argument("model", metavar="BUNDLE_OR_URL")
+@click.option("--task", required=True, type=click.Choice(["qa", "classify", "ner"]), help="What the data is for.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="qa: SQuAD JSON; classify: .tsv, .csv or .jsonl with texts and labels or numbers; ner: CoNLL columns.",
+)
+@click.option("--against", metavar="BUNDLE_OR_URL", help="A second model, compared on the same data.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write everything as JSON here.")
+@click.option("--model", "model_name", help="Which model of the server, if several serve the task.")
+@click.option("--against-model", help="The same for --against.")
+@click.option("--api-key", envvar="BIGBIRD_API_KEY", show_envvar=True, help="For a server that wants one.")
+@click.option("--against-api-key", envvar="BIGBIRD_AGAINST_API_KEY", show_envvar=True, help="The same for --against.")
+@click.option("--window-stride", type=click.IntRange(min=0), help="As in requests.")
+@click.option("--max-answer-tokens", type=click.IntRange(min=1), help="qa: as in requests.")
+@click.option("--aggregation", type=click.Choice(["simple", "first", "average", "max"]), help="ner: as in requests.")
+@click.option(
+    "--unit",
+    type=click.Choice(["document", "sentence"]),
+    default="document",
+    show_default=True,
+    help="ner: what is sent as one text.",
+)
+@click.option(
+    "--scheme", type=click.Choice(["IOB1", "BIO", "BIOES"]), help="ner: refuse a file that is not tagged like this."
+)
+@click.option("--text-column", help="classify: column of the texts; GLUE's names when absent.")
+@click.option("--pair-column", help="classify: column of the second texts; empty for none; GLUE's names when absent.")
+@click.option("--label-column", help="classify: column of labels or numbers; GLUE's names when absent.")
+@click.option(
+    "--header/--no-header", default=True, help="classify: without header, columns are given by number, from 1."
+)
+@click.option("--label-separator", default=",", show_default=True, help="classify: between several labels in a cell.")
+@click.option(
+    "--lengths",
+    type=_Edges(),
+    default=DEFAULT_EDGES,
+    help=f"Tokens at which the table by length is divided. [default: {','.join(map(str, DEFAULT_EDGES))}]",
+)
+@click.option("--concurrency", type=click.IntRange(1, 256), default=8, show_default=True, help="Requests at once.")
+@click.option(
+    "--timeout", type=click.FloatRange(1, 3600), default=600, show_default=True, help="Seconds for one answer."
+)
+@click.option(
+    "--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Confidence of intervals."
+)
+@click.option(
+    "--resamples", type=click.IntRange(100, 100_000), default=1000, show_default=True, help="Draws for intervals."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of these draws.")
+@click.pass_context
+def command(context: click.Context, /, **given: Any) -> None:
+    """Measure BUNDLE_OR_URL, a bundle's folder or the address of a server, on a file.
+
+    A bundle runs in this process exactly as it is served. The result is printed as Markdown; progress goes to
+    standard error.
+    """
+    _refuse_options_of_other_tasks(context, given["task"])
+    output: Path | None = given["output"]
+    if output is not None and not output.absolute().parent.is_dir():
+        raise click.ClickException(f"{output}: the folder does not exist")
+    target, against = _targets(given)
+    options = Options(
+        edges=given["lengths"],
+        asking=Asking(concurrency=given["concurrency"], timeout_seconds=given["timeout"]),
+        resampling=Resampling(given["level"], given["resamples"], given["seed"]),
+    )
+    try:
+        report = evaluate(_source(given), target, against, options)
+        if output is not None:
+            output.write_text(json.dumps(report.json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except (DataError, EvaluationError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(markdown(report), nl=False)
+
+
+def _refuse_options_of_other_tasks(context: click.Context, task: str) -> None:
+    for parameter in context.command.params:
+        own = _OF_TASK.get(str(parameter.name), task)
+        if own != task and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} is for --task {own}")
+
+
+def _targets(given: Mapping[str, Any]) -> tuple[Target, Target | None]:
+    target = Target(given["model"], given["model_name"], given["api_key"])
+    if given["against"] is None:
+        return target, None
+    # A key goes to another server only if it was given for it.
+    key = given["against_api_key"] or (given["api_key"] if given["against"] == given["model"] else None)
+    return target, Target(given["against"], given["against_model"], key)
+
+
+def _source(given: Mapping[str, Any]) -> DataSource:
+    names = ("window_stride", "max_answer_tokens", "aggregation")
+    return DataSource(
+        task=given["task"],
+        path=given["data"],
+        fields={name: given[name] for name in names},
+        columns=Columns(given["text_column"], given["pair_column"], given["label_column"]),
+        header=given["header"],
+        separator=given["label_separator"],
+        unit=given["unit"],
+        scheme=given["scheme"],
+    )

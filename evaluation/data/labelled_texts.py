@@ -1,0 +1,179 @@
+"""Texts with labels or numbers, in the tables of GLUE (TSV), in CSV and in JSON lines."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from evaluation.data.errors import DataError
+from evaluation.data.tables import Cell, Row, read_table
+
+Target = Literal["label", "labels", "number"]
+"""What is to be predicted: one label, any number of labels, or a number (regression)."""
+
+# The first of these whose columns are all there is taken; the names are those of GLUE's own files and of the hub's.
+_TEXT_COLUMNS: Sequence[tuple[str, str | None]] = (
+    ("text", "text_pair"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("premise", "hypothesis"),
+    ("question", "sentence"),
+    ("#1 String", "#2 String"),
+    ("text", None),
+    ("sentence", None),
+)
+_LABEL_COLUMNS = ("label", "labels", "gold_label", "score", "is_duplicate", "Quality")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of columns (JSON: fields); None takes the names that GLUE uses.
+
+    Attributes:
+        text: The text, or the first of a pair.
+        pair: The second of a pair; the empty string says that there is none.
+        label: The label, the labels or the number.
+    """
+
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """One row.
+
+    Attributes:
+        text: The text.
+        pair: The second text, or None.
+        labels: One for the target `label`, any number for `labels`, none for `number`.
+        number: Of the target `number`, otherwise None.
+        line: Where the row begins.
+    """
+
+    text: str
+    pair: str | None
+    labels: tuple[str, ...]
+    number: float | None
+    line: int
+
+    @property
+    def label(self) -> str:
+        """The only label."""
+        (label,) = self.labels
+        return label
+
+
+def read_labelled_texts(
+    path: Path,
+    target: Target = "label",
+    *,
+    columns: Columns | None = None,
+    header: bool = True,
+    separator: str = ",",
+    known_labels: Sequence[str] | None = None,
+) -> list[LabelledText]:
+    """Read and check a `.tsv`, `.csv` or `.jsonl` file; never returns an empty list.
+
+    Args:
+        path: The file; its ending tells the format.
+        target: What is to be predicted.
+        columns: Which columns hold what.
+        header: Whether a table's first line names its columns; if not, `columns` holds their numbers from 1.
+        separator: Between several labels in one cell of a table; JSON has lists.
+        known_labels: Refuse any other label.
+
+    Raises:
+        DataError: Anything is missing or of the wrong kind; the message names the line.
+    """
+    rows = read_table(path, header=header)
+    reader = _RowReader(path, target, _find_columns(path, rows[0], columns or Columns()), separator, known_labels)
+    return [reader.read(row) for row in rows]
+
+
+def _find_columns(path: Path, row: Row, asked: Columns) -> Columns:
+    """Return which columns hold what; the pair is None if there is none."""
+    text, pair = asked.text, asked.pair
+    if text is None:
+        candidates = [(first, second if pair is None else pair or None) for first, second in _TEXT_COLUMNS]
+        text, pair = next(
+            (names for names in candidates if row.cells.keys() >= {name for name in names if name is not None}),
+            (None, None),
+        )
+    label = asked.label or next((name for name in _LABEL_COLUMNS if name in row.cells), None)
+    found = Columns(text, pair or None, label)
+    given = ", ".join(repr(name) for name in row.cells)
+    for role, name in (("texts", found.text), ("labels", found.label)):
+        if name is None:
+            raise DataError(path, row.line, f"which column holds the {role}? Name one of: {given}")
+    for name in (found.text, found.pair, found.label):
+        if name is not None and name not in row.cells:
+            raise DataError(path, row.line, f"there is no column {name!r}, only: {given}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _RowReader:
+    """What is the same for every row of a file."""
+
+    path: Path
+    target: Target
+    columns: Columns
+    separator: str
+    known_labels: Sequence[str] | None
+
+    def read(self, row: Row) -> LabelledText:
+        assert self.columns.text is not None and self.columns.label is not None
+        text = self._text(row, self.columns.text)
+        pair = None if self.columns.pair is None else self._text(row, self.columns.pair)
+        cell = self._cell(row, self.columns.label)
+        if self.target == "number":
+            return LabelledText(text, pair, (), self._number(row, cell), row.line)
+        labels = (self._label(row, cell),) if self.target == "label" else self._labels(row, cell)
+        return LabelledText(text, pair, labels, None, row.line)
+
+    def _cell(self, row: Row, column: str) -> Cell:
+        cell = row.cells.get(column)
+        if cell is None:
+            raise DataError(self.path, row.line, f"the row has no {column!r}")
+        return cell
+
+    def _text(self, row: Row, column: str) -> str:
+        cell = self._cell(row, column)
+        if not isinstance(cell, str) or not cell:
+            problem = "is not text" if cell != "" else "is empty"
+            raise DataError(self.path, row.line, f"{column!r} {problem}")
+        return cell
+
+    def _label(self, row: Row, cell: object) -> str:
+        # `true` is an `int` in Python.
+        if isinstance(cell, bool) or not isinstance(cell, str | int) or not str(cell).strip():
+            raise DataError(self.path, row.line, f"{self.columns.label!r} is not a label: {cell!r}")
+        label = str(cell).strip()
+        if self.known_labels is not None and label not in self.known_labels:
+            known = ", ".join(self.known_labels)
+            raise DataError(self.path, row.line, f"unknown label {label!r}; the model's labels are: {known}")
+        return label
+
+    def _labels(self, row: Row, cell: Cell) -> tuple[str, ...]:
+        if isinstance(cell, str):
+            given: list[object] = [part for part in cell.split(self.separator) if part.strip()]
+        elif isinstance(cell, list):
+            given = cell
+        else:
+            given = [cell]
+        labels = tuple(self._label(row, label) for label in given)
+        if len(set(labels)) != len(labels):
+            raise DataError(self.path, row.line, f"{self.columns.label!r} has a label twice")
+        return labels
+
+    def _number(self, row: Row, cell: Cell) -> float:
+        try:
+            number = float(cell) if isinstance(cell, str | int | float) and not isinstance(cell, bool) else math.nan
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise DataError(self.path, row.line, f"{self.columns.label!r} is not a number: {cell!r}")
+        return number

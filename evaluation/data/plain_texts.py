@@ -1,0 +1,37 @@
+"""Texts without labels, for masked-language-model training: plain text or JSON lines."""
+
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from evaluation.data.located_json import parse_located
+from evaluation.data.source_text import read_source
+
+
+@dataclass(frozen=True, slots=True)
+class PlainText:
+    """A text and the line on which it begins."""
+
+    text: str
+    line: int
+
+
+def read_texts(path: Path, *, field: str = "text") -> list[PlainText]:
+    """Read texts: from `.jsonl` one field of each line, otherwise paragraphs between empty lines.
+
+    Args:
+        path: The file.
+        field: The field of JSON lines.
+
+    Raises:
+        DataError: There is none, or a line is not JSON or lacks the field.
+    """
+    lines = list(enumerate(read_source(path).split("\n"), start=1))
+    if path.suffix == ".jsonl":
+        return [
+            PlainText(parse_located(line, path, number, "the line").field(field).text(), number)
+            for number, line in lines
+            if line.strip()
+        ]
+    paragraphs = [list(group) for visible, group in groupby(lines, lambda entry: bool(entry[1].strip())) if visible]
+    return [PlainText("\n".join(line.rstrip() for _, line in group), group[0][0]) for group in paragraphs]

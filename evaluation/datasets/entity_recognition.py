@@ -1,0 +1,120 @@
+"""CoNLL files: the words of a document, written as one text, are one request.
+
+The service answers with characters, the file speaks of words. Expected entities are taken to the text's characters, and
+an entity is right if it has the same type, the same first and the same last character; so one that begins or ends
+inside a word is wrong, and it is not widened to the word, because nobody who uses the service would do that.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.asking import Answer, Outcome
+from evaluation.connection import ModelInfo
+from evaluation.data.conll import ConllUnit, TaggedText, read_conll
+from evaluation.data.entity_tags import TaggingScheme
+from evaluation.datasets.base import Dataset, Item
+from evaluation.figures import Decisions, Figure, IntArray, Scores
+from evaluation.metrics.entities import EntityCounts, count_entities, macro_f1, micro
+from service.tasks.label_scheme import OUTSIDE, LabelScheme
+
+_Entity = tuple[str, tuple[int, int]]
+
+
+class EntityRecognition(Dataset):
+    """Precision, recall and F1 of whole entities.
+
+    Args:
+        path: The file.
+        model: Tells which types of entities there are.
+        unit: Whether documents or sentences are sent.
+        scheme: How the file must be tagged; None finds out.
+        fields: More fields of the requests, such as `aggregation`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: ModelInfo,
+        fields: Mapping[str, Any],
+        unit: ConllUnit = "document",
+        scheme: TaggingScheme | None = None,
+    ) -> None:
+        self._types = [entity for entity in LabelScheme.of(model.labels).entities if entity != OUTSIDE]
+        self._file = read_conll(path, unit=unit, scheme=scheme, known_labels=self._types)
+        items = [Item({"text": text.text, **fields}, number, text.line) for number, text in enumerate(self._file.texts)]
+        super().__init__(path, items)
+
+    @property
+    def description(self) -> str:
+        count = sum(len(text.entities) for text in self._file.texts)
+        return f"CoNLL columns tagged {self._file.scheme}, {len(self.items)} texts with {count} entities"
+
+    def score(self, outcomes: Sequence[Outcome]) -> Scores:
+        expected = [
+            {(entity.label, (entity.start, entity.end)) for entity in text.entities} for text in self._file.texts
+        ]
+        found = [_entities(outcome) for outcome in outcomes]
+        counts = [count_entities(*pair) for pair in zip(expected, found, strict=True)]
+        tally = np.array([[_row(own.get(entity)) for entity in self._types] for own in counts], dtype=np.int64)
+        figures = [
+            self._figure("entity F1", tally, lambda totals: micro(totals).f1),
+            self._figure("precision", tally, lambda totals: micro(totals).precision),
+            self._figure("recall", tally, lambda totals: micro(totals).recall),
+            self._figure("macro F1", tally, macro_f1),
+            *(self._figure_of_type(number, entity, tally) for number, entity in enumerate(self._types)),
+        ]
+        cut = sum(_count_cuts(*pair) for pair in zip(self._file.texts, found, strict=True))
+        notes = (
+            [f"{cut} of {sum(map(len, found))} found entities begin or end inside a word of the file."] if cut else []
+        )
+        return Scores(figures, Decisions(_numbered(expected), _numbered(found)), notes)
+
+    def _figure(self, name: str, tally: IntArray, measure: Callable[[dict[str, EntityCounts]], float]) -> Figure:
+        """Return a figure of entities of all types together.
+
+        Args:
+            name: Of the figure.
+            tally: How many entities were right, found and expected; int64 `[documents, types, 3]`.
+            measure: From the counts by type; types that neither occur nor were found are left out.
+        """
+
+        def statistic(documents: IntArray) -> float:
+            totals = tally[documents].sum(axis=0).tolist()
+            counts = {
+                entity: EntityCounts(*total) for entity, total in zip(self._types, totals, strict=True) if any(total)
+            }
+            return measure(counts) if counts else float("nan")
+
+        return Figure(name, statistic, tally[:, :, 2].sum(axis=1))
+
+    def _figure_of_type(self, number: int, entity: str, tally: IntArray) -> Figure:
+        def statistic(documents: IntArray) -> float:
+            total = EntityCounts(*tally[documents, number].sum(axis=0).tolist())
+            return total.f1 if total.predicted + total.expected else float("nan")
+
+        return Figure(f"F1 of {entity}", statistic, tally[:, number, 2], detail=True)
+
+
+def _row(counts: EntityCounts | None) -> tuple[int, int, int]:
+    return (0, 0, 0) if counts is None else (counts.right, counts.predicted, counts.expected)
+
+
+def _entities(outcome: Outcome) -> set[_Entity]:
+    if not isinstance(outcome, Answer):
+        return set()
+    return {(entity["entity"], (entity["start"], entity["end"])) for entity in outcome.body["entities"]}
+
+
+def _count_cuts(text: TaggedText, entities: set[_Entity]) -> int:
+    """Count entities that begin or end elsewhere than a word does."""
+    starts = set(text.word_starts)
+    ends = {begin + len(word) for begin, word in zip(text.word_starts, text.words, strict=True)}
+    return sum(start not in starts or end not in ends for _, (start, end) in entities)
+
+
+def _numbered(entities: Sequence[set[_Entity]]) -> frozenset[tuple[int, _Entity]]:
+    """Return the entities of all documents, each with its document's number."""
+    return frozenset((number, entity) for number, own in enumerate(entities) for entity in own)

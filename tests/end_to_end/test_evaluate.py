@@ -1,0 +1,152 @@
+"""`bigbird evaluate` on the demo bundles: the commands of docs/evaluate.md, and figures that are known beforehand."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from filelock import FileLock
+
+from benchmarks.running_server import RunningServer
+from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "evaluate.md").read_text("utf-8")
+COMMANDS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="session")
+def int8_bundle(bundles: Path) -> Path:
+    """The classifier in int8, beside the folder of the others, which servers of other tests load."""
+    bundle = bundles.parent / "int8" / "demo-classify-int8"
+    with FileLock(f"{bundle.parent}.lock"):
+        if not bundle.exists():
+            checkpoint = ROOT / "examples" / "checkpoints" / "demo-classify"
+            command = [
+                "export",
+                str(checkpoint),
+                "--output",
+                str(bundle),
+                "--precision",
+                "int8",
+                "--buckets",
+                "128,704",
+            ]
+            subprocess.run([sys.executable, "-m", "bigbird_cli", *command], cwd=ROOT, check=True)
+    return bundle
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, bundles: Path, int8_bundle: Path) -> Path:
+    """A folder with `bundles`, and a `bigbird` to call."""
+    (tmp_path / "bundles").mkdir()
+    for bundle in [*bundles.glob("demo-*"), int8_bundle]:
+        (tmp_path / "bundles" / bundle.name).symlink_to(bundle)
+    program = tmp_path / "bin" / "bigbird"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bigbird_cli "$@"\n')
+    program.chmod(0o755)
+    return tmp_path
+
+
+def shell(workplace: Path, script: str) -> str:
+    environment = {**os.environ, "PATH": f"{workplace / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-e", "-c", script], cwd=workplace, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_commands_of_the_documentation_do_what_it_says(workplace: Path, server: RunningServer) -> None:
+    printed = [shell(workplace, command.replace("http://127.0.0.1:8000", server.url)) for command in COMMANDS]
+    questions, labels, entities, compared, served = printed
+    assert "SQuAD v2.0, 2 questions about 1 documents." in questions
+    assert "| all | 1 | " in questions
+    assert "2 texts with a label each." in labels
+    assert json.loads((workplace / "report.json").read_text("utf-8"))["requests"] == 2
+    assert "CoNLL columns tagged BIO, 1 texts with 2 entities." in entities
+    assert "## demo-classify-int8 (int8) minus demo-classify (fp32)" in compared
+    assert "exact McNemar test: p = " in compared
+    # The same model gives the same answers in this process and behind a server.
+    assert served == labels
+
+
+def write_reports(path: Path, lengths: Sequence[int]) -> Sequence[str]:
+    """Write reports that the demo was not trained on, and one that is blank; return the labels."""
+    reports = [generate_report(FIRST_EVALUATION_SEED + seed, tokens) for tokens in lengths for seed in range(4)]
+    rows = [{"text": report.text, "label": report.report_type} for report in reports]
+    path.write_text("\n".join(json.dumps(row) for row in [*rows, {"text": "\t \n", "label": reports[0].report_type}]))
+    return [row["label"] for row in rows]
+
+
+def evaluate(workplace: Path, *arguments: str) -> dict[str, Any]:
+    output = workplace / "report.json"
+    shell(workplace, f"bigbird evaluate {' '.join(arguments)} --output report.json --resamples 100")
+    report: dict[str, Any] = json.loads(output.read_text("utf-8"))
+    return report
+
+
+def test_a_bundle_is_no_better_than_itself(workplace: Path) -> None:
+    labels = write_reports(workplace / "reports.jsonl", (150, 400))
+    bundle = "bundles/demo-classify"
+    report = evaluate(workplace, bundle, "--against", bundle, "--task", "classify", "--data", "reports.jsonl")
+    first, second = report["results"]
+    assert first["all"] == second["all"]
+    assert first["all"]["documents"] == len(labels) + 1
+    assert [refused["line"] for refused in first["refused"]] == [len(labels) + 1]
+    assert first["refused"][0]["reason"].startswith("422 Invalid input: ")
+    assert {figure["value"] for figure in report["comparison"]["all"]["figures"]} == {0.0}
+    assert report["comparison"]["mcnemar"] == {"only_first": 0, "only_second": 0, "p_value": 1.0}
+
+
+def test_int8_is_compared_with_fp32_text_by_text(workplace: Path) -> None:
+    write_reports(workplace / "reports.jsonl", (150, 400))
+    report = evaluate(
+        workplace,
+        "bundles/demo-classify --against bundles/demo-classify-int8 --task classify --data reports.jsonl",
+        "--lengths 300",
+    )
+    first, second = report["results"]
+    assert (first["model"]["precision"], second["model"]["precision"]) == ("fp32", "int8")
+    assert [row["refused"] for row in first["by_length"]] == [False, False, True]
+    accuracies = [result["all"]["figures"][0]["value"] for result in (first, second)]
+    assert report["comparison"]["all"]["figures"][0]["value"] == pytest.approx(accuracies[1] - accuracies[0])
+    mcnemar = report["comparison"]["mcnemar"]
+    surplus = mcnemar["only_second"] - mcnemar["only_first"]
+    assert surplus == pytest.approx((accuracies[1] - accuracies[0]) * first["all"]["documents"])
+
+
+def test_the_figure_is_what_the_answers_of_the_service_give(workplace: Path, server: RunningServer) -> None:
+    write_reports(workplace / "reports.jsonl", (150,))
+    rows = [json.loads(line) for line in (workplace / "reports.jsonl").read_text().splitlines()[:-1]]
+    answers = [httpx.post(f"{server.url}/classify", json={"text": row["text"]}, timeout=60).json() for row in rows]
+    right = sum(answer["label"] == row["label"] for answer, row in zip(answers, rows, strict=True))
+    report = evaluate(workplace, server.url, "--task", "classify", "--data", "reports.jsonl")
+    assert report["results"][0]["all"]["figures"][0]["value"] == pytest.approx(right / (len(rows) + 1))
+
+
+def test_a_process_that_gives_up_during_a_run_ends_in_order(workplace: Path) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from evaluation.bundle_service import serve_bundle\n"
+        "from service.serving import Serving\n"
+        "async def give_up(serving): sys.exit(3)\n"
+        "Serving.warmed = give_up\n"
+        "async def main():\n"
+        "    async with serve_bundle(Path('bundles/demo-classify')): pass\n"
+        "asyncio.run(main())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Warming has begun and its first run is under way when it is given up.
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=workplace, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3, done.stderr

@@ -1,0 +1,151 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.data.squad import SquadAnswer, read_squad
+from tests.evaluation.data.malformed import refusal
+
+CONTEXT = "Größe: Maria Okafor 🙂 led it."
+ANSWER = {"text": "Maria Okafor", "answer_start": 7}
+
+
+def question(**fields: Any) -> dict[str, Any]:
+    return {"id": "q1", "question": "Who led it?", "answers": [ANSWER], **fields}
+
+
+def file(*questions: dict[str, Any], **fields: Any) -> str:
+    """Return a file with an element on each line; the first question begins on line 9."""
+    data = [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": list(questions)}]}]
+    return json.dumps({**fields, "data": data}, indent=1)
+
+
+def test_a_question_is_read_with_its_context_answers_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(file(question(answers=[ANSWER, {"text": "🙂", "answer_start": 20}]), version="1.1"))
+    squad = read_squad(path)
+    (example,) = squad.examples
+    assert squad.version == "v1.1"
+    assert (example.id, example.question, example.context) == ("q1", "Who led it?", CONTEXT)
+    assert example.answers == (SquadAnswer("Maria Okafor", 7), SquadAnswer("🙂", 20))
+    assert not example.impossible
+    assert example.line == 10  # after the line of the version
+
+
+def test_a_file_on_one_line_and_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "dev.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(json.loads(file(question()))).encode())
+    assert [example.line for example in read_squad(path).examples] == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "version"),
+    [
+        pytest.param(file(question()), "v1.1", id="a file that says nothing"),
+        pytest.param(file(question(), version="v2.0"), "v2.0", id="a file that says v2.0"),
+        pytest.param(file(question(is_impossible=False)), "v2.0", id="a file that could have impossible questions"),
+    ],
+)
+def test_the_version_is_that_of(tmp_path: Path, content: str, version: str) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(content)
+    assert read_squad(path).version == version
+
+
+def test_an_impossible_question_has_no_answers(tmp_path: Path) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(file(question(is_impossible=True, answers=[], plausible_answers=[ANSWER])))
+    (example,) = read_squad(path).examples
+    assert example.impossible
+    assert example.answers == ()
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in question().items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param("", "dev.json: the file is empty", id="an empty file"),
+        pytest.param(" \n\n", "dev.json: the file is empty", id="a file of blanks"),
+        pytest.param('{\n "data": [\n}', "dev.json:3: not JSON: expecting value", id="broken JSON"),
+        pytest.param('{"data": []\n', "dev.json:2: not JSON: expected ','", id="JSON that ends early"),
+        pytest.param('{"data": []}\nx', "dev.json:2: not JSON: something follows", id="JSON with more after it"),
+        pytest.param('{"data":\n NaN}', "dev.json:2: not JSON: NaN is not a JSON value", id="a constant of JavaScript"),
+        pytest.param("[" * 100_000, "dev.json: not JSON that can be read: nested too deeply", id="deep nesting"),
+        pytest.param(
+            '{"data": [],\n "data": []}', "dev.json:2: not JSON: the file has 'data' twice", id="a field twice"
+        ),
+        pytest.param('{"data": "\xe9"}'.encode("latin-1"), "dev.json:1: not UTF-8: byte 0xe9", id="another encoding"),
+        pytest.param(
+            b'{"data":\n "\xff"}', "dev.json:2: not UTF-8: byte 0xff at position 11", id="another encoding below"
+        ),
+        pytest.param("[]", "dev.json:1: the file is a list, not an object", id="a list"),
+        pytest.param("{}", "dev.json:1: the file has no 'data'", id="no data"),
+        pytest.param('{"data": []}', "dev.json: no question in the file", id="no question"),
+        pytest.param(file(without("id")), "dev.json:9: item 1 of qas has no 'id'", id="a question without id"),
+        pytest.param(
+            file(without("question")), "dev.json:9: item 1 of qas has no 'question'", id="a question without text"
+        ),
+        pytest.param(file(question(question="")), "dev.json:11: question is empty", id="a question that is empty"),
+        pytest.param(file(question(id=5)), "dev.json:10: id is a number, not text", id="an id that is a number"),
+        pytest.param(
+            file(without("answers")), "dev.json:9: item 1 of qas has no 'answers'", id="a question without answers"
+        ),
+        pytest.param(
+            file(question(answers=[])), "dev.json:9: answers is empty, and the question is not", id="no answer at all"
+        ),
+        pytest.param(
+            file(question(answers=[{"text": "Maria"}])),
+            "dev.json:13: item 1 of answers has no 'answer_start'",
+            id="an answer without place",
+        ),
+        pytest.param(
+            file(question(answers=[{"text": "Maria", "answer_start": -7}])),
+            "dev.json:15: answer_start is not a whole number from 0",
+            id="a negative place",
+        ),
+        pytest.param(
+            file(question(answers=[{"text": "Maria", "answer_start": True}])),
+            "dev.json:15: answer_start is not a whole number from 0",
+            id="a place that is true",
+        ),
+        pytest.param(
+            file(question(answers=[ANSWER, {"text": "Maria", "answer_start": 8}])),
+            "dev.json:17: the answer 'Maria' does not stand in the context at answer_start 8: it stands there at 7",
+            id="an answer beside its place",
+        ),
+        pytest.param(
+            file(question(answers=[{"text": "Mario", "answer_start": 7}])),
+            "does not stand in the context at answer_start 7: it does not stand in the context at all",
+            id="an answer that is not in the context",
+        ),
+        pytest.param(
+            file(question(answers=[{"text": "", "answer_start": 7}])),
+            "dev.json:14: text is empty",
+            id="an empty answer",
+        ),
+        pytest.param(
+            file(question(is_impossible=True)),
+            "dev.json:9: a question that is_impossible has answers",
+            id="an impossible question with an answer",
+        ),
+        pytest.param(
+            file(question(is_impossible="no")),
+            "dev.json:18: is_impossible is text, not true or false",
+            id="an is_impossible in words",
+        ),
+        pytest.param(
+            file(question(), question()), "dev.json:19: the id 'q1' was used on line 9 already", id="an id used twice"
+        ),
+    ],
+)
+def test_one_line_names_file_line_and_problem_of(tmp_path: Path, content: str | bytes, message: str) -> None:
+    assert message in refusal(read_squad, tmp_path / "dev.json", content)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"none\.json: No such file"):
+        read_squad(tmp_path / "none.json")
