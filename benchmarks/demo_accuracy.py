@@ -1,17 +1,18 @@
 """Accuracy of the demo checkpoints on reports that they were not trained on, measured through HTTP.
 
-    python -m benchmarks.demo_accuracy --models bundles
+    python -m benchmarks.demo_accuracy --models bundles [--models bundles-int8]
 
-Starts a server on the bundles (or uses a running one, --url), posts generated reports of several lengths and compares
-the answers with what the generator knows: QA exact match over every question of a report, accuracy of the report's
-type, and F1 of entities whose label, start and end are all right. Writes a Markdown table and JSON.
+Starts a server on each folder of bundles (or uses a running one, --url), posts generated reports of several lengths and
+compares the answers with what the generator knows. Questions are asked with `no_answer`, some of them without an answer
+in the report: exact match is over those that have one, F1 over finding out which have none. Beside them accuracy of the
+report's type, and F1 of entities whose label, start and end are all right. Writes a Markdown table and JSON.
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -21,6 +22,7 @@ import httpx
 from tqdm import tqdm
 
 from benchmarks.running_server import running_server
+from model_export.demo.questions import Question
 from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
 
@@ -29,16 +31,54 @@ class Row:
     """One figure of the table.
 
     `value` is a share between 0 and 1 over `items` questions, documents or entities; `model_tokens` is the median
-    number of tokens that the model read for one request, special tokens and question included.
+    number of tokens of one request, special tokens and question included; `entities` is the smallest number of
+    different entities in a document.
     """
 
+    precision: str
     task: str
     metric: str
     tokens: int
     model_tokens: int
     documents: int
+    entities: int
     items: int
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Reports of one length and the questions that are asked about them."""
+
+    precision: str
+    tokens: int
+    reports: Sequence[Report]
+    questions: Sequence[tuple[Report, Question]]
+
+    @classmethod
+    def draw(cls, precision: str, tokens: int, documents: int, questions: int) -> "Sample":
+        """Generate documents from unseen seeds; draw so many questions from each, and half as many unanswered ones."""
+        seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + documents)
+        reports = [generate_report(seed, tokens) for seed in seeds]
+        asked = []
+        for seed, report in zip(seeds, reports, strict=True):
+            rng = random.Random(seed)
+            drawn = rng.sample(report.questions, min(questions, len(report.questions)))
+            drawn += rng.sample(report.unanswered, min(-(-questions // 2), len(report.unanswered)))
+            asked += [(report, question) for question in drawn]
+        return cls(precision, tokens, reports, asked)
+
+    @property
+    def requests(self) -> int:
+        """How many answers all tasks together need."""
+        return len(self.questions) + 2 * len(self.reports)
+
+    def row(self, task: str, metric: str, answers: Sequence[dict[str, Any]], items: int, value: float) -> Row:
+        """Describe a figure."""
+        model_tokens = int(median(answer["usage"]["tokens"] for answer in answers))
+        entities = min(len({r.text[e.start : e.end] for e in r.entities}) for r in self.reports)
+        documents = len(self.reports)
+        return Row(self.precision, task, metric, self.tokens, model_tokens, documents, entities, items, value)
 
 
 class Service:
@@ -55,11 +95,11 @@ class Service:
         self._slots = asyncio.Semaphore(concurrency)
         self._progress = progress
 
-    async def post_all(self, path: str, bodies: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    async def post_all(self, path: str, bodies: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
         """Return the answers in the order of the bodies; anything but 200 is an error."""
         return list(await asyncio.gather(*(self._post(path, body) for body in bodies)))
 
-    async def _post(self, path: str, body: dict[str, str]) -> dict[str, Any]:
+    async def _post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         async with self._slots:
             response = await self._client.post(path, json=body)
         response.raise_for_status()
@@ -68,91 +108,105 @@ class Service:
         return answer
 
 
-async def measure_questions(service: Service, reports: Sequence[Report], tokens: int) -> Row:
-    """Exact match: the answer's text and its position are those of the stated fact."""
-    asked = [(report, question) for report in reports for question in report.questions]
-    answers = await service.post_all(
-        "/qa", [{"question": question.text, "context": report.text} for report, question in asked]
-    )
-    right = [
-        (answer["answer"], answer["start"], answer["end"]) == (question.answer, question.start, question.end)
-        for (_, question), answer in zip(asked, answers, strict=True)
+async def measure_questions(service: Service, sample: Sample) -> list[Row]:
+    """Exact match: text and position of the answer are those of the stated fact. F1: "none" where there is none."""
+    bodies = [{"question": q.text, "context": report.text, "no_answer": True} for report, q in sample.questions]
+    answers = await service.post_all("/qa", bodies)
+    exact: list[bool] = []
+    none_right = none_found = none_expected = 0
+    for (_, question), answer in zip(sample.questions, answers, strict=True):
+        found = (answer["answer"], answer["start"], answer["end"])
+        none_found += answer["answer"] == ""
+        if question.is_answered:
+            exact.append(found == (question.answer, question.start, question.end))
+        else:
+            none_expected += 1
+            none_right += answer["answer"] == ""
+    f1 = 2 * none_right / max(1, none_found + none_expected)
+    return [
+        sample.row("qa", "exact match", answers, len(exact), float(mean(exact))),
+        sample.row("qa", "no-answer F1", answers, none_expected, f1),
     ]
-    return Row("qa", "exact match", tokens, _model_tokens(answers), len(reports), len(right), float(mean(right)))
 
 
-async def measure_types(service: Service, reports: Sequence[Report], tokens: int) -> Row:
+async def measure_types(service: Service, sample: Sample) -> list[Row]:
     """Accuracy of the best label."""
-    answers = await service.post_all("/classify", [{"text": report.text} for report in reports])
-    right = [answer["label"] == report.report_type for report, answer in zip(reports, answers, strict=True)]
-    return Row("classify", "accuracy", tokens, _model_tokens(answers), len(reports), len(right), float(mean(right)))
+    answers = await service.post_all("/classify", [{"text": report.text} for report in sample.reports])
+    right = [answer["label"] == report.report_type for report, answer in zip(sample.reports, answers, strict=True)]
+    return [sample.row("classify", "accuracy", answers, len(right), float(mean(right)))]
 
 
-async def measure_entities(service: Service, reports: Sequence[Report], tokens: int) -> Row:
+async def measure_entities(service: Service, sample: Sample) -> list[Row]:
     """Micro-averaged F1 of entities, right only with the same label, start and end."""
-    answers = await service.post_all("/ner", [{"text": report.text} for report in reports])
-    expected = {(n, e.label, e.start, e.end) for n, report in enumerate(reports) for e in report.entities}
+    answers = await service.post_all("/ner", [{"text": report.text} for report in sample.reports])
+    expected = {(n, e.label, e.start, e.end) for n, report in enumerate(sample.reports) for e in report.entities}
     found = {(n, e["entity"], e["start"], e["end"]) for n, answer in enumerate(answers) for e in answer["entities"]}
     f1 = 2 * len(expected & found) / (len(expected) + len(found))
-    return Row("ner", "entity F1", tokens, _model_tokens(answers), len(reports), len(expected), f1)
+    return [sample.row("ner", "entity F1", answers, len(expected), f1)]
 
 
-def _model_tokens(answers: Sequence[dict[str, Any]]) -> int:
-    return int(median(answer["usage"]["tokens"] for answer in answers))
-
-
-async def measure(url: str, lengths: Sequence[int], documents: int, concurrency: int) -> list[Row]:
-    """Measure all tasks at all lengths against a running server."""
-    rows = []
+async def measure(url: str, samples: Sequence[Sample], concurrency: int) -> list[Row]:
+    """Measure all tasks on all samples against a running server."""
+    rows: list[Row] = []
     limits = httpx.Limits(max_connections=concurrency)
-    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
-        for tokens in lengths:
-            seeds = range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + documents)
-            reports = [generate_report(seed, tokens) for seed in seeds]
-            requests = sum(len(report.questions) for report in reports) + 2 * documents
-            with tqdm(total=requests, desc=f"{tokens} tokens", disable=None) as progress:
+    async with httpx.AsyncClient(base_url=url, timeout=300, limits=limits) as client:
+        for sample in samples:
+            with tqdm(total=sample.requests, desc=f"{sample.tokens} tokens", disable=None) as progress:
                 service = Service(client, concurrency, progress)
                 for task in (measure_questions, measure_types, measure_entities):
-                    rows.append(await task(service, reports, tokens))
+                    rows += await task(service, sample)
                     print(rows[-1], flush=True)
     return rows
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table."""
+    """Return the rows as a Markdown table with a column for each precision."""
+    precisions = list(dict.fromkeys(row.precision for row in rows))
+    values = {(row.task, row.metric, row.tokens, row.precision): row.value for row in rows}
     lines = [
-        "| Task | Metric | Tokens asked of the generator | Median tokens read | Documents | Items | Value |",
-        "|---|---|---|---|---|---|---|",
+        "| Task | Metric | Tokens asked of the generator | Median tokens read | Documents | Entities in a document "
+        f"(fewest) | Items | {' | '.join(precisions)} |",
+        "|---" * (7 + len(precisions)) + "|",
     ]
-    lines += [
-        f"| {row.task} | {row.metric} | {row.tokens} | {row.model_tokens} | {row.documents} | {row.items} "
-        f"| {row.value:.3f} |"
-        for row in rows
-    ]
+    for row in rows:
+        if row.precision == precisions[0]:
+            figures = (values.get((row.task, row.metric, row.tokens, precision)) for precision in precisions)
+            cells = ["" if figure is None else f"{figure:.3f}" for figure in figures]
+            lines.append(
+                f"| {row.task} | {row.metric} | {row.tokens} | {row.model_tokens} | {row.documents} | {row.entities} "
+                f"| {row.items} | {' | '.join(cells)} |"
+            )
     return "\n".join(lines) + "\n"
 
 
-@contextlib.contextmanager
-def _server_url(url: str | None, models: Path) -> Iterator[str]:
-    if url is not None:
-        yield url
-        return
-    with running_server(models) as server:
-        yield server.url
+def _precision_of(models: Path) -> str:
+    manifests = sorted(models.glob("*/manifest.json"))
+    return "/".join(dict.fromkeys(json.loads(file.read_text("utf-8"))["precision"] for file in manifests))
 
 
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--url", help="a running server; without it one is started on --models")
-    parser.add_argument("--models", type=Path, default=Path("bundles"))
-    parser.add_argument("--lengths", type=int, nargs="+", default=[200, 1000], help="tokens")
+    parser.add_argument("--url", help="a running server; without it one is started on each of --models")
+    parser.add_argument("--models", type=Path, action="append", help="a folder of bundles; may be given again")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[200, 1000, 4000, 10_000], help="tokens")
     parser.add_argument("--documents", type=int, default=300, help="reports for each length")
+    parser.add_argument("--questions", type=int, default=4, help="answered ones of each report; half as many others")
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
-    with _server_url(arguments.url, arguments.models) as url:
-        rows = asyncio.run(measure(url, arguments.lengths, arguments.documents, arguments.concurrency))
+
+    def samples(precision: str) -> list[Sample]:
+        counts = arguments.documents, arguments.questions
+        return [Sample.draw(precision, tokens, *counts) for tokens in arguments.lengths]
+
+    rows: list[Row] = []
+    if arguments.url is not None:
+        rows += asyncio.run(measure(arguments.url, samples("served"), arguments.concurrency))
+    else:
+        for models in arguments.models or [Path("bundles")]:
+            with running_server(models) as server:
+                rows += asyncio.run(measure(server.url, samples(_precision_of(models)), arguments.concurrency))
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "demo_accuracy.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     (arguments.output / "demo_accuracy.md").write_text(markdown(rows))

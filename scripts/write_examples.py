@@ -1,18 +1,32 @@
-"""Write `examples/`: three generated reports, ready requests about them, and the answers that the generator knows."""
+"""Write `examples/`: generated reports, ready requests about them, and the answers that the generator knows.
+
+The question about a report is one that many of its facts could answer: what is asked is stated of as many subjects as
+anything else in the report.
+"""
 
 import json
+from collections import Counter
 from pathlib import Path
 
-from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+from model_export.demo.questions import Question
+from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
-# Name -> seed, tokens, report type, which of the report's questions to ask.
+# Name -> seed, tokens, report type, how far into the report the answer stands (a share of it).
 REPORTS = {
-    "short": (FIRST_EVALUATION_SEED + 500, 110, "research", 1),
-    "inspection": (FIRST_EVALUATION_SEED + 501, 400, "inspection", 6),
-    "financial": (FIRST_EVALUATION_SEED + 500, 1000, "financial", -1),
+    "short": (FIRST_EVALUATION_SEED + 500, 110, "research", 0.5),
+    "inspection": (FIRST_EVALUATION_SEED + 501, 3000, "inspection", 0.9),
+    "financial": (FIRST_EVALUATION_SEED + 502, 4000, "financial", 0.75),
+    "legal": (FIRST_EVALUATION_SEED + 503, 10_000, "legal", 0.3),
 }
+
+
+def question_among_many(report: Report, depth: float) -> Question:
+    """Choose, of the questions for the attribute that is stated most often, the one answered nearest to a depth."""
+    attribute, _ = Counter(question.attribute for question in report.questions).most_common(1)[0]
+    alike = [question for question in report.questions if question.attribute == attribute]
+    return min(alike, key=lambda question: abs(question.start - depth * len(report.text)))
 
 
 def write_json(path: Path, value: object) -> None:
@@ -20,17 +34,25 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-expected: dict[str, object] = {}
-for name, (seed, tokens, report_type, index) in REPORTS.items():
-    report = generate_report(seed, tokens, report_type=report_type)
-    question = report.questions[index]
-    (EXAMPLES / "documents" / f"{name}.txt").write_text(report.text, encoding="utf-8")
-    write_json(EXAMPLES / "requests" / f"qa-{name}.json", {"question": question.text, "context": report.text})
-    write_json(EXAMPLES / "requests" / f"classify-{name}.json", {"text": report.text})
-    write_json(EXAMPLES / "requests" / f"ner-{name}.json", {"text": report.text})
-    expected[f"qa-{name}.json"] = question.answer
-    expected[f"classify-{name}.json"] = report.report_type
-    expected[f"ner-{name}.json"] = [
-        [entity.label, report.text[entity.start : entity.end]] for entity in report.entities
-    ]
-write_json(EXAMPLES / "expected.json", expected)
+def main() -> None:
+    """Replace the documents, the requests and what is expected."""
+    for old in (*(EXAMPLES / "documents").glob("*.txt"), *(EXAMPLES / "requests").glob("*.json")):
+        old.unlink()
+    expected: dict[str, object] = {}
+    for name, (seed, tokens, report_type, depth) in REPORTS.items():
+        report = generate_report(seed, tokens, report_type=report_type)
+        question = question_among_many(report, depth)
+        (EXAMPLES / "documents" / f"{name}.txt").write_text(report.text, encoding="utf-8")
+        write_json(EXAMPLES / "requests" / f"qa-{name}.json", {"question": question.text, "context": report.text})
+        write_json(EXAMPLES / "requests" / f"classify-{name}.json", {"text": report.text})
+        write_json(EXAMPLES / "requests" / f"ner-{name}.json", {"text": report.text})
+        expected[f"qa-{name}.json"] = question.answer
+        expected[f"classify-{name}.json"] = report.report_type
+        expected[f"ner-{name}.json"] = [
+            [entity.label, report.text[entity.start : entity.end]] for entity in report.entities
+        ]
+    write_json(EXAMPLES / "expected.json", expected)
+
+
+if __name__ == "__main__":
+    main()

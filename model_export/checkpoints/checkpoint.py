@@ -87,7 +87,7 @@ class Checkpoint:
         tensors = self.weights.read()
         config = self.config
         names = self.weights.names(self.task, config)
-        if self.task == "embed" and names["head.pooler.weight"].name not in tensors:
+        if self.task == "embed" and config.has_pooler and names["head.pooler.weight"].name not in tensors:
             config = replace(config, has_pooler=False)
             names = self.weights.names(self.task, config)
         with torch.device("meta"):  # shapes only: sizes that the weights do not have must not be allocated

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from model_export.checkpoints.huggingface import save_checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
@@ -17,17 +18,18 @@ from model_export.demo.classification import Classification
 from model_export.demo.entity_recognition import EntityRecognition
 from model_export.demo.model_card import final_scores, write_model_card
 from model_export.demo.objective import Objective
-from model_export.demo.progress import Progress
+from model_export.demo.positions import repeat_positions
 from model_export.demo.question_answering import QuestionAnswering
 from model_export.demo.recipe import RECIPES, TOKENS_PER_BATCH, VOCABULARY_SIZE, Recipe
 from model_export.demo.training import Training
 from model_export.demo.vocabulary import CLASSIFY, MASK, PAD, SEPARATOR, train_vocabulary
 from model_export.patterns.registry import get_pattern
+from model_export.training.progress import Progress
 from service.tokenization.tokenizer import Tokenizer
 
 _BLOCK_SIZE = 64
 _FOLDERS = {"qa": "demo-qa", "ner": "demo-ner", "classify": "demo-classify"}
-_OBJECTIVES: dict[str, Callable[[Tokenizer, int], Objective]] = {
+_OBJECTIVES: dict[str, Callable[[Tokenizer, int], Objective[Any]]] = {
     "qa": QuestionAnswering,
     "ner": EntityRecognition,
     "classify": Classification,
@@ -61,6 +63,7 @@ def main(arguments: list[str]) -> None:
             progress.note(f"{task}: starting from the encoder in {folder}")
         training.run(progress)
         progress.close()
+        repeat_positions(training.model)
         folder = options.output / _FOLDERS[task]
         folder.mkdir(parents=True, exist_ok=True)
         save_checkpoint(training.model, task, folder)
@@ -68,7 +71,7 @@ def main(arguments: list[str]) -> None:
         scores = final_scores(training.model, objective, options.measured_batches, options.batch_tokens)
         parameters = sum(weight.numel() for weight in training.model.parameters())
         write_model_card(folder, objective, recipe, training.position, scores, parameters=parameters, seed=options.seed)
-        progress.note(f"{task}: wrote {folder}; {objective.score_name} " + ", ".join(map(str, scores)))
+        progress.note(f"{task}: wrote {folder}; " + "; ".join(map(str, scores)))
 
 
 def _parser() -> argparse.ArgumentParser:

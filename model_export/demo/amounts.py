@@ -15,6 +15,8 @@ January February March April May June July August September October November Dec
 
 _SYMBOLS = ["€", "$", "£"]
 _CODES = ["EUR", "USD", "GBP", "CHF", "NOK"]
+_SEASONS = ["spring", "summer", "autumn", "winter", "early", "late"]
+_NUMBERS = ["two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _CURRENCIES = ["euros", "dollars", "pounds", "francs", "kroner", "yen"]
 
 
@@ -22,37 +24,52 @@ def _date(rng: random.Random) -> str:
     day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(1950, 2029)
     name = MONTHS[month - 1]
     style = rng.random()
-    if style < 0.40:
+    if style < 0.34:
         return f"{day} {name} {year}"
-    if style < 0.62:
+    if style < 0.52:
         return f"{name} {day}, {year}"
-    if style < 0.82:
+    if style < 0.70:
         return f"{name} {year}"
-    if style < 0.92:
+    if style < 0.77:
         return f"{year}"
-    return f"{year}-{month:02d}-{day:02d}"
+    if style < 0.84:
+        return f"{year}-{month:02d}-{day:02d}"
+    if style < 0.90:
+        return f"{day:02d}.{month:02d}.{year}"
+    if style < 0.95:
+        return f"Q{rng.randint(1, 4)} {year}"
+    return f"{rng.choice(_SEASONS)} {year}"
 
 
 def preposition_of(date: str) -> str:
-    """Gives the word that goes before a date: "on" before a day, "in" before a month or a year."""
-    is_month_or_year = date.isdigit() or (" " in date and "," not in date and not date[0].isdigit())
-    return "in" if is_month_or_year else "on"
+    """Gives the word that goes before a date: "on" before a day, "in" before a longer time."""
+    is_longer = date.isdigit() or (" " in date and "," not in date and not date[0].isdigit())
+    return "in" if is_longer else "on"
 
 
 def _sum_of_money(rng: random.Random) -> str:
     style = rng.random()
     if style < 0.45:
-        scale = "billion" if rng.random() < 0.1 else "million"
-        largest = 4 if scale == "billion" else 99
+        is_large = rng.random() < 0.1
+        largest = 4 if is_large else 99
         has_fraction = rng.random() < 0.6
         number = f"{rng.randint(1, largest)}.{rng.randint(1, 9)}" if has_fraction else f"{rng.randint(2, largest)}"
-        if rng.random() < 0.6:
+        scale = "billion" if is_large else "million"
+        form = rng.random()
+        if form < 0.5:
             return f"{number} {scale} {rng.choice(_CURRENCIES)}"
-        return f"{rng.choice(_SYMBOLS)}{number} {scale}"
-    number = f"{rng.randint(1, 999) * 1000 + rng.choice([0, 0, 500, rng.randint(1, 999)]):,}"
-    if style < 0.65:
+        if form < 0.75:
+            return f"{rng.choice(_SYMBOLS)}{number} {scale}"
+        if form < 0.9:
+            return f"{rng.choice(_CODES)} {number} {scale}"
+        return f"{rng.choice(_SYMBOLS)}{number}{'bn' if is_large else 'm'}"
+    if style < 0.51:
+        return f"{rng.choice(_NUMBERS)} {rng.choice(['million', 'hundred thousand'])} {rng.choice(_CURRENCIES)}"
+    value = rng.randint(1, 999) * 1000 + rng.choice([0, 0, 500, rng.randint(1, 999)])
+    number = f"{value:,}" if rng.random() < 0.85 else f"{value:,}".replace(",", " ")
+    if style < 0.68:
         return f"{rng.choice(_SYMBOLS)}{number}"
-    if style < 0.82:
+    if style < 0.84:
         return f"{number} {rng.choice(_CURRENCIES)}"
     return f"{rng.choice(_CODES)} {number}"
 

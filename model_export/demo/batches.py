@@ -16,6 +16,7 @@ from model_export.demo.tokens import Inputs
 from service.tokenization.encoded import Int64Array
 
 FIRST_VALIDATION_SEED = 900_000_000
+_REPORTS_PER_BATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,22 @@ class Lengths:
         shortest: The least number of tokens of a report, about.
         longest: The greatest.
         subjects: About how many subjects facts are stated; None lets the length decide.
-        shifted: Whether the texts are moved to positions far behind the question's, as if they were the later part of a
-            long report. That trains far positions at the price of short reports.
+        unanswered: The share of questions without an answer.
+        windows: How many texts a question is asked of at once, one of them the report; they are decoded together like
+            the windows of one long document.
+        share: The share of a whole batch's tokens that a batch of these has.
     """
 
     shortest: int
     longest: int
     subjects: int | None = None
-    shifted: bool = False
+    unanswered: float = 0.25
+    windows: int = 1
+    share: float = 1.0
+
+    def __str__(self) -> str:
+        tokens = f"{self.shortest}-{self.longest}" if self.shortest < self.longest else f"{self.shortest}"
+        return tokens if self.windows == 1 else f"{self.windows} x {tokens}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +93,15 @@ def reports_of_batch(number: int, lengths: Lengths, first_seed: int) -> Iterator
         lengths: Which reports are wanted.
         first_seed: Where the seeds of batch 0 start.
     """
-    reports_per_batch = 4096
-    seed = first_seed + number * reports_per_batch
-    last_seed = seed + reports_per_batch
+    seed = first_seed + number * _REPORTS_PER_BATCH
+    last_seed = seed + _REPORTS_PER_BATCH
     if last_seed > FIRST_EVALUATION_SEED or first_seed < FIRST_VALIDATION_SEED < last_seed:
         raise ValueError(f"batch {number} from seed {first_seed} would run into seeds that are kept for evaluation")
     tokens = random.Random(f"length/{seed}").randint(lengths.shortest, lengths.longest)
-    for offset in range(reports_per_batch):
+    for offset in range(_REPORTS_PER_BATCH):
         yield generate_report(seed + offset, tokens, subjects=lengths.subjects)
 
 
-def position_shift(number: int, lengths: Lengths, positions: int) -> int:
-    """Draws how far the texts of a batch are moved: mostly by up to 1,000 positions, sometimes anywhere.
-
-    Args:
-        number: The batch's number.
-        lengths: Which reports it holds.
-        positions: How many positions the model has.
-    """
-    if not lengths.shifted:
-        return 0
-    rng = random.Random(f"shift/{number}")
-    furthest = positions - lengths.longest * 3 // 2
-    return rng.randint(0, min(1000, furthest) if rng.random() < 0.7 else furthest)
+def position_shift(number: int, period: int) -> int:
+    """Draws how far the texts of a batch are moved."""
+    return random.Random(f"shift/{number}").randrange(period)

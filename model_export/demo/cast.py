@@ -1,23 +1,21 @@
-"""Who and what a report is about, and the sentences that say so.
-
-The report's subjects are drawn first, with a value for every attribute that will be stated; then each of these facts is
-put into a sentence that knows where in its text the names and values stand.
-"""
+"""Who and what a report is about: its subjects, with a value for every attribute that will be stated."""
 
 import random
 from dataclasses import dataclass
 
-from model_export.demo.amounts import AmountSource, preposition_of
-from model_export.demo.facts import FIELD, KINDS, Label, SubjectKind
-from model_export.demo.grammar import choose
+from model_export.demo.amounts import AmountSource
+from model_export.demo.facts import Label, SubjectKind
+from model_export.demo.kinds.remark import REMARK
+from model_export.demo.kinds.stock import KINDS
 from model_export.demo.names import NameSource
 
 _TOKENS_OF_A_FACT = 15
 _SHARE_OF_FACTS = 0.55
-_SHARE_OF_PAIRS = 0.35
+_SHARE_OF_THE_FIRST_KIND = 0.5
+_MOST_FACTS_OF_A_SUBJECT = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subject:
     """Something with a name, and the values of those of its attributes that the report states."""
 
@@ -26,95 +24,68 @@ class Subject:
     values: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A name or a value inside a sentence: which subject's, and which attribute (None: the subject itself)."""
+class Cast:
+    """Draws all that one report names, so that no two of its names or amounts can be mixed up."""
 
-    subject: Subject
-    attribute: str | None
-    start: int
-    end: int
+    def __init__(self, rng: random.Random) -> None:
+        """Starts with nothing drawn; ``rng`` is the source of all choices."""
+        self._rng = rng
+        self._names, self._amounts = NameSource(rng), AmountSource(rng)
 
-    @property
-    def label(self) -> Label | None:
-        """The entity label of what is mentioned; None where it is no entity."""
-        if self.attribute is None:
-            return self.subject.kind.label
-        return self.subject.kind.attributes[self.attribute]
+    def subjects(self, count: int, tokens: int) -> list[Subject]:
+        """Draws subjects of one to four kinds; those of one kind share attributes, so they can be taken for each other.
 
-    def moved_by(self, offset: int) -> "Mention":
-        """Gives the same mention in a text that has ``offset`` more characters in front."""
-        return Mention(self.subject, self.attribute, self.start + offset, self.end + offset)
+        Args:
+            count: How many.
+            tokens: About how long the report is, which decides how many facts each has.
+        """
+        rng = self._rng
+        kinds = rng.sample(KINDS, _number_of_kinds(count))
+        facts_each = round(tokens * _SHARE_OF_FACTS / _TOKENS_OF_A_FACT / count)
+        facts_each = min(_MOST_FACTS_OF_A_SUBJECT, max(1, facts_each))
+        order = {kind.name: rng.sample(list(kind.attributes), len(kind.attributes)) for kind in kinds}
+        drawn = []
+        for index in range(count):
+            kind = kinds[0] if rng.random() < _SHARE_OF_THE_FIRST_KIND else kinds[index % len(kinds)]
+            # What comes first in the order is what nearly all subjects of this kind have.
+            shared = [order[kind.name][0]]
+            shared += [name for name in order[kind.name][1:3] if rng.random() < 0.7]
+            others = [name for name in order[kind.name] if name not in shared]
+            facts = rng.randint(max(1, facts_each - 2), facts_each)
+            chosen = [*shared, *rng.sample(others, len(others))][:facts]
+            drawn.append(Subject(kind, self.name(kind), {name: self._value(kind, name) for name in chosen}))
+        return drawn
 
+    def remark(self, attributes: frozenset[str]) -> Subject:
+        """Draws the names and amounts of a remark about nothing in particular."""
+        return Subject(REMARK, "", {attribute: self._value(REMARK, attribute) for attribute in sorted(attributes)})
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence and the mentions inside it."""
+    def name(self, kind: SubjectKind) -> str:
+        """Draws a name for a subject."""
+        names = self._names
+        draw = {
+            "project": names.project,
+            "organisation": names.organisation,
+            "person": names.person,
+            "building": names.building,
+            "vessel": names.vessel,
+        }[kind.name]
+        return draw()
 
-    text: str
-    mentions: tuple[Mention, ...] = ()
-
-
-def draw_subjects(count: int, tokens: int, rng: random.Random) -> list[Subject]:
-    """Draws subjects of one or two kinds; those of one kind share at least one attribute, so they can be mixed up."""
-    names, amounts = NameSource(rng), AmountSource(rng)
-    kinds = rng.sample(KINDS, 2 if count >= 4 else 1)
-    facts_each = min(4, max(1, round(tokens * _SHARE_OF_FACTS / _TOKENS_OF_A_FACT / count)))
-    shared = {kind.name: rng.choice(list(kind.attributes)) for kind in kinds}
-    cast = []
-    for index in range(count):
-        kind = kinds[index % len(kinds)]
-        others = [attribute for attribute in kind.attributes if attribute != shared[kind.name]]
-        extra = rng.randint(max(0, facts_each - 2), facts_each - 1)
-        chosen = [shared[kind.name], *rng.sample(others, extra)]
-        values = {attribute: _draw_value(kind.attributes[attribute], names, amounts) for attribute in chosen}
-        cast.append(Subject(kind, _draw_name(kind, names), values))
-    return cast
-
-
-def _draw_name(kind: SubjectKind, names: NameSource) -> str:
-    return {"project": names.project, "organisation": names.organisation, "person": names.person}[kind.name]()
-
-
-def _draw_value(label: Label, names: NameSource, amounts: AmountSource) -> str:
-    draw = {
-        "PER": names.person,
-        "ORG": names.organisation,
-        "LOC": names.place,
-        "DATE": amounts.date,
-        "MONEY": amounts.money,
-    }[label]
-    return draw()
-
-
-def state_facts(subject: Subject, rng: random.Random) -> list[Sentence]:
-    """States every fact about a subject exactly once, in sentences of one or two facts."""
-    unstated = set(subject.values)
-    sentences = []
-    while unstated:
-        fitting = [phrase for phrase, stated in subject.kind.stated.items() if stated <= unstated]
-        pairs = [phrase for phrase in fitting if len(subject.kind.stated[phrase]) == 2]
-        singles = [phrase for phrase in fitting if len(subject.kind.stated[phrase]) == 1]
-        phrase = rng.choice(pairs if pairs and rng.random() < _SHARE_OF_PAIRS else singles)
-        unstated -= subject.kind.stated[phrase]
-        sentences.append(render(choose(phrase, rng), subject))
-    return sentences
+    def _value(self, kind: SubjectKind, attribute: str) -> str:
+        label: Label = kind.attributes[attribute].label
+        names, amounts = self._names, self._amounts
+        draw = {
+            "PER": names.person,
+            "ORG": names.organisation,
+            "LOC": names.place,
+            "DATE": amounts.date,
+            "MONEY": amounts.money,
+        }[label]
+        return draw()
 
 
-def render(phrase: str, subject: Subject) -> Sentence:
-    """Fills the fields of a phrase and notes where the names and values came to stand."""
-    text, mentions, position = "", [], 0
-    for match in FIELD.finditer(phrase):
-        text += phrase[position : match.start()]
-        position = match.end()
-        preposition, attribute = match.group(1), match.group(2)
-        is_subject = attribute == "subject"
-        value = subject.name if is_subject else subject.values[attribute]
-        if preposition:
-            fitting = preposition_of(value)
-            text += f"{fitting if preposition == 'on' else fitting.capitalize()} "
-        mentions.append(Mention(subject, None if is_subject else attribute, len(text), len(text) + len(value)))
-        text += value
-        if value.endswith(".") and phrase.startswith(".", position):
-            position += 1  # "Kestrel Inc." at the end of a sentence
-    return Sentence(text + phrase[position:], tuple(mentions))
+def _number_of_kinds(count: int) -> int:
+    if count < 4:
+        return 1
+    return 2 if count < 10 else 3 if count < 30 else 4

@@ -1,16 +1,26 @@
 """The classification task: tell a report's type."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from model_export.config import BigBirdConfig
-from model_export.demo.batches import FIRST_VALIDATION_SEED, Lengths, pad, position_shift, reports_of_batch, rows_within
-from model_export.demo.objective import logits_of
+from model_export.demo.batches import FIRST_VALIDATION_SEED, Batch, Lengths, pad, reports_of_batch, rows_within
+from model_export.demo.positions import logits_of
 from model_export.demo.prose import REPORT_TYPES
-from model_export.demo.tokens import Inputs, single_inputs
+from model_export.demo.tokens import Inputs, beginning, single_inputs
 from model_export.nn.model import BigBird
 from service.tokenization.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class TypeExamples:
+    """Reports and their types, int64 `[batch]`."""
+
+    batch: Batch
+    types: torch.Tensor
 
 
 class Classification:
@@ -18,7 +28,6 @@ class Classification:
 
     task = "classify"
     labels: tuple[str, ...] = REPORT_TYPES
-    score_name = "accuracy"
 
     def __init__(self, tokenizer: Tokenizer, block_size: int) -> None:
         """Keeps the tokenizer and the block size that inputs are padded to."""
@@ -29,31 +38,27 @@ class Classification:
         """Needs none."""
         return nn.Identity()
 
-    def loss(self, model: BigBird, aids: nn.Module, number: int, lengths: Lengths, tokens: int) -> torch.Tensor:
-        """Computes the cross-entropy of the report's type."""
-        inputs, types = self._examples(number, lengths, tokens, first_seed=0)
-        shift = position_shift(number, lengths, model.config.max_position_embeddings)
-        return F.cross_entropy(logits_of(model, pad(inputs, self._block_size), shift).float(), types)
-
-    @torch.no_grad()
-    def score(self, model: BigBird, lengths: Lengths, batches: int, tokens: int) -> float:
-        """Measures how often the likeliest type is the report's."""
-        hits: list[bool] = []
-        for number in range(batches):
-            inputs, types = self._examples(number, lengths, tokens, first_seed=FIRST_VALIDATION_SEED)
-            shift = position_shift(number, lengths, model.config.max_position_embeddings)
-            predicted = logits_of(model, pad(inputs, self._block_size), shift).argmax(dim=-1)
-            hits += (predicted == types).tolist()
-        return sum(hits) / len(hits)
-
-    def _examples(
-        self, number: int, lengths: Lengths, tokens: int, first_seed: int
-    ) -> tuple[list[Inputs], torch.Tensor]:
+    def examples(self, number: int, lengths: Lengths, tokens: int, first_seed: int) -> TypeExamples:
+        """Draws reports and their types."""
         inputs: list[Inputs] = []
         types: list[int] = []
         for report in reports_of_batch(number, lengths, first_seed):
-            inputs.append(single_inputs(self._tokenizer, self._tokenizer.tokenize(report.text)))
+            inputs.append(single_inputs(self._tokenizer, beginning(self._tokenizer.tokenize(report.text))))
             types.append(REPORT_TYPES.index(report.report_type))
             if len(inputs) >= rows_within(tokens, inputs[0], self._block_size):
                 break
-        return inputs, torch.tensor(types)
+        return TypeExamples(pad(inputs, self._block_size), torch.tensor(types))
+
+    def loss(self, model: BigBird, aids: nn.Module, examples: TypeExamples, shift: int) -> torch.Tensor:
+        """Computes the cross-entropy of the report's type."""
+        return F.cross_entropy(logits_of(model, examples.batch, shift).float(), examples.types)
+
+    @torch.no_grad()
+    def scores(self, model: BigBird, lengths: Lengths, batches: int, tokens: int) -> dict[str, float]:
+        """Measures how often the likeliest type is the report's."""
+        hits: list[bool] = []
+        for number in range(batches):
+            examples = self.examples(number, lengths, tokens, FIRST_VALIDATION_SEED)
+            predicted = logits_of(model, examples.batch).argmax(dim=-1)
+            hits += (predicted == examples.types).tolist()
+        return {"accuracy": sum(hits) / len(hits)}

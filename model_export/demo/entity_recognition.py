@@ -1,6 +1,7 @@
 """The entity task: label every token in the BIO scheme."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,15 +14,22 @@ from model_export.demo.batches import (
     Lengths,
     pad,
     padded_targets,
-    position_shift,
     reports_of_batch,
     rows_within,
 )
-from model_export.demo.objective import logits_of
-from model_export.demo.tokens import ENTITY_LABELS, NO_TARGET, Inputs, entity_targets, single_inputs
+from model_export.demo.positions import logits_of
+from model_export.demo.tokens import ENTITY_LABELS, NO_TARGET, Inputs, beginning, entity_targets, single_inputs
 from model_export.nn.model import BigBird
 from service.tokenization.encoded import Int64Array
 from service.tokenization.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledExamples:
+    """Reports and the labels of their tokens, int64 `[batch, length]`."""
+
+    batch: Batch
+    targets: torch.Tensor
 
 
 class EntityRecognition:
@@ -29,7 +37,6 @@ class EntityRecognition:
 
     task = "ner"
     labels: tuple[str, ...] = ENTITY_LABELS
-    score_name = "entity F1"
 
     def __init__(self, tokenizer: Tokenizer, block_size: int) -> None:
         """Keeps the tokenizer and the block size that inputs are padded to."""
@@ -40,40 +47,38 @@ class EntityRecognition:
         """Needs none."""
         return nn.Identity()
 
-    def loss(self, model: BigBird, aids: nn.Module, number: int, lengths: Lengths, tokens: int) -> torch.Tensor:
-        """Computes the cross-entropy of the labels of the texts' tokens."""
-        batch, targets = self._examples(number, lengths, tokens, first_seed=0)
-        shift = position_shift(number, lengths, model.config.max_position_embeddings)
-        logits = logits_of(model, batch, shift).float()
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_TARGET)
-
-    @torch.no_grad()
-    def score(self, model: BigBird, lengths: Lengths, batches: int, tokens: int) -> float:
-        """Measures F1 over whole entities: label, first and last token must all be right."""
-        right = found = expected = 0
-        for number in range(batches):
-            batch, targets = self._examples(number, lengths, tokens, first_seed=FIRST_VALIDATION_SEED)
-            shift = position_shift(number, lengths, model.config.max_position_embeddings)
-            predicted = logits_of(model, batch, shift).argmax(dim=-1)
-            for labels, true_labels in zip(predicted, targets, strict=True):
-                is_text = true_labels != NO_TARGET
-                own = entities_of(labels[is_text].tolist())
-                true = entities_of(true_labels[is_text].tolist())
-                right, found, expected = right + len(own & true), found + len(own), expected + len(true)
-        return 2 * right / max(1, found + expected)
-
-    def _examples(self, number: int, lengths: Lengths, tokens: int, first_seed: int) -> tuple[Batch, torch.Tensor]:
+    def examples(self, number: int, lengths: Lengths, tokens: int, first_seed: int) -> LabelledExamples:
+        """Draws reports and labels their tokens."""
         inputs: list[Inputs] = []
         labels: list[Int64Array] = []
         for report in reports_of_batch(number, lengths, first_seed):
-            text = self._tokenizer.tokenize(report.text)
+            text = beginning(self._tokenizer.tokenize(report.text))
             inputs.append(single_inputs(self._tokenizer, text))
             labels.append(entity_targets(report, text))
             if len(inputs) >= rows_within(tokens, inputs[0], self._block_size):
                 break
         batch = pad(inputs, self._block_size)
         rows = ((row.text_offset, targets) for row, targets in zip(inputs, labels, strict=True))
-        return batch, padded_targets(batch, rows, fill=NO_TARGET)
+        return LabelledExamples(batch, padded_targets(batch, rows, fill=NO_TARGET))
+
+    def loss(self, model: BigBird, aids: nn.Module, examples: LabelledExamples, shift: int) -> torch.Tensor:
+        """Computes the cross-entropy of the labels of the texts' tokens."""
+        logits = logits_of(model, examples.batch, shift).float().flatten(0, 1)
+        return F.cross_entropy(logits, examples.targets.flatten(), ignore_index=NO_TARGET)
+
+    @torch.no_grad()
+    def scores(self, model: BigBird, lengths: Lengths, batches: int, tokens: int) -> dict[str, float]:
+        """Measures F1 over whole entities: label, first and last token must all be right."""
+        right = found = expected = 0
+        for number in range(batches):
+            examples = self.examples(number, lengths, tokens, FIRST_VALIDATION_SEED)
+            predicted = logits_of(model, examples.batch).argmax(dim=-1)
+            for labels, true_labels in zip(predicted, examples.targets, strict=True):
+                is_text = true_labels != NO_TARGET
+                own = entities_of(labels[is_text].tolist())
+                true = entities_of(true_labels[is_text].tolist())
+                right, found, expected = right + len(own & true), found + len(own), expected + len(true)
+        return {"entity F1": 2 * right / max(1, found + expected)}
 
 
 def entities_of(labels: Sequence[int]) -> set[tuple[str, int, int]]:

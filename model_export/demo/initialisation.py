@@ -9,6 +9,7 @@ import math
 import torch
 from torch import nn
 
+from model_export.demo.positions import sinusoids
 from model_export.nn.encoder import Layer
 from model_export.nn.model import BigBird
 
@@ -32,10 +33,3 @@ def initialise(model: BigBird) -> None:
         assert isinstance(layer, Layer)
         nn.init.normal_(layer.attention.query.weight, std=_QUERY_KEY_GAIN * 0.6 / math.sqrt(hidden))
         layer.attention.key.weight.copy_(layer.attention.query.weight)
-
-
-def sinusoids(positions: int, width: int) -> torch.Tensor:
-    """Computes the position embeddings of Vaswani et al. 2017 (section 3.5), ``[positions, width]``."""
-    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    angles = torch.arange(positions)[:, None] * frequencies
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]

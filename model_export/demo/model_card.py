@@ -2,36 +2,37 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from model_export.demo.batches import Lengths
 from model_export.demo.objective import Objective
 from model_export.demo.recipe import Recipe
-from model_export.demo.training import Position
 from model_export.nn.model import BigBird
+from model_export.training.position import Position
 
-_MEASURED = (Lengths(100, 100), Lengths(200, 200), Lengths(400, 400), Lengths(650, 650), Lengths(1000, 1000))
+MEASURED = tuple(Lengths(tokens, tokens) for tokens in (100, 200, 400, 650, 1000, 2000, 3600))
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A task's score on validation reports of about ``tokens`` tokens."""
+    """A task's scores on validation reports of about ``tokens`` tokens."""
 
     tokens: int
-    score: float
+    scores: dict[str, float]
 
     def __str__(self) -> str:
-        return f"{self.score:.3f} at {self.tokens}"
+        return ", ".join(f"{name} {score:.3f}" for name, score in self.scores.items()) + f" at {self.tokens}"
 
 
-def final_scores(model: BigBird, objective: Objective, batches: int, tokens: int) -> list[Score]:
+def final_scores(model: BigBird, objective: Objective[Any], batches: int, tokens: int) -> list[Score]:
     """Measures the finished model at several lengths, on ``batches`` batches of about ``tokens`` tokens each."""
     model.eval()
-    return [Score(lengths.longest, objective.score(model, lengths, batches, tokens)) for lengths in _MEASURED]
+    return [Score(lengths.longest, objective.scores(model, lengths, batches, tokens)) for lengths in MEASURED]
 
 
 def write_model_card(
     folder: Path,
-    objective: Objective,
+    objective: Objective[Any],
     recipe: Recipe,
     position: Position,
     scores: list[Score],
@@ -40,9 +41,11 @@ def write_model_card(
     seed: int,
 ) -> None:
     """Writes the checkpoint's README.md."""
-    rows = "\n".join(f"| {score.tokens} | {score.score:.3f} |" for score in scores)
+    names = list(scores[0].scores)
+    rows = "\n".join(
+        f"| {score.tokens} | " + " | ".join(f"{score.scores[name]:.3f}" for name in names) + " |" for score in scores
+    )
     start = f"the encoder of the {recipe.starts_from} checkpoint" if recipe.starts_from else "random weights"
-    heading = objective.score_name[0].upper() + objective.score_name[1:]
     (folder / "README.md").write_text(
         f"""# {folder.name}
 
@@ -55,10 +58,10 @@ trained on the synthetic reports of `model_export/demo` alone and knows the phra
 - Steps: {position.total_steps} in {len(recipe.stages)} stages, {position.seconds / 60:.0f} minutes
 - Licence: Apache-2.0, like the rest of the repository
 
-{heading} on generated reports that were not trained on, measured in PyTorch at the end:
+On generated reports that were not trained on, measured in PyTorch at the end:
 
-| tokens | {objective.score_name} |
-|---|---|
+| tokens | {" | ".join(names)} |
+|---|{"---|" * len(names)}
 {rows}
 """,
         encoding="utf-8",

@@ -1,7 +1,8 @@
-"""The stock of names: people, organisations, places and projects.
+"""The stock of names: people, organisations, places, projects, buildings and ships.
 
-Names are combined from parts, and no word of a name is used twice within one report or contained in another word used
-there ("Rome" and "Romero"). A report therefore never holds two entities that could be taken for each other.
+Names are combined from parts, and no distinguishing word of a name is used twice within one report or contained in
+another word used there ("Rome" and "Romero"). A report therefore never holds two entities that could be taken for each
+other. What only tells the kind may be used again: "Halden Bank" and "Norvik Bank".
 """
 
 import random
@@ -93,6 +94,10 @@ Cyclone Delta Fable Fountain Garnet Hydra Ivory Juno Kraken Lotus Marigold North
 """)
 
 PROJECT_PREFIXES = ["Project"] * 6 + ["Programme", "Operation"]
+VESSEL_PREFIXES = ["MV", "MS", "SS", "tug", "ferry"]
+BUILDING_KINDS = words(
+    "Hall Tower House Bridge Station Library Stadium Clinic Mill Arena Court Market Theatre Pavilion"
+)
 
 _ONSETS = words("b br c d dr f g gr h j k kr l m n p r s st t tr v w z")
 _VOWELS = words("a e i o u a e i o ei ia")
@@ -130,11 +135,10 @@ class NameSource:
     def organisation(self) -> str:
         """Draws a company or institution such as "Halden Instruments"."""
         stem = self._unused(lambda: self._listed_or_invented(ORGANISATION_STEMS))
-        kind = self._unused(lambda: self._rng.choice(ORGANISATION_KINDS))
         if self._rng.random() < 0.12:
             partner = self._unused(lambda: self._listed_or_invented(LAST_NAMES))
             return f"{stem} & {partner}"
-        return f"{stem} {kind}"
+        return f"{stem} {self._rng.choice(ORGANISATION_KINDS)}"
 
     def place(self) -> str:
         """Draws a town or city."""
@@ -143,6 +147,15 @@ class NameSource:
     def project(self) -> str:
         """Draws a project such as "Project Aurora"."""
         prefix = self._rng.choice(PROJECT_PREFIXES)
+        return f"{prefix} {self._unused(lambda: self._listed_or_invented(PROJECT_WORDS))}"
+
+    def building(self) -> str:
+        """Draws a building such as "Lindgren Hall"."""
+        return f"{self._unused(lambda: self._listed_or_invented(LAST_NAMES))} {self._rng.choice(BUILDING_KINDS)}"
+
+    def vessel(self) -> str:
+        """Draws a ship such as "MV Heron"."""
+        prefix = self._rng.choice(VESSEL_PREFIXES)
         return f"{prefix} {self._unused(lambda: self._listed_or_invented(PROJECT_WORDS))}"
 
     def _listed_or_invented(self, listed: list[str]) -> str:

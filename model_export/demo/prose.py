@@ -117,6 +117,39 @@ TYPED_SENTENCES: dict[str, tuple[str, ...]] = {
     ),
 }
 
+TITLES: dict[str, tuple[str, ...]] = {
+    "financial": (
+        "[Results|Figures|Earnings] of the [quarter|half-year]",
+        "[Notes on|Comments on] the [accounts|balance sheet|cash position]",
+        "[Income|Costs] and [liabilities|reserves] at a glance",
+    ),
+    "incident": (
+        "[Course of events|What happened] and what was [damaged|done at once]",
+        "[Accident|Damage] and [immediate measures|first response]",
+        "Account of the [outage|spill|fire alarm]",
+    ),
+    "inspection": (
+        "[Findings|Defects found] during the [visit|walk-through]",
+        "[State|Condition] of the [rooms and equipment|safety devices]",
+        "[Checks|Measurements] and [defects|test certificates]",
+    ),
+    "legal": (
+        "[State|Outcome] of the [proceedings|dispute]",
+        "[Claims|Clauses] and [objections|rulings]",
+        "The [case|contract] in the eyes of the [court|parties]",
+    ),
+    "meeting": (
+        "[Minutes|Notes] of the [session|gathering]",
+        "[Agenda|Order of business] and [decisions|votes]",
+        "What the [committee|board|panel] [discussed|decided]",
+    ),
+    "research": (
+        "[Methods|Experiments] and [first results|observations]",
+        "[Data|Measurements] from a [survey|trial series]",
+        "[Hypotheses|Findings] and [open questions of the study|further experiments]",
+    ),
+}
+
 NEUTRAL_SENTENCES: tuple[str, ...] = (
     "[This document|This text|The following text] [summarises|brings together] what is known [so far|at present].",
     "[All|Most] [information|details] [given here|in this section] [was|were] [checked|reviewed] before "
@@ -143,6 +176,24 @@ NEUTRAL_SENTENCES: tuple[str, ...] = (
     "[Nothing|Not much] [else|more] [needs to be said|has to be recorded] [on this point|about it].",
     "The [terms|names] used here [follow|are those of] the [earlier|general] [documents|guidelines].",
     "[This part|This passage] was [written|added] [last|at the request of readers].",
+    "[What follows|The rest] is [less|more] [detailed|important] than [what came before|the first part].",
+    "[Nobody|No one] [expected|had hoped for] [more than that|anything else].",
+    "[Time|Space] does not [allow|permit] [a full account|more than a few words] here.",
+    "[Most|Some] of this was [known before|already familiar] [to those involved|to the departments].",
+    "[As before|As usual], the [numbers|amounts] are [rounded|given as they were reported].",
+    "The [list|table|overview] [is not complete|will be continued|follows no particular order].",
+    "[Opinions|Views] [differ|are divided] on [how to go on|what this means].",
+    "[It is too early|It is not the task of this text] to [judge|draw conclusions].",
+    "[One thing|Only one thing] is [clear|certain]: [patience is needed|there is more to do].",
+    "[A decision|An answer] [is expected soon|has been put off|will take some time].",
+    "[The reasons|The details] [are explained elsewhere|need not concern us here].",
+    "[Mistakes|Gaps] in [this part|these pages] [cannot be ruled out|should be reported].",
+    "[Small|Minor] [delays|changes] [are normal|had no effect|were accepted by all sides].",
+    "[Those responsible|All those concerned] [have been informed|were asked for their opinion].",
+    "[The order|The sequence] of the [sections|items] [says nothing about their weight|was left as it was].",
+    "[Much|A great deal] [depends on|will turn on] [the coming months|how things develop].",
+    "[Old|Earlier] [versions|copies] of this text [should be destroyed|are no longer valid].",
+    "[Let us|We may] now [turn to|look at] [the next point|something else].",
 )
 
 HEADINGS: tuple[str, ...] = (
@@ -160,4 +211,10 @@ HEADINGS: tuple[str, ...] = (
     "What comes next",
     "In brief",
     "Remarks",
+    "At a glance",
+    "Names and figures",
+    "Further information",
+    "State of affairs",
+    "Facts",
+    "Additions",
 )

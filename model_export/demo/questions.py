@@ -1,127 +1,132 @@
-"""The questions that can be asked about every attribute of every kind of subject."""
+"""The questions about a report: one for each fact it states, and some that it does not answer."""
 
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from model_export.demo.cast import Cast, Subject
 from model_export.demo.facts import SubjectKind
 from model_export.demo.grammar import choose
+from model_export.demo.kinds.remark import REMARK
+from model_export.demo.sentences import Mention
 
-_QUESTIONS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("project", "leader"): (
-        "Who [leads|manages|heads|runs|directs] {subject}?",
-        "Who is [in charge of|responsible for|the manager of|the leader of|the head of] {subject}?",
-        "What is the name of the [manager|leader|head] of {subject}?",
-        "Which person [leads|manages|runs] {subject}?",
-        "By whom is {subject} [led|managed|directed]?",
-    ),
-    ("project", "contractor"): (
-        "Who is the [contractor|main contractor] for {subject}?",
-        "Which [company|firm|organisation] [carries out the work on|does the work for] {subject}?",
-        "Who won the contract for {subject}?",
-        "To whom was the contract for {subject} awarded?",
-        "Which [company|firm] is the contractor for {subject}?",
-    ),
-    ("project", "sponsor"): (
-        "Who [funds|finances|sponsors|pays for] {subject}?",
-        "Which [organisation|company] [funds|finances|sponsors|pays for] {subject}?",
-        "Who is the [sponsor|financial backer] of {subject}?",
-        "By whom is {subject} [funded|financed|sponsored]?",
-        "Who provides the money for {subject}?",
-    ),
-    ("project", "site"): (
-        "Where is {subject} [located|based|carried out]?",
-        "Where does [{subject}|the work on {subject}] take place?",
-        "What is the [site|location] of {subject}?",
-        "In which [city|town|place] is {subject} [based|located]?",
-    ),
-    ("project", "start"): (
-        "When did [{subject}|the work on {subject}] [start|begin]?",
-        "When was {subject} [launched|started]?",
-        "On what date did {subject} [start|begin]?",
-        "What is the [start date|launch date] of {subject}?",
-    ),
-    ("project", "deadline"): (
-        "When is {subject} due to [finish|be completed]?",
-        "What is the deadline for {subject}?",
-        "When [will|must] {subject} be [completed|finished]?",
-        "By when must {subject} be [completed|finished]?",
-    ),
-    ("project", "budget"): (
-        "What is the budget of {subject}?",
-        "How [large|big|high] is the budget of {subject}?",
-        "How much [money was set aside|was approved|has been reserved] for {subject}?",
-        "What does {subject} cost?",
-        "How much does {subject} cost?",
-    ),
-    ("organisation", "director"): (
-        "Who is the [director|chief executive|head|managing director] of {subject}?",
-        "Who [runs|leads|heads] {subject}?",
-        "What is the name of the [director|chief executive] of {subject}?",
-        "By whom is {subject} [run|headed|led]?",
-    ),
-    ("organisation", "owner"): (
-        "Who [owns|controls] {subject}?",
-        "Which [company|organisation] [owns|controls] {subject}?",
-        "What is the parent company of {subject}?",
-        "Who is the owner of {subject}?",
-        "To which company does {subject} belong?",
-    ),
-    ("organisation", "headquarters"): (
-        "Where is {subject} based?",
-        "Where does {subject} have its [headquarters|head office|main office]?",
-        "Where is the [headquarters|head office|main office] of {subject}?",
-        "In which [city|town|place] is {subject} based?",
-    ),
-    ("organisation", "founded"): (
-        "When was {subject} [founded|established|set up]?",
-        "On what date was {subject} [founded|established]?",
-        "What is the founding date of {subject}?",
-        "Since when has {subject} existed?",
-    ),
-    ("organisation", "revenue"): (
-        "What was the [revenue|turnover|annual revenue] of {subject}?",
-        "How [high|large] was the [revenue|turnover] of {subject}?",
-        "What [revenue|turnover] did {subject} [report|announce]?",
-        "How much did {subject} [earn|turn over]?",
-    ),
-    ("person", "deputy"): (
-        "Who is the [deputy|assistant] of {subject}?",
-        "Who [assists|stands in for|represents] {subject}?",
-        "What is the name of the deputy of {subject}?",
-        "By whom is {subject} [assisted|represented]?",
-    ),
-    ("person", "employer"): (
-        "Who employs {subject}?",
-        "Which [company|organisation] [employs {subject}|does {subject} work for]?",
-        "Who is the employer of {subject}?",
-        "For whom does {subject} work?",
-    ),
-    ("person", "birthplace"): (
-        "Where was {subject} born?",
-        "Where does {subject} come from?",
-        "What is the [birthplace|home town] of {subject}?",
-        "In which [city|town|place] was {subject} born?",
-    ),
-    ("person", "appointed"): (
-        "When was {subject} appointed?",
-        "When did {subject} [take office|take up the post]?",
-        "On what date was {subject} appointed?",
-        "What is the date of the appointment of {subject}?",
-    ),
-    ("person", "grant"): (
-        "How much [did {subject} receive|was paid to {subject}|was awarded to {subject}]?",
-        "What [sum|amount] did {subject} receive?",
-        "What [sum|amount] was [paid|awarded|granted] to {subject}?",
-        "How [large|high] was the [grant|award|bonus] of {subject}?",
-    ),
-}
+Span = tuple[int, int]
 
 
-def phrases_for(kind: SubjectKind, attribute: str) -> tuple[str, ...]:
-    """Gives the phrases of the questions that ask for an attribute."""
-    return _QUESTIONS[kind.name, attribute]
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about a report.
+
+    Attributes:
+        text: The question.
+        answer: The answer's text; empty if the report does not answer the question.
+        start: Where the answer starts in the report, in code points.
+        end: Where it ends.
+        attribute: What is asked, such as "leader".
+        subject_mentions: Start and end of every mention of the subject that is asked about.
+        subject_values: Start and end of everything the report states about that subject.
+        attribute_values: Start and end of what is asked, of every subject of that kind.
+    """
+
+    text: str
+    answer: str
+    start: int
+    end: int
+    attribute: str
+    subject_mentions: tuple[Span, ...]
+    subject_values: tuple[Span, ...]
+    attribute_values: tuple[Span, ...]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the report answers the question."""
+        return self.end > self.start
 
 
 def ask(kind: SubjectKind, attribute: str, subject: str, rng: random.Random) -> str:
     """Words a question for one attribute of one subject."""
-    phrase = choose(rng.choice(phrases_for(kind, attribute)), rng)
+    phrase = choose(rng.choice(kind.attributes[attribute].questions), rng)
     return phrase.replace("{subject}", subject)
+
+
+def answered_questions(text: str, mentions: Sequence[Mention], rng: random.Random) -> tuple[Question, ...]:
+    """Asks for every fact that is stated, in the order of the text."""
+    questions = []
+    for mention in mentions:
+        if mention.attribute is None or mention.subject.kind is REMARK:
+            continue
+        subject = mention.subject
+        questions.append(
+            Question(
+                text=ask(subject.kind, mention.attribute, subject.name, rng),
+                answer=text[mention.start : mention.end],
+                start=mention.start,
+                end=mention.end,
+                attribute=mention.attribute,
+                subject_mentions=_spans(mentions, subject, values=False),
+                subject_values=_spans(mentions, subject, values=True),
+                attribute_values=_spans_of_attribute(mentions, subject.kind, mention.attribute),
+            )
+        )
+    return tuple(questions)
+
+
+def unanswered_questions(
+    subjects: Sequence[Subject],
+    in_tables: set[Subject],
+    mentions: Sequence[Mention],
+    cast: Cast,
+    count: int,
+    rng: random.Random,
+) -> tuple[Question, ...]:
+    """Asks for what is not stated of subjects of the report, and about subjects that are not in it, in turn.
+
+    A row of a table does not name what its values are; a subject in a table is therefore not asked for something of the
+    same type as one of its values.
+    """
+    unstated = []
+    for subject in rng.sample(subjects, len(subjects)):
+        stated_labels = {subject.kind.attributes[name].label for name in subject.values}
+        missing = [
+            name
+            for name, attribute in subject.kind.attributes.items()
+            if name not in subject.values and not (subject in in_tables and attribute.label in stated_labels)
+        ]
+        if missing:
+            unstated.append((subject, rng.choice(missing)))
+    questions = []
+    for index in range(count):
+        if index % 2 == 0 and unstated:
+            subject, attribute = unstated.pop()
+        else:
+            kind = rng.choice(subjects).kind
+            subject, attribute = Subject(kind, cast.name(kind), {}), rng.choice(list(kind.attributes))
+        questions.append(
+            Question(
+                text=ask(subject.kind, attribute, subject.name, rng),
+                answer="",
+                start=0,
+                end=0,
+                attribute=attribute,
+                subject_mentions=_spans(mentions, subject, values=False),
+                subject_values=_spans(mentions, subject, values=True),
+                attribute_values=_spans_of_attribute(mentions, subject.kind, attribute),
+            )
+        )
+    return tuple(questions)
+
+
+def _spans(mentions: Sequence[Mention], subject: Subject, *, values: bool) -> tuple[Span, ...]:
+    return tuple(
+        (mention.start, mention.end)
+        for mention in mentions
+        if mention.subject is subject and (mention.attribute is not None) == values
+    )
+
+
+def _spans_of_attribute(mentions: Sequence[Mention], kind: SubjectKind, attribute: str) -> tuple[Span, ...]:
+    return tuple(
+        (mention.start, mention.end)
+        for mention in mentions
+        if mention.subject.kind is kind and mention.attribute == attribute
+    )

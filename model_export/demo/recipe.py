@@ -2,34 +2,20 @@
 
 Question answering needs a curriculum: trained at once on reports with several subjects, a small model learns which kind
 of entity is asked for and then guesses among those of that kind. It starts with two subjects in 50 to 110 tokens and
-goes on to longer reports when it is sure of the short ones. Far positions are seen in few reports, so the last stage
-also moves shorter ones there. The other two tasks start from the encoder that comes out of it.
+goes on to longer reports when it is sure of the short ones. From the second stage on a quarter of the questions have no
+answer, and some are asked of two texts at once, as the windows of a long document are. Few reports are truly long: all
+that changes with the length is how many facts look alike (see `positions`). The other two tasks start from the encoder
+that comes out of it.
 """
 
 from dataclasses import dataclass
 
 from model_export.config import BigBirdConfig
 from model_export.demo.batches import Lengths
+from model_export.training.plan import Stage
 
 VOCABULARY_SIZE = 6000
 TOKENS_PER_BATCH = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A part of the training.
-
-    Attributes:
-        lengths: The kinds of reports shown; each batch is drawn from one of them, in turn.
-        steps: At most so many optimiser steps.
-        enough: The stage ends early at this validation score on the first kind of report; None: never.
-        learning_rate_falls: Whether the learning rate falls to zero over the stage.
-    """
-
-    lengths: tuple[Lengths, ...]
-    steps: int
-    enough: float | None = None
-    learning_rate_falls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,47 +23,46 @@ class Recipe:
     """A task's training.
 
     Attributes:
-        stages: What is shown, in order.
+        stages: The kinds of reports shown, in order; each batch of a stage is drawn from one of its kinds, in turn, and
+            a stage is over early when the score on its first kind is enough.
         learning_rate: The highest learning rate.
         starts_from: The task whose trained encoder is the starting point, if any.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage[tuple[Lengths, ...]], ...]
     learning_rate: float
     starts_from: str | None = None
 
 
+FIRST = Lengths(50, 110, subjects=2, unanswered=0.0, share=0.5)
 SHORT = Lengths(50, 110, subjects=2)
 MEDIUM = Lengths(110, 230)
 LONG = Lengths(230, 460)
 FULL = Lengths(460, 650)
 SPARSE = Lengths(720, 1010)
-FAR = (Lengths(110, 230, shifted=True), Lengths(230, 460, shifted=True), Lengths(110, 230, shifted=True))
+LONGER = Lengths(1000, 2000)
+LONGEST = Lengths(2000, 3600)
+SHORT_WINDOWS = Lengths(90, 200, windows=2)
+LONG_WINDOWS = Lengths(750, 1200, windows=2)
 
 RECIPES: dict[str, Recipe] = {
     "qa": Recipe(
         stages=(
-            Stage((SHORT,), 5000, enough=0.95),
-            Stage((MEDIUM, SHORT), 2500, enough=0.93),
-            Stage((LONG, MEDIUM), 1000, enough=0.93),
-            Stage((SPARSE, FULL, LONG, MEDIUM), 1600, learning_rate_falls=True),
-            Stage((SPARSE, *FAR, FULL, *FAR), 3000, learning_rate_falls=True),
+            Stage((FIRST,), 4000, enough=0.9),
+            Stage((MEDIUM, SHORT), 3000, enough=0.93),
+            Stage((LONG, MEDIUM, SHORT_WINDOWS), 1800, enough=0.93),
+            Stage((SPARSE, LONG, MEDIUM, FULL, SHORT_WINDOWS), 2000),
+            Stage((LONGEST, LONG, SPARSE, MEDIUM, LONG_WINDOWS, FULL, LONGER, SHORT), 2400, decay="linear"),
         ),
         learning_rate=1e-3,
     ),
     "ner": Recipe(
-        stages=(
-            Stage((SPARSE, *FAR, FULL, MEDIUM, SHORT, LONG), 500, learning_rate_falls=True),
-            Stage((SPARSE, *FAR, SHORT, *FAR, FULL, *FAR, MEDIUM, *FAR), 1300, learning_rate_falls=True),
-        ),
+        stages=(Stage((MEDIUM, SPARSE, LONG, SHORT, FULL, LONGER), 1200, decay="linear"),),
         learning_rate=7e-4,
         starts_from="qa",
     ),
     "classify": Recipe(
-        stages=(
-            Stage((SPARSE, *FAR, FULL, MEDIUM, SHORT, LONG), 500, learning_rate_falls=True),
-            Stage((SPARSE, *FAR, SHORT, MEDIUM, FULL, *FAR, SHORT, MEDIUM), 500, learning_rate_falls=True),
-        ),
+        stages=(Stage((SHORT, MEDIUM, SPARSE, SHORT, LONG, MEDIUM, LONGEST), 900, decay="linear"),),
         learning_rate=7e-4,
         starts_from="qa",
     ),

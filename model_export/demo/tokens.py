@@ -1,19 +1,19 @@
 """From a report's characters to the tokens the model sees, and back to targets on those tokens."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from model_export.demo.facts import LABELS
-from model_export.demo.reports import Question, Report
+from model_export.demo.questions import Span
+from model_export.demo.reports import Report
 from service.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText
 from service.tokenization.tokenizer import Tokenizer
 
-BoolArray = npt.NDArray[np.bool_]
-
 ENTITY_LABELS = ("O", *(f"{prefix}-{label}" for label in LABELS for prefix in ("B", "I")))
 NO_TARGET = -100
+LONGEST_TEXT = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ def question_inputs(tokenizer: Tokenizer, question: TokenizedText, text: Tokeniz
     return Inputs(tokenizer.pair(question.ids, text.ids), len(question) + 2)
 
 
+def beginning(text: TokenizedText, tokens: int = LONGEST_TEXT) -> TokenizedText:
+    """Cuts off what is too long for one model input, question included."""
+    return TokenizedText(text.ids[:tokens], text.starts[:tokens], text.ends[:tokens])
+
+
 def tokens_of_span(text: TokenizedText, start: int, end: int) -> tuple[int, int]:
     """Finds the first and the last token that hold characters of ``start`` to ``end``."""
     first = int(np.searchsorted(text.ends, start, side="right"))
@@ -49,12 +54,12 @@ def tokens_of_span(text: TokenizedText, start: int, end: int) -> tuple[int, int]
     return first, last
 
 
-def mention_mask(question: Question, text: TokenizedText) -> BoolArray:
-    """Marks the tokens of the text, bool `[tokens]`, that mention the subject the question asks about."""
-    mask = np.zeros(len(text), dtype=np.bool_)
-    for start, end in question.subject_mentions:
+def mask_of_spans(spans: Iterable[Span], text: TokenizedText) -> Int64Array:
+    """Marks with 1 the tokens of the text, `[tokens]`, that lie in one of the spans of characters."""
+    mask = np.zeros(len(text), dtype=np.int64)
+    for start, end in spans:
         first, last = tokens_of_span(text, start, end)
-        mask[first : last + 1] = True
+        mask[first : last + 1] = 1
     return mask
 
 
@@ -63,6 +68,8 @@ def entity_targets(report: Report, text: TokenizedText) -> Int64Array:
     targets = np.zeros(len(text), dtype=np.int64)
     for entity in report.entities:
         first, last = tokens_of_span(text, entity.start, entity.end)
+        if last >= len(text) - 1 and entity.end > text.ends[-1]:
+            break  # cut off
         targets[first] = ENTITY_LABELS.index(f"B-{entity.label}")
         targets[first + 1 : last + 1] = ENTITY_LABELS.index(f"I-{entity.label}")
     return targets

@@ -9,7 +9,7 @@ from service.tokenization.tokenizer import Tokenizer
 @pytest.fixture(scope="session")
 def vocabulary_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("vocabulary") / "spiece.model"
-    train_vocabulary(path, size=1500, reports=200)
+    train_vocabulary(path, size=4000, reports=1200)
     return path
 
 

@@ -1,54 +1,30 @@
 import random
 
-import pytest
-
-from model_export.demo.cast import Subject, draw_subjects, render, state_facts
-from model_export.demo.facts import ORGANISATION, PROJECT
-
-
-def test_a_sentence_knows_where_its_names_and_values_stand() -> None:
-    subject = Subject(PROJECT, "Project Älv", {"leader": "Ana Silva"})
-    sentence = render("{leader} leads {subject}.", subject)
-    assert sentence.text == "Ana Silva leads Project Älv."
-    assert [(mention.attribute, mention.start, mention.end) for mention in sentence.mentions] == [
-        ("leader", 0, 9),
-        (None, 16, 27),
-    ]
+from model_export.demo.cast import Cast
+from model_export.demo.kinds.remark import REMARK
+from model_export.demo.kinds.stock import KINDS
 
 
-@pytest.mark.parametrize(
-    ("phrase", "date", "text"),
-    [
-        pytest.param("{subject} began {on start}.", "May 2019", "Project Kite began in May 2019.", id="a month"),
-        pytest.param("{subject} began {on start}.", "2019-05-12", "Project Kite began on 2019-05-12.", id="a day"),
-        pytest.param("{On start} {subject} began.", "1998", "In 1998 Project Kite began.", id="head of a sentence"),
-    ],
-)
-def test_the_preposition_before_a_date_is_no_part_of_it(phrase: str, date: str, text: str) -> None:
-    sentence = render(phrase, Subject(PROJECT, "Project Kite", {"start": date}))
-    assert sentence.text == text
-    start = next(mention for mention in sentence.mentions if mention.attribute == "start")
-    assert sentence.text[start.start : start.end] == date
+def test_subjects_of_a_kind_share_an_attribute() -> None:
+    for seed in range(30):
+        subjects = Cast(random.Random(seed)).subjects(12, 1500)
+        assert len(subjects) == 12
+        for kind in {subject.kind.name for subject in subjects}:
+            own = [set(subject.values) for subject in subjects if subject.kind.name == kind]
+            assert set.intersection(*own)
 
 
-def test_a_name_that_ends_with_a_full_stop_needs_no_second_one() -> None:
-    sentence = render("{owner} owns {subject}.", Subject(ORGANISATION, "Kestrel Inc.", {"owner": "Alder Group"}))
-    assert sentence.text == "Alder Group owns Kestrel Inc."
-    assert [sentence.text[mention.start : mention.end] for mention in sentence.mentions] == [
-        "Alder Group",
-        "Kestrel Inc.",
-    ]
+def test_more_subjects_are_of_more_kinds() -> None:
+    kinds = [len({s.kind.name for s in Cast(random.Random(1)).subjects(count, 60 * count)}) for count in (2, 6, 20, 60)]
+    assert kinds == [1, 2, 3, 4]
 
 
-def test_a_project_is_no_entity_and_its_leader_is_a_person() -> None:
-    sentence = render("{leader} leads {subject}.", Subject(PROJECT, "Project Kite", {"leader": "Ana Silva"}))
-    assert [mention.label for mention in sentence.mentions] == ["PER", None]
+def test_every_kind_has_names_of_its_own() -> None:
+    cast = Cast(random.Random(2))
+    assert len({cast.name(kind) for kind in KINDS for _ in range(5)}) == 5 * len(KINDS)
 
 
-def test_every_fact_is_stated_exactly_once() -> None:
-    for seed in range(50):
-        rng = random.Random(seed)
-        for subject in draw_subjects(4, 400, rng):
-            mentions = [mention for sentence in state_facts(subject, rng) for mention in sentence.mentions]
-            stated = [mention.attribute for mention in mentions if mention.attribute is not None]
-            assert sorted(stated) == sorted(subject.values)
+def test_a_remark_has_a_value_for_all_that_it_mentions() -> None:
+    cast = Cast(random.Random(3))
+    for stated in REMARK.stated.values():
+        assert set(cast.remark(stated).values) == stated

@@ -1,23 +1,47 @@
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.demo.__main__ import main
+from model_export.demo.batches import Lengths
+from model_export.demo.recipe import Recipe
 from model_export.patterns.registry import get_pattern
+from model_export.training.plan import Stage
+
+SHORT = Lengths(50, 60, subjects=2)
+STEP: Stage[tuple[Lengths, ...]] = Stage((SHORT,), 3)
+RECIPES = {
+    "qa": Recipe((STEP, STEP), 1e-3),
+    "ner": Recipe((STEP,), 1e-3, starts_from="qa"),
+    "classify": Recipe((STEP,), 1e-3, starts_from="qa"),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_short_recipe() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model_export.demo.__main__.RECIPES", RECIPES)
+        patch.setattr("model_export.demo.model_card.MEASURED", (Lengths(60, 60), Lengths(100, 100)))
+        yield
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, vocabulary_file: Path) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, vocabulary_file: Path, a_short_recipe: None) -> Path:
     """All three checkpoints after next to no training."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "work").mkdir()
     shutil.copyfile(vocabulary_file, folder / "work" / "spiece.model")
-    options = ["--output", str(folder / "out"), "--work", str(folder / "work"), "--seed", "3"]
-    main([*options, "--steps-scale", "0.0001", "--batch-tokens", "128", "--measured-batches", "1"])
+    main(options_for(folder))
     return folder
+
+
+def options_for(folder: Path) -> list[str]:
+    options = ["--output", str(folder / "out"), "--work", str(folder / "work"), "--seed", "3"]
+    return [*options, "--steps-scale", "0.34", "--batch-tokens", "128", "--measured-batches", "1"]
 
 
 CHECKPOINTS = [
@@ -49,11 +73,11 @@ def test_the_card_tells_how_the_checkpoint_was_made(made: Path) -> None:
     card = (made / "out" / "demo-ner" / "README.md").read_text()
     assert "--seed 3" in card
     assert "the encoder of the qa checkpoint" in card
-    assert "| 1000 |" in card
-    assert "Entity F1 on generated reports" in card
+    assert "| 100 |" in card
+    assert "Steps: 1 in 1 stages" in card
+    assert "| tokens | entity F1 |" in card
 
 
 def test_a_second_run_finds_everything_done(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--output", str(made / "out"), "--work", str(made / "work"), "--seed", "3", "--task", "qa"]
-    main([*options, "--steps-scale", "0.0001", "--batch-tokens", "128", "--measured-batches", "1"])
-    assert "going on after 5 steps" in capsys.readouterr().out
+    main([*options_for(made), "--task", "qa"])
+    assert "going on after 2 steps" in capsys.readouterr().err

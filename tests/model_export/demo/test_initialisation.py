@@ -1,7 +1,7 @@
 import torch
 
 from model_export.config import BigBirdConfig
-from model_export.demo.initialisation import initialise, sinusoids
+from model_export.demo.initialisation import initialise
 from model_export.nn.encoder import Layer
 from model_export.nn.model import build_model
 from model_export.patterns.registry import get_pattern
@@ -17,10 +17,3 @@ def test_keys_start_as_queries_and_stay_weights_of_their_own() -> None:
         assert isinstance(layer, Layer)
         assert torch.equal(layer.attention.query.weight, layer.attention.key.weight)
         assert layer.attention.query.weight.data_ptr() != layer.attention.key.weight.data_ptr()
-
-
-def test_neighbouring_positions_are_more_alike_than_distant_ones() -> None:
-    positions = sinusoids(100, 16)
-    likeness = positions @ positions[50]
-    assert likeness[50] > likeness[51] > likeness[54]
-    assert torch.allclose(positions[0], torch.tensor([0.0, 1.0] * 8))

@@ -7,7 +7,7 @@ from model_export.demo.reports import Report, generate_report
 from model_export.demo.tokens import (
     ENTITY_LABELS,
     entity_targets,
-    mention_mask,
+    mask_of_spans,
     question_inputs,
     single_inputs,
     tokens_of_span,
@@ -45,16 +45,16 @@ def test_entity_targets_group_back_to_the_entities(tokenized: tuple[Report, Toke
     assert grouped == {(entity.label, entity.start, entity.end) for entity in report.entities}
 
 
-def test_the_mention_mask_covers_mentions_and_nothing_else(tokenized: tuple[Report, TokenizedText]) -> None:
+def test_the_mask_of_mentions_covers_them_and_nothing_else(tokenized: tuple[Report, TokenizedText]) -> None:
     report, text = tokenized
     for question in report.questions:
-        marked = mention_mask(question, text)
+        marked = mask_of_spans(question.subject_mentions, text)
         for token, is_marked in enumerate(marked):
             inside = any(
                 start <= text.starts[token] < text.ends[token] <= end for start, end in question.subject_mentions
             )
             has_characters = text.starts[token] < text.ends[token]
-            assert not has_characters or is_marked == inside
+            assert not has_characters or bool(is_marked) == inside
 
 
 def test_inputs_are_laid_out_as_served(tokenizer: Tokenizer) -> None:

@@ -1,18 +1,19 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from model_export.demo.batches import Lengths
 from model_export.demo.classification import Classification
 from model_export.demo.entity_recognition import EntityRecognition
 from model_export.demo.objective import Objective
-from model_export.demo.progress import Progress
-from model_export.demo.question_answering import QuestionAnswering
-from model_export.demo.recipe import Recipe, Stage
+from model_export.demo.question_answering import QuestionAnswering, QuestionExamples
+from model_export.demo.recipe import Recipe
 from model_export.demo.training import Training
-from model_export.nn.model import BigBird
+from model_export.errors import ExportError
+from model_export.training.plan import Stage
+from model_export.training.progress import Progress
 from service.tokenization.tokenizer import Tokenizer
 
 SHORT = Lengths(50, 55, subjects=2)
@@ -31,13 +32,13 @@ class StopsAt(QuestionAnswering):
 
     stop_at = 3
 
-    def loss(self, model: BigBird, aids: nn.Module, number: int, lengths: Lengths, tokens: int) -> torch.Tensor:
+    def examples(self, number: int, lengths: Lengths, tokens: int, first_seed: int) -> QuestionExamples:
         if number == self.stop_at:
             raise KeyboardInterrupt
-        return super().loss(model, aids, number, lengths, tokens)
+        return super().examples(number, lengths, tokens, first_seed)
 
 
-def training(objective: Objective, state_file: Path, recipe: Recipe = TWO_STAGES) -> Training:
+def training(objective: Objective[Any], state_file: Path, recipe: Recipe = TWO_STAGES) -> Training:
     return Training(objective, recipe, state_file, seed=1, tokens=TOKENS)
 
 
@@ -52,9 +53,10 @@ def test_a_few_steps_lower_the_loss(
 ) -> None:
     task = objective(tokenizer, 64)
     own = training(task, tmp_path / "state", Recipe((Stage((SHORT,), 6),), learning_rate=0.05))
-    before = task.loss(own.model, own.aids, 0, SHORT, TOKENS).item()
+    examples = task.examples(0, SHORT, TOKENS, first_seed=0)
+    before = task.loss(own.model, own.aids, examples, 0).item()
     own.run(progress)
-    after = task.loss(own.model, own.aids, 0, SHORT, TOKENS).item()
+    after = task.loss(own.model, own.aids, examples, 0).item()
     assert after < before
 
 
@@ -83,12 +85,13 @@ def test_the_state_of_another_seed_is_not_taken_for_this_one(
 ) -> None:
     training(QuestionAnswering(tokenizer, 64), tmp_path / "state").run(progress)
     other = Training(QuestionAnswering(tokenizer, 64), TWO_STAGES, tmp_path / "state", seed=2, tokens=TOKENS)
-    with pytest.raises(ValueError, match="seed"):
+    with pytest.raises(ExportError, match="seed"):
         other.resume()
 
 
 def test_a_stage_ends_when_its_score_is_reached(tokenizer: Tokenizer, tmp_path: Path, progress: Progress) -> None:
-    stages = (Stage((SHORT,), 1, enough=0.0), Stage((SHORT,), 1))
+    shown: tuple[Lengths, ...] = (SHORT,)
+    stages = (Stage(shown, 1, enough=0.0), Stage(shown, 1))
     own = training(QuestionAnswering(tokenizer, 64), tmp_path / "state", Recipe(stages, learning_rate=1e-3))
     own.run(progress)
     assert (own.position.stage, own.position.total_steps) == (2, 2)

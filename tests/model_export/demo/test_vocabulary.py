@@ -16,7 +16,7 @@ def test_special_pieces_have_the_ids_of_the_released_layout(
 ) -> None:
     pieces = [processor.id_to_piece(index) for index in range(7)]
     assert pieces == ["<pad>", "</s>", "<s>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
-    assert processor.get_piece_size() == 1500
+    assert processor.get_piece_size() == 4000
 
 
 @pytest.mark.parametrize("text", ["[SEP]", "[CLS] and [MASK]", "<pad></s><s>", "a[SEP]b"])

@@ -1,0 +1,122 @@
+"""`bigbird finetune`: from a checkpoint and two files to a fine-tuned checkpoint."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evaluation.data.errors import DataError
+from model_export.checkpoints.hub import resolve
+from model_export.errors import ExportError
+from model_export.patterns.registry import PATTERNS
+from model_export.training.card import export_command
+from model_export.training.finetune import finetune
+from model_export.training.options import FinetuneOptions
+
+_FILE = click.Path(path_type=Path)
+_POSITIVE = click.IntRange(min=1)
+_POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
+
+
+@click.command("finetune")
+@click.argument("checkpoint")
+@click.option("--task", required=True, type=click.Choice(["qa", "classify", "ner", "fill-mask"]))
+@click.option("--train", "training_file", required=True, type=_FILE, help="What to learn from.")
+@click.option("--eval", "evaluation_file", required=True, type=_FILE, help="What to measure on.")
+@click.option("--output", required=True, type=_FILE, help="Folder of the checkpoint to make.")
+@click.option("--epochs", type=_POSITIVE, default=3, show_default=True, help="How often every example is shown.")
+@click.option("--steps", type=_POSITIVE, help="Optimiser steps, instead of epochs.")
+@click.option("--batch-size", type=_POSITIVE, default=8, show_default=True, help="Windows that are computed at once.")
+@click.option(
+    "--accumulate", type=_POSITIVE, default=1, show_default=True, help="So many batches make an optimiser step."
+)
+@click.option("--learning-rate", type=_POSITIVE_FLOAT, default=5e-5, show_default=True, help="The highest one.")
+@click.option(
+    "--warm-up", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the steps before it."
+)
+@click.option(
+    "--decay",
+    type=click.Choice(["linear", "cosine", "constant"]),
+    default="linear",
+    show_default=True,
+    help="How the learning rate falls after it.",
+)
+@click.option("--weight-decay", type=click.FloatRange(min=0), default=0.01, show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="Of the products; the weights stay in fp32. auto: bf16 where the device has it, otherwise fp16 on a GPU and "
+    "fp32 on a CPU.",
+)
+@click.option("--gradient-checkpointing", is_flag=True, help="Compute activations twice to save memory.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--max-length", type=_POSITIVE, help="Tokens of a window, whole blocks; the model's longest when absent.")
+@click.option("--window-stride", type=click.IntRange(min=0), help="Tokens shared by neighbouring windows.")
+@click.option("--patience", type=_POSITIVE, help="End after so many measurements that were no better.")
+@click.option("--measure-every", type=_POSITIVE, help="Steps between measurements; those of an epoch when absent.")
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Seconds of work that a kill may cost.",
+)
+@click.option(
+    "--pattern",
+    type=click.Choice(list(PATTERNS)),
+    help="Random blocks to train, measure and later export with. Those of the checkpoint's own world when absent.",
+)
+@click.option(
+    "--random-blocks",
+    type=click.Choice(["fixed", "fresh"]),
+    default="fixed",
+    show_default=True,
+    help="Train with the pattern's blocks, or with others at every step.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["label", "labels", "number"]),
+    default="label",
+    show_default=True,
+    help="classify: one label, any number of labels, or a number (regression).",
+)
+@click.option("--text-column", help="classify, fill-mask: column or field of the text, if it is not called as in GLUE.")
+@click.option("--pair-column", help='classify: that of the second text; "" says that there is none.')
+@click.option("--label-column", help="classify: that of the label.")
+@click.option("--header/--no-header", default=True, help="classify: whether a table's first line names its columns.")
+@click.option("--label-separator", default=",", show_default=True, help="classify: between labels in one cell.")
+@click.option(
+    "--unit",
+    type=click.Choice(["document", "sentence"]),
+    default="document",
+    show_default=True,
+    help="ner: what of a file is one text.",
+)
+def command(checkpoint: str, output: Path, **choices: Any) -> None:
+    """Fine-tune CHECKPOINT, a folder or the id of a model on the Hugging Face hub, for a task.
+
+    \b
+    qa         SQuAD's JSON, v1.1 and v2.0
+    classify   .tsv, .csv or .jsonl like GLUE's: texts or pairs of texts with labels or numbers
+    ner        CoNLL's columns
+    fill-mask  plain text or .jsonl: masked-language-model training
+
+    The checkpoint may be for another task, or for none. A run that was stopped goes on when the same command is given
+    again. The best weights of all measurements become a checkpoint that `bigbird export` takes.
+    """  # noqa: D301 - click's mark for lines that it must not join
+    # Ended from outside, a training leaves what it has saved.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + signal.SIGTERM))
+    try:
+        folder = resolve(checkpoint)
+        name = None if Path(checkpoint).exists() else checkpoint
+        made = finetune(folder, output, FinetuneOptions(**choices), name=name)
+    except (ExportError, DataError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    figures = ", ".join(f"{name} {figure:.3f}" for name, figure in made.best.figures.items())
+    click.echo(f"{output}: {figures} after step {made.best.total_steps}")
+    click.echo(f"next: {export_command(str(output), made.pattern)}")

@@ -1,0 +1,101 @@
+"""The model card beside a fine-tuned checkpoint: what it is, from what, with which settings, and how good."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_export.training.history import Measurement
+from model_export.training.state_file import Setting
+from service.bundle import file_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What stands in the card.
+
+    Attributes:
+        name: Of the checkpoint.
+        task: Its task.
+        source: The checkpoint that it was made from.
+        head: Where its head came from.
+        files: Training and evaluation file by their role.
+        pattern: Random blocks with which it is to be exported.
+        random_blocks: Of the training.
+        settings: Every setting of the training.
+        steps: Done in all.
+        seconds: Taken in all.
+        best: The measurement whose weights these are.
+        labels: Of its head; empty where it has none.
+        max_length: Tokens of a window in training.
+    """
+
+    name: str
+    task: str
+    source: str
+    head: str
+    files: Mapping[str, Path]
+    pattern: str
+    random_blocks: str
+    settings: Mapping[str, Setting]
+    steps: int
+    seconds: float
+    best: Measurement
+    labels: tuple[str, ...]
+    max_length: int
+
+    def text(self) -> str:
+        """Return the card in Markdown, with the metadata that the Hugging Face hub reads."""
+        figures = "\n".join(f"| {name} | {figure:.4f} |" for name, figure in self.best.figures.items())
+        settings = "\n".join(f"| `{name}` | {value} |" for name, value in self.settings.items() if value is not None)
+        files = "\n".join(
+            f"- {role} file: `{path.name}`, sha256 `{file_sha256(path)}`" for role, path in self.files.items()
+        )
+        labels = f"- Labels: {', '.join(self.labels)}\n" if self.labels else ""
+        blocks = "drawn anew at every step" if self.random_blocks == "fresh" else "fixed, those of the pattern"
+        return f"""---
+library_name: bigbird-serve
+pipeline_tag: {_PIPELINE_TAGS[self.task]}
+---
+
+# {self.name}
+
+A BigBird for `{self.task}`, fine-tuned with `bigbird finetune` from `{self.source}`; {self.head}.
+
+{labels}- Windows of {self.max_length} tokens in training and measuring
+- Random blocks in training: {blocks}; measured and to be exported with the pattern `{self.pattern}`:
+
+      {export_command(self.name, self.pattern)}
+
+Measured on the evaluation file after step {self.best.total_steps} of {self.steps}, the best of all measurements:
+
+| figure | value |
+|---|---|
+{figures}
+
+{self.steps} steps took {self.seconds / 60:.1f} minutes.
+
+{files}
+
+| setting | value |
+|---|---|
+{settings}
+
+The curve: `training/curve.png`, its numbers: `training/curve.jsonl`.
+"""
+
+
+def export_command(folder: str, pattern: str) -> str:
+    """Return the command that makes a bundle of a fine-tuned checkpoint."""
+    # The layout's own pattern need not be named.
+    chosen = [] if pattern == "transformers" else ["--pattern", pattern]
+    name = Path(folder).name
+    return shlex.join(["bigbird", "export", folder, *chosen, "--output", f"bundles/{name}"])
+
+
+_PIPELINE_TAGS = {
+    "qa": "question-answering",
+    "classify": "text-classification",
+    "ner": "token-classification",
+    "fill-mask": "fill-mask",
+}

@@ -1,0 +1,73 @@
+"""Which objective learns which data."""
+
+from typing import Any
+
+from model_export.config import BigBirdConfig
+from model_export.errors import ConfigError
+from model_export.training.classification import Classification
+from model_export.training.data import Data, LabelledTexts, PlainTexts, Questions, TaggedTexts
+from model_export.training.entity_recognition import EntityRecognition
+from model_export.training.file_objective import Batching, FileObjective
+from model_export.training.masked_language_model import MaskedLanguageModel, masked_rows
+from model_export.training.options import FinetuneOptions
+from model_export.training.question_answering import QuestionAnswering
+from model_export.training.served_task import served_task
+from service.tokenization.tokenizer import Tokenizer
+
+_JSON_LINES = ".jsonl"
+
+
+def create_objective(
+    data: Data, config: BigBirdConfig, tokenizer: Tokenizer, options: FinetuneOptions, batching: Batching
+) -> FileObjective[Any]:
+    """Encode both files.
+
+    Args:
+        data: What they hold.
+        config: Of the model.
+        tokenizer: Of the model.
+        options: The choices.
+        batching: How rows are put together.
+
+    Raises:
+        DataError: An example cannot be encoded; the message names its line.
+        ConfigError: The length or the vocabulary does not allow the task.
+    """
+    max_length = window_length(config, options.max_length)
+    stride = options.window_stride
+    if isinstance(data, PlainTexts):
+        if tokenizer.mask_id is None:
+            raise ConfigError("mask_token: the vocabulary has no mask, so fill-mask cannot be trained")
+        training, evaluation = (
+            masked_rows(tokenizer, path, texts, max_length, joined=path.suffix != _JSON_LINES)
+            for path, texts in (
+                (options.training_file, data.training),
+                (options.evaluation_file, data.evaluation),
+            )
+        )
+        return MaskedLanguageModel(tokenizer, training, evaluation, config, batching)
+    task = served_task(config, options.task, tokenizer, max_length)
+    match data:
+        case Questions():
+            return QuestionAnswering(task, data.training, data.evaluation, config, batching, stride)
+        case TaggedTexts():
+            return EntityRecognition(task, data.training, data.evaluation, config, batching, stride)
+        case LabelledTexts():
+            own, other = (options.training_file, data.training), (options.evaluation_file, data.evaluation)
+            return Classification(task, own, other, config, batching, stride)
+
+
+def window_length(config: BigBirdConfig, wanted: int | None) -> int:
+    """Return the tokens of a window.
+
+    Raises:
+        ConfigError: The wanted length is not whole blocks, or longer than the model.
+    """
+    if wanted is None:
+        return config.max_length
+    if wanted % config.block_size or not 0 < wanted <= config.max_length:
+        raise ConfigError(
+            f"max-length: must be a multiple of the block size {config.block_size} and at most {config.max_length}, "
+            f"is {wanted}"
+        )
+    return wanted

@@ -1,0 +1,68 @@
+"""The service's own task for a model in training: what is learned and measured is what will be served."""
+
+from pathlib import Path
+from typing import Any, cast
+
+from model_export.config import BigBirdConfig
+from model_export.export.signature import signature
+from service.bundle import FORMAT_VERSION, HashedFile, Manifest, ModelConfig, Source, TaskName, TokenizerFile
+from service.tasks.base import Task
+from service.tasks.registry import create_task
+from service.tokenization.encoded import TokenizedText
+from service.tokenization.tokenizer import Tokenizer
+
+_TEXTS_REMEMBERED = 4
+
+
+def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_length: int) -> Task[Any, Any]:
+    """Return the task that will serve the model, with windows of at most so many tokens."""
+    shape = signature(task, config)
+    nothing = HashedFile(file="unwritten", bytes=0, sha256="0" * 64)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        task=cast(TaskName, task),
+        labels=list(config.labels) if task in ("classify", "ner") else [],
+        problem_type=config.problem_type,
+        pattern="transformers",
+        precision="fp32",
+        pair_types="zeros" if config.type_vocab_size == 1 else "segments",
+        block_size=config.block_size,
+        max_length=max_length,
+        max_batch_items=None,
+        tokenizer=TokenizerFile(
+            file=nothing.file,
+            bytes=nothing.bytes,
+            sha256=nothing.sha256,
+            cls_id=tokenizer.cls_id,
+            sep_id=tokenizer.sep_id,
+            pad_id=tokenizer.pad_id,
+            mask_id=tokenizer.mask_id,
+            eos_id=None,
+        ),
+        weights=nothing,
+        inputs=shape.inputs,
+        outputs=shape.outputs,
+        buckets=[],
+        source=Source(name="", kind="", sha256=nothing.sha256, assumptions=[]),
+        model=cast(ModelConfig, config.to_dict()),
+        versions={},
+    )
+    return create_task(manifest, tokenizer)
+
+
+class RememberingTokenizer(Tokenizer):
+    """Tokenises a context once for all the questions that follow one another about it."""
+
+    def __init__(self, model_file: Path, cls_id: int, sep_id: int, pad_id: int, mask_id: int | None = None) -> None:
+        super().__init__(model_file, cls_id, sep_id, pad_id, mask_id)
+        self._remembered: dict[str, TokenizedText] = {}
+
+    def tokenize(self, text: str) -> TokenizedText:
+        """Tokenise a text, or return the tokens of one of the last texts."""
+        tokens = self._remembered.pop(text, None)
+        if tokens is None:
+            tokens = super().tokenize(text)
+        self._remembered[text] = tokens
+        if len(self._remembered) > _TEXTS_REMEMBERED:
+            self._remembered.pop(next(iter(self._remembered)))
+        return tokens

@@ -1,0 +1,120 @@
+"""Where a fine-tuning starts: a checkpoint of any world, with its head or with a new one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.checkpoints.recognise import read_checkpoint
+from model_export.config import BigBirdConfig, ProblemType
+from model_export.errors import CheckpointError
+from model_export.nn.heads import HEADS
+from model_export.nn.language_model_head import LanguageModelHead
+from model_export.nn.model import BigBird
+from model_export.patterns.pattern import Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A checkpoint to start from.
+
+    Attributes:
+        checkpoint: Read for its own task, or as an encoder alone where it names none.
+        task: What is to be learned.
+    """
+
+    checkpoint: Checkpoint
+    task: str
+
+    @classmethod
+    def find(cls, folder: Path, task: str) -> "Start":
+        """Find out what a folder holds.
+
+        Raises:
+            CheckpointError: It is no checkpoint.
+            ConfigError: Its model cannot be built.
+        """
+        try:
+            return cls(read_checkpoint(folder), task)
+        except CheckpointError:
+            # It may only lack the name of a task; whatever else is wrong is said again here.
+            return cls(read_checkpoint(folder, "embed"), task)
+
+    @property
+    def own_labels(self) -> tuple[str, ...] | None:
+        """The labels of its head, if it has one for the task."""
+        return self.checkpoint.config.labels if self.checkpoint.task == self.task else None
+
+    def keeps_head(self, labels: Sequence[str], problem_type: ProblemType | None) -> bool:
+        """Tell whether its head is for the task and knows all of these labels."""
+        config = self.checkpoint.config
+        same_problem = config.problem_type in (None, problem_type) or problem_type is None
+        knows_all = self.task in ("qa", "fill-mask") or set(labels) <= set(config.labels)
+        return self.checkpoint.task == self.task and same_problem and knows_all
+
+    def model(
+        self, labels: tuple[str, ...], problem_type: ProblemType | None, pattern: Pattern, seed: int
+    ) -> tuple[BigBird, str]:
+        """Return the model to train, and a line that says where its head comes from.
+
+        Args:
+            labels: Of the task; those of the head, if it is kept.
+            problem_type: Of classification.
+            pattern: Where the random blocks come from.
+            seed: Of a new head.
+
+        Raises:
+            CheckpointError: The weights cannot be read or do not fit the configuration.
+        """
+        if self.keeps_head(labels, problem_type):
+            model, _ = self.checkpoint.load_model(pattern)
+            model.config = replace(model.config, problem_type=problem_type)
+            return model, f"the checkpoint's head for {self.task} is kept"
+        encoder = self.checkpoint
+        if encoder.task != "embed":
+            encoder = read_checkpoint(self.checkpoint.folder, "embed")
+        bare, _ = encoder.load_model(pattern)
+        config = _with_new_head(bare.config, self.task, labels, problem_type)
+        model = BigBird(config, HEADS[self.task](config), pattern)
+        model.embeddings, model.encoder = bare.embeddings, bare.encoder
+        initialise_head(model.head, config, seed)
+        return model, self._replacement(seed)
+
+    def _replacement(self, seed: int) -> str:
+        own = self.checkpoint.task
+        new = f"a new one for {self.task}, drawn with seed {seed}"
+        if own == "embed":
+            return f"the checkpoint has no head: it gets {new}"
+        if own != self.task:
+            return f"the checkpoint's head is for {own}: its encoder is kept, and gets {new}"
+        known = ", ".join(self.checkpoint.config.labels)
+        return f"the checkpoint's head is for other labels ({known}): its encoder is kept, and gets {new}"
+
+
+def initialise_head(head: nn.Module, config: BigBirdConfig, seed: int) -> None:
+    """Draw a head's first weights as transformers does: normal matrices, zero biases; norms stay as they are."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=config.initializer_range, generator=generator)
+            nn.init.zeros_(module.bias)
+        if isinstance(module, LanguageModelHead) and module.decoder_weight is not None:
+            nn.init.normal_(module.decoder_weight, std=config.initializer_range, generator=generator)
+
+
+def _with_new_head(
+    config: BigBirdConfig, task: str, labels: tuple[str, ...], problem_type: ProblemType | None
+) -> BigBirdConfig:
+    """Return the configuration with a head as transformers has it, so that transformers can load the result too."""
+    return replace(
+        config,
+        labels=labels if task in ("classify", "ner") else BigBirdConfig().labels,
+        problem_type=problem_type,
+        classifier_activation=None,
+        qa_feed_forward=True,
+        qa_layer_norm_eps=None,
+        has_pooler=True,
+    )
