@@ -124,7 +124,7 @@ class BigBirdConfig:
             ConfigError: A field has the wrong type or a value that cannot work.
         """
         model_type = values.get("model_type", "big_bird")
-        _require(model_type == "big_bird", "model_type", f"is {model_type!r}; only big_bird can be exported")
+        _require(model_type == "big_bird", "model_type", f"is {model_type!r:.80}; only big_bird can be exported")
         _require(
             not values.get("add_cross_attention", False),
             "add_cross_attention",
@@ -151,8 +151,11 @@ class BigBirdConfig:
         }
 
 
-# A mistake or malice beyond this: every layer is an object before its weights are missed.
+# Mistakes or malice beyond these: labels get their names, and layers are objects, before any weight is missed.
+_MOST_LABELS = 1_000_000
 _MOST_LAYERS = 1000
+# Of any number: sizes beyond it could not be indexed, and infinity is none.
+_LARGEST = 2**31 - 1
 # Unknown to transformers: written only where they differ from what transformers does.
 _OWN_FIELDS = ("classifier_activation", "qa_feed_forward", "qa_layer_norm_eps", "has_pooler")
 _POSITIVE_FIELDS = (
@@ -174,7 +177,7 @@ def _require(condition: bool, field: str, problem: str) -> None:
 
 
 def _require_choice(value: str, choices: tuple[str, ...], field: str) -> None:
-    _require(value in choices, field, f"{value!r} is not one of {', '.join(choices)}")
+    _require(value in choices, field, f"{value!r:.80} is not one of {', '.join(choices)}")
 
 
 def _typed(name: str, value: object, annotation: object) -> object:
@@ -185,7 +188,7 @@ def _typed(name: str, value: object, annotation: object) -> object:
         if name == "pad_token_id":
             return 0
     elif annotation in (float, float | None):
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
             return float(value)
     elif annotation is bool:
         if isinstance(value, bool):
@@ -193,19 +196,19 @@ def _typed(name: str, value: object, annotation: object) -> object:
     elif annotation in (int, int | None):
         if name == "eos_token_id" and isinstance(value, list) and len(value) == 1:
             value = value[0]
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST:
             return value
     elif isinstance(value, str):
         return value
-    raise ConfigError(f"{name}: {value!r} has the wrong type")
+    raise ConfigError(f"{name}: {value!r:.80} has the wrong type")
 
 
 def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
     id2label = values.get("id2label")
     if id2label is None:
         count = values.get("num_labels", 2)
-        if not isinstance(count, int) or isinstance(count, bool):
-            raise ConfigError(f"num_labels: {count!r} has the wrong type")
+        if not isinstance(count, int) or isinstance(count, bool) or count > _MOST_LABELS:
+            raise ConfigError(f"num_labels: {count!r:.80} has the wrong type")
         return tuple(f"LABEL_{index}" for index in range(count))
     try:
         by_index = {int(index): str(label) for index, label in id2label.items()}

@@ -2,7 +2,16 @@
 
 
 class ExportError(Exception):
-    """An export cannot be done; nothing was left behind. The message names the field, file or bucket."""
+    """An export cannot be done; nothing was left behind. The message names the field, file or bucket.
+
+    Args:
+        message: Its lines stay lines; whatever else a terminal would not print is escaped, for it may quote a hostile
+            checkpoint.
+    """
+
+    def __init__(self, message: str) -> None:
+        kept = (character.isprintable() or character == "\n" for character in message)
+        super().__init__("".join(c if keep else ascii(c)[1:-1] for c, keep in zip(message, kept, strict=True)))
 
 
 class ConfigError(ExportError):

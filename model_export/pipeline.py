@@ -2,15 +2,13 @@
 
     checkpoint -> weights -> buckets -> [trace -> share weights -> write -> verify] for each bucket -> manifest
 
-The bundle is built in a hidden folder beside its destination and renamed when everything is verified. Whatever
-fails, nothing is left behind.
+The bundle is built in a hidden folder beside its destination and takes its place when everything is verified
+(`export.placement`). Whatever fails, nothing is left behind.
 """
 
 import contextlib
 import importlib.metadata
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,18 +21,20 @@ from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 from model_export.export.bucket_check import BucketCheck, OpenGraph, bucket_check
 from model_export.export.buckets import BucketPlan, plan_buckets
+from model_export.export.known_answer import bucket_to_ask, known_answer
+from model_export.export.placement import check_destination, hidden_folder, put_in_place
 from model_export.export.quantise import quantise
 from model_export.export.shared_weights import SharedWeights, parameter_arrays
 from model_export.export.signature import Signature, signature
 from model_export.export.tokenizer import write_tokenizer
+from model_export.export.torch_session import TorchSession
 from model_export.export.trace import OPSET, trace
-from model_export.export.traced_model import attention_kernel, traced_model
+from model_export.export.traced_model import HALF_TYPES, attention_kernel, traced_model
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
 from model_export.progress import track
 from service.bundle import (
     FORMAT_VERSION,
-    MANIFEST_FILE,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
     AttentionKernelName,
@@ -109,23 +109,15 @@ def export_checkpoint(
     Raises:
         ExportError: Something does not fit; nothing was left behind.
     """
-    if output.exists() and not overwrite:
-        raise ExportError(f"{output}: exists already; remove it or give --overwrite")
-    if output.exists() and not (output / MANIFEST_FILE).is_file():
-        raise ExportError(f"{output}: is not a bundle and is not replaced; remove it or export somewhere else")
+    check_destination(output, overwrite=overwrite)
     checkpoint = read_checkpoint(folder, options.task)
-    missing_parents = [parent for parent in output.parents if not parent.exists()]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     try:
-        manifest = _build(checkpoint, building, options, name or folder.resolve().name)
-        _put_in_place(building, output)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        for parent in missing_parents:
-            with contextlib.suppress(OSError):  # somebody else has put something there
-                parent.rmdir()
-        raise
+        with hidden_folder(output) as building:
+            manifest = _build(checkpoint, building, options, name or folder.resolve().name)
+            put_in_place(building, output, overwrite=overwrite)
+    except OSError as error:
+        # A full disk or a read-only folder: what was being written has no name in the error.
+        raise ExportError(f"{error.filename or output}: {error.strerror or error}") from error
     return manifest
 
 
@@ -192,7 +184,10 @@ def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions, name:
         return f"bucket {plan.length} ({plan.attention.replace('_', '-')} attention)"
 
     buckets = [stages.export(plan, building, options.precision) for plan in track(plans, len(plans), describe)]
-    manifest = replace(unfinished, weights=_hashed(building / WEIGHTS_FILE), buckets=buckets)
+    complete = replace(unfinished, weights=_hashed(building / WEIGHTS_FILE), buckets=buckets)
+    session = _serving_session(complete, building / bucket_to_ask(buckets).file) or TorchSession(traced, shape)
+    answer = known_answer(complete, building / TOKENIZER_FILE, session)
+    manifest = replace(complete, known_answer=answer)
     write_manifest(manifest, building)
     return manifest
 
@@ -244,25 +239,13 @@ def graph_opener(manifest: Manifest) -> OpenGraph:
     return open_graph
 
 
+def _serving_session(manifest: Manifest, graph: Path) -> Session | None:
+    """Return the session that will serve a graph, or None for half precision on a machine without a GPU."""
+    return graph_opener(manifest)(graph, "cuda" if manifest.precision in HALF_TYPES else "cpu")
+
+
 def _hashed(path: Path) -> HashedFile:
     return HashedFile(file=path.name, bytes=path.stat().st_size, sha256=file_sha256(path))
-
-
-def _put_in_place(building: Path, output: Path) -> None:
-    """Rename the finished bundle; an older one steps aside first, and comes back if the new one cannot be renamed."""
-    building.chmod(0o755)
-    if not output.exists():
-        building.rename(output)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    old = output.rename(aside / "old")
-    try:
-        building.rename(output)
-    except BaseException:
-        old.rename(output)
-        aside.rmdir()
-        raise
-    shutil.rmtree(aside)
 
 
 def _versions() -> dict[str, str]:

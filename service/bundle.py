@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from service.bundle_files import FileState, check_file, read_small_file
 from service.errors import BundleError
 
 FORMAT_VERSION: Literal[1] = 1
@@ -33,10 +34,14 @@ Attention = Literal["full", "block_sparse"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="A file beside the manifest.")]
-Positive = Annotated[int, Field(gt=0)]
-TokenId = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 
-_FORBID_EXTRA = ConfigDict(extra="forbid", strict=True)
+_FORBID_EXTRA = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+# Those of real models have ten to fifty thousand.
+_MAX_MANIFEST_BYTES = 4 * 2**20
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class HashedFile:
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     file: FileName
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Bytes
     sha256: Sha256
 
 
@@ -65,7 +70,7 @@ class TokenizerFile:
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     file: FileName
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Bytes
     sha256: Sha256
     cls_id: TokenId
     sep_id: TokenId
@@ -107,10 +112,10 @@ class Bucket:
     length: Positive
     attention: Attention
     file: FileName
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Bytes
     sha256: Sha256
     parity: Parity
-    peak_memory_bytes: Annotated[int, Field(ge=0)] | None
+    peak_memory_bytes: Bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,38 @@ class Source:
     kind: str
     sha256: Sha256
     assumptions: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOutput:
+    """What one output of the known answer looks like.
+
+    `values` are at most 16 of its numbers, evenly spaced, the first and the last among them; `mean` and `std` are of
+    all.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    output: str
+    values: Annotated[list[float], Field(min_length=1)]
+    mean: float
+    std: Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """One question with its answer, asked before a model is served: `service.self_test` says how.
+
+    `text` becomes `token_ids` on any machine, exactly. They are repeated between CLS and SEP to a sequence of `length`
+    tokens, which the graph of `bucket` answers with `expected`, no number further off than `tolerance`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    text: str
+    token_ids: Annotated[list[TokenId], Field(min_length=1)]
+    length: Annotated[int, Field(ge=3, lt=2**31)]
+    bucket: Positive
+    expected: Annotated[list[KnownOutput], Field(min_length=1)]
+    tolerance: Annotated[float, Field(gt=0)]
 
 
 @with_config(ConfigDict(extra="allow", strict=True))
@@ -149,7 +186,7 @@ class Manifest:
     `max_length` is the longest document window in tokens; `labels` stand in the order of the logits' last axis
     and are empty where a task has none. `max_batch_items` is the largest batch in which a document's numbers do not
     depend on the others (int8: 1), None if any. `attention_kernel` tells graphs of standard operators from those that
-    attend in onnxruntime's `MultiHeadAttention`.
+    attend in onnxruntime's `MultiHeadAttention`. `known_answer` is None in bundles from before there was one.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -172,17 +209,19 @@ class Manifest:
     source: Source
     model: ModelConfig
     versions: dict[str, str]
+    known_answer: KnownAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A bundle whose manifest was read and whose files were found unchanged.
 
-    The bundle's name, by which requests ask for it, is the folder's name.
+    The bundle's name, by which requests ask for it, is the folder's name. `files` tell later whether they still are.
     """
 
     folder: Path
     manifest: Manifest
+    files: tuple[FileState, ...] = ()
 
     @property
     def name(self) -> str:
@@ -215,26 +254,63 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check the manifest of a bundle.
 
     Raises:
-        BundleError: It is missing, is not JSON, has an unknown format version or does not fit the schema.
+        BundleError: It is missing, is not JSON, has an unknown format version, does not fit the schema or contradicts
+            itself.
     """
     path = folder / MANIFEST_FILE
+    content = read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
     try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text)
-    except FileNotFoundError:
-        raise BundleError(f"{path}: missing") from None
-    except (OSError, ValueError) as error:
+        constants: list[str] = []
+        data = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=constants.append)
+    except RecursionError:
+        raise BundleError(f"{path}: cannot be read as JSON: it is nested too deeply") from None
+    except ValueError as error:
         raise BundleError(f"{path}: cannot be read as JSON: {error}") from error
     version = data.get("format_version") if isinstance(data, dict) else None
     # `True == 1`, but it is no version.
     if type(version) is not int or version != FORMAT_VERSION:
-        raise BundleError(f"{path}: format_version is {version!r}; this version reads {FORMAT_VERSION}")
+        raise BundleError(f"{path}: format_version is {version!r:.40}; this version reads {FORMAT_VERSION}")
     try:
-        return _ADAPTER.validate_json(text)
+        manifest = _ADAPTER.validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{path}: {field}: {first['msg']}") from error
+    problem = f"{constants[0]} is no JSON" if constants else _contradiction(manifest)
+    if problem is not None:
+        raise BundleError(f"{path}: {problem}")
+    return manifest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its members; two readers may take either of two that have the same name."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.80} stands there twice")
+    return members
+
+
+def _contradiction(manifest: Manifest) -> str | None:
+    """Return where fields that fit the schema do not fit each other."""
+    lengths = [bucket.length for bucket in manifest.buckets]
+    files = [manifest.weights.file, manifest.tokenizer.file, *(bucket.file for bucket in manifest.buckets)]
+    special = manifest.tokenizer
+    ids = [special.cls_id, special.sep_id, special.pad_id, special.mask_id or 0, special.eos_id or 0]
+    known = manifest.known_answer
+    if len(set(files)) < len(files):
+        return "buckets: two parts of the bundle are the same file"
+    if max(ids) >= manifest.model["vocab_size"]:
+        return f"tokenizer: the id {max(ids)} is outside the vocabulary of {manifest.model['vocab_size']}"
+    if known is None:
+        return None
+    if known.bucket not in lengths or known.length > known.bucket:
+        return f"known_answer: {known.length} tokens in bucket {known.bucket} cannot be run"
+    if max(known.token_ids) >= manifest.model["vocab_size"]:
+        return "known_answer: a token is outside the vocabulary"
+    if [expected.output for expected in known.expected] != [output.name for output in manifest.outputs]:
+        return "known_answer: it is not about the outputs"
+    return None
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -244,21 +320,12 @@ def open_bundle(folder: Path) -> Bundle:
         BundleError: The manifest is unusable, or a file is missing or changed; the message names the file.
     """
     manifest = read_manifest(folder)
+    resolved = folder.resolve()
+    if not resolved.name.isprintable() or len(resolved.name) > _LONGEST_NAME:
+        raise BundleError(f"{resolved}: the folder's name cannot be a model's name")
     entries: list[HashedFile | TokenizerFile | Bucket] = [manifest.weights, manifest.tokenizer, *manifest.buckets]
-    for file, sha256 in ((entry.file, entry.sha256) for entry in entries):
-        path = folder / file
-        if not path.is_file():
-            raise BundleError(f"{path}: missing")
-        if _sha256_of(path) != sha256:
-            raise BundleError(f"{path}: its contents do not match the hash in {MANIFEST_FILE}")
-    return Bundle(folder=folder.resolve(), manifest=manifest)
-
-
-def _sha256_of(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error}") from error
+    files = [check_file(resolved, entry.file, entry.bytes, entry.sha256, MANIFEST_FILE) for entry in entries]
+    return Bundle(folder=resolved, manifest=manifest, files=tuple(files))
 
 
 def file_sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ reader opens a file: nothing outside the folder is ever read because a checkpoin
 """
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from model_export.errors import CheckpointError
 
 # The largest JSON of a checkpoint is a tokenizer.json: a few megabytes for 50,000 pieces.
 MAX_JSON_BYTES = 64 * 2**20
+# In bytes, of the file systems in use.
+_LONGEST_NAME = 255
 
 
 def regular_file(folder: Path, name: str) -> Path:
@@ -77,14 +80,18 @@ def weight_files(folder: Path, whole: str, index: str) -> tuple[Path, ...] | Non
     weight_map = read_json(index_path).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index_path}: has no weight_map")
-    names = sorted(set(map(str, weight_map.values())))
-    for name in names:
-        if name != Path(name).name or name == ".." or not name.isprintable():
-            raise CheckpointError(f"{index_path}: {name!r} is not a file beside it")
+    for name in weight_map.values():
+        if not isinstance(name, str) or not _is_file_name(name):
+            raise CheckpointError(f"{index_path}: {name!r:.80} is not a file beside it")
+    names = sorted(set(weight_map.values()))
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
-        raise CheckpointError(f"{folder}: shards named in {index} are missing: {', '.join(missing)}")
+        raise CheckpointError(f"{folder}: shards named in {index} are missing: {', '.join(missing)[:1000]}")
     return tuple(regular_file(folder, name) for name in names)
+
+
+def _is_file_name(name: str) -> bool:
+    return name == Path(name).name and name != ".." and name.isprintable() and len(os.fsencode(name)) <= _LONGEST_NAME
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from model_export.checkpoints.pytorch_names import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
 from model_export.config import BigBirdConfig
-from model_export.errors import CheckpointError
+from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
 from model_export.nn.model import BigBird
 
@@ -56,7 +56,10 @@ def read(folder: Path, task: str | None) -> Checkpoint:
     """
     config_file = regular_file(folder, CONFIG_FILE)
     values = read_json(config_file)
-    config = BigBirdConfig.from_dict(values)
+    try:
+        config = BigBirdConfig.from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(f"{config_file}: {error}") from error
     tokenizer_file, tokenizer = _tokenizer(folder)
     weights = _weights(folder)
     return Checkpoint(
@@ -93,7 +96,7 @@ def _task(folder: Path, architectures: object) -> str:
     tasks = [_TASKS[name] for name in (str(entry).removeprefix("Flax") for entry in named) if name in _TASKS]
     if not tasks:
         raise CheckpointError(
-            f"{folder / CONFIG_FILE}: architectures {named} name no task; give one with --task {'|'.join(HEADS)}"
+            f"{folder / CONFIG_FILE}: architectures {named!r:.80} name no task; give one with --task {'|'.join(HEADS)}"
         )
     return tasks[0]
 

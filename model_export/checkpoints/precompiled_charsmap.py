@@ -33,8 +33,18 @@ def decode_charsmap(text: str) -> bytes:
         charsmap = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("is not base64") from None
+    check_charsmap(charsmap)
+    return charsmap
+
+
+def check_charsmap(charsmap: bytes) -> None:
+    """Check that a map can be walked without leaving it; an empty one is none.
+
+    Raises:
+        ValueError: It cannot; the message says what is wrong.
+    """
     if not charsmap:
-        return b""
+        return
     size = int.from_bytes(charsmap[:_UNIT_BYTES], "little")
     trie, replacements = charsmap[_UNIT_BYTES : _UNIT_BYTES + size], charsmap[_UNIT_BYTES + size :]
     # A walk stays within a block of 256 units as long as the last block is whole.
@@ -50,7 +60,6 @@ def decode_charsmap(text: str) -> bytes:
         raise ValueError(f"replaces characters by more than {_LONGEST_REPLACEMENT} bytes")
     if not _walkable(np.frombuffer(trie, dtype="<u4"), np.frombuffer(replacements, dtype=np.uint8)):
         raise ValueError("is not a character map: its trie leads out of it")
-    return charsmap
 
 
 def _walkable(units: npt.NDArray[np.uint32], replacements: npt.NDArray[np.uint8]) -> bool:

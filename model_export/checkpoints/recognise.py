@@ -10,7 +10,7 @@ from types import ModuleType
 
 from model_export.checkpoints import google, huggingface, model_garden
 from model_export.checkpoints.checkpoint import Checkpoint, check_task
-from model_export.errors import CheckpointError
+from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
 
 # The TensorFlow worlds first: their folders may hold a config.json of their own.
@@ -38,5 +38,8 @@ def read_checkpoint(folder: Path, task: str | None = None) -> Checkpoint:
             f"{folder}: is no checkpoint: config.json: missing, and there is no TensorFlow checkpoint either"
         )
     checkpoint: Checkpoint = world.read(folder, task)
-    check_task(checkpoint.config, checkpoint.task)
+    try:
+        check_task(checkpoint.config, checkpoint.task)
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {error}") from error
     return checkpoint

@@ -11,6 +11,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
 
+from model_export.checkpoints.precompiled_charsmap import check_charsmap
 from model_export.errors import CheckpointError
 
 # The generated module makes its classes at import, out of mypy's sight.
@@ -40,13 +41,19 @@ def write_tokenizer(
         vocab_size: Rows of the model's word embeddings.
 
     Raises:
-        CheckpointError: The file is no SentencePiece model, lacks a special piece or has more pieces than embeddings.
+        CheckpointError: The file is no SentencePiece model, lacks a special piece, has more pieces than embeddings, or
+            a character map with which SentencePiece would read foreign memory.
     """
     model = _MODEL_PROTO()
     try:
         model.ParseFromString(serialised)
     except DecodeError:
         raise CheckpointError(f"{source}: is not a SentencePiece model") from None
+    try:
+        check_charsmap(model.normalizer_spec.precompiled_charsmap)
+        check_charsmap(model.denormalizer_spec.precompiled_charsmap)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: precompiled_charsmap: {error}") from None
     if len(model.pieces) > vocab_size:
         raise CheckpointError(f"{source}: has {len(model.pieces)} pieces, but vocab_size is {vocab_size}")
     ids = {piece.piece: index for index, piece in enumerate(model.pieces)}

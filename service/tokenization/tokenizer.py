@@ -11,8 +11,9 @@ from typing import Self
 import numpy as np
 
 from service.bundle import Bundle
-from service.errors import InvalidInput
+from service.errors import BundleError, InvalidInput
 from service.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText
+from service.tokenization.known_tokens import check_known_tokens
 from service.tokenization.offsets import share_split_characters, split_characters, trim_blanks
 from service.tokenization.vocabulary import SPACE_SYMBOL, Vocabulary
 
@@ -41,10 +42,19 @@ class Tokenizer:
         """Load the tokenizer that a bundle carries.
 
         Raises:
-            BundleError: The model file is unusable, or text could produce a special id.
+            BundleError: The model file is unusable, text could produce a special id, or the text of the known answer
+                has other tokens than at export.
         """
         file = bundle.manifest.tokenizer
-        return cls(bundle.path(file.file), file.cls_id, file.sep_id, file.pad_id, file.mask_id).load()
+        path = bundle.path(file.file)
+        tokenizer = cls(path, file.cls_id, file.sep_id, file.pad_id, file.mask_id).load()
+        known = bundle.manifest.known_answer
+        if known is not None:
+            try:
+                check_known_tokens(known.token_ids, tokenizer.tokenize_without_positions(known.text).ids.tolist())
+            except (BundleError, InvalidInput) as error:
+                raise BundleError(f"{path}: {error}") from error
+        return tokenizer
 
     def load(self) -> Self:
         """Read and check the model file now, so that a bad one stops start-up rather than a request.

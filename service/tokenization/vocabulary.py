@@ -57,17 +57,18 @@ class Vocabulary:
         try:
             processor.LoadFromSerializedProto(path.read_bytes())
             size = int(processor.get_piece_size())
-        except (OSError, RuntimeError) as error:
+            visible = [_is_visible(processor, piece_id) for piece_id in range(size)]
+            lengths = [_piece_length(processor, piece_id) for piece_id in range(size)]
+            blank = _blank_table(processor)
+        except (OSError, RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is no UTF-8
             raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
-        visible = [_is_visible(processor, piece_id) for piece_id in range(size)]
-        lengths = [_piece_length(processor, piece_id) for piece_id in range(size)]
         return cls(
             processor=processor,
             path=path,
             unk_id=int(processor.unk_id()),
             piece_lengths=np.array(lengths, dtype=np.int64),
             visible=np.array(visible, dtype=np.bool_),
-            blank=_blank_table(processor),
+            blank=blank,
         )
 
     def __len__(self) -> int:

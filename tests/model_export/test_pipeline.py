@@ -1,7 +1,9 @@
 import json
 import re
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -309,21 +311,30 @@ def test_what_is_no_bundle_is_never_replaced(kind: str, small_export: SmallExpor
     assert _contents(tmp_path) == before
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let every file of this process end there, as a full disk would."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+
+
 @pytest.mark.usefixtures("without_tracing")
-def test_the_old_bundle_comes_back_if_the_new_one_cannot_be_put_in_its_place(
-    small_export: SmallExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("replaced", [False, True], ids=["at a free place", "over another bundle"])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99], ids=lambda share: f"at {share:.0%} of the largest file")
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(
+    share: float, replaced: bool, small_export: SmallExport, tmp_path: Path
 ) -> None:
-    bundle = Path(shutil.copytree(small_export.bundle, tmp_path / "bundle"))
-    before = _contents(bundle)
-    rename = Path.rename
-
-    def fail_for_the_new_one(self: Path, target: Path) -> Path:
-        if self.name.startswith(".bundle-"):
-            raise OSError("no space left on device")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
-    with pytest.raises(OSError, match="no space left"):
-        export_checkpoint(small_export.checkpoint, bundle, ONE_BUCKET, overwrite=True)
-    assert _contents(bundle) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    bundle = tmp_path / "bundle"
+    if replaced:
+        shutil.copytree(small_export.bundle, bundle)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    limit = int(share * max(file.stat().st_size for file in small_export.bundle.iterdir()))
+    with pytest.raises(ExportError) as refused, files_of_at_most(limit):
+        export_checkpoint(small_export.checkpoint, bundle, ONE_BUCKET, overwrite=replaced)
+    assert str(refused.value) == f"{bundle}: File too large"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert len(list(tmp_path.iterdir())) == replaced

@@ -1,6 +1,8 @@
 import copy
 import hashlib
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,14 @@ MANIFEST: dict[str, Any] = {
     "source": {"name": "checkpoint", "kind": "safetensors", "sha256": "0" * 64, "assumptions": []},
     "model": {**MODEL_CONFIG, "hidden_act": "gelu_new"},
     "versions": {"torch": "2.13.0"},
+    "known_answer": {
+        "text": "Zoë pays 3 €.",
+        "token_ids": [5, 9, 7],
+        "length": 66,
+        "bucket": 128,
+        "expected": [{"output": "logits", "values": [0.25, -1.5], "mean": 0.125, "std": 0.75}],
+        "tolerance": 1e-3,
+    },
 }
 
 
@@ -126,6 +136,13 @@ def test_a_manifest_from_before_there_were_two_kernels_is_of_composed_graphs(fol
     manifest = read_manifest(folder)
     assert manifest.attention_kernel == "composed"
     assert {bucket.parity.checked_with for bucket in manifest.buckets} == {"onnxruntime"}
+
+
+def test_a_manifest_from_before_there_were_known_answers_has_none(folder: Path) -> None:
+    older = {name: value for name, value in MANIFEST.items() if name != "known_answer"}
+    jsonschema.validate(older, manifest_schema())
+    _write(folder, older)
+    assert open_bundle(folder).manifest.known_answer is None
 
 
 def test_labels_in_any_script_stand_in_the_file_as_they_are(folder: Path) -> None:
@@ -216,18 +233,14 @@ def _remove(*path: str | int) -> Callable[[dict[str, Any]], None]:
 
 
 # The version is told apart from a misfit, and older manifests do not name a kernel.
-UNREQUIRED = ("format_version", "attention_kernel")
+UNREQUIRED = ("format_version", "attention_kernel", "known_answer")
 
 MISFITS = [
     pytest.param(_set("extra", value=1), "extra", id="an extra field"),
     pytest.param(_set("tokenizer", "extra", value=1), "tokenizer.extra", id="an extra field of the tokenizer"),
     pytest.param(_set("buckets", 1, "extra", value=1), "buckets.1.extra", id="an extra field of a bucket"),
     pytest.param(_set("buckets", 0, "parity", "x", value=1), "buckets.0.parity.x", id="an extra figure"),
-    *(
-        pytest.param(_remove(name), name, id=f"no {name}")
-        for name in MANIFEST
-        if name not in ("format_version", "attention_kernel")
-    ),
+    *(pytest.param(_remove(name), name, id=f"no {name}") for name in MANIFEST if name not in UNREQUIRED),
     pytest.param(_remove("buckets", 0, "sha256"), "buckets.0.sha256", id="a bucket without hash"),
     pytest.param(_set("task", value="summarise"), "task", id="an unknown task"),
     pytest.param(_set("precision", value="fp8"), "precision", id="an unknown precision"),
@@ -294,6 +307,124 @@ def test_the_schema_is_valid_and_takes_the_manifest() -> None:
     jsonschema.Draft202012Validator(schema).validate(MANIFEST)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert FORMAT_VERSION == 1
+
+
+CONTRADICTIONS = [
+    pytest.param(_set("tokenizer", "file", value="weights.bin"), "buckets", id="weights that are the vocabulary"),
+    pytest.param(_set("tokenizer", "sep_id", value=1000), "tokenizer: the id 1000", id="an id beyond the vocabulary"),
+    pytest.param(_set("known_answer", "bucket", value=256), "known_answer", id="a question to no bucket"),
+    pytest.param(_set("known_answer", "length", value=129), "known_answer", id="a question longer than its bucket"),
+    pytest.param(_set("known_answer", "token_ids", value=[1000]), "known_answer", id="a question of unknown tokens"),
+    pytest.param(_set("known_answer", "expected", 0, "output", value="x"), "known_answer", id="an unknown output"),
+]
+
+
+@pytest.mark.parametrize(("edit", "field"), CONTRADICTIONS)
+def test_fields_that_contradict_each_other_are_refused(
+    folder: Path, edit: Callable[[dict[str, Any]], None], field: str
+) -> None:
+    values = copy.deepcopy(MANIFEST)
+    edit(values)
+    _write(folder, values)
+    with pytest.raises(BundleError, match=f"^{re.escape(str(folder / 'manifest.json'))}: {field}"):
+        read_manifest(folder)
+
+
+HOSTILE = [
+    pytest.param(
+        b'{"format_version": 1, "format_version": 1}', "'format_version' stands there twice", id="a name twice"
+    ),
+    pytest.param(b"[" * 100_000, "nested too deeply", id="a hundred thousand lists in lists"),
+    pytest.param(b'{"format_version": ' + b"9" * 5000 + b"}", "cannot be read as JSON", id="a number of 5,000 digits"),
+    pytest.param(b'{"format_version": "' + b"x" * 10_000 + b'"}', "format_version is 'xxx", id="a long version"),
+    pytest.param(b"\xef\xbb\xbf{}", "cannot be read as JSON", id="a byte order mark"),
+    pytest.param(b'{"\\ud800": 1}', "format_version is None", id="half of a surrogate pair"),
+    pytest.param(b" " * (4 * 2**20 + 1), "is larger than 4194304 bytes", id="four megabytes of blanks"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), HOSTILE)
+def test_a_hostile_manifest_is_refused_in_one_short_line(folder: Path, content: bytes, reason: str) -> None:
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError) as refused:
+        read_manifest(folder)
+    message = str(refused.value)
+    assert message.startswith(f"{folder / 'manifest.json'}: ") and reason in message
+    assert message.isprintable() and len(message) < 1100
+
+
+def test_what_a_manifest_quotes_cannot_break_the_line(folder: Path) -> None:
+    _write(folder, MANIFEST | {"a\nsecond line \x1b[31m \u202e": 1})
+    with pytest.raises(BundleError) as refused:
+        read_manifest(folder)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param("../outside", id="a file above"),
+        pytest.param("/etc/hostname", id="a path from the root"),
+        pytest.param("deeper/file", id="a file below"),
+        pytest.param("..", id="the folder above"),
+        pytest.param("weights\0.bin", id="a NUL"),
+        pytest.param(".hidden", id="a hidden file"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_manifest_names_only_files_beside_it(folder: Path, file: str) -> None:
+    (folder.parent / "outside").write_bytes(FILES["weights.bin"])
+    _write(folder, MANIFEST | {"weights": {**_hashed("weights.bin"), "file": file}})
+    with pytest.raises(BundleError, match=r"manifest\.json: weights\.file"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("file", [*FILES, "manifest.json"])
+def test_a_link_out_of_the_bundle_is_not_followed(folder: Path, file: str) -> None:
+    """What it leads to is what was there: reading it would go well."""
+    (folder / file).rename(folder.parent / file)
+    (folder / file).symlink_to(folder.parent / file)
+    with pytest.raises(BundleError, match=f"{re.escape(str(folder / file))}: leads out of the bundle's folder"):
+        open_bundle(folder)
+
+
+def test_a_link_within_the_bundle_is_followed(folder: Path) -> None:
+    (folder / "weights.bin").rename(folder / "really")
+    (folder / "weights.bin").symlink_to("really")
+    assert open_bundle(folder).name == "entities"
+
+
+def test_a_bundle_behind_a_link_is_opened(folder: Path) -> None:
+    (folder.parent / "current").symlink_to(folder)
+    assert open_bundle(folder.parent / "current").folder == folder
+
+
+@pytest.mark.parametrize("file", [*FILES, "manifest.json"])
+def test_a_pipe_is_not_waited_for(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    with pytest.raises(BundleError, match=f"{re.escape(str(folder / file))}: is not a regular file"):
+        open_bundle(folder)
+
+
+def test_an_endless_device_is_not_read(folder: Path) -> None:
+    (folder / "weights.bin").unlink()
+    (folder / "weights.bin").symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match=r"weights\.bin: leads out"):
+        open_bundle(folder)
+
+
+def test_links_in_a_circle_are_refused(folder: Path) -> None:
+    (folder / "weights.bin").unlink()
+    (folder / "weights.bin").symlink_to("weights.bin")
+    with pytest.raises(BundleError, match=r"weights\.bin: cannot be read"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\udc80", "x" * 201], ids=["a line break", "no UTF-8", "very long"])
+def test_a_folder_whose_name_no_request_could_give_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(BundleError, match="cannot be a model's name"):
+        open_bundle(folder.rename(folder.parent / name))
 
 
 def test_a_manifest_cannot_be_changed_by_accident(folder: Path) -> None:

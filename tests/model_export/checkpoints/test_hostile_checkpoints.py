@@ -87,6 +87,22 @@ def test_a_pickle_that_runs_a_program_runs_nothing_under_any_name(
     assert not marker.exists()
 
 
+def test_code_that_a_checkpoint_brings_is_never_run(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Hugging Face's `auto_map` names a class in a file of the checkpoint; with `trust_remote_code` it is imported."""
+    folder, marker = folders["model.safetensors"], tmp_path / "marker"
+    (folder / "modeling_mine.py").write_text(f"open({str(marker)!r}, 'w')\nclass Mine:\n    pass\n")
+    (folder / "__init__.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    for file in ("config.json", "tokenizer_config.json"):
+        path = folder / file
+        values = json.loads(path.read_text()) if path.exists() else {}
+        named = {name: "modeling_mine.Mine" for name in ("AutoConfig", "AutoModel", "AutoTokenizer")}
+        path.write_text(json.dumps({**values, "trust_remote_code": True, "auto_map": named}))
+    manifest = export_checkpoint(folder, tmp_path / "bundle", ExportOptions(buckets=(112,)))
+    assert manifest.task == "classify"
+    assert not marker.exists()
+    assert not (folder / "__pycache__").exists()
+
+
 @pytest.mark.parametrize("kept", [0, 1, 9, 1000, -1], ids=lambda kept: f"cut at {kept}")
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_cut_weights_are_refused(
@@ -199,13 +215,16 @@ def test_a_pipe_is_not_waited_for(folders: dict[str, Path], file: str, monkeypat
     [
         pytest.param("absent", "shards named in {index} are missing: absent", id="missing"),
         pytest.param("../outside", "'../outside' is not a file beside it", id="in the folder above"),
+        pytest.param("a\0b", "'a\\x00b' is not a file beside it", id="a NUL"),
+        pytest.param("x" * 256, "is not a file beside it", id="a name that no file system takes"),
+        pytest.param(["link"], "['link'] is not a file beside it", id="no name"),
         pytest.param("/etc/hostname", "'/etc/hostname' is not a file beside it", id="anywhere"),
         pytest.param("link", "link: leads out of the folder", id="a link out of the folder"),
     ],
 )
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_an_index_names_only_files_of_the_folder(
-    folders: dict[str, Path], name: str, shard: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Path], name: str, shard: object, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, index = folders[name], WEIGHTS[name]
     (folder / name).rename(tmp_path / "outside")

@@ -171,7 +171,7 @@ def test_json_that_is_no_object_is_refused_by_the_name_of_its_file(folder: Path,
 
 def test_a_configuration_that_cannot_work_is_refused_by_its_field(folder: Path) -> None:
     _edit_json(folder / "config.json", lambda values: values.update(hidden_size=13))
-    with pytest.raises(ConfigError, match=r"^hidden_size"):
+    with pytest.raises(ConfigError, match=r"config\.json: hidden_size"):
         read_checkpoint(folder)
 
 

@@ -99,3 +99,25 @@ def test_a_file_that_is_no_sentencepiece_model_is_refused_by_name(content: bytes
     source.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"spiece\.model: "):
         write_tokenizer(source.read_bytes(), source, tmp_path / "tokenizer.model", PIECES, 200)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda charsmap: charsmap[:-1], id="cut"),
+        pytest.param(lambda charsmap: (2**31).to_bytes(4, "little") + charsmap[4:], id="a length beyond its end"),
+        pytest.param(lambda charsmap: charsmap[:4] + b"\xff\xff\xff\x7f" + charsmap[8:], id="a unit that leads out"),
+    ],
+)
+def test_a_character_map_that_leads_out_of_itself_is_refused(
+    spoil: Callable[[bytes], bytes], control: Path, tmp_path: Path
+) -> None:
+    """SentencePiece would follow it through foreign memory."""
+    model = sentencepiece_model_pb2.ModelProto.FromString(control.read_bytes())
+    whole = model.normalizer_spec.precompiled_charsmap
+    assert len(whole) > 1000
+    write_tokenizer(model.SerializeToString(), control, tmp_path / "whole.model", PIECES, 10_000)
+    model.normalizer_spec.precompiled_charsmap = spoil(whole)
+    with pytest.raises(CheckpointError, match=f"{control.name}: precompiled_charsmap: is not a character map"):
+        write_tokenizer(model.SerializeToString(), control, tmp_path / "tokenizer.model", PIECES, 10_000)
+    assert not (tmp_path / "tokenizer.model").exists()
