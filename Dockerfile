@@ -20,7 +20,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /build
 # The environment has no pip of its own: the one of the base image installs into it.
 RUN python3 -m venv --without-pip /opt/bigbird
-COPY pyproject.toml constraints.txt deploy/container/list_requirements.py ./
+COPY pyproject.toml constraints.txt ./
+# Every package with its version and the hashes of its files; deploy/container/lock_requirements.py writes them.
+COPY deploy/container/requirements requirements
 
 # Two secrets, both optional, for networks with a package index or a certificate authority of their own; they are there
 # while the command runs and in no layer:
@@ -33,23 +35,22 @@ FROM build AS dependencies-cpu
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
-    python3 list_requirements.py cpu tracing > requirements.txt \
-    && python3 -m pip --python /opt/bigbird/bin/python install --no-compile --only-binary :all: \
-        --constraint constraints.txt --requirement requirements.txt \
+    python3 -m pip --python /opt/bigbird/bin/python install --no-compile --only-binary :all: \
+        --require-hashes --requirement requirements/cpu.txt \
     && { /opt/bigbird/bin/python -m compileall -qq --invalidation-mode unchecked-hash /opt/bigbird/lib || true; }
 
 FROM build AS dependencies-gpu
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
-    python3 list_requirements.py gpu tracing > requirements.txt \
-    && python3 -m pip --python /opt/bigbird/bin/python install --no-compile --only-binary :all: \
-        --constraint constraints.txt --requirement requirements.txt \
+    python3 -m pip --python /opt/bigbird/bin/python install --no-compile --only-binary :all: \
+        --require-hashes --requirement requirements/gpu.txt \
     && { /opt/bigbird/bin/python -m compileall -qq --invalidation-mode unchecked-hash /opt/bigbird/lib || true; }
 
 # An export verifies with onnxruntime on the CPU, so it needs what the service needs, and torch.
 # TORCH_INDEX is a further index for pip: with the one for CPUs that PyTorch's start page names, the image does without
-# the gigabytes of CUDA libraries that torch brings otherwise and that an export does not use.
+# the gigabytes of CUDA libraries that torch brings otherwise and that an export does not use. That torch is another file
+# than PyPI's of the same version, so it is the one package that is pinned by its version and not by a hash.
 # EXPORT_EXTRAS="export hub tensorflow" adds what checkpoints of google-research and Model Garden need.
 FROM dependencies-cpu AS dependencies-export
 ARG TORCH_INDEX=""
@@ -57,22 +58,29 @@ ARG EXPORT_EXTRAS="export hub"
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
-    python3 list_requirements.py cpu ${EXPORT_EXTRAS} > requirements.txt \
+    set -- \
+    && for extra in ${EXPORT_EXTRAS}; do set -- "$@" --requirement "requirements/${extra}.txt"; done \
+    && if [ -z "${TORCH_INDEX}" ]; then set -- "$@" --requirement requirements/torch.txt; fi \
     && python3 -m pip --python /opt/bigbird/bin/python install --no-compile --only-binary :all: \
-        --constraint constraints.txt --requirement requirements.txt \
-        ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} \
+        --require-hashes "$@" \
+    && if [ -n "${TORCH_INDEX}" ]; then \
+        python3 -m pip --python /opt/bigbird/bin/python install --no-compile --only-binary :all: \
+            --constraint constraints.txt --extra-index-url "${TORCH_INDEX}" torch; \
+    fi \
     && { /opt/bigbird/bin/python -m compileall -qq --invalidation-mode unchecked-hash /opt/bigbird/lib || true; }
 
 # Our own code, apart from its dependencies: a new version is a small new layer.
 FROM build AS application
 COPY LICENSE README.md ./
 COPY bigbird_cli bigbird_cli
+COPY evaluation evaluation
 COPY model_export model_export
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
-    python3 -m pip --python /opt/bigbird/bin/python install --only-binary :all: --constraint constraints.txt setuptools \
+    python3 -m pip --python /opt/bigbird/bin/python install --only-binary :all: \
+        --require-hashes --requirement requirements/build.txt \
     && python3 -m pip --python /opt/bigbird/bin/python install --no-compile --no-deps --no-build-isolation \
         --target /app . \
     && /opt/bigbird/bin/python -m compileall -q --invalidation-mode unchecked-hash /app

@@ -5,14 +5,17 @@ route of the application or `unmatched`, `device` one that was opened. Series ex
 that rates and alerts work from the start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry
 
 from service.batching.observer import DropReason, FinishedBatch, SplitReason
 from service.bundle import Manifest
 from service.telemetry.batch_metrics import BatchMetrics
+from service.telemetry.connection_metrics import ConnectionMetrics
 from service.telemetry.gpu_metrics import GpuMetrics
+from service.telemetry.key_metrics import KeyMetrics
+from service.telemetry.model_metrics import ModelMetrics, NamedState
 from service.telemetry.request_metrics import RequestMetrics
 from service.telemetry.request_record import ItemRecord, RequestRecord
 from service.telemetry.stage_metrics import StageMetrics
@@ -34,23 +37,43 @@ class Metrics:
         self._on_batch = on_batch
         self._stages = StageMetrics(registry)
         self._requests = RequestMetrics(registry, self._stages)
+        self._keys = KeyMetrics(registry)
         self._batches = BatchMetrics(registry, self._stages)
         self._state = StateMetrics(registry)
+        self._models = ModelMetrics(registry)
+        self.connections = ConnectionMetrics(registry)
         self._gpus = GpuMetrics(registry)
 
     # Set-up: every series at zero.
 
     def declare_model(self, name: str, manifest: Manifest, endpoint: str, weights_bytes: int) -> None:
-        """Create a loaded model's series."""
+        """Create a loaded model's series, or describe another version of it."""
+        self._models.declare(name)
         self._state.declare_model(name, manifest, weights_bytes)
         self._requests.declare(endpoint, name)
         for bucket in manifest.buckets:
             self._batches.declare(name, bucket.length)
             self._stages.declare(name, bucket.length)
 
+    def forget_model(self, name: str) -> None:
+        """Describe a model no more; what was counted of it stays."""
+        self._state.forget_model(name)
+
+    def declare_keys(self, names: Iterable[str]) -> None:
+        """Create the series of the keys that are known."""
+        self._keys.declare(names)
+
     def watch_queue(self, model: str, bucket: int, depth: Callable[[], float], oldest_age: Callable[[], float]) -> None:
         """Read a queue's depth and age, in seconds, whenever the metrics are collected."""
         self._state.watch_queue(model, bucket, depth, oldest_age)
+
+    def watch_models(self, states: Callable[[], Sequence[NamedState]]) -> None:
+        """Read the models' states whenever the metrics are collected."""
+        self._models.watch(states)
+
+    def model_changed(self, model: str, change: str, outcome: str) -> None:
+        """Count an attempt to change a model."""
+        self._models.changed(model, change, outcome)
 
     def watch_service(
         self, queued_tokens: Callable[[], float], ready: Callable[[], float], degraded: Callable[[], float]
@@ -80,6 +103,7 @@ class Metrics:
 
     def request_finished(self, record: RequestRecord) -> None:
         self._requests.finished(record)
+        self._keys.finished(record)
 
     # Batches: the scheduler's observer.
 

@@ -5,14 +5,18 @@ overrides and win. An invalid value stops start-up with the setting's name.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "BIGBIRD_"
 
 LogFormat = Literal["auto", "json", "text"]
+
+_ORIGIN = r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?"
+_ORIGINS = rf"^({_ORIGIN}(, ?{_ORIGIN})*)?$"
 
 
 class InvalidSettings(Exception):
@@ -77,8 +81,50 @@ class Settings(BaseSettings):
     max_queued_items: int = Field(1024, ge=1, description="Most windows that wait; beyond them 429.")
     max_queued_tokens: int = Field(1_048_576, ge=1, description="Most tokens that wait; beyond them 429.")
     timeout_ms: int = Field(120_000, ge=1, description="Time for a request that names no `timeout_ms` itself (504).")
+    max_connections: int = Field(
+        1024, ge=1, description="Most open connections; beyond them the longest idle one is closed, or 503."
+    )
+    max_header_bytes: int = Field(32_768, ge=1024, description="Most bytes of a request's line and headers (431).")
+    header_timeout_seconds: float = Field(
+        10.0, gt=0, allow_inf_nan=False, description="Time for a request's line and headers (408)."
+    )
+    body_timeout_seconds: float = Field(
+        20.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Time for a request's body, and a second more for every 16 KiB of it (408).",
+    )
+    write_timeout_seconds: float = Field(
+        20.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="A client that for so long reads less than 16 KiB/s of its answer is cut off.",
+    )
+    keep_alive_seconds: int = Field(5, ge=0, description="How long a connection is kept between two requests.")
     drain_timeout_seconds: float = Field(
         25.0, ge=0, allow_inf_nan=False, description="After SIGTERM, time to answer what was accepted."
+    )
+    api_keys_file: Path | None = Field(
+        None, description="File of the API keys' names and hashes, a line each as `bigbird key NAME` prints it."
+    )
+    api_keys: SecretStr | None = Field(
+        None, description="Such lines themselves, with commas between them. Without keys everybody may use the service."
+    )
+    admin_key_file: Path | None = Field(None, description="File of the keys that may manage models, in the same form.")
+    admin_key: SecretStr | None = Field(
+        None, description="Such a line itself. Without an admin key nobody manages models over HTTP."
+    )
+    cors_origins: str = Field(
+        "",
+        pattern=_ORIGINS,
+        description="Web origins whose pages may call the service from a browser, as `https://app.example.com`, with "
+        "commas between them; empty means none.",
+    )
+    max_requests: int = Field(1024, ge=1, description="Most requests under way, probes not counted; beyond them 429.")
+    max_requests_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1,
+        description="Most bytes that the bodies of all requests under way may have; beyond them 429.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")
     log_format: LogFormat = Field(
@@ -99,10 +145,16 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         problems = [
-            f"{environment_name(str(problem['loc'][0]))}: {problem['msg']} (got {problem['input']!r})"
+            f"{environment_name(str(problem['loc'][0]))}: {problem['msg']}{_received(problem)}"
             for problem in error.errors()
         ]
         raise InvalidSettings("\n".join(problems)) from None
+
+
+def is_secret(setting: str) -> bool:
+    """Tell whether a setting's value must not be shown, nor given where others can read it."""
+    field = Settings.model_fields.get(setting)
+    return field is not None and SecretStr in get_args(field.annotation)
 
 
 def environment_name(setting: str) -> str:
@@ -114,9 +166,13 @@ def settings_table() -> str:
     """Return all settings as a Markdown table, for the documentation."""
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "unset" if field.default is None else f"`{_written(field.default)}`"
+        default = "unset" if field.default in (None, "") else f"`{_written(field.default)}`"
         rows.append(f"| `{environment_name(name)}` | {default} | {field.description} |")
     return "\n".join(rows) + "\n"
+
+
+def _received(problem: ErrorDetails) -> str:
+    return "" if is_secret(str(problem["loc"][0])) else f" (got {problem['input']!r})"
 
 
 def _written(default: Any) -> str:

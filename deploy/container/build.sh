@@ -8,6 +8,7 @@
 #
 #   HOST_CA_CERTIFICATES=/etc/ssl/certs/ca-certificates.crt HOST_PIP_CONF=/etc/pip.conf deploy/container/build.sh cpu
 #   HOST_WHEELS=folder    a folder that pip.conf points to, seen under the same path
+#   TORCH_INDEX=URL       where torch for CPUs comes from; without it an export's image has PyPI's with CUDA
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CONTAINERS_CONF=$PWD/deploy/container/containers.conf
@@ -20,6 +21,7 @@ for target in "${@:-cpu}"; do
         --target "$target" --tag "bigbird-serve:$version-$target" \
         --build-arg "PYTHON_IMAGE=$base" --build-arg "VERSION=$version" \
         --build-arg "REVISION=$(git rev-parse HEAD 2> /dev/null || echo unknown)" \
+        ${TORCH_INDEX:+--build-arg "TORCH_INDEX=$TORCH_INDEX"} \
         ${HOST_CA_CERTIFICATES:+--secret "id=ca-certificates,src=$HOST_CA_CERTIFICATES"} \
         ${HOST_PIP_CONF:+--secret "id=pip.conf,src=$HOST_PIP_CONF"} \
         ${HOST_WHEELS:+--volume "$HOST_WHEELS:$HOST_WHEELS:ro"} \

@@ -1,7 +1,8 @@
 """Print what pyproject.toml requires for some extras, one requirement on a line, for pip.
 
 The images install dependencies before, and apart from, our own code, so that a change of the code leaves their layers
-as they are. pip alone cannot do that: it knows a project's dependencies only together with the project.
+as they are. pip alone cannot do that: it knows a project's dependencies only together with the project. From these
+requirements lock_requirements.py makes the lists that the images install.
 
     python3 list_requirements.py cpu export > requirements.txt
 """

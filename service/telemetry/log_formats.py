@@ -2,7 +2,7 @@
 
 A record's own values travel under one name, `fields`. Texts of users must never reach the log, and an exception raised
 while one was at hand may quote it: of an exception that is no error of our own, a line tells the types and the places
-in the code, and its message only if the logger belongs to a part that never holds a text.
+in the code (modules, no files), and its message only if the logger belongs to a part that never holds a text.
 """
 
 import json
@@ -10,7 +10,6 @@ import logging
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, TextIO
 
 from service.errors import BundleError, ServiceError
@@ -54,7 +53,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """The local time, the level, the message and the fields; a traceback follows on lines of its own."""
+    """The local time, the level, the message and the fields; an exception follows on lines of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
@@ -78,9 +77,8 @@ def _exception_of(record: logging.LogRecord) -> str | None:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         return None
-    if any(record.name == part or record.name.startswith(f"{part}.") for part in _TEXTLESS):
-        return "".join(traceback.format_exception(error)).rstrip()
-    return "\n\n".join(_without_message(link) for link in reversed(list(_chain(error))))
+    textless = any(record.name == part or record.name.startswith(f"{part}.") for part in _TEXTLESS)
+    return "\nthen\n".join(_told(link, textless) for link in reversed(list(_chain(error))))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -93,11 +91,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
 
 
-def _without_message(error: BaseException) -> str:
+def _told(error: BaseException, textless: bool) -> str:
+    """Return an exception's type, its message if it can quote no text, and the places that it went through."""
     kind = type(error)
-    message = str(error) if isinstance(error, _PUBLIC_ERRORS) else "(its message is left out: it may quote a text)"
-    return f"{_places(error.__traceback__)}{kind.__module__}.{kind.__qualname__}: {message}"
-
-
-def _places(trace: TracebackType | None) -> str:
-    return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(trace)) if trace else ""
+    told = textless or isinstance(error, _PUBLIC_ERRORS)
+    message = str(error) if told else "(its message is left out: it may quote a text)"
+    places = [
+        f"  {frame.f_globals.get('__name__', '?')}:{line} in {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    return "\n".join([f"{kind.__module__}.{kind.__qualname__}: {message}", *places])

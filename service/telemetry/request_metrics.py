@@ -8,8 +8,8 @@ from service.telemetry.stage_metrics import StageMetrics
 
 # What can happen once a model was chosen, and before.
 _MODEL_STATUSES = (200, 413, 422, 429, 499, 500, 503, 504)
-_UNCHOSEN_STATUSES = (400, 404, 405, 413, 415, 422, 499, 500)
-_REFUSALS = ("queue_full", "not_ready", "draining", "deadline_unreachable")
+_UNCHOSEN_STATUSES = (400, 401, 404, 405, 413, 415, 422, 429, 499, 500)
+_REFUSALS = ("queue_full", "not_ready", "draining", "deadline_unreachable", "too_many_requests")
 _WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256)
 
 

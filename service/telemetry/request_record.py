@@ -68,6 +68,7 @@ class RequestRecord:
         method: The HTTP method, or `other`.
         arrived_at: On the service's clock, in seconds.
         endpoint: The route's path, or `unmatched`.
+        key: The name of the caller's key, or None without a known one.
         model: The chosen model, or empty before one is.
         status: HTTP status of the answer; 0 before there is one.
         refused: Why it was not accepted, where the server's state was the reason.
@@ -82,6 +83,7 @@ class RequestRecord:
     method: str
     arrived_at: float
     endpoint: str = ""
+    key: str | None = None
     model: str = ""
     status: int = 0
     refused: str | None = None

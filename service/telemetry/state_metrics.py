@@ -1,11 +1,20 @@
-"""Metrics that are read when they are collected (queues, devices, readiness), and what never changes (models)."""
+"""Metrics that are read when they are collected (queues, devices, readiness), and what models are loaded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from service.bundle import Manifest
 from service.version import service_version
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What was said of a model: the labels of its description, and its buckets."""
+
+    labels: Sequence[str]
+    buckets: Sequence[int]
 
 
 class StateMetrics:
@@ -46,13 +55,28 @@ class StateMetrics:
             registry=registry,
         )
         self._weights = Gauge("bigbird_model_weights_bytes", "Size of a model's weights.", ["model"], registry=registry)
+        self._described: dict[str, _Described] = {}
         build = Gauge("bigbird_build_info", "The running version.", ["version"], registry=registry)
         build.labels(service_version()).set(1)
 
     def declare_model(self, name: str, manifest: Manifest, weights_bytes: int) -> None:
-        """Describe a loaded model."""
-        self._model.labels(name, manifest.task, manifest.pattern, manifest.precision, manifest.source.sha256).set(1)
+        """Describe a loaded model, in place of the version before it."""
+        self.forget_model(name)
+        labels = (name, manifest.task, manifest.pattern, manifest.precision, manifest.source.sha256)
+        self._described[name] = _Described(labels, [bucket.length for bucket in manifest.buckets])
+        self._model.labels(*labels).set(1)
         self._weights.labels(name).set(weights_bytes)
+
+    def forget_model(self, name: str) -> None:
+        """Take back what describes a model."""
+        described = self._described.pop(name, None)
+        if described is None:
+            return
+        self._model.remove(*described.labels)
+        self._weights.remove(name)
+        for gauge in (self._queue_depth, self._queue_age):
+            for bucket in described.buckets:
+                gauge.remove(name, bucket)
 
     def watch_queue(self, model: str, bucket: int, depth: Callable[[], float], oldest_age: Callable[[], float]) -> None:
         """Read a queue whenever the metrics are collected."""

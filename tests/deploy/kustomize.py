@@ -148,18 +148,23 @@ def _patch(folder: Path, patch: Mapping[str, Any], build: _Build) -> None:
     resource = build.one(target["kind"], target["name"])
     if isinstance(content, list):
         for operation in content:
-            _remove(resource, operation)
+            _operate(resource, operation)
     else:
         _merge(resource, content)
 
 
-def _remove(resource: Resource, operation: Mapping[str, str]) -> None:
-    if operation["op"] != "remove":
-        raise UnknownField(operation["op"])
+def _operate(resource: Any, operation: Mapping[str, Any]) -> None:
+    """Do what one line of a JSON patch says: remove a field, or add to the end of a list."""
     *parents, last = operation["path"].removeprefix("/").split("/")
     for parent in parents:
-        resource = resource[parent]
-    del resource[last]
+        resource = resource[int(parent)] if isinstance(resource, list) else resource[parent]
+    match operation["op"]:
+        case "remove":
+            del resource[last]
+        case "add" if last == "-":
+            resource.append(deepcopy(operation["value"]))
+        case other:
+            raise UnknownField(other)
 
 
 def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The container files: what can be seen without an engine. deploy/container/ builds and runs them."""
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from service.settings import Settings, environment_name
 
@@ -21,6 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
 OURS = {"export": "export", "export-cpu": "export", "server": "gpu", "server-cpu": "cpu"}
 LIST_REQUIREMENTS = ROOT / "deploy" / "container" / "list_requirements.py"
+REQUIREMENTS = ROOT / "deploy" / "container" / "requirements"
+LOCKS = sorted(REQUIREMENTS.glob("*.txt"))
 EXPORT_BUNDLES = ROOT / "deploy" / "container" / "export_bundles.py"
 # Where pip puts the programs of development dependencies.
 TOOLS = Path(sys.executable).parent
@@ -39,6 +44,18 @@ def _bases(name: str) -> list[str]:
     """Return a stage and all that it is built upon."""
     base = re.search(rf"^FROM (\S+) AS {re.escape(name)}$", DOCKERFILE, re.MULTILINE)
     return [name, *_bases(base[1])] if base else [name]
+
+
+def _locked(group: str) -> dict[str, str]:
+    """Return the packages of a lock with their versions."""
+    text = (REQUIREMENTS / f"{group}.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([^=\s\[]+)(?:\[\S+\])?==(\S+)", text, re.MULTILINE))
+
+
+def _pinned() -> dict[str, str]:
+    """Return the versions of constraints.txt."""
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([^=\s]+)==(\S+)", text, re.MULTILINE))
 
 
 def test_the_base_image_is_pinned_to_a_patch_version() -> None:
@@ -61,19 +78,71 @@ def test_an_image_is_built_upon_the_bare_base_and_runs_as_user_10001(target: str
 def test_a_server_image_has_nothing_of_the_export_stage(target: str) -> None:
     copied = set(re.findall(r"--from=(\S+)", _stage(target)))
     assert copied == {f"dependencies-{target}", "application"}
-    listed = re.findall(r"list_requirements\.py ([^>]*) >", _stage(f"dependencies-{target}"))
-    assert listed
-    assert "export" not in listed[0]
+    assert re.findall(r"--requirement requirements/(\w+)\.txt", _stage(f"dependencies-{target}")) == [target]
+    assert not {"torch", "transformers", "onnx"} & set(_locked(target))
 
 
 def test_the_server_image_asks_itself_whether_it_lives() -> None:
     assert re.search(r"^HEALTHCHECK .*\\\n\s+CMD \[.*/health/live", _stage("serve"), re.MULTILINE)
 
 
-def test_every_installation_is_pinned() -> None:
-    installations = re.findall(r"-m pip (?:\\\n|[^&\n])*", DOCKERFILE)
-    assert len(installations) == 5
-    assert all("--constraint constraints.txt" in line or "--no-deps" in line for line in installations)
+def test_every_installation_is_pinned_by_hashes_but_that_of_a_torch_from_elsewhere() -> None:
+    installations = re.findall(r"-m pip (?:\\\n|[^&;\n])*", DOCKERFILE)
+    assert len(installations) == 6
+    unhashed = [line for line in installations if "--require-hashes" not in line]
+    ours, torch = sorted(unhashed, key=lambda line: "torch" in line)
+    assert "--no-deps" in ours and "--no-build-isolation" in ours
+    assert torch.endswith("torch") and "--constraint constraints.txt" in torch
+
+
+@pytest.mark.parametrize("file", LOCKS, ids=lambda file: file.stem)
+def test_every_locked_package_has_the_version_of_the_constraints_and_hashes(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    entries = re.findall(r"^\S+==(?:.*\\\n)*.*\n", text, re.MULTILINE)
+    assert "".join(entries) == text.partition("\n")[2], "nothing but entries after the head"
+    assert all(re.search(r"(?: \\\n {4}--hash=sha256:[0-9a-f]{64})+\n$", entry) for entry in entries)
+    locked = _locked(file.stem)
+    pinned = _pinned()
+    # What PyPI's torch brings for CUDA is nowhere else installed.
+    assert {name: version for name, version in locked.items() if name in pinned or file.stem != "torch"} == {
+        name: pinned[name] for name in locked if name in pinned or file.stem != "torch"
+    }
+
+
+@pytest.mark.parametrize("file", LOCKS, ids=lambda file: file.stem)
+def test_a_lock_has_everything_that_its_packages_need(file: Path) -> None:
+    groups = {"torch": ["torch", "export"], "export": ["export", "torch"]}.get(file.stem, [file.stem])
+    locked = {name for group in groups for name in _locked(group)}
+    for name in locked:
+        try:
+            needed = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of the GPU only, so it is not installed here
+        wanted = [Requirement(line) for line in needed]
+        names = {
+            canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})
+        }
+        assert names <= locked, name
+
+
+@pytest.mark.parametrize(
+    ("group", "extras"),
+    [
+        pytest.param("cpu", ["cpu", "tracing"], id="the server on the CPU"),
+        pytest.param("gpu", ["gpu", "tracing"], id="the server on GPUs"),
+        pytest.param("export", ["cpu", "export"], id="the export"),
+        pytest.param("hub", ["hub"], id="the hub"),
+        pytest.param("tensorflow", ["tensorflow"], id="checkpoints of TensorFlow"),
+    ],
+)
+def test_a_lock_has_everything_that_its_extras_require(group: str, extras: list[str]) -> None:
+    optional = PROJECT["optional-dependencies"]
+    required = [
+        Requirement(line) for line in (*PROJECT["dependencies"], *(line for e in extras for line in optional[e]))
+    ]
+    locked = _locked(group) | (_locked("torch") if group == "export" else {})
+    for one in required:
+        assert one.specifier.contains(locked[canonicalize_name(one.name)]), one
 
 
 @pytest.mark.parametrize("extra", ["cpu", "gpu", "export", "hub"])

@@ -203,6 +203,34 @@ def test_the_network_lets_in_who_is_named_and_lets_nothing_out() -> None:
     assert [port["port"] for port in rule["ports"]] == [server()["ports"][0]["name"]]
 
 
+@pytest.fixture
+def with_keys(tmp_path: Path) -> list[Resource]:
+    """The overlay for CPUs with the component that nobody gets unasked."""
+    lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", "namespace: bigbird"]
+    lines += ["resources:", f"  - {KUBERNETES / 'overlays' / 'cpu'}", "components:"]
+    lines += [f"  - {KUBERNETES / 'components' / 'keys'}"]
+    (tmp_path / "kustomization.yaml").write_text("\n".join(lines), encoding="utf-8")
+    return render(tmp_path)
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_keys_come_from_a_secret_that_only_the_server_reads(with_keys: list[Resource], version: str) -> None:
+    (deployment,) = [resource for resource in with_keys if resource["kind"] == "Deployment"]
+    kubernetes_validate.validate(deployment, version, strict=True)
+    (config_map,) = [resource for resource in with_keys if resource["kind"] == "ConfigMap"]
+    pod = deployment["spec"]["template"]["spec"]
+    (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
+    assert volume["secret"] == {"secretName": "bigbird-keys"}
+    assert mount["readOnly"] is True
+    file = Path(config_map["data"]["BIGBIRD_API_KEYS_FILE"])
+    assert file.parent == Path(mount["mountPath"]) and file.name == "api-keys"
+    # Everything else is still there, and no key is in a manifest.
+    plain = the("Deployment")["spec"]["template"]["spec"]
+    assert pod["volumes"][:-1] == plain["volumes"]
+    assert "sha256:" not in json.dumps(with_keys)
+
+
 # What hangs together.
 
 

@@ -97,6 +97,15 @@ def test_where_texts_are_at_hand_an_exceptions_message_is_left_out(name: str, lo
     assert "KeyError" in text and "RuntimeError" in text and "in fail" in text
 
 
+@pytest.mark.parametrize("name", ["service.batching.x", "service.api.x", "uvicorn.error"])
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_an_exceptions_places_are_modules_and_never_files_or_their_lines(name: str, log_format: LogFormat) -> None:
+    error = fail(ValueError("no room"), RuntimeError("the run failed"))
+    text = written(name, lambda logger: logger.error("failed", exc_info=error), log_format)
+    assert f"{__name__}:" in text and "in fail" in text
+    assert "Traceback" not in text and ".py" not in text and "/" not in text and "raise" not in text
+
+
 def test_our_own_errors_keep_their_message_everywhere() -> None:
     error = fail(KeyError("canary"), InferenceFailed("The model run failed; the server's log has the cause."))
     text = written("service.api.problems", lambda logger: logger.error("failed", exc_info=error))

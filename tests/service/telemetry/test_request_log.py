@@ -165,7 +165,7 @@ async def test_an_unexpected_error_is_one_line_under_the_requests_id() -> None:
             response = await client.post("/ner", json={"text": "crash while encoding"})
     (error,) = [line for line in log.lines if line["level"] == "error"]
     assert error["request_id"] == response.json()["request_id"] == log.requests[0]["request_id"]
-    assert "RuntimeError" in error["exception"] and "fake_model.py" in error["exception"]
+    assert "RuntimeError" in error["exception"] and "tests.service.fake_model" in error["exception"]
     assert log.requests[0]["status"] == 500
 
 

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
+from service.batching.buckets import BucketKey
 from service.settings import InvalidSettings, Settings
 from service.telemetry.opentelemetry_tracing import OpenTelemetryTracing
 from service.telemetry.tracing import NoTracing, create_tracing
@@ -102,7 +103,7 @@ async def test_a_batch_is_a_trace_of_its_own_that_is_linked_with_its_requests_bo
     model = fake_loaded_model("ner", session=gate.session)
     async with traced_app(models={model.name: model}) as (app, client, exporter):
         for items in (1, 2):  # a batch costs what a document costs, so both run together
-            app.state.serving.cost_model.measured("fake-ner", 8, items, 1.0)
+            app.state.serving.cost_model.measured(BucketKey("fake-ner", 8), items, 1.0)
         first = asyncio.create_task(client.post("/ner", json={"text": "10"}))
         await asyncio.to_thread(gate.reached.wait)
         others = [asyncio.create_task(client.post("/ner", json={"text": text})) for text in ("20", "30 40")]
