@@ -15,7 +15,7 @@ DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
 BENCHMARKS := models serving http memory
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-bundles test test-slow lint types check bench bench-quick bench-accuracy clean
+.PHONY: help install demo demo-bundles test test-slow soak lint types check audit bench bench-quick bench-accuracy clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -39,6 +39,9 @@ test: install ## Run the whole test suite, a process for each core
 test-slow: install ## Run the tests that take minutes: the base configuration at full size
 	$(BIN)/python -m pytest -m slow
 
+soak: install demo-bundles ## Try to break it, for about 30 minutes; the table goes to docs/reliability.md
+	$(BIN)/python -m tests.reliability.soak --bundles bundles --docs docs/reliability.md
+
 lint: install ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,6 +50,11 @@ types: install ## Check types
 	$(BIN)/mypy
 
 check: lint types test ## What the continuous integration does
+
+audit: ## Ask for known holes in the pinned packages (needs a network)
+	$(PYTHON) -m venv .audit
+	.audit/bin/pip install --quiet pip-audit==2.10.1
+	.audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 bench: install demo-bundles ## Measure speed and memory (some 40 minutes); results go to benchmarks/results
 	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit; done
@@ -58,7 +66,7 @@ bench-accuracy: install demo-bundles ## Measure the accuracy of the demo checkpo
 	$(BIN)/python -m benchmarks.demo_accuracy
 
 clean: ## Remove .venv, bundles and caches
-	rm -rf $(VENV) bundles benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .audit bundles benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -13,7 +13,7 @@ from benchmarks.traffic import poisson_traffic
 from benchmarks.virtual_time import CostedSession, Costs, VirtualExecutor, VirtualLoop
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
-from service.batching.buckets import ServedBucket
+from service.batching.buckets import BucketKey, ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor, ThreadExecutor
 from service.batching.least_delay import LeastDelay
@@ -115,7 +115,7 @@ class DemoDevice:
         await scheduler.start()
         await scheduler.warm_up()
         await scheduler.drain(0)
-        return {bucket: dict(points) for (_, bucket), points in cost_model.measurements.items()}
+        return {key.length: dict(points) for key, points in cost_model.measurements.items()}
 
     def serve(self, policy: PolicyName, rate: float, seconds: float, deadline_seconds: float | None) -> Served:
         """Serve traffic of a rate with a policy."""
@@ -141,7 +141,7 @@ async def _serve(
     await scheduler.warm_up()
     for bucket, sizes in costs.items():
         for size, own_seconds in sizes.items():
-            cost_model.measured(MODEL, bucket, size, own_seconds)
+            cost_model.measured(BucketKey(MODEL, bucket), size, own_seconds)
     served = await serve_traffic(scheduler, poisson_traffic(rate, seconds), seconds, deadline_seconds)
     await scheduler.drain(0)
     served.counted = count

@@ -131,6 +131,9 @@ def _facts(manifest: Manifest) -> Iterable[str]:
         yield from _fact(
             name, _listed(f"{tensor.name} {tensor.dtype} [{_listed(map(str, tensor.shape))}]" for tensor in tensors)
         )
+    known = manifest.known_answer
+    question = known and f"{known.length} tokens in bucket {known.bucket}, answered alike to {known.tolerance:.2g}"
+    yield from _fact("self-test", question or "none, as in all bundles from before there was one")
 
 
 def _buckets(manifest: Manifest) -> Iterable[str]:

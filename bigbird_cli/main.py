@@ -6,11 +6,14 @@ import click
 
 # Name -> module and one line of help; the help must not need the module.
 _SUBCOMMANDS = {
+    "evaluate": ("bigbird_cli.evaluate_command", "Measure how good a bundle or a served model is on a file."),
     "export": ("bigbird_cli.export_command", "Export a checkpoint to a bundle."),
+    "finetune": ("bigbird_cli.finetune_command", "Fine-tune a checkpoint on your own data."),
     "inspect": (
         "bigbird_cli.inspect_command",
         "Show what a bundle holds, and check it.",
     ),
+    "key": ("bigbird_cli.key_command", "Make an API key, and the line that makes it known."),
     "serve": ("bigbird_cli.serve_command", "Serve every bundle under a folder over HTTP."),
 }
 
@@ -29,7 +32,7 @@ class _LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"`bigbird {cmd_name}` needs the package {error.name!r}, which is not installed. "
-                "Exporting needs the extra `export`, serving `cpu` or `gpu`: "
+                "Exporting needs the extra `export`, serving `cpu` or `gpu`, evaluating `evaluate`: "
                 "pip install 'bigbird-serve[export,cpu]'"
             ) from error
         command: click.Command = module.command

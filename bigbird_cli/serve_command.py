@@ -1,11 +1,14 @@
-"""`bigbird serve`: every setting of the service is a flag here, and flags win over the environment."""
+"""`bigbird serve`: every setting of the service is a flag here, and flags win over the environment.
+
+But not secrets: every user of a machine can read the flags of its processes.
+"""
 
 import sys
 
 import click
 
 from service.server import serve
-from service.settings import InvalidSettings, Settings, environment_name, load_settings
+from service.settings import InvalidSettings, Settings, environment_name, is_secret, load_settings
 
 
 def _setting_options() -> list[click.Parameter]:
@@ -17,6 +20,7 @@ def _setting_options() -> list[click.Parameter]:
             metavar="VALUE",
         )
         for name, field in Settings.model_fields.items()
+        if not is_secret(name)
     ]
 
 

@@ -11,14 +11,20 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
-from service.api import language_model_routes, operation_routes, task_routes
+from service.api import language_model_routes, model_routes, operation_routes, task_routes
+from service.api.authentication import KeyGate
 from service.api.body_limit import BodyLimit
+from service.api.body_timeout import BodyTimeout
+from service.api.cross_origin import allow_origins
 from service.api.docs_page import install_docs_page
 from service.api.openapi import DescribedApplication
 from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
-from service.loading import LoadedModel, load_models
+from service.api.request_limit import RequestLimit
+from service.api.security_headers import SecurityHeaders
+from service.loading import LoadedModel, ModelLoader
 from service.metrics import Metrics
+from service.security.configured_access import read_access
 from service.serving import Serving
 from service.settings import Settings, load_settings
 from service.telemetry.tracing import create_tracing
@@ -38,18 +44,23 @@ def create_app(
     settings: Settings | None = None,
     models: Mapping[str, LoadedModel] | None = None,
     on_failure: Callable[[], None] = lambda: None,
+    loader: ModelLoader | None = None,
 ) -> FastAPI:
     """Build the application; work begins when its lifespan does.
 
     Args:
         settings: The settings, or None to read the environment.
-        models: Loaded models, or None to load those of the settings at start-up.
+        models: Loaded models, which are handed over: one that is unloaded later is released. None to load those of the
+            settings at start-up.
         on_failure: Called if the models cannot be warmed.
+        loader: What the models were loaded with, and loads others later.
 
     Raises:
-        InvalidSettings: The environment holds an invalid setting, or tracing is on without its packages.
+        InvalidSettings: The environment holds an invalid setting, keys cannot be read, or tracing is on without its
+            packages.
     """
     settings = settings or load_settings()
+    access = read_access(settings)
     tracing = create_tracing(settings)
     # A time of creation beside every counter would be a third of all series, and nothing here reads it.
     disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -58,9 +69,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loaded = models if models is not None else await asyncio.to_thread(load_models, settings)
+        nonlocal models, loader
+        nonlocal models, loader
+        if models is None:
+            loader = loader or ModelLoader(settings)
+            models = await asyncio.to_thread(loader.load_all)
         tracing.start()
-        serving = Serving(settings, loaded, metrics, on_failure)
+        serving = Serving(settings, models, metrics, on_failure, source=loader)
+        models = None
         app.state.serving = serving
         await serving.start()
         try:
@@ -88,9 +104,23 @@ def create_app(
     )
     app.include_router(task_routes.router)
     app.include_router(language_model_routes.router)
+    app.include_router(model_routes.router)
     app.include_router(operation_routes.router)
     install_docs_page(app)
     install_problem_handlers(app)
+    app.state.access = access
+    app.state.metrics = metrics
+    app.state.settings = settings
+    # From the route outwards: what is added last sees a request first.
+    app.add_middleware(
+        RequestLimit, max_requests=settings.max_requests, max_bytes=settings.max_requests_bytes, metrics=metrics
+    )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyTimeout, seconds=settings.body_timeout_seconds)
+    app.add_middleware(KeyGate, access=access)
+    if settings.cors_origins:
+        allow_origins(app, settings.cors_origins)
     app.add_middleware(RequestContext, metrics=metrics, tracing=tracing)
+    app.add_middleware(SecurityHeaders)
+    metrics.declare_keys(key.name for key in access.keys)
     return app

@@ -3,19 +3,27 @@
     ServiceError                      status  code
     ├── InvalidInput                  422     invalid_input
     ├── MalformedRequest              400     malformed_request
+    ├── Unauthorized                  401     unauthorized        (WWW-Authenticate)
+    ├── Forbidden                     403     forbidden
+    │   └── AdminDisabled             403     admin_disabled
     ├── ModelNotFound                 404     model_not_found
+    ├── ModelConflict                 409     model_conflict
     ├── TextTooLarge                  413     too_large
+    ├── ModelRejected                 422     model_rejected
     ├── QueueFull                     429     queue_full          (Retry-After)
+    ├── TooManyRequests               429     too_many_requests   (Retry-After)
     ├── InferenceFailed               500     inference_failed
     ├── NotReady                      503     not_ready           (Retry-After)
     │   └── Draining                  503     draining            (Retry-After)
-    └── DeadlineExceeded              504     deadline_exceeded
-        └── DeadlineUnreachable       504     deadline_unreachable
-    BundleError                       stops start-up; never answered over HTTP
+    ├── DeadlineExceeded              504     deadline_exceeded
+    │   └── DeadlineUnreachable       504     deadline_unreachable
+    └── InsufficientMemory            507     insufficient_memory
+    BundleError                       stops start-up; over HTTP it is a ModelRejected
 
 Domain code raises these; `service.api.problems` is the one place that turns them into HTTP answers.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -30,6 +38,7 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     title: ClassVar[str] = "Internal error"
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, detail: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(detail)
@@ -43,10 +52,41 @@ class MalformedRequest(ServiceError):
     status, code, title = 400, "malformed_request", "Malformed request"
 
 
+class Unauthorized(ServiceError):
+    """The request carries no key, or none that is known."""
+
+    status, code, title = 401, "unauthorized", "Unauthorized"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="bigbird-serve"'}
+
+
+class Forbidden(ServiceError):
+    """The key is known, but may not do this."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
+
+
+class AdminDisabled(Forbidden):
+    """The server was started without an admin key: nobody may do this."""
+
+    code, title = "admin_disabled", "Administration is off"
+
+
 class ModelNotFound(ServiceError):
     """No loaded model has the asked name, or none serves the asked task."""
 
     status, code, title = 404, "model_not_found", "Model not found"
+
+
+class ModelConflict(ServiceError):
+    """The model is being changed already, or is loaded and should not be."""
+
+    status, code, title = 409, "model_conflict", "Model conflict"
+
+
+class ModelRejected(ServiceError):
+    """The bundle cannot be served; what was served before still is."""
+
+    status, code, title = 422, "model_rejected", "Model rejected"
 
 
 class TextTooLarge(ServiceError):
@@ -65,6 +105,12 @@ class QueueFull(ServiceError):
     """The queue holds as much work as it may; nothing was accepted."""
 
     status, code, title = 429, "queue_full", "Queue full"
+
+
+class TooManyRequests(ServiceError):
+    """So many requests, or so large ones, are under way that another is not read."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
 
 
 class InferenceFailed(ServiceError):
@@ -97,5 +143,21 @@ class DeadlineUnreachable(DeadlineExceeded):
     code, title = "deadline_unreachable", "Deadline unreachable"
 
 
+class InsufficientMemory(ServiceError):
+    """There is no room for the model beside what is served."""
+
+    status, code, title = 507, "insufficient_memory", "Insufficient memory"
+
+
 class BundleError(Exception):
-    """A bundle on disk cannot be served; the message names the file and what is wrong with it."""
+    """A bundle on disk cannot be served; the message names the file and what is wrong with it.
+
+    Args:
+        message: One line is made of it, however hostile the bundle's contents are that it quotes.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = "".join(
+            character if character.isprintable() else ascii(character)[1:-1] for character in " ".join(message.split())
+        )
+        super().__init__(line if len(line) <= 1000 else f"{line[:1000]}...")

@@ -15,7 +15,8 @@ from service.batching.buckets import smallest_bucket
 from service.batching.work_item import InferenceResult, WorkItem
 from service.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ServiceError
 from service.loading import LoadedModel
-from service.serving import ENDPOINTS, Serving
+from service.served_models import ENDPOINTS
+from service.serving import Serving
 from service.tasks.base import EncodedRequest, Outputs, Task
 from service.telemetry.request_record import ItemRecord, RequestRecord
 
@@ -83,7 +84,7 @@ async def infer(
 
     Args:
         serving: The running service.
-        model: The model to ask.
+        model: The model to ask, leased until the answer is there.
         requests: What the model's task encodes, one for each item.
         timeout_ms: Time for everything, in milliseconds.
         record: Takes note of what becomes of each item.
@@ -138,9 +139,10 @@ class _Inference:
         """Encode all items, have their windows accepted together, and finish each item on its own."""
         loop = asyncio.get_running_loop()
         encode = self.model.task.encode
-        encoding = [loop.run_in_executor(self.serving.text_threads, encode, request) for request in requests]
-        encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
-        futures = self.serving.scheduler.submit_all([work for item in encoded for work in self._work(item)])
+        with self.serving.scheduler.expected(len(requests)):
+            encoding = [loop.run_in_executor(self.serving.text_threads, encode, request) for request in requests]
+            encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
+            futures = self.serving.scheduler.submit_all([work for item in encoded for work in self._work(item)])
         records = self._accepted(encoded)
         try:
             waiting = iter(futures)
@@ -154,7 +156,8 @@ class _Inference:
 
     def _work(self, encoded: EncodedRequest[Any]) -> list[WorkItem]:
         return [
-            WorkItem(self.model.name, window.sequence, self.deadline, trace=self.record) for window in encoded.windows
+            WorkItem(self.model.name, window.sequence, self.deadline, trace=self.record, version=self.model.version)
+            for window in encoded.windows
         ]
 
     def _accepted(self, encoded: Sequence[EncodedRequest[Any]]) -> list[ItemRecord]:

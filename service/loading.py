@@ -1,25 +1,27 @@
 """From a folder of bundles to loaded models: find, check, open.
 
-Everything that can be wrong with a bundle is found here, before the server listens.
+Everything that can be wrong with a bundle's files is found here, before it serves.
 """
 
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from service.batching.buckets import ServedBucket
+from service.batching.buckets import ModelVersion, ServedBucket
+from service.batching.resident_memory import available_bytes
 from service.bundle import MANIFEST_FILE, Bundle, Manifest, open_bundle
+from service.bundle_files import FileState, ensure_same_files
 from service.errors import BundleError
+from service.model_folder import bundle_folder, find_bundles, model_name
 from service.runtime.cores import available_cores
 from service.runtime.cuda.device import CudaDevice
 from service.runtime.cuda.probe import MachineProbe, gpu_memory
 from service.runtime.devices import CPU, Devices, DeviceUnavailable, choose
 from service.runtime.onnx_session import open_session
-from service.runtime.session import Session
+from service.runtime.session import OutOfMemory, Session
 from service.runtime.session_pool import open_sessions
 from service.settings import InvalidSettings, Settings, environment_name
 from service.tasks.base import Task
@@ -43,6 +45,8 @@ class LoadedModel:
         sessions: By padded length, ascending; one for each device, in the devices' order.
         devices: Where the sessions are.
         weights_bytes: Size of the weights, which every device holds once.
+        files: What it was loaded from; `service.bundle_watch` notices if somebody writes into them.
+        version: How often a model of this name has been loaded, this time included.
     """
 
     name: str
@@ -51,6 +55,13 @@ class LoadedModel:
     sessions: Mapping[int, Sequence[Session]]
     devices: Devices = field(default_factory=Devices)
     weights_bytes: int = 0
+    files: tuple[FileState, ...] = ()
+    version: int = 1
+
+    @property
+    def model_version(self) -> ModelVersion:
+        """What no other loaded model is."""
+        return ModelVersion(self.name, self.version)
 
     def buckets(self) -> list[ServedBucket]:
         """Return the buckets for the scheduler."""
@@ -66,6 +77,7 @@ class LoadedModel:
                 position_bytes=_position_bytes(self.manifest),
                 max_items=self.manifest.max_batch_items,
                 replicas=tuple(sessions[1:]),
+                version=self.version,
             )
             for length, sessions in self.sessions.items()
         ]
@@ -75,22 +87,6 @@ def _position_bytes(manifest: Manifest) -> int:
     """Return the size of the float32 outputs at one position of one sequence."""
     per_position = [tensor.shape for tensor in manifest.outputs if "positions" in tensor.shape]
     return sum(4 * math.prod(axis for axis in shape if isinstance(axis, int)) for shape in per_position)
-
-
-def find_bundles(folder: Path) -> list[Path]:
-    """Return the folder itself if it is a bundle, otherwise every bundle directly in it, by name.
-
-    Raises:
-        BundleError: There is none.
-    """
-    if (folder / MANIFEST_FILE).is_file():
-        return [folder]
-    # Names that begin with a dot are unfinished exports, or somebody's housekeeping.
-    found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
-    if not found:
-        state = "no bundle in it" if folder.is_dir() else "no such folder"
-        raise BundleError(f"{folder.absolute()}: {state}; `bigbird export` writes one")
-    return found
 
 
 def choose_devices(settings: Settings) -> Devices:
@@ -107,25 +103,66 @@ def choose_devices(settings: Settings) -> Devices:
     return devices
 
 
+class ModelLoader:
+    """Loads bundles by name, at start and while others are served, always on the same devices.
+
+    Args:
+        settings: The service's settings.
+        devices: Where to load, or None to choose by the settings when the first bundle is loaded.
+    """
+
+    def __init__(self, settings: Settings, devices: Devices | None = None) -> None:
+        self._settings = settings
+        self._devices = devices
+        self._openers: Sequence[OpenBundle] | None = None
+
+    def load_all(self) -> dict[str, LoadedModel]:
+        """Load every bundle under the configured folder, by name.
+
+        Raises:
+            BundleError: A bundle cannot be served; the message names the file.
+            InvalidSettings: The asked device is not there.
+        """
+        bundles = {model_name(folder): open_bundle(folder) for folder in find_bundles(self._settings.models)}
+        weights_bytes = sum(bundle.manifest.weights.bytes for bundle in bundles.values())
+        return {name: replace(self._load(bundle, weights_bytes), name=name) for name, bundle in bundles.items()}
+
+    def load(self, name: str) -> LoadedModel:
+        """Load the bundle of a name beside what is served; another thread's work, because it takes seconds.
+
+        Raises:
+            ModelNotFound: No bundle of that name is in the folder.
+            BundleError: It cannot be served.
+            OutOfMemory: There is no room for it.
+        """
+        bundle = open_bundle(bundle_folder(self._settings.models, name))
+        self._ensure_room(bundle.manifest)
+        return replace(self._load(bundle, bundle.manifest.weights.bytes), name=name)
+
+    def _load(self, bundle: Bundle, weights_bytes: int) -> LoadedModel:
+        if self._devices is None:
+            self._devices = choose_devices(self._settings)
+        if self._openers is None:
+            self._openers = device_openers(self._settings, self._devices, weights_bytes)
+        return load_model(bundle, self._settings, self._devices, self._openers)
+
+    def _ensure_room(self, manifest: Manifest) -> None:
+        """Refuse what would make the system end the process; on a GPU, its own allocation fails instead."""
+        if self._devices is not None and self._devices.on_gpu:
+            return
+        available = available_bytes()
+        if available is not None and available < manifest.weights.bytes:
+            raise OutOfMemory(f"the weights take {manifest.weights.bytes} bytes, and {available} are available")
+
+
 def load_models(settings: Settings, devices: Devices | None = None) -> dict[str, LoadedModel]:
-    """Load every bundle under the configured folder on every device, by name.
+    """Load every bundle under the configured folder on every device, by name; see `ModelLoader.load_all`.
 
     Args:
         settings: The service's settings.
         devices: Where to load them, or None to choose by the settings.
-
-    Raises:
-        BundleError: A bundle cannot be served; the message names the file.
-        InvalidSettings: The asked device is not there.
     """
-    bundles = [open_bundle(folder) for folder in find_bundles(settings.models)]
-    names = [bundle.name for bundle in bundles]
-    for number, bundle in enumerate(bundles):
-        if bundle.name in names[:number]:
-            raise BundleError(f"{bundle.folder}: another bundle is named {bundle.name!r} already")
-    devices = choose_devices(settings) if devices is None else devices
-    openers = device_openers(settings, devices, sum(bundle.manifest.weights.bytes for bundle in bundles))
-    return {bundle.name: load_model(bundle, settings, devices, openers) for bundle in bundles}
+    return ModelLoader(settings, devices).load_all()
 
 
 def device_openers(settings: Settings, devices: Devices, weights_bytes: int) -> list[OpenBundle]:
@@ -184,6 +221,9 @@ def load_model(
     devices = choose_devices(settings) if devices is None else devices
     openers = openers or device_openers(settings, devices, bundle.manifest.weights.bytes)
     opened = [open_bundle_on(bundle) for open_bundle_on in openers]
+    # They were opened by name, and what was compared with the hashes may have been replaced since.
+    ensure_same_files(bundle.files)
     sessions = {length: [own[length] for own in opened] for length in opened[0]}
     logger.info("loaded model %s for %s with buckets %s", bundle.name, bundle.manifest.task, list(sessions))
-    return LoadedModel(bundle.name, bundle.manifest, task, sessions, devices, bundle.manifest.weights.bytes)
+    weights_bytes = bundle.manifest.weights.bytes
+    return LoadedModel(bundle.name, bundle.manifest, task, sessions, devices, weights_bytes, bundle.files)

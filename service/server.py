@@ -1,6 +1,7 @@
-"""Running the application as a process: a clear start-up failure, a drain on SIGTERM, an honest exit status."""
+"""Running the application as a process: a clear failure at start, bounded connections, a drain, an honest status."""
 
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -10,17 +11,23 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.connections import ConnectionLimits, limit_connections
 from service.drain import Drain
 from service.errors import BundleError
-from service.loading import LoadedModel, load_models
+from service.loading import LoadedModel, ModelLoader
+from service.security.configured_access import read_access
+from service.security.exposure import tell_exposure
 from service.serving import Serving
 from service.settings import InvalidSettings, Settings
 from service.telemetry.log_formats import log_handler
+from service.telemetry.uncaught import log_what_python_would_print
 
 logger = logging.getLogger(__name__)
 
 # Beyond the drain timeout every request has been answered with an error; this is the time to send that.
 _SENDING_SECONDS = 5
+# Bundles, sockets of its own, and connections that are being refused.
+_FILES_BESIDE_CONNECTIONS = 256
 
 
 class DrainingServer(uvicorn.Server):
@@ -65,19 +72,41 @@ def _is_draining(app: FastAPI) -> bool:
     return serving is not None and serving.draining
 
 
-def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedModel]] = load_models) -> int:
+def _allow_open_files(connections: int) -> None:
+    """Raise the limit of open files where it is below what the connections need: the usual 1,024 is."""
+    needed = connections + _FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = hard == resource.RLIM_INFINITY
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if not unlimited and hard < needed:
+        logger.warning("%d connections need %d open files, and the limit is %d", connections, needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if unlimited else min(needed, hard), hard))
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        max_connections=settings.max_connections,
+        max_header_bytes=settings.max_header_bytes,
+        header_seconds=settings.header_timeout_seconds,
+        body_seconds=settings.body_timeout_seconds,
+        write_seconds=settings.write_timeout_seconds,
+    )
+
+
+def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedModel]] | None = None) -> int:
     """Load the models, serve until SIGTERM or SIGINT, drain.
 
     Args:
         settings: The service's settings.
-        load: Loads the models.
+        load: Loads the models; None to load the bundles of the settings' folder.
 
     Returns:
         The exit status: 0 after a drain, 1 if a bundle, a setting or the warm-up stopped it. A port that is taken ends
         the process with 3, from uvicorn.
     """
     logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler(sys.stderr, settings.log_format)])
-    logging.captureWarnings(True)
+    log_what_python_would_print()
     # Until uvicorn's own handler is there, nothing has been accepted that would need an answer.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     failed = False
@@ -88,10 +117,14 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         server.should_exit = True
 
     try:
-        app = create_app(settings, load(settings), on_failure=stop_with_failure)
+        # Before the models, which take long.
+        tell_exposure(settings.host, read_access(settings))
+        loader = ModelLoader(settings)
+        app = create_app(settings, load(settings) if load else loader.load_all(), stop_with_failure, loader)
     except (BundleError, InvalidSettings) as error:
         logger.critical("%s", error)
         return 1
+    _allow_open_files(settings.max_connections)
     drain = Drain(app, lambda: _is_draining(app), settings.drain_timeout_seconds)
     config = uvicorn.Config(
         drain,
@@ -102,6 +135,8 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         access_log=False,
         # There are no web sockets here, and uvicorn would log the paths and queries of those that are tried.
         ws="none",
+        http=limit_connections(_connection_limits(settings), app.state.metrics.connections),
+        timeout_keep_alive=settings.keep_alive_seconds,
         server_header=False,
         timeout_graceful_shutdown=_SENDING_SECONDS,
     )

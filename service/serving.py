@@ -10,35 +10,38 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import get_args
+from dataclasses import replace
 
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import StuckRule
+from service.batching.buckets import ModelVersion
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor, ThreadExecutor
 from service.batching.least_delay import LeastDelay
 from service.batching.refusals import shutting_down
 from service.batching.resident_memory import available_bytes
 from service.batching.scheduler import Scheduler, SchedulerOptions
-from service.bundle import TaskName
-from service.errors import InvalidInput, ModelNotFound, NotReady, ServiceError
-from service.loading import LoadedModel
+from service.bundle_watch import BundleWatch
+from service.errors import BundleError, NotReady, ServiceError
+from service.loading import LoadedModel, ModelLoader
 from service.metrics import Metrics
+from service.model_changes import ModelChanges, ModelSource
+from service.model_folder import without_paths
 from service.runtime.cores import available_cores
 from service.runtime.cuda.memory import GpuMemory, GpuMemoryMeter
 from service.runtime.cuda.probe import gpu_memory
 from service.runtime.devices import Devices
+from service.served_models import ModelState, ServedModels
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-ENDPOINTS: Mapping[TaskName, str] = {name: f"/{name}" for name in get_args(TaskName)}
 
 # One batch that runs, and one that is chosen meanwhile: see `service.batching.served_device`.
 _PLACES_ON_A_GPU = 2
 # Of what is free after loading; the rest is for the CUDA libraries and recorded graphs.
 _SHARE_OF_A_GPU = 0.85
+_BUNDLE_WATCH_SECONDS = 2.0
 
 
 class Serving:
@@ -46,10 +49,11 @@ class Serving:
 
     Args:
         settings: The service's settings.
-        models: Loaded models by name, all on the same devices.
+        models: Loaded models by name, all on the same devices; `changes` loads others later.
         metrics: Receives everything that is counted.
         on_failure: Called once, on the event loop, if the models cannot be warmed: the server must not stay up.
         executors: What runs each device's batches, in the devices' order; by default a thread for each.
+        source: Opens the bundles that are loaded later, on the same devices.
     """
 
     def __init__(
@@ -60,9 +64,10 @@ class Serving:
         on_failure: Callable[[], None] = lambda: None,
         *,
         executors: Sequence[Executor] | None = None,
+        source: ModelSource | None = None,
     ) -> None:
         self.settings = settings
-        self.models = models
+        self.models = ServedModels(models)
         self.metrics = metrics
         self.devices = next((model.devices for model in models.values()), Devices())
         names = self.devices.names
@@ -91,19 +96,27 @@ class Serving:
         )
         # Encoding and decoding release the interpreter only in part; more threads than cores gain nothing.
         self.text_threads = ThreadPoolExecutor(max(2, available_cores()), thread_name_prefix="text")
+        self.changes = ModelChanges(
+            self.models,
+            self.scheduler,
+            source or ModelLoader(settings, self.devices),
+            metrics,
+            settings.models,
+            self.ensure_running,
+        )
         self.draining = False
         self._on_failure = on_failure
+        self.damaged: Mapping[ModelVersion, str] = {}
         self._warming: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Start the executors and begin to warm the models; returns before they are warm."""
         for model in self.models.values():
-            endpoint = ENDPOINTS[model.manifest.task]
-            self.metrics.declare_model(model.name, model.manifest, endpoint, model.weights_bytes)
-            for bucket in model.buckets():
-                self._watch_queue(model.name, bucket.length)
+            self.changes.declare(model)
+        self.metrics.watch_models(self.model_states)
         self.metrics.watch_service(
             lambda: self.scheduler.waiting_tokens,
             lambda: float(self.ready),
@@ -114,6 +127,7 @@ class Serving:
         self._loop = asyncio.get_running_loop()
         await self.scheduler.start()
         self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
+        self._watching = asyncio.create_task(self._watch_bundles(), name="bundle watch")
 
     async def warmed(self) -> None:
         """Wait until the models are warm, or have failed to become so."""
@@ -126,6 +140,7 @@ class Serving:
             return
         logger.info("draining: new requests are refused, accepted ones are answered")
         self.draining = True
+        self.changes.revoke()
         self._deadline = asyncio.get_running_loop().call_later(
             self.settings.drain_timeout_seconds, self.scheduler.close, shutting_down
         )
@@ -138,11 +153,13 @@ class Serving:
     async def stop(self) -> None:
         """Drain and stop."""
         self.begin_drain()
-        if self._warming is not None:
-            self._warming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._warming
+        for task in (self._watching, self._warming):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         await self.scheduler.drain(self.settings.drain_timeout_seconds)
+        await self.changes.stop()
         if self._deadline is not None:
             self._deadline.cancel()
         self.text_threads.shutdown(wait=False, cancel_futures=True)
@@ -162,6 +179,7 @@ class Serving:
         """Whether requests are accepted, as far as the queue has room."""
         try:
             self.ensure_running()
+            self.ensure_undamaged()
         except NotReady:
             return False
         return True
@@ -176,44 +194,61 @@ class Serving:
             raise shutting_down()
         self.scheduler.ensure_running()
 
-    def choose_model(self, task: TaskName, name: str | None) -> LoadedModel:
-        """Return the model that a request asks for, or the only one of its task.
+    def ensure_undamaged(self, model: str | None = None) -> None:
+        """Do nothing if nobody has written into the files that a model, or any, is served from.
 
         Raises:
-            ModelNotFound: There is none of that name or task.
-            InvalidInput: The request names none and several would do.
+            NotReady: Somebody has; a reload or a restart tells what is wrong with the bundle.
         """
-        candidates = {model.name: model for model in self.models.values() if model.manifest.task == task}
-        choices = ", ".join(sorted(candidates)) or "none"
-        if name is None:
-            if len(candidates) == 1:
-                return next(iter(candidates.values()))
-            if candidates:
-                raise InvalidInput(f"model is needed, because several models serve this task: {choices}")
-            raise ModelNotFound(f"No loaded model serves {ENDPOINTS[task]}; see /v1/models.")
-        if name in candidates:
-            return candidates[name]
-        if name in self.models:
-            endpoint = ENDPOINTS[self.models[name].manifest.task]
-            raise ModelNotFound(f"The model {name!r} serves {endpoint}, not {ENDPOINTS[task]}; models here: {choices}")
-        raise ModelNotFound(f"There is no model {name!r}; models here: {choices}")
+        damaged = sorted(name for name in self._damage() if model in (None, name))
+        if damaged:
+            names = ", ".join(map(repr, damaged))
+            raise NotReady(f"Files were changed while they are served; reload or restart. Models: {names}")
+
+    def _damage(self) -> dict[str, str]:
+        """Return what was done to the files of models that still are served from them, by name."""
+        found = {name: self.damaged.get(model.model_version) for name, model in self.models.items()}
+        return {name: why for name, why in found.items() if why is not None}
+
+    def model_states(self) -> list[ModelState]:
+        """Return what is known of every model, whether it answers or not."""
+        damaged = self._damage()
+        return [
+            replace(state, state="failed", failure=without_paths(damaged[state.name], self.settings.models))
+            if state.state == "ready" and state.name in damaged
+            else state
+            for state in self.models.states()
+        ]
+
+    async def _watch_bundles(self) -> None:
+        """Keep `damaged` up to date; the files are looked at beside the event loop."""
+        watch, loop = BundleWatch(), asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_BUNDLE_WATCH_SECONDS)
+            files = {name: model.files for name, model in self.models.items()}
+            versions = {name: model.model_version for name, model in self.models.items()}
+            found = await loop.run_in_executor(self.text_threads, watch.damaged, files)
+            damaged = {versions[name]: why for name, why in found.items()}
+            for version in damaged.keys() - self.damaged.keys():
+                logger.error("model %s is not served any more: %s", version.model, damaged[version])
+            for version in self.damaged.keys() - damaged.keys():
+                logger.warning("model %s is served again", version.model)
+            self.damaged = damaged
 
     async def _warm_up(self) -> None:
         try:
+            for model in self.models.values():
+                await self.changes.check_answers(model)
             await self.scheduler.warm_up()
+        except BundleError as error:
+            logger.critical("%s", error)
+            self._on_failure()
         except Exception:
             logger.critical("the models could not be warmed", exc_info=True)
             self._on_failure()
         else:
+            self.models.warm = True
             logger.info("ready: %s", ", ".join(sorted(self.models)))
-
-    def _watch_queue(self, model: str, bucket: int) -> None:
-        self.metrics.watch_queue(
-            model,
-            bucket,
-            lambda: self.scheduler.waiting_items(model, bucket),
-            lambda: self.scheduler.oldest_age(model, bucket),
-        )
 
     def _watch_device(self, number: int, name: str) -> None:
         self.metrics.watch_device(

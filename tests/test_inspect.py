@@ -94,6 +94,14 @@ MANIFEST: dict[str, Any] = {
         "vocab_size": 50358,
     },
     "versions": {"bigbird-serve": "0.1.0", "torch": "2.13.0"},
+    "known_answer": {
+        "text": "Zoë pays 3 €.",
+        "token_ids": [5, 9, 7],
+        "length": 2401,
+        "bucket": 4096,
+        "expected": [{"output": "logits", "values": [0.25, -1.5], "mean": 0.125, "std": 0.75}],
+        "tolerance": 1.04e-3,
+    },
 }
 
 REPORT = """\
@@ -109,6 +117,7 @@ entities: ner, fp32
   inputs      input_ids int64 [batch, length], attention_mask int64 [batch, length],
               token_type_ids int64 [batch, length]
   outputs     logits float32 [batch, length, 3]
+  self-test   2401 tokens in bucket 4096, answered alike to 0.001
 
   bucket  attention         max     mean   std   corr.   same   memory  lengths compared
      704  full          1.2e-06  3.1e-07  0.63  1.0000  1.000  unknown  1 351 352 353 703 704
@@ -310,4 +319,6 @@ def test_a_changed_file_is_named_before_any_number_is_compared(exported: tuple[P
     (changed / "graph-160.onnx").write_bytes(b"no graph")
     status, _, errors = run(changed, "--check", "--checkpoint", checkpoint)
     assert status == 1
-    assert errors == f"Error: {changed / 'graph-160.onnx'}: its contents do not match the hash in manifest.json\n"
+    size = (bundle / "graph-160.onnx").stat().st_size
+    named = f"{changed / 'graph-160.onnx'}: its contents do not match the hash in manifest.json"
+    assert errors == f"Error: {named}: it has 8 bytes, expected {size}\n"

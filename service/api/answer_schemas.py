@@ -203,6 +203,7 @@ class ModelBody(AnswerBody):
     """A loaded model."""
 
     name: str
+    version: int = Field(description="How often a model of this name has been loaded since the server started.")
     task: str
     endpoint: str
     labels: list[str]
@@ -217,10 +218,28 @@ class ModelBody(AnswerBody):
     versions: dict[str, str] = Field(description="What the bundle was written with.")
 
 
+class ModelStateBody(AnswerBody):
+    """Whether a model answers, and if not, why."""
+
+    name: str
+    state: Literal["loading", "ready", "unloading", "failed"]
+    version: int = Field(description="Which version answers, or did last; 0 if none ever did.")
+    change: Literal["load", "unload", "reload"] | None = Field(description="What is being done with it, or null.")
+    failure: str | None = Field(description="Why the last change failed or the model does not answer; null otherwise.")
+
+
 class ModelsBody(AnswerBody):
-    """The loaded models by name."""
+    """The loaded models by name, and the state of every model that is known."""
 
     models: list[ModelBody]
+    states: list[ModelStateBody]
+
+
+class UnloadedBody(AnswerBody):
+    """A model that is not served any more."""
+
+    name: str
+    version: int
 
 
 class HealthBody(AnswerBody):

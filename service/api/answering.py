@@ -1,11 +1,14 @@
 """What the task routes share: sizes, pairing of lists, the way through a model, the shape of the answer."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
-from service.api.answer_schemas import AnswerBody, Results
+from service.api.answer_schemas import AnswerBody
+from service.api.authentication import RequireKey
 from service.api.disconnect import unless_disconnected
 from service.api.json_body import JsonRoute
 from service.api.problems import documented_problems
@@ -14,11 +17,14 @@ from service.api.request_state import request_record
 from service.bundle import TaskName
 from service.errors import DeadlineUnreachable, InvalidInput, NotReady, QueueFull, TextTooLarge
 from service.inference import ItemFailed, ItemResult, infer
+from service.loading import LoadedModel
 from service.serving import Serving
 from service.settings import Settings
 
-AnswerT = TypeVar("AnswerT", bound=AnswerBody)
 OneOrMany = str | list[str]
+
+# Beyond so many, an answer can take longer to write than it takes to hand it to another thread.
+_TOKENS_WRITTEN_AT_ONCE = 2_000
 
 
 async def get_serving(request: Request) -> Serving:
@@ -35,7 +41,8 @@ def task_router() -> APIRouter:
     return APIRouter(
         route_class=JsonRoute,
         tags=["tasks"],
-        responses=documented_problems(400, 404, 405, 413, 415, 422, 429, 500, 503, 504),
+        dependencies=[RequireKey],
+        responses=documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504),
     )
 
 
@@ -86,8 +93,8 @@ async def answer_task(
     items: Sequence[Any],
     *,
     listed: bool,
-    shape: Callable[[str, ItemResult], AnswerT],
-) -> AnswerT | Results[AnswerT]:
+    shape: Callable[[str, ItemResult], AnswerBody],
+) -> Response:
     """Run a request's items through its model.
 
     Args:
@@ -97,16 +104,36 @@ async def answer_task(
         body: The request's body.
         items: What the task encodes, one for each item.
         listed: Whether the request held a list, and wants one back.
-        shape: Makes an answer from the model's name and an item's result.
+        shape: Makes an answer's body from the model's name and an item's result.
     """
+    with serving.models.lease(task, body.model) as model:
+        name = model.name
+        results = await _results(request, serving, model, body, items, listed=listed)
+    write = partial(_write, results, partial(shape, name), listed=listed)
+    if sum(result.usage.tokens for result in results) <= _TOKENS_WRITTEN_AT_ONCE:
+        content = write()
+    else:
+        content = await asyncio.get_running_loop().run_in_executor(serving.text_threads, write)
+    return Response(content, media_type="application/json")
+
+
+def _write(results: Sequence[ItemResult], shape: Callable[[ItemResult], AnswerBody], *, listed: bool) -> bytes:
+    """Write the answer once: FastAPI would check it twice more, which takes seconds for a hundred thousand entities."""
+    answers = [shape(result).model_dump_json().encode() for result in results]
+    return b'{"results":[' + b",".join(answers) + b"]}" if listed else answers[0]
+
+
+async def _results(
+    request: Request, serving: Serving, model: LoadedModel, body: RequestBody, items: Sequence[Any], *, listed: bool
+) -> list[ItemResult]:
     record = request_record(request)
-    model = serving.choose_model(task, body.model)
     record.model = model.name
     record.stages.until("parse", serving.scheduler.now())
     timeout_ms = body.timeout_ms or serving.settings.timeout_ms
     try:
         serving.ensure_running()
-        results = await unless_disconnected(request, infer(serving, model, items, timeout_ms, record))
+        serving.ensure_undamaged(model.name)
+        return await unless_disconnected(request, infer(serving, model, items, timeout_ms, record))
     except (QueueFull, NotReady, DeadlineUnreachable) as refusal:
         if not record.items:  # otherwise it was accepted, and the server went
             record.refused = refusal.code
@@ -116,5 +143,3 @@ async def answer_task(
         if listed:
             raise
         raise failure.error from failure
-    answers = [shape(model.name, result) for result in results]
-    return Results(results=answers) if listed else answers[0]

@@ -3,7 +3,7 @@
 From a checked body to a task's requests, and from its answers to JSON.
 """
 
-from fastapi import Request
+from fastapi import Request, Response
 
 from service.api.answer_schemas import (
     GenerationAnswerBody,
@@ -23,10 +23,8 @@ from service.tasks.next_sentence import NextSentenceRequest
 router = task_router()
 
 
-@router.post("/fill-mask", summary="Fill the masks of a text")
-async def fill_masks(
-    request: Request, body: MaskBody, serving: ServingDependency
-) -> MaskAnswerBody | Results[MaskAnswerBody]:
+@router.post("/fill-mask", summary="Fill the masks of a text", response_model=MaskAnswerBody | Results[MaskAnswerBody])
+async def fill_masks(request: Request, body: MaskBody, serving: ServingDependency) -> Response:
     """Predict the tokens that the text's masks could stand for."""
     check_sizes(serving.settings, text=body.text)
     items = [
@@ -36,10 +34,12 @@ async def fill_masks(
     return await answer_task(request, serving, "fill-mask", body, items, listed=listed, shape=_mask_answer)
 
 
-@router.post("/next-sentence", summary="Does one text follow another?")
-async def judge_next_sentence(
-    request: Request, body: NextSentenceBody, serving: ServingDependency
-) -> NextSentenceAnswerBody | Results[NextSentenceAnswerBody]:
+@router.post(
+    "/next-sentence",
+    summary="Does one text follow another?",
+    response_model=NextSentenceAnswerBody | Results[NextSentenceAnswerBody],
+)
+async def judge_next_sentence(request: Request, body: NextSentenceBody, serving: ServingDependency) -> Response:
     """Score whether the second text follows the first."""
     check_sizes(serving.settings, first=body.first, second=body.second)
     pairs = pair_up("first", body.first, "second", body.second)
@@ -48,10 +48,10 @@ async def judge_next_sentence(
     return await answer_task(request, serving, "next-sentence", body, items, listed=listed, shape=_next_sentence_answer)
 
 
-@router.post("/generate", summary="Continue a prompt")
-async def generate(
-    request: Request, body: GenerationBody, serving: ServingDependency
-) -> GenerationAnswerBody | Results[GenerationAnswerBody]:
+@router.post(
+    "/generate", summary="Continue a prompt", response_model=GenerationAnswerBody | Results[GenerationAnswerBody]
+)
+async def generate(request: Request, body: GenerationBody, serving: ServingDependency) -> Response:
     """Generate text after the prompt, token by token."""
     check_sizes(serving.settings, prompt=body.prompt)
     items = [

@@ -1,25 +1,20 @@
-"""What operators and their machines ask: health, models, metrics."""
+"""What operators and their machines ask: health and metrics."""
 
 import asyncio
+import re
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 
-from service.api.answer_schemas import (
-    BucketBody,
-    DeviceBody,
-    HealthBody,
-    ModelBody,
-    ModelsBody,
-    ReadinessBody,
-    SourceBody,
-)
+from service.api.answer_schemas import DeviceBody, HealthBody, ReadinessBody
 from service.api.answering import ServingDependency
 from service.api.problems import documented_problems
-from service.loading import LoadedModel
-from service.serving import ENDPOINTS
 
 router = APIRouter(tags=["operation"])
+
+_METRICS_FORMATS = ("text/plain", "application/openmetrics-text")
+_METRICS_VERSION = re.compile(r";\s*version=\"?([^;\"]*)")
+_METRICS_VERSIONS = ("0.0.1", "0.0.4", "1.0.0")
 
 
 @router.get("/health/live", summary="Is a restart needed?", responses=documented_problems(503))
@@ -32,48 +27,31 @@ async def live(serving: ServingDependency) -> HealthBody:
 
 @router.get("/health/ready", summary="Are requests accepted?", responses=documented_problems(503))
 async def ready(serving: ServingDependency) -> ReadinessBody:
-    """Answer 200 once every bucket of every model is warm, and until the server drains."""
+    """Answer 200 once every model is warm, until the server drains or somebody writes into a model's files."""
     serving.ensure_running()
+    serving.ensure_undamaged()
     devices = [DeviceBody.model_validate(device) for device in serving.scheduler.devices]
     return ReadinessBody(status="ready", degraded=serving.degraded, devices=devices)
 
 
-@router.get("/v1/models", summary="List the loaded models")
-async def models(serving: ServingDependency) -> ModelsBody:
-    """Tell what each model does and where it came from."""
-    return ModelsBody(models=[_model_body(model) for _, model in sorted(serving.models.items())])
-
-
-@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in _METRICS_FORMATS}}},
+)
 async def metrics(request: Request, serving: ServingDependency) -> Response:
     """Return all metrics in the Prometheus text format, or in OpenMetrics if the scraper prefers it."""
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    encode, content_type = choose_encoder(_known_formats(request.headers.get("accept", "")))
     # Thousands of lines: on the event loop, no request would go on while they are written.
     text = await asyncio.to_thread(encode, serving.metrics.registry)
     return Response(text, media_type=content_type)
 
 
-def _model_body(model: LoadedModel) -> ModelBody:
-    manifest = model.manifest
-    return ModelBody(
-        name=model.name,
-        task=manifest.task,
-        endpoint=ENDPOINTS[manifest.task],
-        labels=manifest.labels,
-        problem_type=manifest.problem_type,
-        max_length=manifest.max_length,
-        block_size=manifest.block_size,
-        pattern=manifest.pattern,
-        precision=manifest.precision,
-        pair_types=manifest.pair_types,
-        buckets=[
-            BucketBody(
-                length=bucket.length,
-                attention=bucket.attention,
-                max_abs_difference=bucket.parity.max_abs_difference,
-            )
-            for bucket in manifest.buckets
-        ],
-        source=SourceBody.model_validate(manifest.source),
-        versions=manifest.versions,
+def _known_formats(accept: str) -> str:
+    """Leave out formats in versions that there are not: the chooser compares versions as numbers, whatever they are."""
+    return ",".join(
+        offered
+        for offered in accept.split(",")
+        if all(version in _METRICS_VERSIONS for version in _METRICS_VERSION.findall(offered))
     )

@@ -34,8 +34,40 @@ _HTTP_PROBLEMS = {
     400: (MalformedRequest.code, MalformedRequest.title),
     404: ("not_found", "Not found"),
     405: ("method_not_allowed", "Method not allowed"),
+    408: ("request_timeout", "Request timeout"),
     413: (TextTooLarge.code, TextTooLarge.title),
     415: ("unsupported_media_type", "Unsupported media type"),
+}
+# What tells a client what to do next, for OpenAPI.
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "After so many seconds the same request may succeed.",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_DOCUMENTED_HEADERS = {
+    401: {
+        "WWW-Authenticate": {
+            "description": "How to send a key.",
+            "required": True,
+            "schema": {"type": "string", "pattern": "^Bearer"},
+        }
+    },
+    405: {
+        "Allow": {
+            "description": "The methods of this path.",
+            "required": True,
+            "schema": {"type": "string", "pattern": "^[A-Z, ]+$"},
+        }
+    },
+    415: {
+        "Accept-Encoding": {
+            "description": "Where a content encoding was refused: `identity`.",
+            "schema": {"type": "string", "const": "identity"},
+        }
+    },
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
 
@@ -72,7 +104,11 @@ def documented_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route for OpenAPI."""
     schema = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_MEDIA_TYPE: schema}}
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "headers": _DOCUMENTED_HEADERS.get(status, {}),
+            "content": {PROBLEM_MEDIA_TYPE: schema},
+        }
         for status in statuses
     }
 
@@ -113,20 +149,21 @@ def internal_error_response(request_id: str) -> Response:
 
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return _service_problem(request, error, index=None)
+    return service_problem(request, error)
 
 
 async def _item_failed(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, ItemFailed)
-    return _service_problem(request, failure.error, index=failure.index)
+    return service_problem(request, failure.error, index=failure.index)
 
 
-def _service_problem(request: Request, error: ServiceError, index: int | None) -> Response:
+def service_problem(request: Request, error: ServiceError, index: int | None = None) -> Response:
+    """Build the answer for an error of ours, and log it if it is one of the server's own."""
     record = request_record(request)
     if error.status == 500:
         fields = with_fields(request_id=record.request_id, trace_id=record.trace_id, model=record.model or None)
         logger.error("request failed: %s", error.detail, exc_info=error, extra=fields)
-    headers = {}
+    headers = dict(error.headers)
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     detail = error.detail if index is None else f"Item {index}: {error.detail}"

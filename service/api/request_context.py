@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -76,11 +77,20 @@ class RequestContext:
             if status == 0:
                 await internal_error_response(record.request_id)(scope, receive, send_with_id)
         finally:
-            record.finish(getattr(scope.get("route"), "path", UNMATCHED), status or 500, self._clock())
+            record.finish(_endpoint(scope), status or 500, self._clock())
             self._metrics.request_finished(record)
             if traced:
                 self._tracing.request_finished(record)
             log_request(logger, logging.DEBUG if record.endpoint in _PROBED else logging.INFO, record)
+
+
+def _endpoint(scope: Scope) -> str:
+    """Return the path of the request's route; of the route that it was meant for, if it was refused before."""
+    if "route" in scope:
+        return getattr(scope["route"], "path", UNMATCHED)
+    routes = (context.original_route for context in iter_route_contexts(scope["app"].routes))
+    paths = (route.path for route in routes if isinstance(route, APIRoute) and route.path_regex.match(scope["path"]))
+    return next(paths, UNMATCHED)
 
 
 def _request_id(scope: Scope) -> str:

@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 ONE = "<one>"
 MANY = "<many>"
 
-Text = Annotated[str, Field(min_length=1)]
+VISIBLE_PATTERN = r"\S"
+"""A text of nothing but white space is refused. By the tasks: only they know what their model's normaliser leaves."""
+
+Text = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": VISIBLE_PATTERN})]
 
 
 def _branch(value: Any) -> str:
@@ -103,6 +106,13 @@ class EntityBody(WindowedBody):
 class EmbeddingBody(WindowedBody):
     """A text to embed, or a list of texts."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"tokens": {"const": True}}, "required": ["tokens"]},
+            "then": {"properties": {"text": {"type": "string"}}},
+        }
+    )
+
     text: OneOrMany = Field(
         description="The document, or a list. It may be longer than the model.",
         examples=["The survey of the northern bridges was led by Maria Okafor."],
@@ -172,6 +182,13 @@ class ChoiceBody(RequestBody):
 
 class GenerationBody(RequestBody):
     """A prompt to continue, or a list of prompts."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"sampling": {"const": "greedy"}}},
+            "then": {"properties": {name: {"type": "null"} for name in ("top_p", "temperature", "seed")}},
+        }
+    )
 
     prompt: OneOrMany = Field(
         description="The text to continue, or a list. It must fit the model.", examples=["The survey of the bridges"]

@@ -3,7 +3,7 @@
 From a checked body to a task's requests, and from its answers to JSON.
 """
 
-from fastapi import Request
+from fastapi import Request, Response
 
 from service.api.answer_schemas import (
     ChoiceAnswerBody,
@@ -30,10 +30,10 @@ from service.tasks.question_answering import QuestionRequest
 router = task_router()
 
 
-@router.post("/qa", summary="Answer a question from a document")
-async def answer_question(
-    request: Request, body: QuestionBody, serving: ServingDependency
-) -> QuestionAnswerBody | Results[QuestionAnswerBody]:
+@router.post(
+    "/qa", summary="Answer a question from a document", response_model=QuestionAnswerBody | Results[QuestionAnswerBody]
+)
+async def answer_question(request: Request, body: QuestionBody, serving: ServingDependency) -> Response:
     """Find the span of the context that answers the question, with its exact position."""
     check_sizes(serving.settings, question=body.question, context=body.context)
     items = [
@@ -51,10 +51,10 @@ async def answer_question(
     return await answer_task(request, serving, "qa", body, items, listed=listed, shape=_question_answer)
 
 
-@router.post("/classify", summary="Label a document")
-async def classify(
-    request: Request, body: ClassificationBody, serving: ServingDependency
-) -> ClassificationAnswerBody | Results[ClassificationAnswerBody]:
+@router.post(
+    "/classify", summary="Label a document", response_model=ClassificationAnswerBody | Results[ClassificationAnswerBody]
+)
+async def classify(request: Request, body: ClassificationBody, serving: ServingDependency) -> Response:
     """Score the model's labels for the text."""
     check_sizes(serving.settings, text=body.text, text_pair=body.text_pair)
     pairs: list[tuple[str, str | None]]
@@ -76,10 +76,8 @@ async def classify(
     return await answer_task(request, serving, "classify", body, items, listed=listed, shape=_classification_answer)
 
 
-@router.post("/ner", summary="Find entities in a document")
-async def find_entities(
-    request: Request, body: EntityBody, serving: ServingDependency
-) -> EntityAnswerBody | Results[EntityAnswerBody]:
+@router.post("/ner", summary="Find entities in a document", response_model=EntityAnswerBody | Results[EntityAnswerBody])
+async def find_entities(request: Request, body: EntityBody, serving: ServingDependency) -> Response:
     """Find names and other entities in the text, with their exact positions."""
     check_sizes(serving.settings, text=body.text)
     items = [
@@ -95,10 +93,10 @@ async def find_entities(
     return await answer_task(request, serving, "ner", body, items, listed=listed, shape=_entity_answer)
 
 
-@router.post("/embed", summary="Turn a document into a vector")
-async def embed(
-    request: Request, body: EmbeddingBody, serving: ServingDependency
-) -> EmbeddingAnswerBody | Results[EmbeddingAnswerBody]:
+@router.post(
+    "/embed", summary="Turn a document into a vector", response_model=EmbeddingAnswerBody | Results[EmbeddingAnswerBody]
+)
+async def embed(request: Request, body: EmbeddingBody, serving: ServingDependency) -> Response:
     """Return the text's embedding, and on request a vector for each of its tokens."""
     check_sizes(serving.settings, text=body.text)
     listed = isinstance(body.text, list)
@@ -117,10 +115,12 @@ async def embed(
     return await answer_task(request, serving, "embed", body, items, listed=listed, shape=_embedding_answer)
 
 
-@router.post("/multiple-choice", summary="Choose the text that goes with a prompt")
-async def choose(
-    request: Request, body: ChoiceBody, serving: ServingDependency
-) -> ChoiceAnswerBody | Results[ChoiceAnswerBody]:
+@router.post(
+    "/multiple-choice",
+    summary="Choose the text that goes with a prompt",
+    response_model=ChoiceAnswerBody | Results[ChoiceAnswerBody],
+)
+async def choose(request: Request, body: ChoiceBody, serving: ServingDependency) -> Response:
     """Score each choice after the prompt, and return the best one."""
     check_sizes(serving.settings, prompt=body.prompt, choices=body.choices)
     items = [ChoiceRequest(prompt, tuple(body.choices)) for prompt in each(body.prompt)]

@@ -1,6 +1,6 @@
 """How many sequences a batch of a bucket may hold: by a count, by padded tokens, by memory, and by what has failed."""
 
-from service.batching.buckets import ServedBucket
+from service.batching.buckets import BucketKey, ServedBucket
 from service.batching.measured_curve import MeasuredCurve
 
 # The run's output, and each requester's copy of its part of it.
@@ -24,13 +24,13 @@ class BatchLimits:
         self._max_items = max_items
         self._max_tokens = max_tokens
         self._max_memory_bytes = max_memory_bytes
-        self._memory: dict[tuple[str, int], MeasuredCurve] = {}
-        self._lowered: dict[tuple[str, int], int] = {}
-        self._known: dict[tuple[str, int, int], int] = {}
+        self._memory: dict[BucketKey, MeasuredCurve] = {}
+        self._lowered: dict[BucketKey, int] = {}
+        self._known: dict[tuple[BucketKey, int], int] = {}
 
     def most_items(self, bucket: ServedBucket, positions: int = 0) -> int:
         """Return how many sequences may go together if one of them has so many positions and none has more."""
-        key = (*bucket.key, positions)
+        key = (bucket.key, positions)
         if key not in self._known:
             self._known[key] = self._count(bucket, positions)
         return self._known[key]
@@ -43,6 +43,12 @@ class BatchLimits:
     def out_of_memory(self, bucket: ServedBucket, items: int) -> None:
         """Never try so many again, half at most."""
         self._lowered[bucket.key] = min(max(1, items // 2), self._lowered.get(bucket.key, self._max_items))
+        self._known.clear()
+
+    def forget(self, key: BucketKey) -> None:
+        """Drop what is known of a bucket that is served no more."""
+        self._memory.pop(key, None)
+        self._lowered.pop(key, None)
         self._known.clear()
 
     def _count(self, bucket: ServedBucket, positions: int) -> int:

@@ -1,7 +1,9 @@
-"""One batch's run, as the executor thread does it: pad, run, cut, measure."""
+"""One batch's run, as the executor thread does it: pad, run, cut, check, measure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from service.batching.buckets import ServedBucket
 from service.batching.collate import collate, cut_outputs
@@ -40,7 +42,7 @@ def run_batch(
     """Run sequences of one bucket together.
 
     Raises:
-        ValueError: The session's outputs do not fit what went in.
+        ValueError: The session's outputs do not fit what went in, or are not numbers.
         RunTerminated: The control ended the run.
         OutOfMemory: There was no room for the batch.
     """
@@ -48,4 +50,21 @@ def run_batch(
     batch = collate(sequences, bucket.length, bucket.pad_id)
     collated_at = clock()
     outputs = cut_outputs(bucket.session.run(batch, control), sequences)
+    _refuse_not_finite(outputs)
     return BatchOutcome(outputs, started_at, collated_at - started_at, clock() - collated_at)
+
+
+def _refuse_not_finite(outputs: Sequence[Outputs]) -> None:
+    """Refuse NaN and infinity: what is decoded from them looks like an answer.
+
+    A sum is not finite if one of its terms is not, and costs no copy; only where it is not are the terms looked at.
+
+    Raises:
+        ValueError: There is one; the message names the output.
+    """
+    for own in outputs:
+        for name, array in own.items():
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = array.sum()
+            if not np.isfinite(total) and not np.isfinite(array).all():
+                raise ValueError(f"the output {name} holds NaN or infinity")

@@ -4,8 +4,9 @@
 - Any other failure: the halves run one after the other, so that one poisonous sequence is found and fails alone. An
   item takes part in at most 1 + log2(n) runs, rounded up, and all together in at most 2n - 1.
 - Nobody waits any more: the run is ended through its control, and what it took teaches the cost model nothing.
-- A run that takes many times what was predicted is `stuck`. It is not ended: liveness fails, and whoever watches
-  liveness restarts the process. Should it end by itself, everything goes on.
+- A run that takes many times what was predicted is `stuck`: its items fail, it is asked to end through its control, and
+  liveness fails, so that whoever watches liveness restarts the process. Should the run end after all, everything goes
+  on.
 """
 
 import asyncio
@@ -22,12 +23,16 @@ from service.batching.cost_model import CostModel
 from service.batching.executor_calls import ExecutorCalls
 from service.batching.observer import BatchObserver, FinishedBatch, SplitReason
 from service.batching.policy import Selection
+from service.batching.refusals import run_stuck
 from service.batching.service_rate import ServiceRate
 from service.batching.work_item import InferenceResult
 from service.errors import DeadlineExceeded, InferenceFailed, ServiceError
 from service.runtime.session import OutOfMemory, RunControl, RunTerminated
 
 logger = logging.getLogger(__name__)
+
+# A timer may be early by the resolution of its clock; then it looks again after so long.
+_LOOK_AGAIN_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class _Run:
     control: RunControl
     started_at: float | None
     predicted_seconds: float
+    watch: asyncio.TimerHandle | None = None
 
 
 class BatchRunner:
@@ -65,6 +71,7 @@ class BatchRunner:
         clock: Monotonic seconds.
         device: What the executor runs on, for the observer.
         number: Which of a bucket's sessions is that device's.
+        on_stuck: Called when a run has become stuck.
     """
 
     def __init__(
@@ -79,8 +86,10 @@ class BatchRunner:
         clock: Callable[[], float],
         device: str = "cpu",
         number: int = 0,
+        on_stuck: Callable[[], None] = lambda: None,
     ) -> None:
         self._executor = executor
+        self._on_stuck = on_stuck
         self._device = device
         self._number = number
         self._cost_model = cost_model
@@ -144,7 +153,7 @@ class BatchRunner:
             bucket = selection.bucket.on(self._number)
             for entry in selection.entries:
                 if entry.future.cancelled():  # its owner left in the moment between the choice and now
-                    self._observer.item_dropped(*entry.bucket.key, "cancelled")
+                    self._observer.item_dropped(entry.bucket.model, entry.bucket.length, "cancelled")
             pieces = [list(selection.entries)]
             while pieces:
                 piece = self._still_wanted(pieces.pop())
@@ -156,25 +165,28 @@ class BatchRunner:
 
     async def _run_piece(self, bucket: ServedBucket, entries: list[QueuedItem]) -> list[list[QueuedItem]]:
         """Run entries together; return halves that must run again."""
-        predicted = self._cost_model.predict(*bucket.key, len(entries))
+        predicted = self._cost_model.predict(bucket.key, len(entries))
         control = RunControl()
-        self._run = _Run(entries, control, None if self._behind else self._clock(), predicted)
+        self._run = run = _Run(entries, control, None if self._behind else self._clock(), predicted)
+        self._watch(run)
         sequences = [entry.item.sequence for entry in entries]
         try:
             outcome = await self._executor.call(partial(run_batch, bucket, sequences, self._clock, control))
         except RunTerminated:
-            self._observer.run_terminated(*bucket.key)
+            self._observer.run_terminated(bucket.model, bucket.length)
             _fail_all(entries, InferenceFailed("The model run was ended."))
             return []
         except OutOfMemory:
-            logger.warning("out of memory: model %s, bucket %d, %d items", *bucket.key, len(entries))
+            logger.warning("out of memory: model %s, bucket %d, %d items", bucket.model, bucket.length, len(entries))
             self._limits.out_of_memory(bucket, len(entries))
             return self._failed(bucket, entries, "out_of_memory")
         except Exception:
-            logger.exception("a batch failed: model %s, bucket %d, %d items", *bucket.key, len(entries))
+            logger.exception("a batch failed: model %s, bucket %d, %d items", bucket.model, bucket.length, len(entries))
             return self._failed(bucket, entries, "failure")
         finally:
             self._run = None
+            if run.watch is not None:
+                run.watch.cancel()
         self._finished(bucket, entries, outcome, predicted, learn=not control.terminated)
         return []
 
@@ -184,7 +196,7 @@ class BatchRunner:
         lengths = [entry.tokens for entry in entries]
         queue_seconds = [max(outcome.started_at - entry.accepted_at, 0.0) for entry in entries]
         if learn:
-            self._cost_model.observe(*bucket.key, len(entries), outcome.seconds)
+            self._cost_model.observe(bucket.key, len(entries), outcome.seconds)
             self._rate.record(sum(lengths), outcome.seconds)
         for entry, outputs, waited in zip(entries, outcome.outputs, queue_seconds, strict=True):
             if not entry.future.done():
@@ -213,12 +225,23 @@ class BatchRunner:
             )
         )
 
+    def _watch(self, run: _Run) -> None:
+        """Look again when the run would be stuck; once it is, fail its items, which asks the session to end it."""
+        if not self.stuck:
+            limit = self._stuck_rule.limit(run.predicted_seconds)
+            left = limit if run.started_at is None else run.started_at + limit - self._clock()
+            run.watch = asyncio.get_running_loop().call_later(max(left, _LOOK_AGAIN_SECONDS), self._watch, run)
+            return
+        logger.critical("a run of %d items on %s is stuck and given up", len(run.entries), self._device)
+        _fail_all(run.entries, run_stuck())
+        self._on_stuck()
+
     def _failed(self, bucket: ServedBucket, entries: list[QueuedItem], reason: SplitReason) -> list[list[QueuedItem]]:
-        self._observer.batch_failed(*bucket.key)
+        self._observer.batch_failed(bucket.model, bucket.length)
         if len(entries) == 1:
             _fail_all(entries, InferenceFailed("The model run failed; the server's log has the cause."))
             return []
-        self._observer.batch_split(*bucket.key, reason)
+        self._observer.batch_split(bucket.model, bucket.length, reason)
         half = (len(entries) + 1) // 2
         return [entries[:half], entries[half:]]
 

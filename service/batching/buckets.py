@@ -4,14 +4,32 @@ Attention kinds never mix. An exported model always has a bucket at the full-att
 edge finds a full bucket first and every longer one a block-sparse bucket; where the scheduler moves a sequence to a
 longer bucket, that one is of the same kind. Loading refuses a bundle whose buckets are not ordered that way
 (`service.runtime.session_pool`).
+
+While a model is exchanged, an old and a new version of it are served side by side, each with buckets, queues and costs
+of its own: a request stays with the version that encoded it.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from service.runtime.session import Session
+
+
+class ModelVersion(NamedTuple):
+    """A model as it was loaded once; each time that it is loaded again makes another version."""
+
+    model: str
+    version: int = 1
+
+
+class BucketKey(NamedTuple):
+    """Model, padded length and version, which no other bucket has."""
+
+    model: str
+    length: int
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,7 @@ class ServedBucket:
         position_bytes: Size of the outputs at one position, where the graph is told positions.
         max_items: Most sequences in one batch, whatever the device could run; None for no bound.
         replicas: What runs the same graph on the further devices, in their order.
+        version: Which version of the model it belongs to.
     """
 
     model: str
@@ -39,11 +58,17 @@ class ServedBucket:
     position_bytes: int = 0
     max_items: int | None = None
     replicas: tuple[Session, ...] = ()
+    version: int = 1
 
     @property
-    def key(self) -> tuple[str, int]:
-        """Model and length, which no other bucket has."""
-        return self.model, self.length
+    def key(self) -> BucketKey:
+        """What no other bucket has."""
+        return BucketKey(self.model, self.length, self.version)
+
+    @property
+    def model_version(self) -> ModelVersion:
+        """The model that it belongs to, as it was loaded."""
+        return ModelVersion(self.model, self.version)
 
     def on(self, device: int) -> "ServedBucket":
         """Return the bucket with the session of a device by its number; 0 is the first."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from service.batching.buckets import BucketKey
 from service.batching.measured_curve import MeasuredCurve
 
 # Weight of the newest run in the running average: it follows a change within some ten runs.
@@ -20,8 +21,6 @@ _LARGEST_STEP = 4.0
 _HALF_LIFE_SECONDS = 60.0
 # Predictions are divided by.
 _SHORTEST_SECONDS = 1e-6
-
-BucketKey = tuple[str, int]
 
 
 @dataclass(slots=True)
@@ -49,32 +48,36 @@ class CostModel:
 
     @property
     def measurements(self) -> Mapping[BucketKey, list[tuple[int, float]]]:
-        """Batch sizes and seconds measured at warm-up, by model and bucket."""
+        """Batch sizes and seconds measured at warm-up, by bucket."""
         return {key: curve.points for key, curve in self._curves.items()}
 
-    def measured(self, model: str, bucket: int, items: int, seconds: float) -> None:
+    def measured(self, key: BucketKey, items: int, seconds: float) -> None:
         """Take a measurement of warm-up."""
-        self._curves.setdefault((model, bucket), MeasuredCurve()).add(items, seconds)
+        self._curves.setdefault(key, MeasuredCurve()).add(items, seconds)
 
-    def observe(self, model: str, bucket: int, items: int, seconds: float) -> None:
+    def observe(self, key: BucketKey, items: int, seconds: float) -> None:
         """Take a finished run into account."""
-        key = model, bucket
         expected = self._curve_at(key, items)
         if expected is None:
-            self.measured(model, bucket, items, seconds)
+            self.measured(key, items, seconds)
             return
         now = self._clock()
         ratio = self._ratio(key, items, now)
         seen = min(max(seconds / max(expected, _SHORTEST_SECONDS), ratio / _LARGEST_STEP), ratio * _LARGEST_STEP)
         self._drifts[key, _group(items)] = _Drift(ratio + _NEWEST * (seen - ratio), now)
 
-    def predict(self, model: str, bucket: int, items: int) -> float:
+    def predict(self, key: BucketKey, items: int) -> float:
         """Return the seconds that a batch of so many sequences takes; almost 0 for a bucket never measured."""
-        key = model, bucket
         expected = self._curve_at(key, items)
         if expected is None:
             return _SHORTEST_SECONDS
         return max(expected * self._ratio(key, items, self._clock()), _SHORTEST_SECONDS)
+
+    def forget(self, key: BucketKey) -> None:
+        """Drop what is known of a bucket that is served no more."""
+        self._curves.pop(key, None)
+        for drift in [drift for drift in self._drifts if drift[0] == key]:
+            del self._drifts[drift]
 
     def _curve_at(self, key: BucketKey, items: int) -> float | None:
         curve = self._curves.get(key)

@@ -82,18 +82,26 @@ class Dispatcher:
         while True:
             await self._event.wait()
             self._event.clear()
-            while (device := self._free_device()) is not None:
-                selection = self._next_batch()
-                if selection is None or (device.batches and not self._leaves_some(selection)):
-                    break
-                if selection.start_at > self._clock() and self._may_wait():
-                    await self._company(selection)
-                    continue
-                for entry in selection.entries:
-                    self._room.remove(entry)
-                batch = device.begin(selection)
-                self._batches.add(batch)
-                batch.add_done_callback(self._batch_ended)
+            while (start_at := self._begin_batches()) is not None:
+                await self._company(start_at)
+
+    def _begin_batches(self) -> float | None:
+        """Begin what can begin now; return when the next batch is to start if it waits for company until then.
+
+        No name in here outlives the call: one that did would keep the sessions of a model that is served no more.
+        """
+        while (device := self._free_device()) is not None:
+            selection = self._next_batch()
+            if selection is None or (device.batches and not self._leaves_some(selection)):
+                break
+            if selection.start_at > self._clock() and self._may_wait():
+                return selection.start_at
+            for entry in selection.entries:
+                self._room.remove(entry)
+            batch = device.begin(selection)
+            self._batches.add(batch)
+            batch.add_done_callback(self._batch_ended)
+        return None
 
     def _free_device(self) -> ServedDevice | None:
         """Return the device that has least, the first of equal ones."""
@@ -108,10 +116,10 @@ class Dispatcher:
     def _leaves_some(self, selection: Selection) -> bool:
         return self._room.items > len(selection.entries)
 
-    async def _company(self, selection: Selection) -> None:
+    async def _company(self, start_at: float) -> None:
         """Wait for an arrival that may join a batch, until the batch must start."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(selection.start_at - self._clock()):
+            async with asyncio.timeout(start_at - self._clock()):
                 await self._event.wait()
         self._event.clear()
 

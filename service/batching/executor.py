@@ -66,6 +66,8 @@ class ThreadExecutor:
         try:
             while (work := self._work.get()) is not None:
                 work()
+                # While it waits for more, a model that has been given up must not live on in what ran last.
+                del work
         except BaseException:
             logger.critical("the executor thread %s died", self._thread.name, exc_info=True)
             self._dead = True

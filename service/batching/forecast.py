@@ -29,7 +29,7 @@ class Forecast:
 
     def alone(self, bucket: ServedBucket) -> float:
         """Return the seconds of a run with one sequence."""
-        return self._cost_model.predict(bucket.model, bucket.length, 1)
+        return self._cost_model.predict(bucket.key, 1)
 
     def work(self, bucket: ServedBucket, items: int) -> float:
         """Return the seconds in which so many sequences of a bucket are worked off."""
@@ -38,7 +38,7 @@ class Forecast:
         most = min(items, self._limits.most_items(bucket))
         # Every size that is a power of two, and the largest.
         sizes = {1 << exponent for exponent in range(most.bit_length())} | {most}
-        return items * min(self._cost_model.predict(*bucket.key, size) / size for size in sizes)
+        return items * min(self._cost_model.predict(bucket.key, size) / size for size in sizes)
 
     def finish(
         self,

@@ -24,8 +24,8 @@ queue holds entries (`max_queued_items`):
 
 if runs take what the cost model says; a run that takes longer delays everybody by the difference.
 
-When own entries leave places free, shorter documents of the same model and kind of attention take them if that makes
-the batch dearer by less than what running them in their own bucket would cost.
+When own entries leave places free, shorter documents of the same model, in the same version, and of the same kind of
+attention take them if that makes the batch dearer by less than what running them in their own bucket would cost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -76,7 +76,7 @@ class LeastDelay:
         return Selection(bucket, entries, self._start(bucket, entries))
 
     def _cost(self, bucket: ServedBucket, items: int) -> float:
-        return self._cost_model.predict(bucket.model, bucket.length, items)
+        return self._cost_model.predict(bucket.key, items)
 
     def _relief(self, bucket: ServedBucket, entries: Sequence[QueuedItem], now: float) -> float:
         """Waiting that the batch ends, for each second that it takes."""
@@ -135,7 +135,7 @@ class LeastDelay:
         shorter = [
             queue
             for queue in waiting
-            if queue.bucket.model == bucket.model
+            if queue.bucket.model_version == bucket.model_version
             and queue.bucket.attention == bucket.attention
             and queue.bucket.length < bucket.length
         ]

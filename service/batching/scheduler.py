@@ -1,7 +1,7 @@
 """The scheduler: accepted windows in, outputs out, every one of them exactly once.
 
 It stands between the requests, which live on the event loop, and the devices, each of which runs one batch at a time on
-a thread of its own. One queue per (model, bucket) for all devices. Everything here runs on the event loop and wakes on
+a thread of its own. One queue per bucket for all devices. Everything here runs on the event loop and wakes on
 events: an arrival, a finished batch, a device's death.
 
     submit_all -> WaitingRoom -> Dispatcher: policy.select -> BatchRunner of a device -> executor: run_batch -> futures
@@ -10,6 +10,9 @@ A request may need runs that follow each other. It is admitted once, with the fi
 scheduler that it has not ended, and `submit_further` takes the others.
 
 A device that dies takes its own work with it, and the others go on; the death of the last one ends everything.
+
+What is served can change: a model's buckets are prepared (run and measured, in turns with the traffic), then added, and
+removed when their last work is done. Two versions of a model are different buckets here.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from service.batching.admission import QueueLimits, refuse_unreachable
 from service.batching.batch_limits import BatchLimits
@@ -29,7 +33,7 @@ from service.batching.device_state import DeviceState
 from service.batching.dispatcher import Dispatcher
 from service.batching.executor import Executor
 from service.batching.forecast import Forecast
-from service.batching.observer import BatchObserver
+from service.batching.observer import BatchObserver, DropReason
 from service.batching.policy import BatchPolicy
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.resident_memory import MemoryMeter, MemoryProbe
@@ -39,6 +43,9 @@ from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 from service.batching.work_item import InferenceResult, WorkItem
 from service.errors import DeadlineExceeded, ServiceError
+from service.runtime.session import CapturingSession
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class Scheduler:
     """Batches the windows of all models, on all devices.
 
     Args:
-        buckets: Every bucket of every model, with a session for each device.
+        buckets: What is served at first, with a session for each device.
         executors: What runs each device's batches, by its name and in the order of the buckets' sessions; the scheduler
             starts and stops them.
         policy: Chooses each batch.
@@ -92,6 +99,8 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
         probe: MemoryMeter | None = None,
     ) -> None:
+        self._cost_model = cost_model
+        self._batch_limits = batch_limits
         self._forecast = Forecast(cost_model, batch_limits)
         self._room = WaitingRoom(buckets, self._forecast, options.patience_seconds)
         self._limits = limits
@@ -111,6 +120,7 @@ class Scheduler:
                 clock=clock,
                 device=name,
                 number=number,
+                on_stuck=self._device_stuck,
             ),
             options.places,
         )
@@ -125,7 +135,6 @@ class Scheduler:
             on_failure=partial(self.close, executor_stopped),
         )
         self._warm_up = WarmUp(
-            [queue.bucket for queue in self._room.queues],
             [device.calls.call for device in self._devices],
             cost_model,
             batch_limits,
@@ -134,9 +143,11 @@ class Scheduler:
             probe or MemoryProbe(),
         )
         self._open_requests = 0
+        self._expected = 0
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._something_ended = asyncio.Event()
         self._refusal: Callable[[], ServiceError] | None = still_warming
 
     @property
@@ -155,7 +166,7 @@ class Scheduler:
         return self._room.tokens
 
     def waiting_items(self, model: str, bucket: int) -> int:
-        """Windows that wait for one bucket."""
+        """Windows that wait for one bucket, in all versions of its model."""
         return self._room.items_of(model, bucket)
 
     def oldest_age(self, model: str, bucket: int) -> float:
@@ -173,9 +184,45 @@ class Scheduler:
 
     async def warm_up(self) -> None:
         """Run and measure every bucket, then accept work."""
-        await self._warm_up.run()
+        await self._warm_up.run([queue.bucket for queue in self._room.queues])
         if self._refusal is still_warming:
             self._refusal = None
+
+    def call(self, device: int, function: Callable[[], ResultT]) -> asyncio.Future[ResultT]:
+        """Run a function on a device's executor, by its number, in turn with its batches."""
+        return self._devices[device].calls.call(function)
+
+    async def forget_captures(self) -> None:
+        """Let all sessions run as usual: what is loaded now takes memory that recordings may write to."""
+        for bucket in [queue.bucket for queue in self._room.queues]:
+            for number in range(len(self.devices)):
+                session = bucket.on(number).session
+                if isinstance(session, CapturingSession):
+                    await self.call(number, session.forget_captures)
+
+    async def prepare(self, buckets: Sequence[ServedBucket]) -> None:
+        """Run and measure buckets that are not served yet, beside the work that is.
+
+        Raises:
+            Exception: One of them cannot run even one sequence; nothing is kept of them.
+        """
+        try:
+            await self._warm_up.run(buckets, self._give_way)
+        except BaseException:
+            self._forget(buckets)
+            raise
+
+    def add(self, buckets: Iterable[ServedBucket]) -> None:
+        """Accept work for these from now on."""
+        self._room.open(buckets)
+
+    async def remove(self, buckets: Iterable[ServedBucket]) -> None:
+        """Wait until the work of these is done, then know nothing of them any more; nobody may submit more."""
+        removed = {bucket.key: bucket for bucket in buckets}
+        while any(entry.bucket.key in removed for entry in [*self._room.entries, *self._devices.entries]):
+            await self._next_end()
+        self._room.close(removed.values())
+        self._forget(removed.values())
 
     def ensure_running(self) -> None:
         """Do nothing if work is run at all.
@@ -205,15 +252,28 @@ class Scheduler:
         self.ensure_running()
         tokens = sum(len(item.sequence) for item in items)
         self._limits.refuse_oversized(len(items), tokens)
-        waiting_tokens = self._room.tokens
-        self._limits.refuse_overflow(
-            self._room.items + len(items),
-            waiting_tokens + tokens,
-            retry_after_seconds=self._rate.seconds_for(waiting_tokens, len(self._devices.usable)),
-        )
+        self._refuse_overflow(len(items), tokens)
         if self._options.keeps_deadlines:
             self._refuse_unreachable(items)
         return self._accept(items)
+
+    @contextlib.contextmanager
+    def expected(self, documents: int) -> Iterator[None]:
+        """Keep a place for each document while its windows are made, at least one.
+
+        Under a flood the work before the queue would cost more than the refusal, and hold up what was accepted.
+
+        Raises:
+            NotReady, QueueFull, TextTooLarge: The windows could not be accepted, as things stand; make none.
+        """
+        self.ensure_running()
+        self._limits.refuse_oversized(documents, 0)
+        self._refuse_overflow(self._expected + documents, 0)
+        self._expected += documents
+        try:
+            yield
+        finally:
+            self._expected -= documents
 
     @contextlib.contextmanager
     def open_request(self) -> Iterator[None]:
@@ -258,13 +318,50 @@ class Scheduler:
         """Fail everything that waits or runs, and everything that comes later, with this error."""
         self._refusal = refusal
         self._closed = True
-        waiting = [entry for queue in self._room.queues for entry in queue]
+        waiting = self._room.entries
         for entry in waiting:
             self._room.remove(entry)
         _fail_all([*waiting, *self._devices.entries], refusal)
         self._note_idle()
 
+    def _device_stuck(self) -> None:
+        """Fail what waits if no device is left that could run it: the stuck ones may never run again."""
+        if self._devices.usable:
+            return
+        waiting = self._room.entries
+        for entry in waiting:
+            self._room.remove(entry)
+        _fail_all(waiting, run_stuck)
+        self._note_idle()
+
+    # Changes of what is served.
+
+    async def _give_way(self, device: int, seconds: float) -> None:
+        """Let a device work for so long on what waits, if anything does."""
+        own = self._devices[device]
+        ends_at = self._clock() + seconds
+        while self._clock() < ends_at and own.state.usable and (self._room.items or own.batches):
+            await self._next_end()
+
+    async def _next_end(self) -> None:
+        """Wait until a batch has ended, or something has left a queue."""
+        self._something_ended.clear()
+        await self._something_ended.wait()
+
+    def _forget(self, buckets: Iterable[ServedBucket]) -> None:
+        for bucket in buckets:
+            self._cost_model.forget(bucket.key)
+            self._batch_limits.forget(bucket.key)
+
     # Arrivals and departures.
+
+    def _refuse_overflow(self, items: int, tokens: int) -> None:
+        waiting_tokens = self._room.tokens
+        self._limits.refuse_overflow(
+            self._room.items + items,
+            waiting_tokens + tokens,
+            retry_after_seconds=self._rate.seconds_for(waiting_tokens, len(self._devices.usable)),
+        )
 
     def _refuse_unreachable(self, items: Sequence[WorkItem]) -> None:
         deadlines = [item.deadline for item in items if item.deadline is not None]
@@ -289,7 +386,8 @@ class Scheduler:
     def _ended(self, entry: QueuedItem) -> None:
         """Take note that an entry's future is done; its owner may have cancelled it."""
         if self._room.remove(entry):
-            self._observer.item_dropped(*entry.bucket.key, "expired" if entry.expired(self._clock()) else "cancelled")
+            reason: DropReason = "expired" if entry.expired(self._clock()) else "cancelled"
+            self._observer.item_dropped(entry.bucket.model, entry.bucket.length, reason)
             self._note_idle()
         else:
             self._devices.end_unwanted_runs()
@@ -300,11 +398,13 @@ class Scheduler:
                 self._ended(entry)
             elif self._options.keeps_deadlines or entry.expired(now):
                 self._room.remove(entry)
-                self._observer.item_dropped(*entry.bucket.key, "expired" if entry.expired(now) else "unreachable")
+                reason: DropReason = "expired" if entry.expired(now) else "unreachable"
+                self._observer.item_dropped(entry.bucket.model, entry.bucket.length, reason)
                 _fail(entry, DeadlineExceeded("The request waited for its turn until its deadline could not be met."))
         self._note_idle()
 
     def _note_idle(self) -> None:
+        self._something_ended.set()
         if not self._open_requests and not self._room.items and not self._devices.busy:
             self._idle.set()
 

@@ -1,10 +1,14 @@
-"""Everything that waits: one queue per (model, bucket), and the totals that admission asks for."""
+"""Everything that waits: one queue for each bucket, and the totals that admission asks for.
+
+Queues are opened and closed while the server runs. The tables are replaced and never changed in place, because metrics
+read them from another thread.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from service.batching.bucket_queue import BucketQueue, QueuedItem
-from service.batching.buckets import ServedBucket, smallest_bucket
+from service.batching.buckets import BucketKey, ModelVersion, ServedBucket, smallest_bucket
 from service.batching.forecast import Forecast
 from service.batching.work_item import WorkItem
 
@@ -13,24 +17,39 @@ class WaitingRoom:
     """The queues.
 
     Args:
-        buckets: Every bucket of every model.
+        buckets: What is served at first.
         forecast: Says how long an item runs alone.
         patience_seconds: After so long in the queue an item is due, and goes before everything younger.
     """
 
     def __init__(self, buckets: Iterable[ServedBucket], forecast: Forecast, patience_seconds: float) -> None:
-        self._queues = {bucket.key: BucketQueue(bucket) for bucket in buckets}
-        self._lengths = {
-            model: sorted(length for name, length in self._queues if name == model) for model, _ in self._queues
-        }
+        self._queues: dict[BucketKey, BucketQueue] = {}
+        self._lengths: dict[ModelVersion, list[int]] = {}
+        self.open(buckets)
         self._forecast = forecast
         self._patience_seconds = patience_seconds
         self._accepted = 0
+
+    def open(self, buckets: Iterable[ServedBucket]) -> None:
+        """Make a queue for each of these."""
+        self._queues = {**self._queues, **{bucket.key: BucketQueue(bucket) for bucket in buckets}}
+        self._note_lengths()
+
+    def close(self, buckets: Iterable[ServedBucket]) -> None:
+        """Forget these queues; they must be empty."""
+        closed = {bucket.key for bucket in buckets}
+        self._queues = {key: queue for key, queue in self._queues.items() if key not in closed}
+        self._note_lengths()
 
     @property
     def queues(self) -> Sequence[BucketQueue]:
         """All queues, in the order of the models and their lengths."""
         return list(self._queues.values())
+
+    @property
+    def entries(self) -> list[QueuedItem]:
+        """Everything that waits."""
+        return [entry for queue in self._queues.values() for entry in queue]
 
     @property
     def items(self) -> int:
@@ -43,17 +62,18 @@ class WaitingRoom:
         return sum(queue.tokens for queue in self._queues.values())
 
     def items_of(self, model: str, bucket: int) -> int:
-        """Windows that wait for one bucket."""
-        return len(self._queues[model, bucket])
+        """Windows that wait for one bucket, in all versions of its model."""
+        return sum(len(queue) for queue in self._queues_of(model, bucket))
 
     def oldest_age(self, model: str, bucket: int, now: float) -> float:
         """Seconds for which the oldest window of one bucket has waited; 0 if none waits."""
-        return max((now - entry.accepted_at for entry in self._queues[model, bucket]), default=0.0)
+        waiting = (entry for queue in self._queues_of(model, bucket) for entry in queue)
+        return max((now - entry.accepted_at for entry in waiting), default=0.0)
 
     def bucket_of(self, item: WorkItem) -> ServedBucket:
         """Return the shortest bucket that holds an item."""
-        length = smallest_bucket(self._lengths[item.model], len(item.sequence))
-        return self._queues[item.model, length].bucket
+        length = smallest_bucket(self._lengths[item.model_version], len(item.sequence))
+        return self._queues[BucketKey(item.model, length, item.version)].bucket
 
     def due_at(self, item: WorkItem, bucket: ServedBucket, now: float) -> float:
         """Return when an item that is accepted now is due: see `service.batching.least_delay`."""
@@ -74,8 +94,8 @@ class WaitingRoom:
 
     def remove(self, entry: QueuedItem) -> bool:
         """Take an entry out; return whether it was there."""
-        queue = self._queues[entry.bucket.key]
-        if entry not in queue:
+        queue = self._queues.get(entry.bucket.key)
+        if queue is None or entry not in queue:
             return False
         queue.remove(entry)
         return True
@@ -91,3 +111,12 @@ class WaitingRoom:
                 if entry.future.done() or (entry.item.deadline is not None and entry.item.deadline < ends)
             ]
         return found
+
+    def _queues_of(self, model: str, bucket: int) -> list[BucketQueue]:
+        return [queue for key, queue in self._queues.items() if (key.model, key.length) == (model, bucket)]
+
+    def _note_lengths(self) -> None:
+        lengths: dict[ModelVersion, list[int]] = {}
+        for key in sorted(self._queues):
+            lengths.setdefault(ModelVersion(key.model, key.version), []).append(key.length)
+        self._lengths = lengths

@@ -7,6 +7,11 @@ The first device is measured, and the others, which are like it, run the same sh
 a shape's work (`service.runtime.session.CapturingSession`) do so in the end, device by device: a recording lasts only
 as long as nothing that lives longer than a run takes memory after it, and fails if another device is used meanwhile.
 Then the first device is measured again.
+
+A model that is loaded while others serve is warmed beside their work, run by run: before each run the device gives way
+to what waits. Larger batches are then measured only where they pay, and none that would take longer than anything
+measured before, so that nobody waits for a run longer than those that serve. Nothing is recorded, because other devices
+are in use.
 """
 
 import logging
@@ -19,7 +24,7 @@ import numpy as np
 
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_run import run_batch
-from service.batching.buckets import ServedBucket
+from service.batching.buckets import BucketKey, ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.resident_memory import MemoryMeter
 from service.runtime.session import CapturingSession, OutOfMemory
@@ -32,10 +37,15 @@ UNMEASURED_RUNS = 2
 # Short runs are noisy, and cheap to repeat: so many are measured as long as they take no longer than this together.
 _MEASURED_RUNS = 3
 _MEASURED_SECONDS = 0.1
+# Beside traffic, a bucket's larger batches are measured while doubling one saves at least a tenth.
+_WORTH_DOUBLING = 0.9
 # Between two recorded sizes a batch is filled up to the larger one, so the steps are small.
 _CAPTURED_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 ResultT = TypeVar("ResultT")
+
+GiveWay = Callable[[int, float], Awaitable[None]]
+"""Lets a device, by its number, work for so many seconds on what waits, if anything does."""
 
 
 class ExecutorCall(Protocol):
@@ -46,11 +56,14 @@ class ExecutorCall(Protocol):
         ...
 
 
+async def _alone(device: int, seconds: float) -> None:
+    """Give way to nothing: no work is accepted yet."""
+
+
 class WarmUp:
-    """Warms and measures buckets.
+    """Warms and measures buckets; one call at a time.
 
     Args:
-        buckets: What to warm.
         calls: Runs a function on each device's executor.
         cost_model: Receives seconds.
         limits: Receives memory, and says up to which size a bucket is measured.
@@ -61,7 +74,6 @@ class WarmUp:
 
     def __init__(
         self,
-        buckets: Sequence[ServedBucket],
         calls: Sequence[ExecutorCall],
         cost_model: CostModel,
         limits: BatchLimits,
@@ -69,7 +81,6 @@ class WarmUp:
         budget_seconds: float,
         probe: MemoryMeter,
     ) -> None:
-        self._buckets = buckets
         self._calls = calls
         self._cost_model = cost_model
         self._limits = limits
@@ -77,75 +88,100 @@ class WarmUp:
         self._budget_seconds = budget_seconds
         self._probe = probe
         self._memory_before: int | None = None
+        self._most_memory = 0
+        self._give_way: GiveWay = _alone
 
-    async def run(self) -> None:
+    async def run(self, buckets: Sequence[ServedBucket], give_way: GiveWay | None = None) -> None:
         """Warm everything.
+
+        Args:
+            buckets: What to warm.
+            give_way: Called before each run beside traffic; None where there is no traffic yet.
 
         Raises:
             Exception: A bucket cannot run even one sequence.
         """
+        self._give_way = give_way or _alone
         ends_at = self._clock() + self._budget_seconds
-        # One baseline: all buckets share the memory that any of them took.
-        self._memory_before = await self._calls[0](self._probe.anonymous_bytes)
-        for bucket in self._buckets:
+        await self._take_baseline()
+        for bucket in buckets:
             await self._measure(bucket, 1)
-        next_sizes = {bucket.key: 2 for bucket in self._buckets}
-        open_buckets = {bucket.key: bucket for bucket in self._buckets}
+        longest = float("inf") if give_way is None else self._longest_measured()
+        next_sizes = {bucket.key: 2 for bucket in buckets}
+        open_buckets = {bucket.key: bucket for bucket in buckets}
         while open_buckets:
             bucket = min(open_buckets.values(), key=lambda bucket: self._predict(bucket, next_sizes[bucket.key]))
             size = next_sizes[bucket.key]
-            runs_seconds = (UNMEASURED_RUNS + 1) * self._predict(bucket, size)
-            if self._clock() + runs_seconds > ends_at:
+            seconds = self._predict(bucket, size)
+            if self._clock() + (UNMEASURED_RUNS + 1) * seconds > ends_at:
                 break
-            if size > self._limits.most_items(bucket) or not await self._try(bucket, size):
+            allowed = size <= self._limits.most_items(bucket) and seconds <= longest
+            if not (allowed and await self._try(bucket, size) and (give_way is None or self._paid(bucket, size))):
                 del open_buckets[bucket.key]
             next_sizes[bucket.key] = size * 2
-        await self._capture()
-        self._log()
+        if give_way is None:
+            await self._capture(buckets)
+        self._log(buckets)
+
+    async def _take_baseline(self) -> None:
+        """Note the memory in use but for what earlier runs took: all buckets share what any of them took."""
+        used = await self._calls[0](self._probe.anonymous_bytes)
+        self._memory_before = None if used is None else used - self._most_memory
 
     def _predict(self, bucket: ServedBucket, items: int) -> float:
-        return self._cost_model.predict(*bucket.key, items)
+        return self._cost_model.predict(bucket.key, items)
+
+    def _longest_measured(self) -> float:
+        """Return the longest run that has been measured, of any model."""
+        return max(seconds for points in self._cost_model.measurements.values() for _, seconds in points)
+
+    def _paid(self, bucket: ServedBucket, items: int) -> bool:
+        """Tell whether a batch was cheaper than two of half the size."""
+        return self._predict(bucket, items) <= _WORTH_DOUBLING * 2 * self._predict(bucket, items // 2)
 
     async def _try(self, bucket: ServedBucket, items: int) -> bool:
         try:
             await self._measure(bucket, items)
         except OutOfMemory:
-            logger.warning("no memory for %d sequences: model %s, bucket %d", items, *bucket.key)
+            logger.warning("no memory for %d sequences: model %s, bucket %d", items, bucket.model, bucket.length)
             self._limits.out_of_memory(bucket, items)
             return False
         return True
 
     async def _measure(self, bucket: ServedBucket, items: int) -> None:
-        seconds, peak = await self._calls[0](partial(self._run, bucket, items))
-        self._cost_model.measured(*bucket.key, items, seconds)
-        if self._memory_before is not None and peak is not None:
-            self._limits.memory_measured(bucket, items, max(peak - self._memory_before, 0))
-        for number, call in enumerate(self._calls[1:], start=1):
-            await call(partial(self._fault_in, bucket.on(number), items))
+        """Warm one shape on the first device and measure it, then run it on the others."""
+        measured: list[float] = []
+        peaks: list[int] = []
+        for number in range(UNMEASURED_RUNS + _MEASURED_RUNS):
+            seconds, peak = await self._calls[0](partial(self._run, bucket, items, self._probe))
+            await self._give_way(0, seconds)
+            peaks += [] if peak is None else [peak]
+            measured += [seconds] if number >= UNMEASURED_RUNS else []
+            if sum(measured) >= _MEASURED_SECONDS:
+                break
+        self._cost_model.measured(bucket.key, items, median(measured))
+        if self._memory_before is not None and peaks:
+            taken = max(max(peaks) - self._memory_before, 0)
+            self._most_memory = max(self._most_memory, taken)
+            self._limits.memory_measured(bucket, items, taken)
+        for device, call in enumerate(self._calls[1:], start=1):
+            for _ in range(UNMEASURED_RUNS):
+                seconds, _ = await call(partial(self._run, bucket.on(device), items, None))
+                await self._give_way(device, seconds)
 
-    def _run(self, bucket: ServedBucket, items: int) -> tuple[float, int | None]:
-        """Warm one shape and measure it, on the executor's thread."""
-        self._probe.anonymous_bytes()
-        self._fault_in(bucket, items)
-        return self._time(bucket, items), self._probe.peak_bytes()
+    def _run(self, bucket: ServedBucket, items: int, probe: MemoryMeter | None) -> tuple[float, int | None]:
+        """Run one shape once, on the executor's thread; return its seconds and the highest point of memory."""
+        if probe is not None:
+            probe.anonymous_bytes()
+        outcome = run_batch(bucket, [_filler(bucket)] * items, self._clock)
+        return outcome.seconds, None if probe is None else probe.peak_bytes()
 
-    def _fault_in(self, bucket: ServedBucket, items: int) -> None:
-        for _ in range(UNMEASURED_RUNS):
-            run_batch(bucket, [_filler(bucket)] * items, self._clock)
-
-    def _time(self, bucket: ServedBucket, items: int) -> float:
-        sequences = [_filler(bucket)] * items
-        measured = [run_batch(bucket, sequences, self._clock).seconds]
-        while len(measured) < _MEASURED_RUNS and sum(measured) < _MEASURED_SECONDS:
-            measured.append(run_batch(bucket, sequences, self._clock).seconds)
-        return median(measured)
-
-    async def _capture(self) -> None:
+    async def _capture(self, buckets: Sequence[ServedBucket]) -> None:
         """Let sessions record what they have run, one device after the other, and measure the first one again."""
-        sizes = {bucket.key: self._capture_sizes(bucket) for bucket in self._buckets}
+        sizes = {bucket.key: self._capture_sizes(bucket) for bucket in buckets}
         for number, call in enumerate(self._calls):
-            sessions = [(bucket, bucket.on(number).session) for bucket in self._buckets]
-            captured: dict[tuple[str, int], Sequence[int]] = {}
+            sessions = [(bucket, bucket.on(number).session) for bucket in buckets]
+            captured: dict[BucketKey, Sequence[int]] = {}
             capturing = [(bucket, session) for bucket, session in sessions if isinstance(session, CapturingSession)]
             for bucket, session in capturing:
                 await call(partial(session.capture, sizes[bucket.key]))
@@ -153,8 +189,9 @@ class WarmUp:
             for bucket, session in [*capturing, *capturing]:
                 captured[bucket.key] = await call(session.drop_wrong_captures)
             for bucket, _ in capturing:
-                logger.info("recorded %s bucket %d on device %d: sizes %s", *bucket.key, number, captured[bucket.key])
-                if number == 0 and captured[bucket.key]:
+                found = captured[bucket.key]
+                logger.info("recorded %s bucket %d on device %d: sizes %s", bucket.model, bucket.length, number, found)
+                if number == 0 and found:
                     await self._measure_again(bucket)
 
     def _capture_sizes(self, bucket: ServedBucket) -> list[int]:
@@ -164,16 +201,19 @@ class WarmUp:
 
     async def _measure_again(self, bucket: ServedBucket) -> None:
         for items, _ in self._cost_model.measurements[bucket.key]:
-            seconds = await self._calls[0](partial(self._time, bucket, items))
-            self._cost_model.measured(*bucket.key, items, seconds)
+            measured: list[float] = []
+            while len(measured) < _MEASURED_RUNS and sum(measured) < _MEASURED_SECONDS:
+                seconds, _ = await self._calls[0](partial(self._run, bucket, items, None))
+                measured.append(seconds)
+            self._cost_model.measured(bucket.key, items, median(measured))
 
-    def _log(self) -> None:
-        for bucket in self._buckets:
+    def _log(self, buckets: Sequence[ServedBucket]) -> None:
+        for bucket in buckets:
             measured = ", ".join(
                 f"{items}: {seconds:.3f} s" for items, seconds in self._cost_model.measurements[bucket.key]
             )
             most = self._limits.most_items(bucket)
-            logger.info("warmed %s bucket %d (%s); at most %d in a batch", *bucket.key, measured, most)
+            logger.info("warmed %s bucket %d (%s); at most %d in a batch", bucket.model, bucket.length, measured, most)
 
 
 def _filler(bucket: ServedBucket) -> EncodedSequence:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from service.batching.buckets import ModelVersion
 from service.runtime.session import Outputs
 from service.tokenization.encoded import EncodedSequence
 
@@ -16,12 +17,19 @@ class WorkItem:
         sequence: The unpadded model input; it fits the model's longest bucket.
         deadline: Monotonic time in seconds after which the result is worthless, or None.
         trace: What the observer needs to connect a batch with this item's request; the scheduler never looks at it.
+        version: Which version of the model encoded it, and must run it.
     """
 
     model: str
     sequence: EncodedSequence
     deadline: float | None = None
     trace: Any = None
+    version: int = 1
+
+    @property
+    def model_version(self) -> ModelVersion:
+        """What must run it."""
+        return ModelVersion(self.model, self.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,8 @@ def open_session(graph: Path, manifest: Manifest, *, device: str, threads: int) 
     provider = session.get_providers()[0]
     if device != CPU and provider != _CUDA:
         raise DeviceUnavailable(f"{device} was asked for, but onnxruntime could not start it on this machine")
-    logger.info("loaded %s on %s", graph, provider)
+    # Where bundles lie is nobody's business who reads a log.
+    logger.info("loaded %s/%s on %s", graph.parent.name, graph.name, provider)
     check_graph(graph, manifest, session)
     return OnnxSession(session)
 

@@ -114,3 +114,7 @@ class CapturingSession(Protocol):
     def drop_wrong_captures(self) -> Sequence[int]:
         """Repeat everything recorded, forget all of it if one differs from an ordinary run; return what is left."""
         ...
+
+    def forget_captures(self) -> None:
+        """Forget everything recorded, because another model is about to take memory; called on the same thread."""
+        ...

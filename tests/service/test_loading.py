@@ -4,7 +4,8 @@ import pytest
 
 from service.bundle import Bundle, write_manifest
 from service.errors import BundleError
-from service.loading import choose_devices, find_bundles, load_models
+from service.loading import choose_devices, load_models
+from service.model_folder import find_bundles
 from service.runtime.devices import Devices, DeviceUnavailable
 from service.runtime.session import Session
 from service.settings import InvalidSettings, Settings

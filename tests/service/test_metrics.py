@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from service.api.request_context import RequestContext
+from service.batching.buckets import BucketKey
 from service.batching.observer import FinishedBatch
 from service.batching.scheduler import Scheduler
 from service.bundle import TaskName
@@ -154,7 +155,7 @@ async def test_after_scripted_requests_every_counter_has_the_value_computed_by_h
         assert await post(text=f"{POISON}") == 500  # 1 window, which fails alone
         assert await post(text="10", model="unknown") == 404
         assert (await client.get("/unknown")).status_code == 404
-        app.state.serving.cost_model.measured("fake-ner", 8, 1, 5.0)
+        app.state.serving.cost_model.measured(BucketKey("fake-ner", 8), 1, 5.0)
         assert await post(text="10", timeout_ms=4000) == 504
         app.state.serving.begin_drain()
         assert await post(text="10") == 503
@@ -314,7 +315,7 @@ def test_a_batch_counts_its_windows_its_stages_and_its_cost() -> None:
 async def test_a_failed_run_that_is_tried_in_halves_is_counted() -> None:
     async with running_app() as (app, client):
         for items in (1, 2):  # a batch costs what a document costs, so both run together
-            app.state.serving.cost_model.measured("fake-ner", 8, items, 1.0)
+            app.state.serving.cost_model.measured(BucketKey("fake-ner", 8), items, 1.0)
         response = await client.post("/ner", json={"text": [f"{POISON}", "10"]})
         assert response.status_code == 500
         assert read(app, "batch_failures_total", **BUCKET) == 2

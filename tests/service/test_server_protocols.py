@@ -17,7 +17,8 @@ start = uvicorn.Server.startup
 
 async def startup(self, sockets=None):
     await start(self, sockets)
-    print(type(asyncio.get_running_loop()).__module__, self.config.http_protocol_class.__name__, flush=True)
+    bases = [base.__name__ for base in self.config.http_protocol_class.__mro__]
+    print(type(asyncio.get_running_loop()).__module__, bases[2], flush=True)
     self.should_exit = True
 
 uvicorn.Server.startup = startup

@@ -1,7 +1,8 @@
 """Memory on a GPU that belongs to us and not to onnxruntime, through the CUDA runtime that onnxruntime uses itself.
 
 onnxruntime shares weights between sessions only if they lie in memory that it does not own, and a CUDA graph needs
-inputs and outputs at addresses that never change. What is taken here is kept until the process ends.
+inputs and outputs at addresses that never change. What is taken here is kept until the process ends, but for the
+weights of models that are served no more.
 """
 
 import ctypes
@@ -43,6 +44,10 @@ class DeviceMemory(Protocol):
 
     def allocate(self, size: int) -> int:
         """Return the address of so many new bytes on the device."""
+        ...
+
+    def release(self, address: int) -> None:
+        """Give back what `allocate` returned; from any thread, once nothing reads it any more."""
         ...
 
     def host_array(self, size: int) -> npt.NDArray[np.uint8]:
@@ -125,6 +130,10 @@ class GpuMemory:
         address = ctypes.c_void_p()
         self._runtime("cudaMalloc", ctypes.byref(address), ctypes.c_size_t(size))
         return address.value or 0
+
+    def release(self, address: int) -> None:
+        self.use()
+        self._runtime("cudaFree", ctypes.c_void_p(address))
 
     def host_array(self, size: int) -> npt.NDArray[np.uint8]:
         # From other memory, cudaMemcpy returns while the last part of a copy is still under way.

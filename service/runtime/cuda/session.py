@@ -128,7 +128,7 @@ class CudaSession:
             raise
         except Exception:
             logger.warning("the bucket of %d tokens is not recorded", self._length, exc_info=True)
-            self._forget()
+            self.forget_captures()
         self._run(self._filler(1), Choice(1, None))
         return self._sizes.sizes
 
@@ -138,7 +138,7 @@ class CudaSession:
             choice = self._sizes.choose(size)
             found = self._run(self._filler(size), choice)
             if not all(_close(found[name], expected) for name, expected in self._expected[size].items()):
-                self._forget()
+                self.forget_captures()
                 break
         return self._sizes.sizes
 
@@ -258,7 +258,8 @@ class CudaSession:
         if release is not None:
             release(choice.graph_id)
 
-    def _forget(self) -> None:
+    def forget_captures(self) -> None:
+        """Run everything as usual from now on."""
         for graph_id in self._sizes.ids():
             self._release(Choice(0, graph_id))
         self._sizes.forget()

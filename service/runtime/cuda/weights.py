@@ -1,5 +1,6 @@
 """A bundle's weights, once on a device for the graphs of all its buckets."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ class PlacedWeights:
         self._size = self._file.stat().st_size
         if self._size:
             self._address = self._memory.allocate(self._size)
+            # When the last session that reads them is gone; at the end of the process the driver does it.
+            weakref.finalize(self, self._memory.release, self._address).atexit = False
             self._memory.copy_in(self._address, np.memmap(self._file, mode="r"))
             self._memory.synchronize()
 

@@ -1,6 +1,8 @@
 import re
 from typing import get_args
 
+import pytest
+
 from service.bundle import TaskName
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
@@ -13,6 +15,7 @@ async def test_models_are_listed_by_name_with_what_they_are() -> None:
     assert [model["name"] for model in models] == sorted(f"fake-{task}" for task in get_args(TaskName))
     assert {model["name"]: model for model in models}["fake-ner"] == {
         "name": "fake-ner",
+        "version": 1,
         "task": "ner",
         "endpoint": "/ner",
         "labels": ["O", "B-PER"],
@@ -38,7 +41,8 @@ async def test_the_documentation_describes_every_task_its_fields_and_its_problem
         description = (await client.get("/openapi.json")).json()
     assert page.headers["content-type"].startswith("text/html")
     tasks = {f"/{task}" for task in get_args(TaskName)}
-    assert tasks | {"/health/live", "/health/ready", "/v1/models", "/metrics"} == set(description["paths"])
+    changes = {f"/v1/models/{{name}}/{change}" for change in ("load", "reload", "unload")}
+    assert tasks | changes | {"/health/live", "/health/ready", "/v1/models", "/metrics"} == set(description["paths"])
     schemas = description["components"]["schemas"]
     for path in tasks:
         route = description["paths"][path]["post"]
@@ -49,6 +53,23 @@ async def test_the_documentation_describes_every_task_its_fields_and_its_problem
         body = route["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
         assert all("description" in field for field in schemas[body]["properties"].values())
     assert {"type", "title", "status", "detail", "code", "request_id"} <= set(schemas["ProblemBody"]["required"])
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        pytest.param("application/openmetrics-text; version=x", id="a version that is no number"),
+        pytest.param("application/openmetrics-text; version=1.0.0.a", id="half a number"),
+        pytest.param("text/plain; version=999; q=z", id="a version of the future"),
+        pytest.param(f"application/openmetrics-text; version={'9' * 5000}", id="five thousand digits"),
+    ],
+)
+@asynchronous
+async def test_a_version_of_a_format_that_there_is_not_gives_the_oldest_format(accept: str) -> None:
+    async with running_app() as (_, client):
+        response = await client.get("/metrics", headers={"accept": accept})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
 @asynchronous
@@ -84,3 +105,13 @@ async def test_readiness_tells_which_devices_serve() -> None:
         "degraded": None,
         "devices": [{"name": "cpu", "alive": True, "stuck": False}],
     }
+
+
+@pytest.mark.parametrize("range_header", ["bytes=0-4", "bytes=a-b,,", "bytes=" + "0-," * 5000, "lines=1"])
+@asynchronous
+async def test_a_file_of_the_docs_is_sent_whole_whatever_range_is_asked_for(range_header: str) -> None:
+    async with running_app() as (_, client):
+        whole = await client.get("/docs/assets/swagger-ui.css")
+        asked = await client.get("/docs/assets/swagger-ui.css", headers={"range": range_header})
+    assert asked.status_code == 200
+    assert asked.content == whole.content

@@ -66,6 +66,7 @@ class Stage:
         same_attention: Whether a short document may fill a place of the long bucket.
         devices: How many devices there are, each with sessions and an executor of its own.
         places: How many batches each may be given at once.
+        warm_up_seconds: For how long larger batches are measured.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Stage:
         same_attention: bool = False,
         devices: int = 1,
         places: int = 1,
+        warm_up_seconds: float = 0.0,
     ) -> None:
         self.clock = FakeClock()
         self.executors = [ManualExecutor() for _ in range(devices)]
@@ -111,6 +113,7 @@ class Stage:
             observer=self.observer,
             options=SchedulerOptions(
                 patience_seconds=patience_seconds,
+                warm_up_seconds=warm_up_seconds,
                 stuck_rule=StuckRule(factor=10.0, least_seconds=30.0),
                 places=places,
             ),

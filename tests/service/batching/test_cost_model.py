@@ -1,70 +1,73 @@
 import pytest
 
+from service.batching.buckets import BucketKey
 from service.batching.cost_model import CostModel
 from tests.service.manual_executor import FakeClock
+
+KEY = BucketKey("base", 512)
 
 
 def measured_model(clock: FakeClock) -> CostModel:
     model = CostModel(clock)
     for items, seconds in ((1, 1.0), (2, 1.8), (4, 3.2)):
-        model.measured("base", 512, items, seconds)
+        model.measured(KEY, items, seconds)
     return model
 
 
 def test_before_any_run_a_prediction_is_what_warm_up_measured() -> None:
     model = measured_model(FakeClock())
-    assert [model.predict("base", 512, items) for items in (1, 2, 3, 4, 6)] == pytest.approx([1.0, 1.8, 2.5, 3.2, 4.6])
-    assert model.measurements == {("base", 512): [(1, 1.0), (2, 1.8), (4, 3.2)]}
+    assert [model.predict(KEY, items) for items in (1, 2, 3, 4, 6)] == pytest.approx([1.0, 1.8, 2.5, 3.2, 4.6])
+    assert model.measurements == {KEY: [(1, 1.0), (2, 1.8), (4, 3.2)]}
 
 
 def test_slower_runs_raise_the_prediction_of_their_size_and_of_no_other() -> None:
     model = measured_model(FakeClock())
-    model.observe("base", 512, 2, 3.6)
+    model.observe(KEY, 2, 3.6)
     # A fifth of the way from 1 to 2 times what was measured.
-    assert model.predict("base", 512, 2) == pytest.approx(1.8 * 1.2)
-    assert model.predict("base", 512, 1) == 1.0
-    assert model.predict("base", 512, 4) == pytest.approx(3.2)
+    assert model.predict(KEY, 2) == pytest.approx(1.8 * 1.2)
+    assert model.predict(KEY, 1) == 1.0
+    assert model.predict(KEY, 4) == pytest.approx(3.2)
 
 
 def test_the_average_follows_a_lasting_change() -> None:
     model = measured_model(FakeClock())
     for _ in range(40):
-        model.observe("base", 512, 1, 0.5)
-    assert model.predict("base", 512, 1) == pytest.approx(0.5, rel=1e-3)
+        model.observe(KEY, 1, 0.5)
+    assert model.predict(KEY, 1) == pytest.approx(0.5, rel=1e-3)
 
 
 def test_sizes_between_two_measured_ones_share_an_average() -> None:
     model = measured_model(FakeClock())
     for _ in range(40):
-        model.observe("base", 512, 3, 5.0)
-    assert model.predict("base", 512, 4) == pytest.approx(6.4, rel=1e-3)
+        model.observe(KEY, 3, 5.0)
+    assert model.predict(KEY, 4) == pytest.approx(6.4, rel=1e-3)
 
 
 def test_one_run_that_was_held_up_counts_as_four_times_slower_at_most() -> None:
     model = measured_model(FakeClock())
-    model.observe("base", 512, 1, 1000.0)
-    assert model.predict("base", 512, 1) == pytest.approx(1 + 0.2 * 3)
+    model.observe(KEY, 1, 1000.0)
+    assert model.predict(KEY, 1) == pytest.approx(1 + 0.2 * 3)
 
 
 def test_what_is_not_seen_again_is_forgotten_by_half_each_minute() -> None:
     clock = FakeClock()
     model = measured_model(clock)
-    model.observe("base", 512, 1, 4.0)
+    model.observe(KEY, 1, 4.0)
     clock.advance(60)
-    assert model.predict("base", 512, 1) == pytest.approx(1.3)
+    assert model.predict(KEY, 1) == pytest.approx(1.3)
     clock.advance(3600)
-    assert model.predict("base", 512, 1) == pytest.approx(1.0)
+    assert model.predict(KEY, 1) == pytest.approx(1.0)
 
 
 def test_a_bucket_that_was_never_measured_learns_from_its_first_run() -> None:
     model = CostModel(FakeClock())
-    assert 0 < model.predict("base", 512, 4) < 1e-3
-    model.observe("base", 512, 2, 3.0)
-    assert model.predict("base", 512, 4) == 6.0
+    assert 0 < model.predict(KEY, 4) < 1e-3
+    model.observe(KEY, 2, 3.0)
+    assert model.predict(KEY, 4) == 6.0
 
 
 def test_a_measurement_of_nothing_still_divides() -> None:
     model = CostModel(FakeClock())
-    model.measured("base", 512, 1, 0.0)
-    model.observe("base", 512, 1, 0.0)
-    assert model.predict("base", 512, 1) > 0
+    model.measured(KEY, 1, 0.0)
+    model.observe(KEY, 1, 0.0)
+    assert model.predict(KEY, 1) > 0

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from service.batching.buckets import BucketKey
 from service.errors import DeadlineExceeded, InferenceFailed, NotReady
 from service.runtime.session import Batch, OutOfMemory
 from tests.service.asynchronous import asynchronous
@@ -111,7 +112,7 @@ async def test_failed_runs_teach_the_cost_model_nothing() -> None:
         stage.short.before_run = lambda batch: stage.clock.advance(9.0)
         stage.submit(POISON)
         await stage.executor.run_all()
-        assert stage.cost_model.predict("model", SHORT, 1) == 1.0
+        assert stage.cost_model.predict(BucketKey("model", SHORT), 1) == 1.0
 
 
 @asynchronous

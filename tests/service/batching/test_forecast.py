@@ -2,7 +2,7 @@ import pytest
 
 from service.batching.batch_limits import BatchLimits
 from service.batching.bucket_queue import BucketQueue
-from service.batching.buckets import ServedBucket
+from service.batching.buckets import BucketKey, ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.forecast import Forecast
 from tests.service.fake_model import FakeSession
@@ -16,7 +16,7 @@ def forecast() -> Forecast:
     """One short sequence takes a second, four together two; a long one takes six."""
     costs = CostModel(FakeClock())
     for bucket, items, seconds in ((8, 1, 1.0), (8, 4, 2.0), (16, 1, 6.0)):
-        costs.measured("model", bucket, items, seconds)
+        costs.measured(BucketKey("model", bucket), items, seconds)
     return Forecast(costs, BatchLimits(max_items=4, max_tokens=1000))
 
 

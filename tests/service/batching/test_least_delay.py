@@ -8,7 +8,7 @@ import pytest
 
 from service.batching.batch_limits import BatchLimits
 from service.batching.bucket_queue import BucketQueue, QueuedItem
-from service.batching.buckets import ServedBucket
+from service.batching.buckets import BucketKey, ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.least_delay import LeastDelay
 from service.batching.work_item import WorkItem
@@ -45,7 +45,7 @@ class Waiting:
             bucket = ServedBucket("model", length, FakeSession(), 0, attention=kind)  # type: ignore[arg-type]
             self.queues[length] = BucketQueue(replace(bucket, position_bytes=1000))
             for items in SIZES:
-                self.cost_model.measured("model", length, items, cost(length, items))
+                self.cost_model.measured(BucketKey("model", length), items, cost(length, items))
         self.limits = BatchLimits(max_items, max_tokens, max_memory_bytes=100_000)
         self.number = 0
 

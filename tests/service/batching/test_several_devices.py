@@ -190,7 +190,7 @@ async def test_every_device_is_warmed_and_the_first_is_measured() -> None:
     await warming
     assert [len(session.batches) for session in stage.shorts] == [3, 2]
     assert [len(session.batches) for session in stage.longs] == [3, 2]
-    assert stage.cost_model.measurements == {("model", SHORT): [(1, 1.0)], ("model", LONG): [(1, 2.0)]}
+    assert stage.cost_model.measurements == {("model", SHORT, 1): [(1, 1.0)], ("model", LONG, 1): [(1, 2.0)]}
     await stage.close()
 
 

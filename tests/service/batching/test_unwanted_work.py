@@ -1,5 +1,6 @@
 """A requester that goes takes its work with it, wherever that work is."""
 
+from service.batching.buckets import BucketKey
 from service.runtime.session import Batch, Outputs, RunControl, RunTerminated
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import SHORT, Stage, first_column, warm_stage
@@ -62,7 +63,7 @@ async def test_the_time_of_an_ended_run_is_not_learned() -> None:
         gone.cancel()
         await settle()
         await stage.executor.run_all()
-        assert stage.cost_model.predict("model", SHORT, 1) == 1.0
+        assert stage.cost_model.predict(BucketKey("model", SHORT), 1) == 1.0
         assert stage.observer.finished == []
 
 
@@ -75,7 +76,7 @@ async def test_the_time_of_a_run_that_was_to_end_but_finished_is_not_learned() -
         gone.cancel()
         await settle()
         await stage.executor.run_all()
-        assert stage.cost_model.predict("model", SHORT, 1) == 1.0
+        assert stage.cost_model.predict(BucketKey("model", SHORT), 1) == 1.0
 
 
 @asynchronous

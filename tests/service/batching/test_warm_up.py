@@ -50,8 +50,8 @@ class Device:
             return function()
 
         calls = [call] * devices
-        warm_up = WarmUp(self.buckets, calls, self.cost_model, limits, self.clock, budget_seconds, probe or NoProbe())
-        asyncio.run(warm_up.run())
+        warm_up = WarmUp(calls, self.cost_model, limits, self.clock, budget_seconds, probe or NoProbe())
+        asyncio.run(warm_up.run(self.buckets))
 
     def sizes(self) -> list[tuple[int, int]]:
         """The shapes in the order in which they were first run."""
@@ -71,8 +71,8 @@ def test_larger_batches_follow_the_cheapest_first_up_to_each_cap() -> None:
     # Predicted: 8x2 takes 2 s, 8x4 4 s (extended from 1 and 2: 2.5 s), 16x2 6 s; 16x4 would be 64 tokens.
     assert device.sizes() == [(8, 1), (16, 1), (8, 2), (8, 4), (16, 2)]
     assert device.cost_model.measurements == {
-        ("model", 8): [(1, 1.0), (2, 1.5), (4, 2.5)],
-        ("model", 16): [(1, 3.0), (2, 4.5)],
+        ("model", 8, 1): [(1, 1.0), (2, 1.5), (4, 2.5)],
+        ("model", 16, 1): [(1, 3.0), (2, 4.5)],
     }
 
 
@@ -150,6 +150,10 @@ class RecordingSession(FakeSession):
         self._recorded = [] if self._wrong else self._recorded
         return self._recorded
 
+    def forget_captures(self) -> None:
+        self._log.append(("forget", self._number))
+        self._recorded = []
+
 
 def warm_recording(wrong: bool = False) -> tuple[Device, list[tuple[object, ...]]]:
     """Warm one bucket on two devices whose sessions record."""
@@ -180,12 +184,12 @@ def test_sizes_are_recorded_device_by_device_when_all_have_run_and_checked_twice
 
 def test_what_is_recorded_is_measured_again() -> None:
     device, _ = warm_recording()
-    assert device.cost_model.measurements == {("model", 8): [(1, 0.5), (2, 1.0), (4, 4.0)]}
+    assert device.cost_model.measurements == {("model", 8, 1): [(1, 0.5), (2, 1.0), (4, 4.0)]}
 
 
 def test_what_was_recorded_wrongly_costs_what_it_did_before() -> None:
     device, _ = warm_recording(wrong=True)
-    assert device.cost_model.measurements == {("model", 8): [(1, 1.0), (2, 2.0), (4, 4.0)]}
+    assert device.cost_model.measurements == {("model", 8, 1): [(1, 1.0), (2, 2.0), (4, 4.0)]}
 
 
 def test_devices_are_warmed_with_the_same_shapes_as_the_first() -> None:

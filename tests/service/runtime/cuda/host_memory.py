@@ -25,6 +25,9 @@ class HostMemory:
         self.blocks.append(np.zeros(size, dtype=np.uint8))
         return int(self.blocks[-1].ctypes.data)
 
+    def release(self, address: int) -> None:
+        self.blocks = [block for block in self.blocks if block.ctypes.data != address]
+
     def host_array(self, size: int) -> npt.NDArray[np.uint8]:
         return np.zeros(size, dtype=np.uint8)
 

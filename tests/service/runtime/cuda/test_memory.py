@@ -48,6 +48,10 @@ class FakeLibrary:
         address._obj.value = self._blocks[-1].ctypes.data
         return 0
 
+    def _cudaFree(self, address: ctypes.c_void_p) -> int:
+        self._blocks = [block for block in self._blocks if block.ctypes.data != address.value]
+        return 0
+
     _cudaMallocHost = _cudaMalloc
 
     def _cudaMemcpy(self, target: Any, source: Any, size: Any, direction: int) -> int:
@@ -116,3 +120,11 @@ def test_warm_up_reads_what_is_taken_of_the_gpu() -> None:
     library.memory.free = 45
     assert meter.peak_bytes() == 55
     assert memory.free_bytes() == 45
+
+
+def test_what_was_taken_is_given_back_by_its_address() -> None:
+    library = FakeLibrary()
+    memory = GpuMemory(CudaRuntime(library), 0)
+    first, second = memory.allocate(8), memory.allocate(8)
+    memory.release(first)
+    assert [block.ctypes.data for block in library._blocks] == [second]

@@ -84,3 +84,12 @@ def test_weights_are_found_again_by_every_session_of_the_same_graph(bundle: Bund
     weights.place()
     first, second = (open_with(weights, bundle.path("graph-8.onnx")) for _ in range(2))
     np.testing.assert_array_equal(logits(first, LONG), logits(second, LONG))
+
+
+def test_the_memory_of_weights_that_no_session_reads_any_more_is_given_back(bundle: Bundle) -> None:
+    memory = HostMemory()
+    weights = PlacedWeights(memory, bundle.path("weights.bin"))
+    weights.place()
+    assert memory.used_bytes() > 0
+    del weights
+    assert memory.used_bytes() == 0

@@ -1,0 +1,75 @@
+"""Bodies that take too long, at the ASGI interface."""
+
+import asyncio
+import json
+from typing import Any
+
+from service.api import body_timeout
+from service.app import create_app
+from service.settings import Settings
+from tests.service.asynchronous import asynchronous
+from tests.service.fake_model import fake_loaded_model
+
+SECONDS = 0.05
+
+
+async def answer(messages: list[dict[str, Any]], seconds: float) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Post a body that comes in these parts, and then nothing."""
+    app = create_app(Settings(warm_up_seconds=0, body_timeout_seconds=seconds), {"fake": fake_loaded_model("ner")})
+    sent: list[Any] = []
+    parts = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        message = next(parts, None)
+        if message is None:
+            await asyncio.Event().wait()
+        assert message is not None
+        return message
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/ner",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    async with app.router.lifespan_context(app):
+        await app.state.serving.warmed()
+        async with asyncio.timeout(30):
+            await app(scope, receive, send)
+    start, body = sent
+    return start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, json.loads(body["body"])
+
+
+def part(body: bytes, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+@asynchronous
+async def test_a_body_that_does_not_end_in_time_is_refused_and_the_connection_closed() -> None:
+    status, headers, problem = await answer([part(b'{"text": ')], SECONDS)
+    assert (status, problem["code"]) == (408, "request_timeout")
+    assert headers["connection"] == "close"
+
+
+@asynchronous
+async def test_time_after_the_body_does_not_count() -> None:
+    status, _, _ = await answer([part(b'{"text": '), part(b'"10"}', more=False)], seconds=5)
+    assert status == 200
+
+
+@asynchronous
+async def test_a_large_body_has_more_time() -> None:
+    """Its bytes are worth ten seconds, so it is not refused when the fixed time is over."""
+    large = b" " * (10 * body_timeout._BYTES_PER_SECOND)
+    begun_at = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(20 * SECONDS):
+            await answer([part(large)], SECONDS)
+    except TimeoutError:
+        assert asyncio.get_running_loop().time() - begun_at >= 20 * SECONDS
+    else:
+        raise AssertionError("it was refused")

@@ -1,0 +1,75 @@
+"""The description says what clients need to know and FastAPI cannot."""
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.running_app import fake_models
+
+
+@pytest.fixture(scope="module")
+def description() -> dict[str, Any]:
+    return create_app(Settings(max_characters=1234, max_list_items=9), fake_models()).openapi()
+
+
+def validator(description: dict[str, Any], name: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": description["components"]})
+
+
+def test_every_answer_has_its_request_id_and_every_operation_the_problems_of_any_path(
+    description: dict[str, Any],
+) -> None:
+    for path in description["paths"].values():
+        for operation in path.values():
+            assert {"200", "400", "405", "408", "429", "431", "500", "503"} <= set(operation["responses"])
+            for response in operation["responses"].values():
+                assert response["headers"]["X-Request-Id"] == {"$ref": "#/components/headers/X-Request-Id"}
+
+
+@pytest.mark.parametrize(
+    ("status", "header"), [("405", "Allow"), ("429", "Retry-After"), ("503", "Retry-After"), ("415", "Accept-Encoding")]
+)
+def test_problems_that_tell_what_to_do_next_have_a_header_for_it(
+    description: dict[str, Any], status: str, header: str
+) -> None:
+    assert header in description["paths"]["/ner"]["post"]["responses"][status]["headers"]
+
+
+def test_metrics_are_described_in_both_formats(description: dict[str, Any]) -> None:
+    content = description["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert set(content) == {"text/plain", "application/openmetrics-text"}
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "valid"),
+    [
+        pytest.param("EntityBody", {"text": "a"}, True, id="a text"),
+        pytest.param("EntityBody", {"text": "a" * 1234}, True, id="the longest text"),
+        pytest.param("EntityBody", {"text": "a" * 1235}, False, id="a text over the server's limit"),
+        pytest.param("EntityBody", {"text": ["a"] * 9}, True, id="the longest list"),
+        pytest.param("EntityBody", {"text": ["a"] * 10}, False, id="a list over the server's limit"),
+        pytest.param("EntityBody", {"text": " \n\u3000"}, False, id="white space"),
+        pytest.param("EntityBody", {"text": ["a", " "]}, False, id="white space in a list"),
+        pytest.param("ClassificationBody", {"text": "a", "text_pair": " "}, False, id="a white second text"),
+        pytest.param(
+            "ChoiceBody", {"prompt": "a", "choices": ["b"] * 9}, True, id="as many choices as texts in a list"
+        ),
+        pytest.param("ChoiceBody", {"prompt": "a", "choices": ["b"] * 10}, False, id="more choices than that"),
+        pytest.param("GenerationBody", {"prompt": "a", "seed": 1}, False, id="a seed for nothing"),
+        pytest.param(
+            "GenerationBody", {"prompt": "a", "sampling": "greedy", "top_p": 0.5}, False, id="greedy and top_p"
+        ),
+        pytest.param("GenerationBody", {"prompt": "a", "sampling": "top_p", "seed": 1}, True, id="a seed for sampling"),
+        pytest.param("GenerationBody", {"prompt": "a", "seed": None}, True, id="no seed for nothing"),
+        pytest.param("EmbeddingBody", {"text": "a", "tokens": True}, True, id="tokens of a text"),
+        pytest.param("EmbeddingBody", {"text": ["a"], "tokens": True}, False, id="tokens of a list"),
+        pytest.param("EmbeddingBody", {"text": ["a"], "tokens": False}, True, id="a list without tokens"),
+    ],
+)
+def test_a_body_is_valid_where_the_server_takes_it(
+    description: dict[str, Any], name: str, body: dict[str, Any], valid: bool
+) -> None:
+    assert validator(description, name).is_valid(body) == valid
