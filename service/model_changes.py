@@ -198,12 +198,12 @@ class ModelChanges:
         async with self._loading:
             with contextlib.suppress(KeyError):
                 await asyncio.shield(self._retiring[name])  # three versions at once are never held
-            await self._scheduler.forget_captures()
+            await self._scheduler.buckets.forget_captures()
             model = await asyncio.to_thread(self._source.load, name)
             model = replace(model, version=self._models.next_version(name))
             self._ensure_same_task(model)
             await self.check_answers(model)
-            await self._scheduler.prepare(model.buckets())
+            await self._scheduler.buckets.prepare(model.buckets())
             self._ensure_running()
             self._switch(model)
         return model
@@ -226,11 +226,11 @@ class ModelChanges:
         known = model.manifest.known_answer
         if known is not None:
             for device, session in enumerate(model.sessions[known.bucket]):
-                await self._scheduler.call(device, partial(check_known_answer, model.manifest, session))
+                await self._scheduler.buckets.call(device, partial(check_known_answer, model.manifest, session))
 
     def _switch(self, model: LoadedModel) -> None:
         """Serve a version from now on, and release the one before it once it is not used any more."""
-        self._scheduler.add(model.buckets())
+        self._scheduler.buckets.add(model.buckets())
         old = self._models.put(model)
         self.declare(model)
         if old is not None:
@@ -261,5 +261,5 @@ class ModelChanges:
     async def _retire(self, model: LoadedModel) -> None:
         """Wait until a version that nobody can choose any more is not used, and let the scheduler forget it."""
         await self._models.unused(model.model_version)
-        await self._scheduler.remove(model.buckets())
+        await self._scheduler.buckets.remove(model.buckets())
         logger.info("released version %d of model %s", model.version, model.name)

@@ -1,7 +1,14 @@
 """How much work may wait, and the refusal of what goes beyond or would come too late."""
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from service.batching.forecast import Forecast
+from service.batching.served_device import ServedDevices
+from service.batching.service_rate import ServiceRate
+from service.batching.waiting_room import WaitingRoom
+from service.batching.work_item import WorkItem
 from service.errors import DeadlineUnreachable, QueueFull, TextTooLarge
 
 
@@ -54,3 +61,85 @@ def refuse_unreachable(needed_seconds: float, left_seconds: float) -> None:
             f"By the measured speed the work ahead of the request and its own take {needed_seconds:.2f} s, and it has "
             f"{max(left_seconds, 0.0):.2f} s; nothing was run."
         )
+
+
+class Admission:
+    """Looks at the queues and the devices, and refuses what cannot be taken now.
+
+    Args:
+        limits: Bounds on what waits.
+        room: What waits.
+        devices: What works it off.
+        rate: How fast, to say when a refused client may come back.
+        forecast: How long the work ahead of a request takes.
+        clock: Monotonic seconds, on which deadlines are.
+        keeps_deadlines: Whether work that cannot make its deadline is refused.
+    """
+
+    def __init__(
+        self,
+        limits: QueueLimits,
+        room: WaitingRoom,
+        devices: ServedDevices,
+        *,
+        rate: ServiceRate,
+        forecast: Forecast,
+        clock: Callable[[], float],
+        keeps_deadlines: bool,
+    ) -> None:
+        self._limits = limits
+        self._room = room
+        self._devices = devices
+        self._rate = rate
+        self._forecast = forecast
+        self._clock = clock
+        self._keeps_deadlines = keeps_deadlines
+        self._expected = 0
+
+    def check(self, items: Sequence[WorkItem]) -> None:
+        """Do nothing if all windows of a request can be taken.
+
+        Raises:
+            QueueFull, TextTooLarge, DeadlineUnreachable: They cannot.
+        """
+        tokens = sum(len(item.sequence) for item in items)
+        self._limits.refuse_oversized(len(items), tokens)
+        self._refuse_overflow(len(items), tokens)
+        if self._keeps_deadlines:
+            self._refuse_unreachable(items)
+
+    @contextlib.contextmanager
+    def expected(self, documents: int) -> Iterator[None]:
+        """Keep a place for each document while its windows are made, at least one.
+
+        Under a flood the work before the queue would cost more than the refusal, and hold up what was accepted.
+
+        Raises:
+            QueueFull, TextTooLarge: The windows could not be accepted, as things stand; make none.
+        """
+        self._limits.refuse_oversized(documents, 0)
+        self._refuse_overflow(self._expected + documents, 0)
+        self._expected += documents
+        try:
+            yield
+        finally:
+            self._expected -= documents
+
+    def _refuse_overflow(self, items: int, tokens: int) -> None:
+        waiting_tokens = self._room.tokens
+        self._limits.refuse_overflow(
+            self._room.items + items,
+            waiting_tokens + tokens,
+            retry_after_seconds=self._rate.seconds_for(waiting_tokens, len(self._devices.usable)),
+        )
+
+    def _refuse_unreachable(self, items: Sequence[WorkItem]) -> None:
+        deadlines = [item.deadline for item in items if item.deadline is not None]
+        if not deadlines:
+            return
+        now = self._clock()
+        buckets = [self._room.bucket_of(item) for item in items]
+        due_at = max(self._room.due_at(item, bucket, now) for item, bucket in zip(items, buckets, strict=True))
+        remaining = [device.remaining_seconds for device in self._devices.usable]
+        needed = self._forecast.finish(self._room.queues, buckets, due_at, remaining)
+        refuse_unreachable(needed, min(deadlines) - now)

@@ -11,8 +11,7 @@ scheduler that it has not ended, and `submit_further` takes the others.
 
 A device that dies takes its own work with it, and the others go on; the death of the last one ends everything.
 
-What is served can change: a model's buckets are prepared (run and measured, in turns with the traffic), then added, and
-removed when their last work is done. Two versions of a model are different buckets here.
+What is served can change: see `service.batching.served_buckets`.
 """
 
 import asyncio
@@ -21,9 +20,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
-from service.batching.admission import QueueLimits, refuse_unreachable
+from service.batching.admission import Admission, QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import BatchRunner, StuckRule
 from service.batching.bucket_queue import QueuedItem
@@ -37,15 +35,13 @@ from service.batching.observer import BatchObserver, DropReason
 from service.batching.policy import BatchPolicy
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.resident_memory import MemoryMeter, MemoryProbe
+from service.batching.served_buckets import ServedBuckets
 from service.batching.served_device import ServedDevices
 from service.batching.service_rate import ServiceRate
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 from service.batching.work_item import InferenceResult, WorkItem
 from service.errors import DeadlineExceeded, ServiceError
-from service.runtime.session import CapturingSession
-
-ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +79,9 @@ class Scheduler:
         options: Patience, warm-up, stuck runs.
         clock: Monotonic seconds; deadlines are on this clock.
         probe: Reads the first device's memory during warm-up.
+
+    Attributes:
+        buckets: What is served; it changes while the server runs.
     """
 
     def __init__(
@@ -99,22 +98,19 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
         probe: MemoryMeter | None = None,
     ) -> None:
-        self._cost_model = cost_model
-        self._batch_limits = batch_limits
-        self._forecast = Forecast(cost_model, batch_limits)
-        self._room = WaitingRoom(buckets, self._forecast, options.patience_seconds)
-        self._limits = limits
+        forecast = Forecast(cost_model, batch_limits)
+        rate = ServiceRate()
+        self._room = WaitingRoom(buckets, forecast, options.patience_seconds)
         self._observer = observer
-        self._options = options
+        self._keeps_deadlines = options.keeps_deadlines
         self._clock = clock
-        self._rate = ServiceRate()
         self._devices = ServedDevices(
             executors,
             lambda calls, name, number: BatchRunner(
                 calls,
                 cost_model=cost_model,
                 limits=batch_limits,
-                rate=self._rate,
+                rate=rate,
                 observer=observer,
                 stuck_rule=options.stuck_rule,
                 clock=clock,
@@ -134,7 +130,16 @@ class Scheduler:
             on_batch_end=self._note_idle,
             on_failure=partial(self.close, executor_stopped),
         )
-        self._warm_up = WarmUp(
+        self._admission = Admission(
+            limits,
+            self._room,
+            self._devices,
+            rate=rate,
+            forecast=forecast,
+            clock=clock,
+            keeps_deadlines=options.keeps_deadlines,
+        )
+        warm_up = WarmUp(
             [device.calls.call for device in self._devices],
             cost_model,
             batch_limits,
@@ -142,12 +147,13 @@ class Scheduler:
             options.warm_up_seconds,
             probe or MemoryProbe(),
         )
+        self.buckets = ServedBuckets(
+            self._room, self._devices, warm_up, cost_model=cost_model, batch_limits=batch_limits, clock=clock
+        )
         self._open_requests = 0
-        self._expected = 0
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._something_ended = asyncio.Event()
         self._refusal: Callable[[], ServiceError] | None = still_warming
 
     @property
@@ -184,45 +190,9 @@ class Scheduler:
 
     async def warm_up(self) -> None:
         """Run and measure every bucket, then accept work."""
-        await self._warm_up.run([queue.bucket for queue in self._room.queues])
+        await self.buckets.warm_up()
         if self._refusal is still_warming:
             self._refusal = None
-
-    def call(self, device: int, function: Callable[[], ResultT]) -> asyncio.Future[ResultT]:
-        """Run a function on a device's executor, by its number, in turn with its batches."""
-        return self._devices[device].calls.call(function)
-
-    async def forget_captures(self) -> None:
-        """Let all sessions run as usual: what is loaded now takes memory that recordings may write to."""
-        for bucket in [queue.bucket for queue in self._room.queues]:
-            for number in range(len(self.devices)):
-                session = bucket.on(number).session
-                if isinstance(session, CapturingSession):
-                    await self.call(number, session.forget_captures)
-
-    async def prepare(self, buckets: Sequence[ServedBucket]) -> None:
-        """Run and measure buckets that are not served yet, beside the work that is.
-
-        Raises:
-            Exception: One of them cannot run even one sequence; nothing is kept of them.
-        """
-        try:
-            await self._warm_up.run(buckets, self._give_way)
-        except BaseException:
-            self._forget(buckets)
-            raise
-
-    def add(self, buckets: Iterable[ServedBucket]) -> None:
-        """Accept work for these from now on."""
-        self._room.open(buckets)
-
-    async def remove(self, buckets: Iterable[ServedBucket]) -> None:
-        """Wait until the work of these is done, then know nothing of them any more; nobody may submit more."""
-        removed = {bucket.key: bucket for bucket in buckets}
-        while any(entry.bucket.key in removed for entry in [*self._room.entries, *self._devices.entries]):
-            await self._next_end()
-        self._room.close(removed.values())
-        self._forget(removed.values())
 
     def ensure_running(self) -> None:
         """Do nothing if work is run at all.
@@ -250,30 +220,19 @@ class Scheduler:
             NotReady, QueueFull, TextTooLarge, DeadlineUnreachable: Nothing was accepted.
         """
         self.ensure_running()
-        tokens = sum(len(item.sequence) for item in items)
-        self._limits.refuse_oversized(len(items), tokens)
-        self._refuse_overflow(len(items), tokens)
-        if self._options.keeps_deadlines:
-            self._refuse_unreachable(items)
+        self._admission.check(items)
         return self._accept(items)
 
     @contextlib.contextmanager
     def expected(self, documents: int) -> Iterator[None]:
-        """Keep a place for each document while its windows are made, at least one.
-
-        Under a flood the work before the queue would cost more than the refusal, and hold up what was accepted.
+        """Keep a place for each document while its windows are made; see `Admission.expected`.
 
         Raises:
             NotReady, QueueFull, TextTooLarge: The windows could not be accepted, as things stand; make none.
         """
         self.ensure_running()
-        self._limits.refuse_oversized(documents, 0)
-        self._refuse_overflow(self._expected + documents, 0)
-        self._expected += documents
-        try:
+        with self._admission.expected(documents):
             yield
-        finally:
-            self._expected -= documents
 
     @contextlib.contextmanager
     def open_request(self) -> Iterator[None]:
@@ -334,45 +293,7 @@ class Scheduler:
         _fail_all(waiting, run_stuck)
         self._note_idle()
 
-    # Changes of what is served.
-
-    async def _give_way(self, device: int, seconds: float) -> None:
-        """Let a device work for so long on what waits, if anything does."""
-        own = self._devices[device]
-        ends_at = self._clock() + seconds
-        while self._clock() < ends_at and own.state.usable and (self._room.items or own.batches):
-            await self._next_end()
-
-    async def _next_end(self) -> None:
-        """Wait until a batch has ended, or something has left a queue."""
-        self._something_ended.clear()
-        await self._something_ended.wait()
-
-    def _forget(self, buckets: Iterable[ServedBucket]) -> None:
-        for bucket in buckets:
-            self._cost_model.forget(bucket.key)
-            self._batch_limits.forget(bucket.key)
-
     # Arrivals and departures.
-
-    def _refuse_overflow(self, items: int, tokens: int) -> None:
-        waiting_tokens = self._room.tokens
-        self._limits.refuse_overflow(
-            self._room.items + items,
-            waiting_tokens + tokens,
-            retry_after_seconds=self._rate.seconds_for(waiting_tokens, len(self._devices.usable)),
-        )
-
-    def _refuse_unreachable(self, items: Sequence[WorkItem]) -> None:
-        deadlines = [item.deadline for item in items if item.deadline is not None]
-        if not deadlines:
-            return
-        now = self._clock()
-        buckets = [self._room.bucket_of(item) for item in items]
-        due_at = max(self._room.due_at(item, bucket, now) for item, bucket in zip(items, buckets, strict=True))
-        remaining = [device.remaining_seconds for device in self._devices.usable]
-        needed = self._forecast.finish(self._room.queues, buckets, due_at, remaining)
-        refuse_unreachable(needed, min(deadlines) - now)
 
     def _accept(self, items: Sequence[WorkItem]) -> list[asyncio.Future[InferenceResult]]:
         now = self._clock()
@@ -396,7 +317,7 @@ class Scheduler:
         for entry in self._room.hopeless(now):
             if entry.future.done():
                 self._ended(entry)
-            elif self._options.keeps_deadlines or entry.expired(now):
+            elif self._keeps_deadlines or entry.expired(now):
                 self._room.remove(entry)
                 reason: DropReason = "expired" if entry.expired(now) else "unreachable"
                 self._observer.item_dropped(entry.bucket.model, entry.bucket.length, reason)
@@ -404,7 +325,7 @@ class Scheduler:
         self._note_idle()
 
     def _note_idle(self) -> None:
-        self._something_ended.set()
+        self.buckets.note_end()
         if not self._open_requests and not self._room.items and not self._devices.busy:
             self._idle.set()
 

@@ -103,6 +103,9 @@ class ServedDevices:
     def __iter__(self) -> Iterator[ServedDevice]:
         return iter(self._devices)
 
+    def __len__(self) -> int:
+        return len(self._devices)
+
     def __getitem__(self, number: int) -> ServedDevice:
         return self._devices[number]
 

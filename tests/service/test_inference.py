@@ -234,7 +234,7 @@ async def test_a_real_task_gives_each_item_of_a_list_what_it_gives_it_alone(
     answers = [response.json() for response in alone]
     results = together.json()["results"]
     for body in (*answers, *results):
-        for name in ("queue_ms", "inference_ms"):
+        for name in ("queue_ms", "inference_ms", "buckets"):  # a short item may fill a place beside a longer one
             del body["usage"][name]
     assert results == answers
     assert len({str(answer) for answer in answers}) == len(bodies)

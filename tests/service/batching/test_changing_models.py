@@ -39,10 +39,10 @@ class NewVersion:
         stage.short.before_run = note
 
     async def serve(self) -> None:
-        preparing = asyncio.create_task(self.stage.scheduler.prepare(self.buckets))
+        preparing = asyncio.create_task(self.stage.scheduler.buckets.prepare(self.buckets))
         await self.stage.run_all()
         await preparing
-        self.stage.scheduler.add(self.buckets)
+        self.stage.scheduler.buckets.add(self.buckets)
         self.session.batches.clear()
 
     def submit(self, *ids: int) -> asyncio.Future[InferenceResult]:
@@ -80,7 +80,7 @@ async def test_a_version_is_measured_in_turns_with_the_work_that_waits() -> None
     async with warm_stage(max_items=1, short_seconds=1.0) as stage:
         new = NewVersion(stage, seconds=3.0)
         futures = [stage.submit(number) for number in range(1, 14)]
-        preparing = asyncio.create_task(stage.scheduler.prepare(new.buckets))
+        preparing = asyncio.create_task(stage.scheduler.buckets.prepare(new.buckets))
         await stage.run_all()
         await preparing
         assert all(future.done() for future in futures)
@@ -123,7 +123,7 @@ async def test_a_version_is_removed_when_its_last_work_is_done() -> None:
             ServedBucket("model", SHORT, stage.short, 0),
             ServedBucket("model", LONG, stage.long, 0, attention="block_sparse"),
         ]
-        removing = asyncio.create_task(stage.scheduler.remove(old))
+        removing = asyncio.create_task(stage.scheduler.buckets.remove(old))
         await settle()
         await stage.executor.run_next()
         assert running.done()
@@ -148,7 +148,9 @@ async def test_a_given_up_window_of_a_removed_version_harms_nobody() -> None:
         await settle()
         given_up.cancel()
         await stage.run_all()
-        await stage.scheduler.remove([ServedBucket("model", length, stage.short, 0) for length in (SHORT, LONG)])
+        await stage.scheduler.buckets.remove(
+            [ServedBucket("model", length, stage.short, 0) for length in (SHORT, LONG)]
+        )
         assert blocking.done()
         assert stage.scheduler.waiting_items("model", SHORT) == 0
 
@@ -159,8 +161,8 @@ async def test_recordings_are_forgotten_on_every_device_before_another_model_tak
         device, log = Device(), []
         recording = [RecordingSession(device, number, log) for number in (0, 1)]
         bucket = ServedBucket("recorded", SHORT, recording[0], 0, replicas=(recording[1],))
-        stage.scheduler.add([bucket])
-        forgetting = asyncio.create_task(stage.scheduler.forget_captures())
+        stage.scheduler.buckets.add([bucket])
+        forgetting = asyncio.create_task(stage.scheduler.buckets.forget_captures())
         await stage.run_all()
         await forgetting
         assert log == [("forget", 0), ("forget", 1)]
@@ -175,7 +177,7 @@ async def test_of_a_version_that_cannot_run_nothing_is_kept() -> None:
                 raise OutOfMemory
 
         new = NewVersion(stage, before_run=no_room)
-        preparing = asyncio.create_task(stage.scheduler.prepare(new.buckets))
+        preparing = asyncio.create_task(stage.scheduler.buckets.prepare(new.buckets))
         await stage.run_all()
         with pytest.raises(OutOfMemory):
             await preparing
