@@ -1,6 +1,7 @@
 """Running the application as a process: a clear failure at start, bounded connections, a drain, an honest status."""
 
 import logging
+import os
 import resource
 import signal
 import sys
@@ -142,4 +143,18 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     )
     server = DrainingServer(config, app, drain)
     server.run()
-    return 1 if failed or not server.started else 0
+    status = 1 if failed or not server.started else 0
+    _leave_if_a_run_goes_on(app, status)
+    return status
+
+
+def _leave_if_a_run_goes_on(app: FastAPI, status: int) -> None:
+    """End the process now if a device still runs something: a warm-up that was cut short, or a run that hangs.
+
+    Python would take onnxruntime down under that run, which aborts the process with a status of its own.
+    """
+    serving: Serving | None = getattr(app.state, "serving", None)
+    if serving is not None and any(device.alive for device in serving.scheduler.devices):
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(status)

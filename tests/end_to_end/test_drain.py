@@ -5,6 +5,8 @@ clients are sent there, SIGTERM.
 """
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -103,6 +105,19 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted_and_refuses_what_is_
             assert [request.result() for request in accepted] == [[expected] * TEXTS] * LISTS
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{server.url}/health/live")
+
+
+def test_a_server_that_is_stopped_while_it_warms_up_exits_with_0(bundles: Path) -> None:
+    command = [sys.executable, "-m", "bigbird_cli", "serve", "--models", str(bundles), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        # Now the executor runs one batch after the other, and most of them are still to come.
+        assert any("Application startup complete" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(WAIT_SECONDS) == 0, rest
+    assert "ready: " not in rest, "it was warm before the signal came"
+    assert "Finished server process" in rest
 
 
 @dataclass
