@@ -29,7 +29,7 @@ from examples.same_answer_anywhere import differs
 from tests.reliability.load_client import ClientRecord, run_client
 from tests.reliability.report import Report
 from tests.reliability.served import Footprint, MemoryWatch, Served, demo_server, percentile
-from tests.reliability.traffic import PATHS, PlannedRequest, Traffic
+from tests.reliability.traffic import PATHS, PlannedRequest, Traffic, make_document, request_body
 
 REQUESTS = 100_000
 CLIENTS = 3
@@ -38,6 +38,8 @@ CONNECTIONS = 16
 # batch, so what memory does there is told and not judged.
 MOST_GROWTH = 0.03
 _SETTLED = 0.1
+_FILLED_LENGTHS = (128, 256, 512, 704, 1024, 1536, 2048, 3072, 4096)
+_MOST_BATCH_TOKENS = 16_384
 _SHORT = 0.2
 _PROGRESS_SECONDS = 30.0
 
@@ -51,7 +53,8 @@ def run(scale: float) -> Report:
     print(f"load: making {min(traffic.requests, 4000)} documents", file=sys.stderr)
     _ = traffic.documents
     with demo_server(warm_up_seconds=20 if scale > _SHORT else 2) as server:
-        before = _idle_footprint(server)
+        _fill_buckets(server, _FILLED_LENGTHS if scale > _SHORT else _FILLED_LENGTHS[:1])
+        before, counted_before = server.footprint(), _counted(server)
         begun_at = time.monotonic()
         with MemoryWatch(server) as memory:
             records = _send(server, traffic)
@@ -62,7 +65,7 @@ def run(scale: float) -> Report:
         logged, log_failures = _logged(server)
         failures += log_failures
         failures += _compare_with_clients(traffic, record, logged)
-        failures += _compare_with_counters(server, logged.values())
+        failures += _compare_with_counters(_counted(server) - counted_before, Counter(logged.values()))
         wrong = list(_wrong_answers(server, traffic, record.answers))
         failures += wrong
         failures += _leaks(before, after)
@@ -83,7 +86,8 @@ def run(scale: float) -> Report:
             "left before the answer": f"{traffic.requests - len(record.statuses) - len(record.lost):,}",
             "compared with the answer alone": f"{len(record.answers):,}",
             "memory growth": f"{growth:+.1%}",
-            "highest resident memory": f"{memory.highest / 1e6:,.0f} MB",
+            "highest resident memory of each tenth": ", ".join(f"{most / 1e6:,.0f}" for most in memory.tenths())
+            + " MB",
             "files, threads, tasks": f"{after.files}, {after.threads}, {after.tasks}",
             "requests/s": f"{traffic.requests / seconds:.0f}",
             "p50, p99 seconds": f"{percentile(record.seconds, 0.5):.2f}, {percentile(record.seconds, 0.99):.2f}",
@@ -92,13 +96,28 @@ def run(scale: float) -> Report:
     )
 
 
-def _idle_footprint(server: Served) -> Footprint:
-    """Return what it holds once every thread that it makes on demand is there."""
-    body = {"text": ["Ada Lovelace lives in London."] * 64}
-    for _ in range(3):
-        httpx.post(f"{server.url}/ner", json=body, timeout=60).raise_for_status()
-        server.status("/metrics")
-    return server.footprint()
+def _fill_buckets(server: Served, lengths: Sequence[int]) -> None:
+    """Run full batches of every length, so that the arena and all threads that are made on demand are there.
+
+    Which batches there are in the first tenth is chance, and an arena keeps what the largest one took.
+    """
+    for length in lengths:
+        document = make_document(length, length * 3 // 4)
+        texts = ", ".join([document.text] * min(64, _MOST_BATCH_TOKENS // length))
+        for path in PATHS:
+            body = request_body(path, f"[{texts}]", document.question)
+            headers = {"Content-Type": "application/json"}
+            httpx.post(f"{server.url}{path}", content=body, headers=headers, timeout=120).raise_for_status()
+
+
+def _counted(server: Served) -> Counted:
+    """Return what the server has counted of the requests here."""
+    counted: Counted = Counter()
+    for (name, labels), value in server.metrics().items():
+        own = dict(labels)
+        if name == "bigbird_requests_total" and own["endpoint"] in (*PATHS, "unmatched"):
+            counted[own["endpoint"], int(own["status"])] += round(value)
+    return counted
 
 
 def _send(server: Served, traffic: Traffic) -> list[ClientRecord]:
@@ -198,20 +217,11 @@ def _expected(request: PlannedRequest) -> tuple[int, ...]:
     return (200, 504) if request.kind == "hurried" else (200,)
 
 
-def _compare_with_counters(server: Served, logged: Iterator[tuple[str, int]]) -> Iterator[str]:
-    counted: Counted = Counter()
-    for (name, labels), value in server.metrics().items():
-        if name == "bigbird_requests_total":
-            own = dict(labels)
-            counted[own["endpoint"], int(own["status"])] += round(value)
-    lines: Counted = Counter(logged)
-    for endpoint in (*PATHS, "unmatched"):
-        for status in {status for name, status in counted | lines if name == endpoint}:
-            key = (endpoint, status)
-            # Those that were sent before the clients came.
-            own_requests = 3 if key == ("/ner", 200) else 0
-            if counted[key] - own_requests != lines[key]:
-                yield f"{endpoint} {status}: {lines[key]} lines in the log, {counted[key] - own_requests} counted"
+def _compare_with_counters(counted: Counted, lines: Counted) -> Iterator[str]:
+    for endpoint, status in sorted(counted | lines):
+        key = (endpoint, status)
+        if counted[key] != lines[key]:
+            yield f"{endpoint} {status}: {lines[key]} lines in the log, {counted[key]} counted"
 
 
 def _wrong_answers(server: Served, traffic: Traffic, answers: Mapping[int, bytes]) -> Iterator[str]:

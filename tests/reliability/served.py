@@ -231,9 +231,10 @@ class MemoryWatch:
         before, after = self.samples[:first], self.samples[first:]
         return max(after, default=0) / max(before) - 1 if before and after else 0.0
 
-    @property
-    def highest(self) -> int:
-        return max(self.samples, default=0)
+    def tenths(self) -> list[int]:
+        """Return the highest value of each tenth of the time."""
+        size = max(1, -(-len(self.samples) // 10))
+        return [max(self.samples[first : first + size]) for first in range(0, len(self.samples), size)]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

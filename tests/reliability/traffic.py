@@ -129,14 +129,14 @@ class Traffic:
             others = [self._document(rng.randrange(self.requests)).text for _ in range(rng.randint(1, 3))]
             texts = f"[{', '.join([document.text, *others])}]"
         departure = rng.choice(DEPARTURES) if kind == "disconnecting" else None
-        body = _body(path, texts, document.question, fields)
+        body = request_body(path, texts, document.question, fields)
         return PlannedRequest(number, kind, "POST", path, body, departure=departure, share=rng.random())
 
     def _document(self, number: int) -> Document:
         return self.documents[self._order[number] % len(self.documents)]
 
     def _malformed(self, number: int, path: str, document: Document, rng: random.Random) -> PlannedRequest:
-        good = _body(path, document.text, document.question)
+        good = request_body(path, document.text, document.question)
 
         def request(body: bytes, **changes: Any) -> PlannedRequest:
             return PlannedRequest(number, "malformed", **{"method": "POST", "path": path, **changes}, body=body)
@@ -150,16 +150,17 @@ class Traffic:
                 lambda: request(good, content_type="text/plain"),
                 lambda: request(good, path="/nowhere"),
                 lambda: request(b"", method="GET"),
-                lambda: request(_body(path, '" "', document.question)),
-                lambda: request(_body(path, "7", document.question)),
-                lambda: request(_body(path, json.dumps("a" * 200_001), document.question)),
-                lambda: request(_body(path, document.text, document.question, ', "model": "none such"')),
-                lambda: request(_body(path, document.text, document.question, ', "timeout_ms": -1')),
+                lambda: request(request_body(path, '" "', document.question)),
+                lambda: request(request_body(path, "7", document.question)),
+                lambda: request(request_body(path, json.dumps("a" * 200_001), document.question)),
+                lambda: request(request_body(path, document.text, document.question, ', "model": "none such"')),
+                lambda: request(request_body(path, document.text, document.question, ', "timeout_ms": -1')),
             ]
         )()
 
 
-def _body(path: str, texts: str, question: str, fields: str = "") -> bytes:
+def request_body(path: str, texts: str, question: str, fields: str = "") -> bytes:
+    """Return a body for a task from JSON values."""
     if path == "/qa":
         return f'{{"question": {question}, "context": {texts}{fields}}}'.encode()
     return f'{{"text": {texts}{fields}}}'.encode()
