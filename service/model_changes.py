@@ -137,7 +137,11 @@ class ModelChanges:
         under_way = self._models.change_of(name)
         if under_way is not None:
             raise ModelConflict(f"The model {name!r} is being changed: {under_way} is under way.")
+        # Here and not in the task: a second request may come before its first step.
+        shown = contextlib.ExitStack()
+        shown.enter_context(self._models.changing(name, kind))
         task = asyncio.create_task(self._change_now(name, kind, steps), name=f"{kind} {name}")
+        task.add_done_callback(lambda _: shown.close())
         self._tasks.add(task)
         if kind != "unload":
             self._revocable.add(task)
@@ -158,21 +162,20 @@ class ModelChanges:
     async def _change_now(
         self, name: str, kind: ChangeKind, steps: Callable[[str], Awaitable[LoadedModel]]
     ) -> LoadedModel:
-        with self._models.changing(name, kind):
-            try:
-                model = await steps(name)
-            except ModelNotFound:
-                raise  # nothing was tried
-            except asyncio.CancelledError:
-                logger.info("%s of model %s was given up: the server shuts down", kind, name)
-                self._metrics.model_changed(name, kind, "failure")
-                raise shutting_down() from None
-            except Exception as error:
-                # Not kept in a variable: with its traceback it would keep the sessions that were opened.
-                raise self._failed(name, kind, error) from None
-            logger.info("%s of model %s succeeded: version %d", kind, name, model.version)
-            self._metrics.model_changed(name, kind, "success")
-            return model
+        try:
+            model = await steps(name)
+        except ModelNotFound:
+            raise  # nothing was tried
+        except asyncio.CancelledError:
+            logger.info("%s of model %s was given up: the server shuts down", kind, name)
+            self._metrics.model_changed(name, kind, "failure")
+            raise shutting_down() from None
+        except Exception as error:
+            # Not kept in a variable: with its traceback it would keep the sessions that were opened.
+            raise self._failed(name, kind, error) from None
+        logger.info("%s of model %s succeeded: version %d", kind, name, model.version)
+        self._metrics.model_changed(name, kind, "success")
+        return model
 
     def _failed(self, name: str, kind: ChangeKind, error: Exception) -> ServiceError:
         """Take note of a failure, and return it as an answer."""

@@ -285,6 +285,17 @@ async def test_one_model_is_changed_once_at_a_time() -> None:
 
 
 @asynchronous
+async def test_of_two_changes_that_are_asked_for_in_the_same_moment_one_is_refused() -> None:
+    async with served(version_of(1.0)) as (serving, folder):
+        folder.next = lambda: version_of(2.0)
+        asked = [serving.changes.reload(NAME) for _ in range(2)]
+        first, second = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(first, LoadedModel)
+        assert isinstance(second, ModelConflict)
+        assert serving.models.change_of(NAME) is None
+
+
+@asynchronous
 async def test_who_asks_for_what_is_there_already_or_not_there_is_told_so() -> None:
     async with served(version_of(1.0)) as (serving, _):
         with pytest.raises(ModelConflict, match="reload"):
