@@ -131,7 +131,7 @@ def _value(chance: random.Random) -> Json:
         case 3:
             return chance.randrange(-5, 5000)
         case 4:
-            return _deep(chance.choice((10, 500)))
+            return _deep(chance.choice((10, 300)))  # twice that is what can be written
         case _:
             return chance.choice(([0] * 3, ["x"] * 3, {"a": 1}, {"content": "x", "type": "Sequence"}, 64, "x", 1.5))
 
