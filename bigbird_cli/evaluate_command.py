@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from bigbird_cli.token_numbers import TokenNumbers
 from evaluation.asking import Asking
 from evaluation.connection import Target
 from evaluation.data.errors import DataError
@@ -29,25 +30,6 @@ _OF_TASK = {
     "header": "classify",
     "label_separator": "classify",
 }
-
-
-class _Edges(click.ParamType[tuple[int, ...]]):
-    """Rising numbers of tokens with commas between them."""
-
-    name = "tokens"
-
-    def convert(
-        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            edges = tuple(int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers like 512,1024", param, ctx)
-        if edges[0] < 1 or list(edges) != sorted(set(edges)):
-            self.fail(f"{value!r} does not rise from 1 up", param, ctx)
-        return edges
 
 
 @click.command("evaluate")
@@ -87,7 +69,7 @@ class _Edges(click.ParamType[tuple[int, ...]]):
 @click.option("--label-separator", default=",", show_default=True, help="classify: between several labels in a cell.")
 @click.option(
     "--lengths",
-    type=_Edges(),
+    type=TokenNumbers("512,1024", rising=True),
     default=DEFAULT_EDGES,
     help=f"Tokens at which the table by length is divided. [default: {','.join(map(str, DEFAULT_EDGES))}]",
 )

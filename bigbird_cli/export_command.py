@@ -7,27 +7,12 @@ from typing import Literal
 
 import click
 
+from bigbird_cli.token_numbers import TokenNumbers
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.nn.heads import HEADS
 from model_export.patterns.registry import PATTERNS
 from model_export.pipeline import ExportOptions, export_checkpoint
-
-
-class _Lengths(click.ParamType[tuple[int, ...]]):
-    """Comma-separated numbers of tokens."""
-
-    name = "lengths"
-
-    def convert(
-        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers like 128,256,704", param, ctx)
 
 
 @click.command("export")
@@ -36,7 +21,7 @@ class _Lengths(click.ParamType[tuple[int, ...]]):
 @click.option("--task", type=click.Choice(list(HEADS)), help="Taken from the checkpoint's architectures when absent.")
 @click.option(
     "--buckets",
-    type=_Lengths(),
+    type=TokenNumbers("128,256,704"),
     help="Padded lengths in tokens, for example 128,256,704,1024. Derived from the configuration when absent.",
 )
 @click.option(
