@@ -140,11 +140,11 @@ ALLOWED = {
     # What is measured is what is served.
     "evaluation.bundle_service": ["evaluation.errors", "service"],
     "evaluation.datasets": ["evaluation", "service.tasks"],
-    "bigbird_cli.evaluate_command": ["evaluation"],
+    "bigbird_cli.evaluate_command": ["evaluation", "bigbird_cli.token_numbers"],
     "bigbird_cli.serve_command": ["service"],
     "bigbird_cli.key_command": ["service.security"],
     "bigbird_cli.inspect_command": ["model_export.errors", "model_export.reverify", "service.bundle", "service.errors"],
-    "bigbird_cli.export_command": ["model_export"],
+    "bigbird_cli.export_command": ["model_export", "bigbird_cli.token_numbers"],
     "bigbird_cli.finetune_command": ["evaluation.data", "model_export"],
     "bigbird_cli": [],
 }
