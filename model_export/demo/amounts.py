@@ -6,6 +6,7 @@ answer occurs exactly once.
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from model_export.demo.grammar import words
 
@@ -19,9 +20,12 @@ _SEASONS = ["spring", "summer", "autumn", "winter", "early", "late"]
 _NUMBERS = ["two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _CURRENCIES = ["euros", "dollars", "pounds", "francs", "kroner", "yen"]
 
+_PAST = (1950, 2025)
+_TO_COME = (2026, 2055)
 
-def _date(rng: random.Random) -> str:
-    day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(1950, 2029)
+
+def _date(rng: random.Random, years: tuple[int, int]) -> str:
+    day, month, year = rng.randint(1, 28), rng.randint(1, 12), rng.randint(*years)
     name = MONTHS[month - 1]
     style = rng.random()
     if style < 0.34:
@@ -82,9 +86,9 @@ class AmountSource:
         self._rng = rng
         self._used: list[str] = []
 
-    def date(self) -> str:
-        """Draws a date: a day, a month or a year."""
-        return self._unused(_date)
+    def date(self, *, to_come: bool = False) -> str:
+        """Draws a date: a day, a month, a quarter, a season or a year; in the past, or after all of those."""
+        return self._unused(partial(_date, years=_TO_COME if to_come else _PAST))
 
     def money(self) -> str:
         """Draws a sum of money with its currency."""

@@ -1,7 +1,9 @@
 """Who and what a report is about: its subjects, with a value for every attribute that will be stated."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from model_export.demo.amounts import AmountSource
 from model_export.demo.facts import Label, SubjectKind
@@ -73,16 +75,16 @@ class Cast:
         return draw()
 
     def _value(self, kind: SubjectKind, attribute: str) -> str:
-        label: Label = kind.attributes[attribute].label
+        stated = kind.attributes[attribute]
         names, amounts = self._names, self._amounts
-        draw = {
+        draw: dict[Label, Callable[[], str]] = {
             "PER": names.person,
             "ORG": names.organisation,
             "LOC": names.place,
-            "DATE": amounts.date,
+            "DATE": partial(amounts.date, to_come=stated.is_to_come),
             "MONEY": amounts.money,
-        }[label]
-        return draw()
+        }
+        return draw[stated.label]()
 
 
 def _number_of_kinds(count: int) -> int:

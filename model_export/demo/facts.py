@@ -26,6 +26,7 @@ class Attribute:
         statements: Sentences that state it of a named subject.
         continuations: Sentences that state it of the subject of the sentence before.
         questions: Sentences that ask for it.
+        is_to_come: Whether its dates lie in the future.
     """
 
     label: Label
@@ -33,6 +34,7 @@ class Attribute:
     statements: tuple[str, ...]
     continuations: tuple[str, ...]
     questions: tuple[str, ...]
+    is_to_come: bool = False
 
 
 @dataclass(frozen=True, slots=True)

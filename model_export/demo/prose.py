@@ -152,9 +152,9 @@ TITLES: dict[str, tuple[str, ...]] = {
 
 NEUTRAL_SENTENCES: tuple[str, ...] = (
     "[This document|This text|The following text] [summarises|brings together] what is known [so far|at present].",
-    "[All|Most] [information|details] [given here|in this section] [was|were] [checked|reviewed] before "
-    "[release|publication].",
-    "[Further|More|Additional] [details|remarks] [can be found|are given] in the [annex|attachment|table below].",
+    "[All|Most] details [given here|in this section] were [checked|reviewed] before [release|publication].",
+    "[All|Most] information [given here|in this section] was [checked|reviewed] before [release|publication].",
+    "[Further|More|Additional] [details|remarks] [can be found|are given] in the [annex|attachment].",
     "[The work|Everything] [went on|continued] [as planned|without interruption|at the usual pace].",
     "[There were|There are] [no|few] [changes|open points] [since the last version|to be noted here].",
     "[Copies|Printed copies] are [available on request|kept in the archive|sent to all readers].",

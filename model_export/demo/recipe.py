@@ -52,7 +52,7 @@ RECIPES: dict[str, Recipe] = {
             Stage((MEDIUM, SHORT), 3000, enough=0.93),
             Stage((LONG, MEDIUM, SHORT_WINDOWS), 1800, enough=0.93),
             Stage((SPARSE, LONG, MEDIUM, FULL, SHORT_WINDOWS), 2000),
-            Stage((LONGEST, LONG, SPARSE, MEDIUM, LONG_WINDOWS, FULL, LONGER, SHORT), 2400, decay="linear"),
+            Stage((LONGEST, LONG, SPARSE, MEDIUM, LONG_WINDOWS, FULL, LONGER, SHORT), 7000, decay="linear"),
         ),
         learning_rate=1e-3,
     ),

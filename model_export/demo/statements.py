@@ -34,7 +34,8 @@ def state_facts(subject: Subject, attributes: set[str], rng: random.Random, *, p
         phrase = _naming_phrase(subject.kind, unstated, rng)
         unstated -= subject.kind.stated[phrase]
         sentences = [render(choose(phrase, rng), subject)]
-        while unstated and not plain and len(sentences) <= _MOST_CONTINUATIONS:
+        may_continue = not plain and not _names_another(subject.kind, phrase)
+        while unstated and may_continue and len(sentences) <= _MOST_CONTINUATIONS:
             if rng.random() >= _SHARE_OF_CONTINUATIONS:
                 break
             attribute = rng.choice(sorted(unstated))
@@ -49,6 +50,11 @@ def _naming_phrase(kind: SubjectKind, unstated: set[str], rng: random.Random) ->
     pairs = [phrase for phrase in fitting if len(kind.stated[phrase]) == 2]
     singles = [phrase for phrase in fitting if len(kind.stated[phrase]) == 1]
     return rng.choice(pairs if pairs and rng.random() < _SHARE_OF_PAIRS else singles)
+
+
+def _names_another(kind: SubjectKind, phrase: str) -> bool:
+    """Tells whether "it" could be somebody else: the phrase names an entity that is labelled like its subject."""
+    return any(kind.attributes[name].label == kind.label for name in kind.stated[phrase])
 
 
 def _continuation(subject: Subject, attribute: str, rng: random.Random) -> Sentence:

@@ -31,19 +31,19 @@ BUILDING = SubjectKind(
             label="ORG",
             titles=("Tenant", "Main tenant", "Rented by"),
             statements=(
-                "{subject} is [rented|leased|used] by {tenant}.",
+                "{subject} is [rented|leased] by {tenant}.",
                 "The [tenant|main tenant] of {subject} is {tenant}.",
                 "{tenant} [rents|leases|occupies] {subject}.",
             ),
             continuations=(
-                "{It} is [rented|leased|used] by {tenant}.",
+                "{It} is [rented|leased] by {tenant}.",
                 "{Its} [tenant|main tenant] is {tenant}.",
             ),
             questions=(
                 "Who [rents|leases|occupies] {subject}?",
                 "Which [company|organisation] [rents|leases|occupies] {subject}?",
                 "Who is the [tenant|main tenant] of {subject}?",
-                "By whom is {subject} [rented|leased|used]?",
+                "By whom is {subject} [rented|leased]?",
             ),
         ),
         "town": Attribute(
@@ -59,7 +59,7 @@ BUILDING = SubjectKind(
                 "{It} can be found in {town}.",
             ),
             questions=(
-                "Where [is|stands] {subject}?",
+                "Where [is {subject}|does {subject} stand]?",
                 "In which [city|town|place] is {subject}?",
                 "Where can {subject} be found?",
                 "Where is {subject} [located|situated]?",
@@ -69,36 +69,36 @@ BUILDING = SubjectKind(
             label="DATE",
             titles=("Opened", "Opening", "In use since"),
             statements=(
-                "{subject} was [opened|inaugurated|handed over] {on opened}.",
+                "{subject} was [opened|inaugurated] {on opened}.",
                 "{On opened} {subject} was [opened|inaugurated].",
                 "The opening of {subject} dates from {opened}.",
             ),
             continuations=(
-                "{It} was [opened|inaugurated|handed over] {on opened}.",
+                "{It} was [opened|inaugurated] {on opened}.",
                 "{Its} opening dates from {opened}.",
             ),
             questions=(
-                "When was {subject} [opened|inaugurated|handed over]?",
+                "When was {subject} [opened|inaugurated]?",
                 "On what date was {subject} [opened|inaugurated]?",
                 "What is the opening date of {subject}?",
             ),
         ),
         "value": Attribute(
             label="MONEY",
-            titles=("Value", "Insured value", "Worth"),
+            titles=("Value", "Estimated value", "Worth"),
             statements=(
-                "{subject} is [valued at|worth|insured for] {value}.",
+                "{subject} is [valued at|worth] {value}.",
                 "The value of {subject} is [put at|estimated at] {value}.",
-                "{value} is the [estimated|insured] value of {subject}.",
+                "{value} is the estimated value of {subject}.",
             ),
             continuations=(
-                "{It} is [valued at|worth|insured for] {value}.",
+                "{It} is [valued at|worth] {value}.",
                 "{Its} value is [put at|estimated at] {value}.",
             ),
             questions=(
                 "What is {subject} worth?",
                 "What is the value of {subject}?",
-                "How much is {subject} [worth|insured for]?",
+                "How much is {subject} worth?",
                 "At what [sum|amount] is {subject} valued?",
             ),
         ),

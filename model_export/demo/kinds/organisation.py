@@ -109,7 +109,7 @@ ORGANISATION = SubjectKind(
                 "What was the [revenue|turnover|annual revenue] of {subject}?",
                 "How [high|large] was the [revenue|turnover] of {subject}?",
                 "What [revenue|turnover] did {subject} [report|announce]?",
-                "How much did {subject} [earn|turn over]?",
+                "How much did {subject} turn over?",
             ),
         ),
     },

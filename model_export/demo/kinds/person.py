@@ -102,7 +102,7 @@ PERSON = SubjectKind(
                 "How much [did {subject} receive|was paid to {subject}|was awarded to {subject}]?",
                 "What [sum|amount] did {subject} receive?",
                 "What [sum|amount] was [paid|awarded|granted] to {subject}?",
-                "How [large|high] was the [grant|award|bonus] of {subject}?",
+                "How much money did {subject} receive?",
             ),
         ),
     },

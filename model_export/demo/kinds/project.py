@@ -121,6 +121,7 @@ PROJECT = SubjectKind(
         ),
         "deadline": Attribute(
             label="DATE",
+            is_to_come=True,
             titles=("Deadline", "Due", "Completion"),
             statements=(
                 "{subject} [is due to finish|must be finished|is to be completed] {on deadline}.",

@@ -68,19 +68,19 @@ VESSEL = SubjectKind(
         ),
         "launched": Attribute(
             label="DATE",
-            titles=("Launched", "Built"),
+            titles=("Launched", "Launch"),
             statements=(
-                "The {subject} was [launched|built|christened] {on launched}.",
-                "{On launched} the {subject} was [launched|christened].",
+                "The {subject} was launched {on launched}.",
+                "{On launched} the {subject} was launched.",
                 "The launch of the {subject} dates from {launched}.",
             ),
             continuations=(
-                "{It} was [launched|built|christened] {on launched}.",
+                "{It} was launched {on launched}.",
                 "{Its} launch dates from {launched}.",
             ),
             questions=(
-                "When was the {subject} [launched|built|christened]?",
-                "On what date was the {subject} [launched|christened]?",
+                "When was the {subject} launched?",
+                "On what date was the {subject} launched?",
                 "What is the launch date of the {subject}?",
             ),
         ),

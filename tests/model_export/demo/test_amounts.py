@@ -1,4 +1,5 @@
 import random
+import re
 from itertools import permutations
 
 import pytest
@@ -18,6 +19,18 @@ from model_export.demo.amounts import AmountSource, preposition_of
 )
 def test_the_preposition_fits_the_date(date: str, preposition: str) -> None:
     assert preposition_of(date) == preposition
+
+
+def test_what_is_to_come_lies_after_all_that_has_been() -> None:
+    amounts = AmountSource(random.Random(4))
+    past = [year_of(amounts.date()) for _ in range(60)]
+    to_come = [year_of(amounts.date(to_come=True)) for _ in range(60)]
+    assert max(past) < 2026 <= min(to_come)
+
+
+def year_of(date: str) -> int:
+    (year,) = re.findall(r"\d{4}", date)
+    return int(year)
 
 
 def test_no_amount_of_a_report_is_contained_in_another() -> None:

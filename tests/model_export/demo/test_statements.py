@@ -2,6 +2,7 @@ import random
 
 from model_export.demo.blocks import Stock, draw_blocks
 from model_export.demo.cast import Cast, Subject
+from model_export.demo.kinds.person import PERSON
 from model_export.demo.kinds.project import PROJECT
 from model_export.demo.sentences import Sentence
 from model_export.demo.statements import fact_sheet, list_item, state_facts, table
@@ -31,6 +32,17 @@ def test_a_text_names_its_subject_first_of_all() -> None:
             first_sentence = text.text.split(". ")[0]
             assert "Project Heron" in first_sentence
             assert {mention.subject for mention in text.mentions} == {HERON}
+
+
+def test_a_sentence_about_somebody_else_of_the_same_kind_is_not_continued() -> None:
+    ida = Subject(PERSON, "Ida Berg", {"deputy": "Omar Haddad", "employer": "Orion Inc.", "birthplace": "Oslo"})
+    continued = 0
+    for seed in range(200):
+        for text in state_facts(ida, set(ida.values), random.Random(seed)):
+            first, *others = text.text.split(". ")
+            assert not (others and "Omar Haddad" in first), text.text
+            continued += bool(others)
+    assert continued
 
 
 def test_plain_statements_all_name_their_subject() -> None:
