@@ -141,18 +141,12 @@ async def measure_questions(service: Service, sample: Sample) -> list[Row]:
             recalled["not stated" if question.subject_mentions else "subject absent"].append(is_none)
     none = [*recalled["not stated"], *recalled["subject absent"]]
     f1 = 2 * sum(none) / max(1, found_none + len(none))
-    shares = {
-        f"exact match, {MANY} or more alike": exact_among_many,
-        **{f"no-answer recall, {reason}": right for reason, right in recalled.items()},
-    }
+    hard = {f"exact match, {MANY} or more alike": exact_among_many}
+    hard |= {f"no-answer recall, {reason}": right for reason, right in recalled.items()}
     return [
         sample.row("qa", "exact match", answers, len(exact), float(mean(exact))),
         sample.row("qa", "no-answer F1", answers, len(none), f1),
-        *(
-            sample.row("qa", metric, answers, len(right), float(mean(right)))
-            for metric, right in shares.items()
-            if right
-        ),
+        *(sample.row("qa", metric, answers, len(right), float(mean(right))) for metric, right in hard.items() if right),
     ]
 
 

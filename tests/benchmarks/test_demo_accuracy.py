@@ -10,6 +10,8 @@ from benchmarks.demo_accuracy import Row, Sample, Service, markdown, measure_ent
 from model_export.demo.questions import Question
 from model_export.demo.reports import Entity, Report
 
+pytestmark = pytest.mark.anyio
+
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 TEXT = "Project Heron is led by Ana Silva. Project Kite is led by Ivan Novak."
@@ -105,12 +107,12 @@ async def test_an_entity_is_right_with_its_label_start_and_end() -> None:
     assert (row.entities, row.items) == (2, 2)
 
 
+SCORES = {"fp32": 0.95, "int8": 0.945}
+
+
 def test_the_table_has_a_column_for_each_precision() -> None:
     rows = [Row(name, "qa", "exact match", 200, 216, 0.25, 300, 6, 900, value) for name, value in SCORES.items()]
     head, rule, line = markdown(rows).splitlines()
     assert head.endswith("| Items | fp32 | int8 |")
     assert rule.count("|") == head.count("|") == line.count("|")
     assert line == "| qa | exact match | 200 | 216 | 25% | 300 | 6 | 900 | 0.950 | 0.945 |"
-
-
-SCORES = {"fp32": 0.95, "int8": 0.945}
