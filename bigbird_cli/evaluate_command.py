@@ -1,6 +1,5 @@
 """`bigbird evaluate`: how good a bundle, or a model behind a URL, is on a file of your own; one model or two."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from evaluation.datasets.opening import DataSource
 from evaluation.errors import EvaluationError
 from evaluation.markdown import markdown
 from evaluation.metrics.intervals import Resampling
-from evaluation.run import DEFAULT_EDGES, Options, evaluate
+from evaluation.result_files import ResultFiles
+from evaluation.run import DEFAULT_EDGES, Evaluation, Options, evaluate
 
 _OF_TASK = {
     "max_answer_tokens": "qa",
@@ -43,12 +43,17 @@ _OF_TASK = {
 )
 @click.option("--against", metavar="BUNDLE_OR_URL", help="A second model, compared on the same data.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write everything as JSON here.")
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write what became of each item as JSON lines here.",
+)
 @click.option("--model", "model_name", help="Which model of the server, if several serve the task.")
 @click.option("--against-model", help="The same for --against.")
 @click.option("--api-key", envvar="BIGBIRD_API_KEY", show_envvar=True, help="For a server that wants one.")
 @click.option("--against-api-key", envvar="BIGBIRD_AGAINST_API_KEY", show_envvar=True, help="The same for --against.")
-@click.option("--window-stride", type=click.IntRange(min=0), help="As in requests.")
-@click.option("--max-answer-tokens", type=click.IntRange(min=1), help="qa: as in requests.")
+@click.option("--window-stride", type=click.IntRange(0, 1_000_000), help="As in requests.")
+@click.option("--max-answer-tokens", type=click.IntRange(1, 4096), help="qa: as in requests.")
 @click.option("--aggregation", type=click.Choice(["simple", "first", "average", "max"]), help="ner: as in requests.")
 @click.option(
     "--unit",
@@ -92,22 +97,34 @@ def command(context: click.Context, /, **given: Any) -> None:
     standard error.
     """
     _refuse_options_of_other_tasks(context, given["task"])
-    output: Path | None = given["output"]
-    if output is not None and not output.absolute().parent.is_dir():
-        raise click.ClickException(f"{output}: the folder does not exist")
+    if not given["label_separator"]:
+        raise click.UsageError("--label-separator is empty")
     target, against = _targets(given)
     options = Options(
         edges=given["lengths"],
         asking=Asking(concurrency=given["concurrency"], timeout_seconds=given["timeout"]),
         resampling=Resampling(given["level"], given["resamples"], given["seed"]),
     )
+    files = ResultFiles(given["output"], given["predictions"])
     try:
-        report = evaluate(_source(given), target, against, options)
-        if output is not None:
-            output.write_text(json.dumps(report.json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        files.ensure_writable()
+        evaluation = evaluate(_source(given), target, against, options)
     except (DataError, EvaluationError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(markdown(report), nl=False)
+    # What took hours to find out is lost neither to a full disk nor to a reader that has gone.
+    try:
+        click.echo(markdown(evaluation.report), nl=False)
+    finally:
+        _write(files, evaluation)
+    if evaluation.report.failure is not None:
+        raise click.ClickException(evaluation.report.failure)
+
+
+def _write(files: ResultFiles, evaluation: Evaluation) -> None:
+    try:
+        files.write(evaluation)
+    except EvaluationError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _refuse_options_of_other_tasks(context: click.Context, task: str) -> None:

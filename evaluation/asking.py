@@ -1,12 +1,13 @@
 """Every item of the data to the model and back, a few at a time; nothing is dropped without a word.
 
 A text that the service refuses (422, 413: whitespace, too long) is an outcome like an answer. A full queue (429) or a
-server that is not ready (503) is asked again when it says. Anything else ends the evaluation: its figures would not
-be those of the model.
+server that is not ready (503) is asked again when it says. Anything else ends the evaluation, a refused option (422)
+included: its figures would not be those of the model.
 """
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ _LOST_CONNECTIONS = 3
 # Of a connection beyond the time that the service itself allows for an answer.
 _GRACE_SECONDS = 30
 _LONGEST_UNASKED_WAIT_SECONDS = 30.0
+_SHORTEST_WAIT_SECONDS = 1.0
+# Fields whose values are options of the command; what is wrong with them has nothing to do with the text.
+_OPTIONS = frozenset({"window_stride", "max_answer_tokens", "top_k", "no_answer", "aggregation", "timeout_ms"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Refusal:
 
 
 Outcome = Answer | Refusal
+Keep = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Returns what is needed of the body of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,97 +58,139 @@ class Asking:
     Attributes:
         concurrency: Requests under way at once.
         timeout_seconds: Time for one answer.
-        patience_seconds: How long one request is put off in all by a server that is busy.
+        patience_seconds: How long one request is put off by a server that is busy, from the first time it says so.
         sleep: Waits for seconds.
+        clock: Tells seconds from any beginning.
     """
 
     concurrency: int = 8
     timeout_seconds: float = 600
     patience_seconds: float = 300
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.monotonic
 
 
 async def ask_all(
-    connection: Connection, path: str, bodies: Sequence[Mapping[str, Any]], asking: Asking
+    connection: Connection,
+    path: str,
+    bodies: Sequence[Mapping[str, Any]],
+    asking: Asking,
+    keep: Keep = lambda body: body,
 ) -> list[Outcome]:
     """Return the outcomes in the order of the bodies.
 
+    Args:
+        connection: The way to the model.
+        path: Of the task.
+        bodies: Of the requests.
+        asking: How they are sent.
+        keep: All answers are kept until the end, cut down like this.
+
     Raises:
-        EvaluationError: A request got neither an answer nor a refusal.
+        EvaluationError: A request got neither an answer nor a refusal, or an option was refused.
     """
     outcomes: list[Outcome | None] = [None] * len(bodies)
+    asker = _Asker(connection, path, asking, keep)
     pending = iter(enumerate(bodies))
     description = f"{connection.model.name} ({connection.model.precision})"
     try:
         with Progress(description, len(bodies)) as progress:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(min(asking.concurrency, len(bodies))):
-                    workers.create_task(_work(connection, path, pending, outcomes, progress, asking))
+                    workers.create_task(_work(asker, pending, outcomes, progress))
     except* EvaluationError as errors:
         raise errors.exceptions[0] from None
     return [outcome for outcome in outcomes if outcome is not None]
 
 
 async def _work(
-    connection: Connection,
-    path: str,
+    asker: "_Asker",
     pending: Iterator[tuple[int, Mapping[str, Any]]],
     outcomes: list[Outcome | None],
     progress: Progress,
-    asking: Asking,
 ) -> None:
     """Take one body after the other, until none is left."""
     for index, body in pending:
-        outcomes[index] = await _ask(connection, path, body, asking)
+        outcomes[index] = await asker.ask(body)
         progress.advance()
 
 
-async def _ask(connection: Connection, path: str, body: Mapping[str, Any], asking: Asking) -> Outcome:
-    request = {
-        **body,
-        "model": connection.model.name,
-        "timeout_ms": math.ceil(asking.timeout_seconds * 1000),
-    }
-    waited, lost, attempt = 0.0, 0, 0
-    while True:
-        try:
-            response = await connection.client.post(path, json=request, timeout=asking.timeout_seconds + _GRACE_SECONDS)
-        except httpx.TransportError as error:
-            lost += 1
-            problem, wait = f"no answer: {error or type(error).__name__}", None
-            if lost == _LOST_CONNECTIONS:
-                raise EvaluationError(f"{connection.target.place}: {problem}") from error
-        else:
-            if response.status_code == httpx.codes.OK:
-                return _answer(connection, response)
-            problem = explain(response)
-            if response.status_code in _REFUSED:
-                return Refusal(problem)
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """What is the same for every request."""
+
+    connection: Connection
+    path: str
+    asking: Asking
+    keep: Keep
+
+    async def ask(self, body: Mapping[str, Any]) -> Outcome:
+        lost, busy, since = 0, 0, 0.0
+        while True:
+            try:
+                response = await self._send(body)
+            except httpx.RequestError as error:
+                lost += 1
+                if lost == _LOST_CONNECTIONS:
+                    raise self._error(f"no answer: {error or type(error).__name__}") from error
+                await self.asking.sleep(_backoff(lost + busy))
+                continue
             if response.status_code not in _BUSY:
-                raise EvaluationError(f"{connection.target.place}: {problem}")
+                return self._outcome(response)
+            since = since if busy else self.asking.clock()
+            busy += 1
             wait = _retry_after(response)
-        attempt += 1
-        wait = min(2.0 ** (attempt - 1), _LONGEST_UNASKED_WAIT_SECONDS) if wait is None else wait
-        waited += wait
-        if waited > asking.patience_seconds:
-            raise EvaluationError(f"{connection.target.place}: still busy after {attempt} attempts: {problem}")
-        await asking.sleep(wait)
+            wait = _backoff(lost + busy) if wait is None else max(wait, _SHORTEST_WAIT_SECONDS)
+            if self.asking.clock() - since + wait > self.asking.patience_seconds:
+                raise self._error(f"still busy after {lost + busy} attempts: {explain(response)}")
+            await self.asking.sleep(wait)
+
+    async def _send(self, body: Mapping[str, Any]) -> httpx.Response:
+        seconds = self.asking.timeout_seconds
+        request = {**body, "model": self.connection.model.name, "timeout_ms": math.ceil(seconds * 1000)}
+        return await self.connection.client.post(self.path, json=request, timeout=seconds + _GRACE_SECONDS)
+
+    def _outcome(self, response: httpx.Response) -> Outcome:
+        if response.status_code == httpx.codes.OK:
+            return self._answer(response)
+        problem = explain(response)
+        if response.status_code not in _REFUSED:
+            raise self._error(problem)
+        if _blamed(response) & _OPTIONS:
+            raise self._error(f"an option was refused: {problem}")
+        return Refusal(problem)
+
+    def _answer(self, response: httpx.Response) -> Answer:
+        try:
+            body = response.json()
+            return Answer(self.keep(body), int(body["usage"]["tokens"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._error("an answer is not that of bigbird-serve") from error
+
+    def _error(self, problem: str) -> EvaluationError:
+        return EvaluationError(f"{self.connection.target.place}: {problem}")
 
 
-def _answer(connection: Connection, response: httpx.Response) -> Answer:
+def _blamed(response: httpx.Response) -> set[str]:
+    """Return the fields that a problem response names: in its list of errors, or at the head of its sentence."""
     try:
-        body = response.json()
-        return Answer(body, int(body["usage"]["tokens"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{connection.target.place}: an answer is not that of bigbird-serve") from error
+        problem = response.json()
+        return {error["field"] for error in problem.get("errors") or []} | set(problem["detail"].split()[:1])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def _backoff(attempt: int) -> float:
+    """Return the seconds to wait after an attempt, counted from 1, where nothing is said about it."""
+    return min(2.0 ** (attempt - 1), _LONGEST_UNASKED_WAIT_SECONDS)
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds that a response asks to wait, given as such or as a date."""
+    """Return the seconds that a response asks to wait, given as such or as a date; None if it does not say."""
     value = response.headers.get("retry-after", "")
     if value.isdecimal():
         return float(value)
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):
         return None

@@ -19,6 +19,8 @@ def markdown(report: Report) -> str:
     if report.comparison is not None:
         first, second = names
         lines += ["", f"## {second} minus {first}", "", *_comparison(report.comparison, first, second)]
+    if report.failure is not None:
+        lines += ["", f"The second model has no result: {report.failure}"]
     return "\n".join(lines) + "\n"
 
 
@@ -62,6 +64,8 @@ def _comparison(comparison: Comparison, first: str, second: str) -> Iterable[str
             f"Right only with {first}: {test.only_first}; only with {second}: {test.only_second}; exact McNemar test: "
             f"p = {test.p_value:.3g}."
         )
+    for note in comparison.notes:
+        yield from ("", note)
 
 
 def _rows(rows: Sequence[Row], *, signed: bool) -> Iterable[str]:

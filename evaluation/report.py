@@ -69,11 +69,13 @@ class Comparison:
         all: Differences on all documents.
         by_length: The same by length; lengths are those that the first model read.
         mcnemar: Of the decisions that only one of the two made rightly; None where nothing is right or wrong.
+        notes: What else is to be said, in sentences.
     """
 
     all: Row
     by_length: Sequence[Row]
     mcnemar: McNemar | None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Report:
         version: Of bigbird-serve here; a server may have another.
         results: One or two.
         comparison: None for one.
+        failure: Why the second model that was asked for has no result; None if nothing is missing.
     """
 
     task: str
@@ -99,9 +102,10 @@ class Report:
     version: str
     results: Sequence[ModelResult]
     comparison: Comparison | None
+    failure: str | None = None
 
     def json(self) -> dict[str, Any]:
-        """Return what can be written as JSON; undefined figures and open bounds are null."""
+        """Return what can be written as JSON; undefined figures and open bounds are null, infinite ones too."""
         content: dict[str, Any] = _without_nan(asdict(self))
         return content
 

@@ -47,6 +47,7 @@ class TaggedText:
         word_starts: Where each word begins in the text, in code points.
         entities: What the tags mean, in the order of the text; none goes on from one sentence into the next.
         line: Where the first word stands in the file.
+        document: Number of the document that it is, or is part of, from 0.
     """
 
     words: tuple[str, ...]
@@ -55,16 +56,26 @@ class TaggedText:
     word_starts: tuple[int, ...]
     entities: tuple[TaggedEntity, ...]
     line: int
+    document: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ConllFile:
-    """All texts of a file in its order, never empty, and how they are tagged; `labels` are the entity types, sorted."""
+    """All texts of a file in its order, never empty, and how they are tagged.
+
+    Attributes:
+        path: The file.
+        scheme: How it is tagged.
+        labels: The entity types, sorted.
+        texts: Its sentences or documents.
+        divided: Whether `-DOCSTART-` says where documents begin; if not, every sentence is one.
+    """
 
     path: Path
     scheme: TaggingScheme
     labels: tuple[str, ...]
     texts: tuple[TaggedText, ...]
+    divided: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +107,28 @@ def read_conll(
     Raises:
         DataError: A line has the wrong columns, or a tag that is none; the message names the line.
     """
-    documents = _documents(path)
+    documents, divided = _documents(path)
     sentences = [sentence for document in documents for sentence in document]
     if not sentences:
         raise DataError(path, None, "no word in the file")
     for sentence in sentences:
         _check_tags(path, sentence, scheme, known_labels)
-    texts = documents if unit == "document" else [[sentence] for sentence in sentences]
+    texts = [
+        (number, text)
+        for number, document in enumerate(documents)
+        for text in ([document] if unit == "document" else [[sentence] for sentence in document])
+    ]
     return ConllFile(
         path,
         scheme or detect_scheme([[word.tag for word in sentence] for sentence in sentences]),
         tuple(sorted({word.tag[2:] for sentence in sentences for word in sentence if word.tag != "O"})),
-        tuple(_join(text) for text in texts),
+        tuple(_join(text, number) for number, text in texts),
+        divided,
     )
 
 
-def _documents(path: Path) -> list[list[_Sentence]]:
-    """Return the sentences of each document; no document and no sentence is empty."""
+def _documents(path: Path) -> tuple[list[list[_Sentence]], bool]:
+    """Return the sentences of each document, and whether the file marks them; no document and no sentence is empty."""
     documents: list[list[_Sentence]] = [[[]]]
     for number, word, tag in _lines(path):
         if word == _DOCUMENT:
@@ -124,8 +140,8 @@ def _documents(path: Path) -> list[list[_Sentence]]:
     marked = len(documents) > 1
     filled = [[sentence for sentence in document if sentence] for document in documents]
     if marked:
-        return [document for document in filled if document]
-    return [[sentence] for document in filled for sentence in document]
+        return [document for document in filled if document], True
+    return [[sentence] for document in filled for sentence in document], False
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | None, str]]:
@@ -165,7 +181,7 @@ def _check_tags(
             raise DataError(path, word.line, f"{word.tag}: {problem}")
 
 
-def _join(sentences: Sequence[_Sentence]) -> TaggedText:
+def _join(sentences: Sequence[_Sentence], document: int) -> TaggedText:
     """Write a text, and note where its words and entities stand in it."""
     words: list[_Word] = []
     starts: list[int] = []
@@ -188,4 +204,5 @@ def _join(sentences: Sequence[_Sentence]) -> TaggedText:
         word_starts=tuple(starts),
         entities=tuple(entities),
         line=words[0].line,
+        document=document,
     )

@@ -89,28 +89,34 @@ def read_labelled_texts(
         DataError: Anything is missing or of the wrong kind; the message names the line.
     """
     rows = read_table(path, header=header)
-    reader = _RowReader(path, target, _find_columns(path, rows[0], columns or Columns()), separator, known_labels)
+    reader = _RowReader(path, target, _find_columns(path, rows, columns or Columns()), separator, known_labels)
     return [reader.read(row) for row in rows]
 
 
-def _find_columns(path: Path, row: Row, asked: Columns) -> Columns:
-    """Return which columns hold what; the pair is None if there is none."""
+def _find_columns(path: Path, rows: Sequence[Row], asked: Columns) -> Columns:
+    """Return which columns hold what; the pair is None if there is none.
+
+    Lines of JSON may have different fields: one that any of them gives a value is a column of the file, so that a row
+    without it is an error and not one text where others have two.
+    """
+    names = list(dict.fromkeys(name for row in rows for name, cell in row.cells.items() if cell is not None))
+    line = rows[0].line
     text, pair = asked.text, asked.pair
     if text is None:
         candidates = [(first, second if pair is None else pair or None) for first, second in _TEXT_COLUMNS]
         text, pair = next(
-            (names for names in candidates if row.cells.keys() >= {name for name in names if name is not None}),
+            (found for found in candidates if {name for name in found if name is not None} <= set(names)),
             (None, None),
         )
-    label = asked.label or next((name for name in _LABEL_COLUMNS if name in row.cells), None)
+    label = asked.label or next((name for name in _LABEL_COLUMNS if name in names), None)
     found = Columns(text, pair or None, label)
-    given = ", ".join(repr(name) for name in row.cells)
+    given = ", ".join(repr(name) for name in names)
     for role, name in (("texts", found.text), ("labels", found.label)):
         if name is None:
-            raise DataError(path, row.line, f"which column holds the {role}? Name one of: {given}")
+            raise DataError(path, line, f"which column holds the {role}? Name one of: {given}")
     for name in (found.text, found.pair, found.label):
-        if name is not None and name not in row.cells:
-            raise DataError(path, row.line, f"there is no column {name!r}, only: {given}")
+        if name is not None and name not in names:
+            raise DataError(path, line, f"there is no column {name!r}, only: {given}")
     return found
 
 

@@ -88,7 +88,7 @@ def parse_located(source: str, path: Path, first_line: int = 1, name: str = "the
         name: What to call the value in messages.
 
     Raises:
-        DataError: It is not JSON, or an object has the same field twice.
+        DataError: It is not JSON, an object has the same field twice, or a string holds half a surrogate pair.
     """
     parser = _Parser(source, path, first_line)
     try:
@@ -152,11 +152,22 @@ class _Parser:
 
     def _scalar(self, offset: int, name: str) -> tuple[Any, int]:
         try:
-            return self._decoder.raw_decode(self._source, offset)
+            found, end = self._decoder.raw_decode(self._source, offset)
         except json.JSONDecodeError as error:
             self._refuse(error.pos, error.msg[0].lower() + error.msg[1:])
         except ValueError as error:  # a constant, or an integer of more than 4,300 digits
             self._refuse(offset, str(error))
+        if isinstance(found, str):
+            self._refuse_surrogates(offset, found)
+        return found, end
+
+    def _refuse_surrogates(self, offset: int, text: str) -> None:
+        """Refuse what JSON can escape and UTF-8 cannot write: it could neither be sent nor printed."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            problem = f"\\u{ord(text[error.start]):04x} is half a surrogate pair, not a character"
+            raise DataError(self._path, self.line(offset), problem) from None
 
     def _expect(self, character: str, offset: int) -> int:
         if self._source[offset : offset + 1] != character:

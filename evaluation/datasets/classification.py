@@ -1,6 +1,6 @@
 """Texts with a label each, with several labels, or with a number."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from evaluation.asking import Answer, Outcome
 from evaluation.connection import ModelInfo
 from evaluation.data.errors import DataError
 from evaluation.data.labelled_texts import Columns, LabelledText, Target, read_labelled_texts
-from evaluation.datasets.base import Dataset, Item
+from evaluation.datasets.base import Dataset, Item, Judgement
 from evaluation.errors import EvaluationError
-from evaluation.figures import Decisions, Figure, IntArray, Scores
+from evaluation.figures import Decisions, Figure, FigureGroup, IntArray, Scores
 from evaluation.metrics.classification import (
     LabelCounts,
     accuracy,
@@ -25,6 +25,7 @@ from evaluation.metrics.classification import (
     matthews,
     micro_f1,
 )
+from evaluation.metrics.intervals import FloatArray, WeightArray
 from evaluation.metrics.regression import mean_absolute_error, pearson, spearman
 
 # A label of a multi-label model applies from this probability up.
@@ -60,6 +61,7 @@ class Classification(Dataset):
         rows = read_labelled_texts(
             file.path, self._target, columns=file.columns, header=file.header, separator=file.separator
         )
+        self._numbered = self._target != "number" and _is_numbered(rows, model.labels)
         self._rows = rows if self._target == "number" else _with_names(file.path, rows, model.labels)
         super().__init__(
             file.path, [Item({**_texts(row), **fields}, number, row.line) for number, row in enumerate(rows)]
@@ -69,6 +71,35 @@ class Classification(Dataset):
     def description(self) -> str:
         kind = {"label": "a label", "labels": "any number of labels", "number": "a number"}[self._target]
         return f"{len(self._rows)} {'texts' if self._rows[0].pair is None else 'pairs of texts'} with {kind} each"
+
+    def basis(self, model: ModelInfo) -> Mapping[str, Hashable]:
+        target = target_of(model)
+        return {
+            "they do not predict the same kind of thing": target,
+            "their labels are not the same": None if target == "number" else frozenset(model.labels),
+            "the file gives labels by number, and they number them differently": model.labels
+            if self._numbered
+            else None,
+        }
+
+    def judge(self, outcomes: Sequence[Outcome]) -> Sequence[Judgement]:
+        return [self._judge(row, outcome) for row, outcome in zip(self._rows, outcomes, strict=True)]
+
+    def _judge(self, row: LabelledText, outcome: Outcome) -> Judgement:
+        body = outcome.body if isinstance(outcome, Answer) else None
+        if self._target == "number":
+            return Judgement(row.number, None if body is None else body["score"], None, None)
+        if self._target == "label":
+            label = None if body is None else body["label"]
+            return Judgement(row.label, label, label == row.label, None)
+        expected, given = set(row.labels), _applying(outcome)
+        involved = len(expected) + len(given)
+        return Judgement(
+            sorted(expected),
+            None if body is None else sorted(given),
+            body is not None and given == expected,
+            2 * len(given & expected) / involved if involved else None,
+        )
 
     def score(self, outcomes: Sequence[Outcome]) -> Scores:
         match self._target:
@@ -96,10 +127,14 @@ class Classification(Dataset):
             Figure("accuracy", lambda documents: accuracy(confusion(documents)), each, share=True),
             Figure("macro F1", lambda documents: macro_f1(counts(documents)), each),
             Figure("Matthews correlation", lambda documents: matthews(confusion(documents)), each),
-            *self._figures_by_label(counts, np.eye(size + 1, dtype=np.bool_)[expected][:, :size]),
         ]
         right = frozenset(np.flatnonzero(expected == predicted).tolist())
-        return Scores(figures, Decisions(frozenset(range(len(self._rows))), right))
+        sets = np.eye(size + 1, dtype=np.bool_)[:, :size]
+        return Scores(
+            figures,
+            Decisions(frozenset(range(len(self._rows))), right),
+            group=_f1_of_each(self._labels, sets[expected], sets[predicted]),
+        )
 
     def _score_sets(self, outcomes: Sequence[Outcome]) -> Scores:
         expected = np.array([[label in row.labels for label in self._labels] for row in self._rows], dtype=np.bool_)
@@ -115,9 +150,12 @@ class Classification(Dataset):
             Figure("exact set of labels", lambda documents: float(right[documents].mean()), each, share=True),
             Figure("micro F1", lambda documents: micro_f1(counts(documents)), each),
             Figure("macro F1", lambda documents: macro_f1(counts(documents)), each),
-            *self._figures_by_label(counts, expected),
         ]
-        return Scores(figures, Decisions(frozenset(range(len(self._rows))), frozenset(np.flatnonzero(right).tolist())))
+        return Scores(
+            figures,
+            Decisions(frozenset(range(len(self._rows))), frozenset(np.flatnonzero(right).tolist())),
+            group=_f1_of_each(self._labels, expected, predicted),
+        )
 
     def _score_numbers(self, outcomes: Sequence[Outcome]) -> Scores:
         answered = np.array([isinstance(outcome, Answer) for outcome in outcomes])
@@ -132,24 +170,23 @@ class Classification(Dataset):
                 documents = documents[answered[documents]]
                 return measures[name](expected[documents], predicted[documents])
 
-            return Figure(name, statistic, answered.astype(np.int64))
+            return Figure(name, statistic, answered.astype(np.int64), needs_items=True)
 
         left_out = int((~answered).sum())
         notes = [f"{left_out} refused texts have no number and are left out of the figures."] if left_out else []
         return Scores([figure(name) for name in measures], None, notes)
 
-    def _figures_by_label(
-        self, counts: Callable[[IntArray], LabelCounts], expected: npt.NDArray[np.bool_]
-    ) -> list[Figure]:
-        """Return each label's F1; `expected` tells which labels each text has."""
 
-        def figure(number: int, label: str) -> Figure:
-            def statistic(documents: IntArray) -> float:
-                return float(f1_by_label(counts(documents))[number])
+def _f1_of_each(
+    labels: Sequence[str], expected: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]
+) -> FigureGroup:
+    """Return each label's F1; what is expected and predicted is bool `[texts, labels]`."""
 
-            return Figure(f"F1 of {label}", statistic, expected[:, number].astype(np.int64), detail=True)
+    def weighted(weights: WeightArray) -> FloatArray:
+        totals = (weights @ which.astype(np.float32) for which in (expected & predicted, predicted, expected))
+        return f1_by_label(LabelCounts(*(total.astype(np.int64) for total in totals)))
 
-        return [figure(number, label) for number, label in enumerate(self._labels)]
+    return FigureGroup([f"F1 of {label}" for label in labels], weighted, expected.sum(axis=0))
 
 
 def target_of(model: ModelInfo) -> Target:
@@ -175,12 +212,16 @@ def _applying(outcome: Outcome) -> set[str]:
     return {label["label"] for label in outcome.body["labels"] if label["score"] >= _APPLIES}
 
 
-def _with_names(path: Path, rows: Sequence[LabelledText], names: Sequence[str]) -> list[LabelledText]:
-    """Return the rows with the model's labels; a file may give all of them as their numbers from 0, as GLUE does."""
+def _is_numbered(rows: Sequence[LabelledText], names: Sequence[str]) -> bool:
+    """Tell whether a file gives all labels as their numbers from 0, as GLUE does."""
     given = {label for row in rows for label in row.labels}
-    numbers = {str(number): name for number, name in enumerate(names)}
-    if given <= numbers.keys() and not given <= set(names):
-        return [replace(row, labels=tuple(numbers[label] for label in row.labels)) for row in rows]
+    return given <= {str(number) for number in range(len(names))} and not given <= set(names)
+
+
+def _with_names(path: Path, rows: Sequence[LabelledText], names: Sequence[str]) -> list[LabelledText]:
+    """Return the rows with the model's labels."""
+    if _is_numbered(rows, names):
+        return [replace(row, labels=tuple(names[int(label)] for label in row.labels)) for row in rows]
     for row in rows:
         for label in row.labels:
             if label not in names:

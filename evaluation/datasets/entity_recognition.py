@@ -5,7 +5,7 @@ an entity is right if it has the same type, the same first and the same last cha
 inside a word is wrong, and it is not widened to the word, because nobody who uses the service would do that.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from evaluation.asking import Answer, Outcome
 from evaluation.connection import ModelInfo
 from evaluation.data.conll import ConllUnit, TaggedText, read_conll
 from evaluation.data.entity_tags import TaggingScheme
-from evaluation.datasets.base import Dataset, Item
+from evaluation.datasets.base import Dataset, Item, Judgement
 from evaluation.figures import Decisions, Figure, IntArray, Scores
 from evaluation.metrics.entities import EntityCounts, count_entities, macro_f1, micro
 from service.tasks.label_scheme import OUTSIDE, LabelScheme
@@ -42,23 +42,30 @@ class EntityRecognition(Dataset):
         unit: ConllUnit = "document",
         scheme: TaggingScheme | None = None,
     ) -> None:
-        self._types = [entity for entity in LabelScheme.of(model.labels).entities if entity != OUTSIDE]
+        self._types = _types_of(model)
+        self._unit = unit
         self._file = read_conll(path, unit=unit, scheme=scheme, known_labels=self._types)
-        items = [Item({"text": text.text, **fields}, number, text.line) for number, text in enumerate(self._file.texts)]
+        items = [Item({"text": text.text, **fields}, text.document, text.line) for text in self._file.texts]
         super().__init__(path, items)
 
     @property
     def description(self) -> str:
         count = sum(len(text.entities) for text in self._file.texts)
-        return f"CoNLL columns tagged {self._file.scheme}, {len(self.items)} texts with {count} entities"
+        content = f"CoNLL columns tagged {self._file.scheme}, {len(self.items)} texts with {count} entities"
+        if self._unit == "document" and not self._file.divided:
+            return f"{content}; no -DOCSTART- says where documents begin, so each sentence is a text of its own"
+        return content
+
+    def basis(self, model: ModelInfo) -> Mapping[str, Hashable]:
+        return {"their types of entities are not the same": frozenset(_types_of(model))}
+
+    def judge(self, outcomes: Sequence[Outcome]) -> Sequence[Judgement]:
+        return [_judge(text, outcome) for text, outcome in zip(self._file.texts, outcomes, strict=True)]
 
     def score(self, outcomes: Sequence[Outcome]) -> Scores:
-        expected = [
-            {(entity.label, (entity.start, entity.end)) for entity in text.entities} for text in self._file.texts
-        ]
+        expected = [_expected(text) for text in self._file.texts]
         found = [_entities(outcome) for outcome in outcomes]
-        counts = [count_entities(*pair) for pair in zip(expected, found, strict=True)]
-        tally = np.array([[_row(own.get(entity)) for entity in self._types] for own in counts], dtype=np.int64)
+        tally = self._tally(expected, found)
         figures = [
             self._figure("entity F1", tally, lambda totals: micro(totals).f1),
             self._figure("precision", tally, lambda totals: micro(totals).precision),
@@ -70,14 +77,23 @@ class EntityRecognition(Dataset):
         notes = (
             [f"{cut} of {sum(map(len, found))} found entities begin or end inside a word of the file."] if cut else []
         )
-        return Scores(figures, Decisions(_numbered(expected), _numbered(found)), notes)
+        refused = frozenset(number for number, one in enumerate(outcomes) if not isinstance(one, Answer))
+        return Scores(figures, Decisions(_numbered(expected), _numbered(found), refused), notes)
+
+    def _tally(self, expected: Sequence[set[_Entity]], found: Sequence[set[_Entity]]) -> IntArray:
+        """Count how many entities were right, found and expected; int64 `[documents, types, 3]`."""
+        tally = np.zeros((self.documents, len(self._types), 3), dtype=np.int64)
+        for item, *pair in zip(self.items, expected, found, strict=True):
+            counts = count_entities(*pair)
+            tally[item.document] += [_row(counts.get(entity)) for entity in self._types]
+        return tally
 
     def _figure(self, name: str, tally: IntArray, measure: Callable[[dict[str, EntityCounts]], float]) -> Figure:
         """Return a figure of entities of all types together.
 
         Args:
             name: Of the figure.
-            tally: How many entities were right, found and expected; int64 `[documents, types, 3]`.
+            tally: What `_tally` returns.
             measure: From the counts by type; types that neither occur nor were found are left out.
         """
 
@@ -98,6 +114,34 @@ class EntityRecognition(Dataset):
         return Figure(f"F1 of {entity}", statistic, tally[:, number, 2], detail=True)
 
 
+def _types_of(model: ModelInfo) -> list[str]:
+    return [entity for entity in LabelScheme.of(model.labels).entities if entity != OUTSIDE]
+
+
+def _judge(text: TaggedText, outcome: Outcome) -> Judgement:
+    expected, found = _expected(text), _entities(outcome)
+    answered = isinstance(outcome, Answer)
+    total = micro(count_entities(expected, found))
+    return Judgement(
+        _listed(text, expected),
+        _listed(text, found) if answered else None,
+        answered and found == expected,
+        total.f1 if expected or found else None,
+    )
+
+
+def _listed(text: TaggedText, entities: set[_Entity]) -> list[dict[str, Any]]:
+    """Return entities as the service writes them, by where they stand."""
+    return [
+        {"entity": label, "text": text.text[start:end], "start": start, "end": end}
+        for start, end, label in sorted((start, end, label) for label, (start, end) in entities)
+    ]
+
+
+def _expected(text: TaggedText) -> set[_Entity]:
+    return {(entity.label, (entity.start, entity.end)) for entity in text.entities}
+
+
 def _row(counts: EntityCounts | None) -> tuple[int, int, int]:
     return (0, 0, 0) if counts is None else (counts.right, counts.predicted, counts.expected)
 
@@ -116,5 +160,5 @@ def _count_cuts(text: TaggedText, entities: set[_Entity]) -> int:
 
 
 def _numbered(entities: Sequence[set[_Entity]]) -> frozenset[tuple[int, _Entity]]:
-    """Return the entities of all documents, each with its document's number."""
+    """Return the entities of all texts, each with its text's number."""
     return frozenset((number, entity) for number, own in enumerate(entities) for entity in own)

@@ -64,7 +64,7 @@ class LabelCounts:
 
 
 def f1_by_label(counts: LabelCounts) -> npt.NDArray[np.float64]:
-    """Return each label's F1, NaN where the label neither occurs nor is predicted."""
+    """Return each label's F1, NaN where the label neither occurs nor is predicted; the shape is that of the counts."""
     involved = counts.predicted + counts.expected
     with np.errstate(invalid="ignore"):
         return np.asarray(2 * counts.right / involved, dtype=np.float64)

@@ -5,16 +5,29 @@ documents are drawn again with replacement, whole, so that several questions or 
 for independent ones; the interval lies between percentiles of what the redrawn sets give.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+FloatArray = npt.NDArray[np.float64]
+WeightArray = npt.NDArray[np.float32]
+
 Statistic = Callable[[npt.NDArray[np.int64]], float]
 """The figure of a set of documents, given by their numbers; a number may come several times."""
+
+Weighted = Callable[[WeightArray], FloatArray]
+"""Many figures of many sets of documents at once, `[sets, figures]`, NaN where one is undefined.
+
+The sets are given by how often each document is in them, whole numbers, float32 `[sets, documents]`.
+"""
+
+# Sets of documents whose weights are held at once.
+_SETS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +77,37 @@ def bootstrap(statistic: Statistic, documents: int, resampling: Resampling) -> I
         documents: How many there are.
         resampling: How often to draw, and the rest.
     """
+    values = np.array([statistic(drawn) for drawn in _draws(documents, resampling)], dtype=np.float64)
+    return _percentiles(values, resampling.level)
+
+
+def bootstrap_together(weighted: Weighted, documents: int, resampling: Resampling) -> list[Interval | None]:
+    """Return what `bootstrap` gives for each of many figures, from the same draws, in the time of a few.
+
+    Args:
+        weighted: The figures of sets of documents.
+        documents: How many there are, less than 2^24.
+        resampling: How often to draw, and the rest.
+    """
+    draws = _draws(documents, resampling)
+    parts = []
+    while some := list(islice(draws, _SETS_AT_ONCE)):
+        weights = np.stack([np.bincount(drawn, minlength=documents) for drawn in some])
+        parts.append(weighted(weights.astype(np.float32)))
+    return [_percentiles(values, resampling.level) for values in np.concatenate(parts).T]
+
+
+def _draws(documents: int, resampling: Resampling) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield sets of documents, each as large as their number."""
     generator = np.random.default_rng(resampling.seed)
-    values = np.array(
-        [statistic(generator.integers(0, documents, documents)) for _ in range(resampling.resamples)], dtype=np.float64
-    )
+    for _ in range(resampling.resamples):
+        yield generator.integers(0, documents, documents)
+
+
+def _percentiles(values: FloatArray, level: float) -> Interval | None:
     values = values[~np.isnan(values)]
     if not len(values) or values.min() == values.max():
         return None
-    tail = (1 - resampling.level) / 2
+    tail = (1 - level) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high), "bootstrap")

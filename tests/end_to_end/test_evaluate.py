@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.running_server import RunningServer
-from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "evaluate.md").read_text("utf-8")
@@ -130,6 +130,121 @@ def test_the_figure_is_what_the_answers_of_the_service_give(workplace: Path, ser
     right = sum(answer["label"] == row["label"] for answer, row in zip(answers, rows, strict=True))
     report = evaluate(workplace, server.url, "--task", "classify", "--data", "reports.jsonl")
     assert report["results"][0]["all"]["figures"][0]["value"] == pytest.approx(right / (len(rows) + 1))
+
+
+def figures_of(report: dict[str, Any]) -> dict[str, float]:
+    (own,) = report["results"]
+    return {figure["name"]: figure["value"] for figure in own["all"]["figures"]}
+
+
+def plain(text: str) -> list[str]:
+    """Return the words of an answer as SQuAD compares them."""
+    return [word for word in re.sub(r"[!-/:-@\[-`{-~]", "", text.lower()).split() if word not in ("a", "an", "the")]
+
+
+def test_figures_of_questions_are_those_of_the_answers_that_the_service_gives(
+    workplace: Path, server: RunningServer
+) -> None:
+    # Code points beyond 16 bits move everything; the second document is longer than the model.
+    reports = [generate_report(FIRST_EVALUATION_SEED + 7, 300), generate_report(FIRST_EVALUATION_SEED + 8, 3000)]
+    contexts = ["\N{SLIGHTLY SMILING FACE} " + report.text for report in reports]
+    questions = [[*report.questions[-4:], *report.unanswered[:2]] for report in reports]
+    paragraphs = [
+        {
+            "context": context,
+            "qas": [
+                {
+                    "id": f"{number}-{place}",
+                    "question": one.text,
+                    "is_impossible": not one.answer,
+                    "answers": [{"text": one.answer, "answer_start": one.start + 2}] if one.answer else [],
+                }
+                for place, one in enumerate(asked)
+            ],
+        }
+        for number, (context, asked) in enumerate(zip(contexts, questions, strict=True))
+    ]
+    (workplace / "dev.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    answers, expected = [], []
+    for context, asked in zip(contexts, questions, strict=True):
+        for one in asked:
+            body = {"question": one.text, "context": context, "no_answer": True}
+            answers.append(httpx.post(f"{server.url}/qa", json=body, timeout=120).json())
+            expected.append(one.answer)
+            assert context[answers[-1]["start"] : answers[-1]["end"]] == answers[-1]["answer"]
+    assert {answer["usage"]["windows"] > 1 for answer in answers} == {False, True}
+    report = evaluate(workplace, server.url, "--task", "qa", "--data", "dev.json", "--predictions", "items.jsonl")
+    right = [plain(answer["answer"]) == plain(own) for answer, own in zip(answers, expected, strict=True)]
+    of_impossible = [one for one, own in zip(right, expected, strict=True) if not own]
+    figures = figures_of(report)
+    assert figures["exact match"] == pytest.approx(sum(right) / len(right))
+    assert figures["exact match, impossible"] == pytest.approx(sum(of_impossible) / len(of_impossible))
+    items = [json.loads(line) for line in (workplace / "items.jsonl").read_text("utf-8").splitlines()]
+    assert [(item["id"], item["expected"]) for item in items[:2]] == [
+        ("0-0", [expected[0]]),
+        ("0-1", [expected[1]]),
+    ]
+    written = [(model["answer"], model["right"], model["tokens"]) for item in items for model in item["models"]]
+    assert written == [
+        (answer["answer"], one, answer["usage"]["tokens"]) for answer, one in zip(answers, right, strict=True)
+    ]
+
+
+def tagged_lines(report: Report) -> list[list[tuple[str, str]]]:
+    """Return the words and tags of a report's lines that are not blank; each sign is a word of its own."""
+    lines, offset = [], 0
+    for line in report.text.split("\n"):
+        words = []
+        for match in re.finditer(r"\w+|[^\w\s]", line):
+            start, end = offset + match.start(), offset + match.end()
+            inside = [one for one in report.entities if one.start <= start and end <= one.end]
+            prefix = "B" if inside and inside[0].start == start else "I"
+            words.append((match.group(), f"{prefix}-{inside[0].label}" if inside else "O"))
+        lines.append(words)
+        offset += len(line) + 1
+    return [words for words in lines if words]
+
+
+def text_and_entities(lines: list[list[tuple[str, str]]]) -> tuple[str, set[tuple[str, int, int]]]:
+    """Write words as a text, and find the entities of their tags in it."""
+    text, entities = "", []
+    for words in lines:
+        for word, tag in words:
+            if tag[0] == "B":
+                entities.append((tag[2:], len(text), len(text) + len(word)))
+            elif tag[0] == "I":
+                entities[-1] = (*entities[-1][:2], len(text) + len(word))
+            text += word + " "
+        text = text[:-1] + "\n"
+    return text[:-1], set(entities)
+
+
+def test_figures_of_entities_are_those_of_the_entities_that_the_service_finds(
+    workplace: Path, server: RunningServer
+) -> None:
+    reports = [generate_report(FIRST_EVALUATION_SEED + 7, 300), generate_report(FIRST_EVALUATION_SEED + 8, 3000)]
+    documents = [[[("\N{SLIGHTLY SMILING FACE}", "O")], *tagged_lines(report)] for report in reports]
+    lines = []
+    for document in documents:
+        lines.append("-DOCSTART- O\n")
+        lines += ["\n".join(f"{word} {tag}" for word, tag in words) + "\n" for words in document]
+    (workplace / "dev.conll").write_text("\n".join(lines), "utf-8")
+    right = found = expected = windows = 0
+    for document, report in zip(documents, reports, strict=True):
+        text, own = text_and_entities(document)
+        assert len(own) == len(report.entities)
+        body = {"text": text, "aggregation": "first"}
+        answer = httpx.post(f"{server.url}/ner", json=body, timeout=120).json()
+        given = {(entity["entity"], entity["start"], entity["end"]) for entity in answer["entities"]}
+        right, found, expected = right + len(given & own), found + len(given), expected + len(own)
+        windows += answer["usage"]["windows"]
+    assert windows > len(documents)
+    figures = figures_of(
+        evaluate(workplace, server.url, "--task", "ner", "--data", "dev.conll", "--aggregation", "first")
+    )
+    assert figures["precision"] == pytest.approx(right / found)
+    assert figures["recall"] == pytest.approx(right / expected)
+    assert figures["entity F1"] == pytest.approx(2 * right / (found + expected))
 
 
 def test_a_process_that_gives_up_during_a_run_ends_in_order(workplace: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from evaluation.asking import Answer, Asking, Outcome, ask_all
+from evaluation.asking import Answer, Asking, Keep, Outcome, ask_all
 from evaluation.connection import Connection, ModelInfo, Target
 
 Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Awaitable[httpx.Response]]
@@ -22,22 +22,29 @@ def answer(tokens: int = 10, **body: Any) -> Answer:
 
 
 class Waits:
-    """Stands in for sleeping, and takes note of it."""
+    """Stands in for the clock and for sleeping, and takes note of it."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
 
     async def sleep(self, seconds: float) -> None:
         self.seconds.append(seconds)
+        self.now += seconds
         await asyncio.sleep(0)
 
 
-def ask(handler: Handler, bodies: Sequence[dict[str, Any]], asking: Asking) -> list[Outcome]:
+def ask(
+    handler: Handler, bodies: Sequence[dict[str, Any]], asking: Asking, keep: Keep = lambda body: body
+) -> list[Outcome]:
     """Ask a service that the handler plays."""
 
     async def run() -> list[Outcome]:
         async with httpx.AsyncClient(transport=httpx.MockTransport(handler), base_url="http://service") as client:
             connection = Connection(Target("http://service"), client, model())
-            return await ask_all(connection, "/classify", bodies, asking)
+            return await ask_all(connection, "/classify", bodies, asking, keep)
 
     return asyncio.run(run())

@@ -8,15 +8,16 @@ import httpx
 import pytest
 
 LABELS = ["no", "yes"]
-Rule = Callable[[str], str]
+# A label, a number, or another response.
+Rule = Callable[[str], str | float | httpx.Response]
 
 
-def _model(name: str, labels: list[str]) -> dict[str, Any]:
+def _model(name: str, labels: list[str], problem_type: str | None) -> dict[str, Any]:
     return {
         "name": name,
         "task": "classify",
         "labels": labels,
-        "problem_type": None,
+        "problem_type": problem_type,
         "precision": "fp32",
         "max_length": 4096,
         "source": {"name": "origin"},
@@ -24,7 +25,10 @@ def _model(name: str, labels: list[str]) -> dict[str, Any]:
 
 
 def play(
-    monkeypatch: pytest.MonkeyPatch, rules: Mapping[str, Rule], labels: Mapping[str, list[str]] | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    rules: Mapping[str, Rule],
+    labels: Mapping[str, list[str]] | None = None,
+    problem_type: str | None = None,
 ) -> list[httpx.Request]:
     """Let `http://played` answer by each model's rule; a blank text is refused, each word is a token.
 
@@ -36,13 +40,16 @@ def play(
     def handler(request: httpx.Request) -> httpx.Response:
         requests.append(request)
         if request.url.path == "/v1/models":
-            models = [_model(name, (labels or {}).get(name, LABELS)) for name in rules]
+            models = [_model(name, (labels or {}).get(name, LABELS), problem_type) for name in rules]
             return httpx.Response(200, json={"models": models})
         body = json.loads(request.content)
         if not body["text"].strip():
             return httpx.Response(422, json={"title": "Invalid input", "detail": "text has no visible characters"})
-        label = rules[body["model"]](body["text"])
-        return httpx.Response(200, json={"label": label, "usage": {"tokens": len(body["text"].split())}})
+        said = rules[body["model"]](body["text"])
+        if isinstance(said, httpx.Response):
+            return said
+        field = "label" if isinstance(said, str) else "score"
+        return httpx.Response(200, json={field: said, "usage": {"tokens": len(body["text"].split())}})
 
     client = httpx.AsyncClient
 

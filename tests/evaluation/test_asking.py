@@ -87,7 +87,7 @@ def test_a_date_to_come_back_is_understood() -> None:
 
 def test_a_server_that_stays_busy_ends_the_evaluation() -> None:
     waits = Waits()
-    asking = Asking(sleep=waits.sleep, patience_seconds=20)
+    asking = Asking(sleep=waits.sleep, clock=waits.clock, patience_seconds=20)
     with pytest.raises(EvaluationError, match=r"^http://service: still busy after 3 attempts: 429 Refused"):
         ask(lambda request: problem(429, **{"Retry-After": "9"}), [{"text": "a"}], asking)
     assert waits.seconds == [9, 9]
@@ -121,3 +121,104 @@ def test_anything_else_ends_the_evaluation_with_one_line(response: httpx.Respons
     with pytest.raises(EvaluationError) as caught:
         ask(lambda request: response, [{"text": "a"}] * 5, Asking(concurrency=2))
     assert str(caught.value) == f"http://service: {message}"
+
+
+def refused_option(detail: str, *fields: str) -> httpx.Response:
+    errors = [{"field": field, "message": "wrong"} for field in fields]
+    return httpx.Response(422, json={"title": "Invalid request", "detail": detail, "errors": errors})
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        pytest.param(
+            refused_option("Invalid fields: max_answer_tokens.", "max_answer_tokens"),
+            "422 Invalid request: Invalid fields: max_answer_tokens.",
+            id="a value is out of range",
+        ),
+        pytest.param(
+            httpx.Response(422, json={"title": "Invalid input", "detail": "window_stride is 4000, but must be less"}),
+            "422 Invalid input: window_stride is 4000, but must be less",
+            id="it does not fit the model",
+        ),
+    ],
+)
+def test_a_refused_option_is_no_wrong_answer_when(response: httpx.Response, message: str) -> None:
+    with pytest.raises(EvaluationError) as caught:
+        ask(lambda request: response, [{"text": "a"}] * 3, Asking(concurrency=1))
+    assert str(caught.value) == f"http://service: an option was refused: {message}"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param(refused_option("Invalid fields: text.", "text"), id="a field of the data"),
+        pytest.param(httpx.Response(422, json={"title": "t", "detail": "The top_k is too high"}), id="no field"),
+        pytest.param(httpx.Response(422, text="window_stride"), id="what is no problem of ours"),
+    ],
+)
+def test_a_refusal_stays_one_if_it_blames(response: httpx.Response) -> None:
+    assert isinstance(ask(lambda request: response, [{"text": "a"}], Asking())[0], Refusal)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param("0", id="at once"),
+        pytest.param("Wed, 21 Oct 2015 07:28:00 GMT", id="at a time that is over"),
+    ],
+)
+def test_a_server_that_stays_busy_is_not_asked_without_pause_or_end_when_it_says(again: str) -> None:
+    waits = Waits()
+    asking = Asking(sleep=waits.sleep, clock=waits.clock, patience_seconds=3)
+    with pytest.raises(EvaluationError, match="still busy after 4 attempts"):
+        ask(lambda request: problem(429, **{"Retry-After": again}), [{"text": "a"}], asking)
+    assert waits.seconds == [1, 1, 1]
+
+
+def test_patience_counts_the_time_that_the_server_takes_to_say_that_it_is_busy() -> None:
+    waits = Waits()
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        waits.now += 10
+        return problem(503, **{"Retry-After": "1"})
+
+    asking = Asking(sleep=waits.sleep, clock=waits.clock, patience_seconds=20)
+    with pytest.raises(EvaluationError, match="still busy after 3 attempts"):
+        ask(handler, [{"text": "a"}], asking)
+    assert waits.seconds == [1, 1]  # 11 seconds to the second refusal, 22 to the third
+
+
+def test_patience_with_a_busy_server_begins_when_it_says_so_for_the_first_time() -> None:
+    waits = Waits()
+    responses = iter([None, problem(503), problem(503), httpx.Response(200, json=OK)])
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        response = next(responses)
+        if response is None:
+            waits.now += 1000
+            raise httpx.ReadTimeout("late")
+        return response
+
+    (outcome,) = ask(handler, [{"text": "a"}], Asking(sleep=waits.sleep, clock=waits.clock))
+    assert isinstance(outcome, Answer)
+    assert waits.seconds == [1, 2, 4]
+
+
+def test_an_answer_that_cannot_be_decompressed_is_one_line_after_three_attempts() -> None:
+    calls = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+
+    with pytest.raises(EvaluationError, match=r"^http://service: no answer: "):
+        ask(handler, [{"text": "a"}], Asking(sleep=Waits().sleep))
+    assert calls == 3
+
+
+def test_only_what_is_needed_of_an_answer_is_kept() -> None:
+    response = httpx.Response(200, json={**OK, "more": "x" * 1000})
+    (outcome,) = ask(lambda request: response, [{"text": "a"}], Asking(), lambda body: {"label": body["label"]})
+    assert outcome == Answer({"label": "yes"}, 7)

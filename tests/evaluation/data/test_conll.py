@@ -49,6 +49,20 @@ def test_a_sentence_may_be_a_text(tmp_path: Path) -> None:
     ]
 
 
+def test_a_text_knows_its_document(tmp_path: Path) -> None:
+    path = tmp_path / "dev.conll"
+    path.write_text(NEWS)
+    file, sentences = read_conll(path), read_conll(path, unit="sentence")
+    assert [text.document for text in file.texts] == [0, 1]
+    assert [text.document for text in sentences.texts] == [0, 0, 1]
+    assert file.divided
+    assert sentences.divided
+    path.write_text("a O\n\nb O\n")
+    file = read_conll(path)
+    assert [text.document for text in file.texts] == [0, 1]
+    assert not file.divided
+
+
 def test_without_docstart_every_sentence_is_a_document(tmp_path: Path) -> None:
     path = tmp_path / "dev.conll"
     path.write_text("a O\r\n\r\n\r\nb B-X\r\n")

@@ -68,6 +68,19 @@ def test_a_text_may_have_several_labels_or_none(tmp_path: Path) -> None:
     assert [row.labels for row in rows] == [("x", "y")]
 
 
+def test_a_field_of_any_line_is_a_column(tmp_path: Path) -> None:
+    content = '{"text": "a", "label": "x"}\n{"text": "b", "text_pair": "c", "label": "y"}\n'
+    message = refusal(read_labelled_texts, tmp_path / "dev.jsonl", content)
+    assert message == "dev.jsonl:1: the row has no 'text_pair'"
+    rows = read(tmp_path / "dev.jsonl", content, columns=Columns(pair=""))
+    assert [(row.text, row.pair) for row in rows] == [("a", None), ("b", None)]
+
+
+def test_a_field_that_is_null_throughout_is_no_column(tmp_path: Path) -> None:
+    rows = read(tmp_path / "dev.jsonl", '{"text": "a", "text_pair": null, "label": "x"}\n' * 2)
+    assert [(row.text, row.pair) for row in rows] == [("a", None), ("a", None)]
+
+
 def test_a_text_may_have_a_number(tmp_path: Path) -> None:
     rows = read(tmp_path / "sts.tsv", "sentence1\tsentence2\tscore\na\tb\t3.25\n", "number")
     assert rows == [LabelledText("a", "b", (), 3.25, 2)]
@@ -105,6 +118,20 @@ TABLE = "sentence\tlabel\ngood\t1\n"
             "dev.csv", 'text,label\n"a\n\nb,1\n', "label", "dev.csv:2: not CSV", id="a quotation that never ends"
         ),
         pytest.param("dev.jsonl", '{"text": "a", "label": 1}\n{', "label", "dev.jsonl:2: not JSON", id="a broken line"),
+        pytest.param(
+            "dev.jsonl",
+            '{"text": "a", "label": 1}\n{"text": "a\\ud83d", "label": 1}',
+            "label",
+            "dev.jsonl:2: \\ud83d is half a surrogate pair, not a character",
+            id="half a surrogate pair in a text",
+        ),
+        pytest.param(
+            "dev.jsonl",
+            '{"text": "a", "label": 1, "\\udc00": 1}',
+            "label",
+            "dev.jsonl:1: \\udc00 is half a surrogate pair, not a character",
+            id="half a surrogate pair in a name",
+        ),
         pytest.param("dev.jsonl", '["a", 1]', "label", "dev.jsonl:1: the line is not a JSON object", id="a list"),
         pytest.param(
             "dev.jsonl",

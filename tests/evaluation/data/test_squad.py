@@ -82,6 +82,11 @@ def without(name: str) -> dict[str, Any]:
         pytest.param(
             b'{"data":\n "\xff"}', "dev.json:2: not UTF-8: byte 0xff at position 11", id="another encoding below"
         ),
+        pytest.param(
+            file(question(question="who \ud83d?")),
+            "dev.json:11: \\ud83d is half a surrogate pair, not a character",
+            id="half a surrogate pair",
+        ),
         pytest.param("[]", "dev.json:1: the file is a list, not an object", id="a list"),
         pytest.param("{}", "dev.json:1: the file has no 'data'", id="no data"),
         pytest.param('{"data": []}', "dev.json: no question in the file", id="no question"),

@@ -1,14 +1,21 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from evaluation.asking import Outcome, Refusal
 from evaluation.connection import ModelInfo
 from evaluation.data.errors import DataError
 from evaluation.data.labelled_texts import Columns
+from evaluation.datasets import classification
+from evaluation.datasets.base import Judgement
 from evaluation.datasets.classification import Classification, LabelledFile
 from evaluation.errors import EvaluationError
+from evaluation.figures import estimate_together
+from evaluation.metrics.classification import LabelCounts, f1_by_label
+from evaluation.metrics.intervals import Resampling, bootstrap
 from tests.evaluation.asked import answer, model
 from tests.evaluation.datasets.values import right, values
 
@@ -85,3 +92,100 @@ def test_figures_of_numbers_leave_out_refused_texts_and_say_so(tmp_path: Path) -
 def test_a_model_of_several_numbers_cannot_be_evaluated(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="m gives 2 numbers; only one can be evaluated"):
         open_file(tmp_path, "text\tlabel\na\t1\n", model(problem_type="regression"))
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        pytest.param({"problem_type": "single_label_classification"}, None, id="it only says what is so anyway"),
+        pytest.param({"labels": ["yes", "no"]}, None, id="it counts its labels differently"),
+        pytest.param({"labels": ["no", "maybe"]}, "their labels are not the same", id="it has another label"),
+        pytest.param(
+            {"problem_type": "multi_label_classification"},
+            "they do not predict the same kind of thing",
+            id="it gives any number of labels",
+        ),
+    ],
+)
+def test_two_models_can_be_compared_unless(tmp_path: Path, other: dict[str, Any], problem: str | None) -> None:
+    dataset = open_file(tmp_path, "text\tlabel\na\tno\n", model())
+    own, its = dataset.basis(model()), dataset.basis(model(**other))
+    assert [name for name in own if own[name] != its[name]] == ([] if problem is None else [problem])
+
+
+def test_models_that_count_their_labels_differently_are_not_compared_on_numbers_of_labels(tmp_path: Path) -> None:
+    dataset = open_file(tmp_path, "text\tlabel\na\t0\nb\t1\n", model(labels=["no", "yes"]))
+    own, its = dataset.basis(model(labels=["no", "yes"])), dataset.basis(model(labels=["yes", "no"]))
+    different = [name for name in own if own[name] != its[name]]
+    assert different == ["the file gives labels by number, and they number them differently"]
+
+
+def test_models_of_a_number_are_compared_whatever_they_call_it(tmp_path: Path) -> None:
+    one, other = (model(labels=[name], problem_type="regression") for name in ("score", "LABEL_0"))
+    dataset = open_file(tmp_path, "text\tlabel\na\t1\n", one)
+    assert dataset.basis(one) == dataset.basis(other)
+
+
+def test_intervals_of_every_label_are_those_of_its_f1_alone(tmp_path: Path) -> None:
+    generator = np.random.default_rng(4)
+    labels = ["a", "b", "c", "never"]
+    expected, given = (generator.choice(labels[:3], size=60) for _ in range(2))
+    given = np.where(generator.random(60) < 0.6, expected, given)
+    rows = "".join(f"t\t{label}\n" for label in expected)
+    dataset = open_file(tmp_path, f"text\tlabel\n{rows}", model(labels=labels))
+    scores = dataset.score([answer(label=str(label)) for label in given])
+    assert scores.group is not None
+    found = estimate_together(scores.group, 60, Resampling(resamples=150))
+    assert [one.name for one in found] == [f"F1 of {label}" for label in labels]
+    for label, own in zip(labels[:3], found, strict=False):
+
+        def f1(documents: np.ndarray, label: str = label) -> float:
+            sides = expected[documents] == label, given[documents] == label
+            return float(f1_score(*sides, zero_division=np.nan))
+
+        assert own.value == pytest.approx(f1(np.arange(60)))
+        interval = bootstrap(f1, 60, Resampling(resamples=150))
+        assert own.interval is not None and interval is not None
+        assert (own.interval.low, own.interval.high) == pytest.approx((interval.low, interval.high))
+    assert np.isnan(found[3].value)
+    assert (found[3].items, found[3].interval) == (0, None)
+
+
+def test_the_f1_of_many_labels_is_computed_as_often_as_that_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def counted(counts: LabelCounts) -> Any:
+        calls.append(counts)
+        return f1_by_label(counts)
+
+    monkeypatch.setattr(classification, "f1_by_label", counted)
+    dataset = open_file(tmp_path, "text\tlabel\na\t1\n", model(labels=[str(number) for number in range(50)]))
+    scores = dataset.score([answer(label="1")])
+    assert scores.group is not None
+    estimate_together(scores.group, 1, Resampling(resamples=1000))
+    assert len(calls) == 1 + 1000 / 100
+
+
+def test_each_text_is_judged(tmp_path: Path) -> None:
+    dataset = open_file(tmp_path, "text\tlabel\na\tno\nb\tyes\n", model())
+    assert dataset.judge([answer(label="no"), Refusal("422")]) == [
+        Judgement("no", "no", True, None),
+        Judgement("yes", None, False, None),
+    ]
+
+
+def test_each_text_of_several_labels_is_judged(tmp_path: Path) -> None:
+    info = model(labels=["x", "y", "z"], problem_type="multi_label_classification")
+    dataset = open_file(tmp_path, "text\tlabels\na\ty,x\nb\t\nc\t\n", info)
+    assert dataset.judge([scored(x=0.1, y=0.9, z=0.5), scored(x=0.1, y=0.1, z=0.1), Refusal("422")]) == [
+        Judgement(["x", "y"], ["y", "z"], False, 0.5),
+        Judgement([], [], True, None),
+        Judgement([], None, False, None),
+    ]
+
+
+def test_each_number_is_given_beside_the_expected_one(tmp_path: Path) -> None:
+    dataset = open_file(tmp_path, "text\tlabel\na\t1.5\n", model(labels=["s"], problem_type="regression"))
+    assert dataset.judge([answer(score=2.5)]) == [Judgement(1.5, 2.5, None, None)]

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from evaluation.asking import Answer, Outcome, Refusal
+from evaluation.data.conll import ConllUnit
 from evaluation.data.errors import DataError
+from evaluation.datasets.base import Judgement
 from evaluation.datasets.entity_recognition import EntityRecognition
 from tests.evaluation.asked import answer, model
 from tests.evaluation.datasets.values import values
@@ -15,10 +17,10 @@ LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 TWO_TEXTS = "Ann B-PER\nLee I-PER\nmet O\nBo B-PER\n\nOslo B-LOC\n"
 
 
-def open_file(folder: Path, content: str = TWO_TEXTS, **fields: Any) -> EntityRecognition:
+def open_file(folder: Path, content: str = TWO_TEXTS, unit: ConllUnit = "document", **fields: Any) -> EntityRecognition:
     path = folder / "dev.conll"
     path.write_text(content)
-    return EntityRecognition(path, model("ner", LABELS), fields)
+    return EntityRecognition(path, model("ner", LABELS), fields, unit)
 
 
 def found(*entities: tuple[str, int, int]) -> Answer:
@@ -31,7 +33,21 @@ def test_the_words_of_a_text_are_sent_with_spaces_between_them(tmp_path: Path) -
         {"text": "Ann Lee met Bo", "aggregation": "first"},
         {"text": "Oslo", "aggregation": "first"},
     ]
-    assert dataset.description == "CoNLL columns tagged BIO, 2 texts with 3 entities"
+    assert dataset.description == (
+        "CoNLL columns tagged BIO, 2 texts with 3 entities; no -DOCSTART- says where documents begin, so each sentence "
+        "is a text of its own"
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "content"),
+    [
+        pytest.param("document", "-DOCSTART- O\n\n" + TWO_TEXTS, id="it says where documents begin"),
+        pytest.param("sentence", TWO_TEXTS, id="sentences are asked for"),
+    ],
+)
+def test_nothing_is_said_about_documents_of_a_file_if(tmp_path: Path, unit: Any, content: str) -> None:
+    assert open_file(tmp_path, content, unit=unit).description.endswith("with 3 entities")
 
 
 def test_an_entity_is_right_with_its_type_and_both_ends(tmp_path: Path) -> None:
@@ -84,3 +100,56 @@ def test_figures_of_texts_without_entities_are_undefined(tmp_path: Path) -> None
 def test_a_type_that_the_model_does_not_have_is_named_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"dev\.conll:2: unknown label 'ORG'; the model's labels are: PER, LOC$"):
         open_file(tmp_path, "a O\nb B-ORG\n")
+
+
+def test_nothing_is_right_about_a_refused_text_not_even_what_was_not_invented(tmp_path: Path) -> None:
+    dataset = open_file(tmp_path)
+    outcomes: list[Outcome] = [found(("PER", 0, 7)), Refusal("422")]
+    decisions = dataset.score(outcomes).decisions
+    assert decisions is not None
+    assert not decisions.right((1, ("PER", (0, 4))))  # what another model invented there
+    assert decisions.right((0, ("LOC", (0, 4))))
+
+
+def test_sentences_of_one_document_are_not_taken_for_independent(tmp_path: Path) -> None:
+    content = "-DOCSTART- O\n\nAnn B-PER\n\nBo B-PER\n\n-DOCSTART- O\n\nOslo B-LOC\n"
+    dataset = open_file(tmp_path, content, unit="sentence")
+    assert [(item.document, item.line) for item in dataset.items] == [(0, 3), (0, 5), (1, 9)]
+    assert dataset.documents == 2
+    scores = dataset.score([found(("PER", 0, 3)), found(), found(("LOC", 0, 4))])
+    recall = next(figure for figure in scores.figures if figure.name == "recall")
+    assert recall.items.tolist() == [2, 1]
+    assert [recall.statistic(np.array([number])) for number in (0, 1)] == [0.5, 1.0]
+    assert values(dataset, scores)["recall"] == (pytest.approx(2 / 3), 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "same"),
+    [
+        pytest.param(["B-LOC", "I-LOC", "E-LOC", "S-LOC", "S-PER", "B-PER", "I-PER", "E-PER", "O"], True, id="BIOES"),
+        pytest.param(["O", "PER", "LOC"], True, id="plain labels"),
+        pytest.param(["O", "B-PER", "I-PER"], False, id="one type less"),
+    ],
+)
+def test_models_are_compared_by_their_types_of_entities(tmp_path: Path, labels: list[str], same: bool) -> None:
+    dataset = open_file(tmp_path)
+    assert (dataset.basis(model("ner", LABELS)) == dataset.basis(model("ner", labels))) is same
+
+
+def test_each_text_is_judged_with_the_entities_as_the_service_writes_them(tmp_path: Path) -> None:
+    dataset = open_file(tmp_path, TWO_TEXTS + "\nso O\n")
+    first, second, third = dataset.judge([found(("PER", 12, 14), ("LOC", 0, 3)), Refusal("422"), found()])
+    assert first == Judgement(
+        [
+            {"entity": "PER", "text": "Ann Lee", "start": 0, "end": 7},
+            {"entity": "PER", "text": "Bo", "start": 12, "end": 14},
+        ],
+        [
+            {"entity": "LOC", "text": "Ann", "start": 0, "end": 3},
+            {"entity": "PER", "text": "Bo", "start": 12, "end": 14},
+        ],
+        False,
+        0.5,
+    )
+    assert second == Judgement([{"entity": "LOC", "text": "Oslo", "start": 0, "end": 4}], None, False, 0.0)
+    assert third == Judgement([], [], True, None)

@@ -12,6 +12,10 @@ def values(dataset: Dataset, scores: Scores) -> dict[str, tuple[float | None, in
     """Return each figure's value over all documents, None if it is undefined, and its number of items."""
     documents = np.arange(dataset.documents)
     found = {figure.name: (figure.statistic(documents), int(figure.items.sum())) for figure in scores.figures}
+    if scores.group is not None:
+        (together,) = scores.group.weighted(np.ones((1, dataset.documents), dtype=np.float32))
+        pairs = zip(together.tolist(), scores.group.items.tolist(), strict=True)
+        found |= dict(zip(scores.group.names, pairs, strict=True))
     return {name: (None if math.isnan(value) else round(value, 6), items) for name, (value, items) in found.items()}
 
 
