@@ -16,7 +16,7 @@ import argparse
 import asyncio
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -77,11 +77,6 @@ class Sample:
             asked += [(report, question) for question in drawn]
         return cls(precision, tokens, reports, asked)
 
-    @property
-    def requests(self) -> int:
-        """How many answers all tasks together need."""
-        return len(self.questions) + 2 * len(self.reports)
-
     def row(self, task: str, metric: str, answers: Sequence[dict[str, Any]], items: int, value: float) -> Row:
         """Describe a figure."""
         model_tokens = int(median(answer["usage"]["tokens"] for answer in answers))
@@ -116,6 +111,9 @@ class Service:
         self._progress.update()
         answer: dict[str, Any] = response.json()
         return answer
+
+
+Measure = Callable[[Service, Sample], Awaitable[list[Row]]]
 
 
 async def measure_questions(service: Service, sample: Sample) -> list[Row]:
@@ -166,17 +164,20 @@ async def measure_entities(service: Service, sample: Sample) -> list[Row]:
     return [sample.row("ner", "entity F1", answers, len(expected), f1)]
 
 
-async def measure(url: str, samples: Sequence[Sample], concurrency: int) -> list[Row]:
-    """Measure all tasks on all samples against a running server."""
+MEASURES: Mapping[str, Measure] = {"qa": measure_questions, "classify": measure_types, "ner": measure_entities}
+
+
+async def measure(url: str, samples: Sequence[Sample], tasks: Sequence[str], concurrency: int) -> list[Row]:
+    """Measure tasks on all samples against a running server."""
     rows: list[Row] = []
     limits = httpx.Limits(max_connections=concurrency)
     async with httpx.AsyncClient(base_url=url, timeout=300, limits=limits) as client:
         for sample in samples:
-            with tqdm(total=sample.requests, desc=f"{sample.tokens} tokens", disable=None) as progress:
-                service = Service(client, concurrency, progress)
-                for task in (measure_questions, measure_types, measure_entities):
-                    rows += await task(service, sample)
-                    print(rows[-1], flush=True)
+            for task in tasks:
+                requests = len(sample.questions if task == "qa" else sample.reports)
+                with tqdm(total=requests, desc=f"{task}, {sample.tokens} tokens", disable=None) as progress:
+                    rows += await MEASURES[task](Service(client, concurrency, progress), sample)
+                print(rows[-1], flush=True)
     return rows
 
 
@@ -210,6 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", help="a running server; without it one is started on each of --models")
     parser.add_argument("--models", type=Path, action="append", help="a folder of bundles; may be given again")
+    parser.add_argument("--tasks", nargs="+", choices=list(MEASURES), default=list(MEASURES))
     parser.add_argument("--lengths", type=int, nargs="+", default=[200, 1000, 4000, 10_000], help="tokens")
     parser.add_argument("--documents", type=int, default=300, help="reports for each length")
     parser.add_argument("--questions", type=int, default=4, help="answered ones of each report; half as many others")
@@ -223,14 +225,14 @@ def main() -> None:
 
     rows: list[Row] = []
     if arguments.url is not None:
-        rows += asyncio.run(measure(arguments.url, samples("served"), arguments.concurrency))
+        rows += asyncio.run(measure(arguments.url, samples("served"), arguments.tasks, arguments.concurrency))
     else:
         folders = {_precision_of(models): models for models in arguments.models or [Path("bundles")]}
         if len(folders) < len(arguments.models or [""]):
             parser.error("two folders of --models have the same precision")
         for precision, models in folders.items():
             with running_server(models) as server:
-                rows += asyncio.run(measure(server.url, samples(precision), arguments.concurrency))
+                rows += asyncio.run(measure(server.url, samples(precision), arguments.tasks, arguments.concurrency))
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "demo_accuracy.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     (arguments.output / "demo_accuracy.md").write_text(markdown(rows))
