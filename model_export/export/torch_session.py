@@ -21,7 +21,7 @@ class TorchSession:
         self._signature = signature
 
     def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
-        """Return every output by name, float32, batch axis first; a run cannot be ended."""
+        """Return every output by name, in the model's type, batch axis first; a run cannot be ended."""
         feeds = [torch.from_numpy(getattr(batch, tensor.name)) for tensor in self._signature.inputs]
         with torch.inference_mode(), WideProducts():
             results = self._model(*feeds)

@@ -5,6 +5,7 @@ gets all documents in one batch, padded to the bucket. So the comparison covers 
 serve, and the promise that neither bucket nor batch changes a number.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 0.1, "bf16": 0.5, "i
 proportion above), for the others in standard deviations of the outputs, as a guard against graphs that are broken."""
 
 SMALLEST_CORRELATION = 0.95
+
+# A model can be so sharp that float32 itself is unsure of an output: torch is then far from float64, too. Graph and
+# torch have such an error each, and neither is the largest that there can be.
+_TIMES_UNCERTAIN = 4
 
 # Positions at which a language model is asked about a document, at most.
 _POSITIONS = 8
@@ -49,7 +54,8 @@ class Verifier:
         model: The traced model, in evaluation mode.
         signature: Inputs and outputs of its graphs.
         precision: Of the graphs; the reference is always fp32.
-        tolerance: Largest allowed difference (see `TOLERANCES`); None for the precision's own.
+        tolerance: Largest allowed difference (see `TOLERANCES`); None for the precision's own, which for fp32 is wider
+            where torch in float32 is itself that far from torch in float64.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Verifier:
         self._signature = signature
         self._precision: Precision = precision
         self._tolerance = TOLERANCES[precision] if tolerance is None else tolerance
+        self._asks_float64 = precision == "fp32" and tolerance is None
         self._references: dict[int, Arrays] = {}
 
     def compare(self, bucket: BucketPlan, session: Session, checked_with: CheckedWith = "onnxruntime") -> Parity:
@@ -85,10 +92,13 @@ class Verifier:
                 references.append(array.ravel())
         difference, spread = np.concatenate(differences), float(np.concatenate(references).std())
         largest, tolerance = float(difference.max()), self._limit(spread)
+        if largest > tolerance and self._asks_float64:
+            tolerance = max(tolerance, _TIMES_UNCERTAIN * self._uncertainty(documents))
         # Not `>`: a difference that is not a number must fail too.
         if not largest <= tolerance:
             raise ExportError(
-                f"bucket {bucket.length}: outputs differ from torch by {largest:.3g}, more than {tolerance:.3g}"
+                f"bucket {bucket.length}: outputs differ from torch by {largest:.3g}, more than {tolerance:.3g} "
+                "(another --tolerance lets them through; then measure the model on your task)"
             )
         correlation = _correlation(np.concatenate(values), np.concatenate(references))
         if correlation < SMALLEST_CORRELATION:
@@ -106,6 +116,15 @@ class Verifier:
 
     def _limit(self, spread: float) -> float:
         return self._tolerance * (max(1.0, spread) if self._precision == "fp32" else spread)
+
+    def _uncertainty(self, documents: list[Document]) -> float:
+        """Return the largest difference between torch in float32 and in float64."""
+        exact = TorchSession(copy.deepcopy(self._model).double(), self._signature)
+        return max(
+            float(np.abs(array - self._alone(exact, document)[name]).max())
+            for document in documents
+            for name, array in self._reference(document).items()
+        )
 
     def _run(self, documents: list[Document], length: int, session: Session) -> list[Arrays]:
         """Return each document's outputs: from one batch, or one by one where batches would change them."""
@@ -141,15 +160,15 @@ class Verifier:
         """Return the torch model's outputs for a document alone, cut to its length or its positions."""
         length = len(document.input_ids)
         if length not in self._references:
-            block_size = self._config.block_size
-            alone = min(-(-length // block_size) * block_size, self._config.max_length)
-            batch = self._batch([document], alone)
-            outputs = self._torch.run(batch)
-            rows = len(document.positions) if self._signature.takes_positions else length
-            self._references[length] = {
-                name: array[0][:rows] if array.ndim == 3 else array[0] for name, array in outputs.items()
-            }
+            self._references[length] = self._alone(self._torch, document)
         return self._references[length]
+
+    def _alone(self, session: TorchSession, document: Document) -> Arrays:
+        length, block_size = len(document.input_ids), self._config.block_size
+        alone = min(-(-length // block_size) * block_size, self._config.max_length)
+        outputs = session.run(self._batch([document], alone))
+        rows = len(document.positions) if self._signature.takes_positions else length
+        return {name: array[0][:rows] if array.ndim == 3 else array[0] for name, array in outputs.items()}
 
 
 def _correlation(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> float:

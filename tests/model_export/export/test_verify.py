@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -149,3 +150,42 @@ def test_documents_shorter_than_the_bucket_are_compared_so_that_anchoring_is_che
 
     with pytest.raises(ExportError, match="bucket 160"):
         _verifier(model).compare(BucketPlan(160, "block_sparse"), Unanchored())
+
+
+class Float64Session(TorchSession):
+    """Runs the torch model in float64: what the graph of a model would give if it made no error at all."""
+
+    def run(self, batch: Batch) -> Outputs:
+        exact = copy.deepcopy(self._model).double()
+        outputs = TorchSession(exact, self._error, self._row).run(batch)
+        return {name: array.astype(np.float32) for name, array in outputs.items()}
+
+
+def _unsure_model() -> BigBird:
+    """A model that makes much of differences which float32 hardly holds."""
+    model = _model()
+    with torch.no_grad():
+        model.embeddings.position.weight.zero_()
+        model.embeddings.token_type.weight.zero_()
+        model.embeddings.word.weight.mul_(1e-5).add_(1)
+    return model
+
+
+BUCKET = BucketPlan(112, "full")
+
+
+def test_a_model_that_float32_is_unsure_of_may_differ_as_much_as_torch_does() -> None:
+    model = _unsure_model()
+    parity = _verifier(model).compare(BUCKET, Float64Session(model))
+    assert parity.max_abs_difference > 1e-4 * max(1, parity.logits_std)
+    # The session is exact, so that what it differs by is torch's own error.
+    assert parity.tolerance == pytest.approx(4 * parity.max_abs_difference, rel=1e-2)
+    _verifier(model).compare(BUCKET, Float64Session(model, 2 * parity.max_abs_difference))
+    with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch by .* --tolerance"):
+        _verifier(model).compare(BUCKET, Float64Session(model, 6 * parity.max_abs_difference))
+
+
+def test_a_tolerance_that_was_asked_for_holds_for_every_model() -> None:
+    model = _unsure_model()
+    with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch by .*"):
+        Verifier(model, signature("ner", CONFIG), tolerance=1e-4).compare(BUCKET, Float64Session(model))
