@@ -12,6 +12,7 @@ from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.patterns.registry import PATTERNS
 from model_export.training.card import export_command
+from model_export.training.failure import TrainingStopped
 from model_export.training.finetune import finetune
 from model_export.training.options import FinetuneOptions
 
@@ -57,6 +58,9 @@ _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--max-length", type=_POSITIVE, help="Tokens of a window, whole blocks; the model's longest when absent.")
 @click.option("--window-stride", type=click.IntRange(min=0), help="Tokens shared by neighbouring windows.")
+@click.option(
+    "--max-answer-tokens", type=_POSITIVE, default=30, show_default=True, help="qa: the longest answer in measuring."
+)
 @click.option("--patience", type=_POSITIVE, help="End after so many measurements that were no better.")
 @click.option("--measure-every", type=_POSITIVE, help="Steps between measurements; those of an epoch when absent.")
 @click.option(
@@ -109,7 +113,7 @@ def command(checkpoint: str, output: Path, **choices: Any) -> None:
     The checkpoint may be for another task, or for none. A run that was stopped goes on when the same command is given
     again. The best weights of all measurements become a checkpoint that `bigbird export` takes.
     """  # noqa: D301 - click's mark for lines that it must not join
-    # Ended from outside, a training leaves what it has saved.
+    # Before and after the training's own steps, for which a signal is a request to save and stop.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + signal.SIGTERM))
     try:
         folder = resolve(checkpoint)
@@ -117,6 +121,9 @@ def command(checkpoint: str, output: Path, **choices: Any) -> None:
         made = finetune(folder, output, FinetuneOptions(**choices), name=name)
     except (ExportError, DataError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    except TrainingStopped as stop:
+        click.echo(f"{output}: {stop}", err=True)
+        sys.exit(128 + stop.signal_number)
     figures = ", ".join(f"{name} {figure:.3f}" for name, figure in made.best.figures.items())
     click.echo(f"{output}: {figures} after step {made.best.total_steps}")
-    click.echo(f"next: {export_command(str(output), made.pattern)}")
+    click.echo(f"next: {export_command(str(output), made.pattern, made.buckets)}")

@@ -6,6 +6,7 @@ in shards; a vocabulary as `spiece.model`, or as the `tokenizer.json` that trans
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 
@@ -19,11 +20,16 @@ from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
 from model_export.nn.model import BigBird
+from model_export.patterns.registry import PATTERNS
 
 CONFIG_FILE = "config.json"
 SENTENCEPIECE_FILE = "spiece.model"
 TOKENIZER_JSON_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+
+# A field of our own: transformers has one pattern only, which needs no name.
+PATTERN_FIELD = "random_block_pattern"
+USUAL_PATTERN = "transformers"
 
 # The task of an architecture's name, after `BigBirdFor` or `FlaxBigBirdFor`.
 _TASKS = {
@@ -70,25 +76,36 @@ def read(folder: Path, task: str | None) -> Checkpoint:
         tokenizer=tokenizer,
         files=(config_file, *weights.files, tokenizer_file),
         special_tokens=_special_tokens(folder),
-        default_pattern="transformers",
+        default_pattern=_pattern(config_file, values),
     )
 
 
-def save_checkpoint(model: BigBird, task: str, folder: Path) -> None:
+def save_checkpoint(model: BigBird, task: str, folder: Path, *, pattern: str = USUAL_PATTERN) -> None:
     """Write `config.json` and `model.safetensors` under the Hugging Face names.
 
     Args:
         model: The model to save.
         task: Its task.
         folder: An existing folder.
+        pattern: Random blocks that the weights belong to; whoever reads the checkpoint gets them by default.
     """
     architecture = next(name for name, own in _TASKS.items() if own == task)
     values = {"architectures": [architecture], **model.config.to_dict()}
+    if pattern != USUAL_PATTERN:
+        values[PATTERN_FIELD] = pattern
     (folder / CONFIG_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     own = model.state_dict()
     names = huggingface_names(task, model.config)
     tensors = {source.name: own[key].contiguous() for key, source in names.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def _pattern(config_file: Path, values: dict[str, Any]) -> str:
+    """Return the pattern that the weights belong to; transformers names none."""
+    name = values.get(PATTERN_FIELD, USUAL_PATTERN)
+    if name not in tuple(PATTERNS):
+        raise ConfigError(f"{config_file}: {PATTERN_FIELD}: {name!r:.80} is not one of {', '.join(PATTERNS)}")
+    return str(name)
 
 
 def _task(folder: Path, architectures: object) -> str:

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_export.config import BigBirdConfig
+from model_export.export.buckets import plan_buckets
 from model_export.training.history import Measurement
 from model_export.training.state_file import Setting
 from service.bundle import file_sha256
+from service.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,9 @@ class Card:
         seconds: Taken in all.
         best: The measurement whose weights these are.
         labels: Of its head; empty where it has none.
+        buckets: Of the bundle that serves what was measured; None for all of the model.
         max_length: Tokens of a window in training.
+        notes: What was found in the files.
     """
 
     name: str
@@ -42,7 +47,9 @@ class Card:
     seconds: float
     best: Measurement
     labels: tuple[str, ...]
+    buckets: tuple[int, ...] | None
     max_length: int
+    notes: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Return the card in Markdown, with the metadata that the Hugging Face hub reads."""
@@ -52,6 +59,7 @@ class Card:
             f"- {role} file: `{path.name}`, sha256 `{file_sha256(path)}`" for role, path in self.files.items()
         )
         labels = f"- Labels: {', '.join(self.labels)}\n" if self.labels else ""
+        notes = "".join(f"- {note}\n" for note in self.notes) + ("\n" if self.notes else "")
         blocks = "drawn anew at every step" if self.random_blocks == "fresh" else "fixed, those of the pattern"
         return f"""---
 library_name: bigbird-serve
@@ -65,15 +73,15 @@ A BigBird for `{self.task}`, fine-tuned with `bigbird finetune` from `{self.sour
 {labels}- Windows of {self.max_length} tokens in training and measuring
 - Random blocks in training: {blocks}; measured and to be exported with the pattern `{self.pattern}`:
 
-      {export_command(self.name, self.pattern)}
+      {export_command(self.name, self.pattern, self.buckets)}
 
-Measured on the evaluation file after step {self.best.total_steps} of {self.steps}, the best of all measurements:
+{self._sent_with_requests()}{self._measured()}:
 
 | figure | value |
 |---|---|
 {figures}
 
-{self.steps} steps took {self.seconds / 60:.1f} minutes.
+{notes}{self.steps} steps took {self.seconds / 60:.1f} minutes.
 
 {files}
 
@@ -84,11 +92,40 @@ Measured on the evaluation file after step {self.best.total_steps} of {self.step
 The curve: `training/curve.png`, its numbers: `training/curve.jsonl`.
 """
 
+    def _measured(self) -> str:
+        step = f"step {self.best.total_steps} of {self.steps}"
+        return f"Measured on the evaluation file after {step}, the best of all measurements"
 
-def export_command(folder: str, pattern: str) -> str:
+    def _sent_with_requests(self) -> str:
+        """Return what belongs to the figures and is no part of a bundle."""
+        fields = {
+            "qa": ("window-stride", "max-answer-tokens"),
+            "classify": ("window-stride",),
+            "ner": ("window-stride",),
+        }
+        sent = {name.replace("-", "_"): self.settings.get(name) for name in fields.get(self.task, ())}
+        usual = {"window_stride": None, "max_answer_tokens": DEFAULT_MAX_ANSWER_TOKENS}
+        values = ", ".join(f"`{name}`: {value}" for name, value in sent.items() if value != usual[name])
+        return f"The figures are those of requests with {values}.\n\n" if values else ""
+
+
+def buckets_of(config: BigBirdConfig, max_length: int) -> tuple[int, ...] | None:
+    """Return the buckets of a bundle with windows of at most so many tokens; None for all of the model.
+
+    A bundle has the bucket where full attention ends, so its windows are never shorter than that.
+    """
+    if max_length == config.max_length:
+        return None
+    longest = max(max_length, config.full_attention_edge)
+    return tuple(sorted({plan.length for plan in plan_buckets(config) if plan.length < longest} | {longest}))
+
+
+def export_command(folder: str, pattern: str, buckets: tuple[int, ...] | None) -> str:
     """Return the command that makes a bundle of a fine-tuned checkpoint."""
     # The layout's own pattern need not be named.
     chosen = [] if pattern == "transformers" else ["--pattern", pattern]
+    if buckets is not None:
+        chosen += ["--buckets", ",".join(map(str, buckets))]
     name = Path(folder).name
     return shlex.join(["bigbird", "export", folder, *chosen, "--output", f"bundles/{name}"])
 

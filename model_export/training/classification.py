@@ -14,10 +14,9 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from evaluation.data.errors import DataError
 from evaluation.data.labelled_texts import LabelledText
 from evaluation.metrics.classification import LabelCounts, accuracy, confusion_matrix, macro_f1, matthews, micro_f1
-from evaluation.metrics.regression import pearson, spearman
+from evaluation.metrics.regression import mean_absolute_error, pearson, spearman
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird
 from model_export.training.batch import Batch
@@ -25,7 +24,7 @@ from model_export.training.file_objective import Batching, FileObjective, Target
 from model_export.training.model_outputs import model_outputs
 from model_export.training.objective import Measured
 from model_export.training.rows import Row, row_of
-from service.errors import InvalidInput
+from model_export.training.served_task import encode_example
 from service.tasks.base import EncodedRequest, Task
 from service.tasks.classification import ClassificationAnswer, ClassificationRequest
 
@@ -120,6 +119,8 @@ class Regression:
         figures = {
             "pearson": _number_or_zero(pearson(expected, predicted)),
             "spearman": _number_or_zero(spearman(expected, predicted)),
+            "mean squared error": float(np.square(expected - predicted).mean()),
+            "mean absolute error": mean_absolute_error(expected, predicted),
         }
         return Measured(figures["pearson"], figures)
 
@@ -180,10 +181,7 @@ class Classification(FileObjective[TargetRow]):
 def _encode(
     task: ClassificationTask, path: Path, text: LabelledText, stride: int | None
 ) -> EncodedRequest[ClassificationRequest]:
-    try:
-        return task.encode(ClassificationRequest(text.text, text.pair, window_stride=stride))
-    except InvalidInput as error:
-        raise DataError(path, text.line, str(error)) from error
+    return encode_example(task, ClassificationRequest(text.text, text.pair, window_stride=stride), path, text.line)
 
 
 def _number_or_zero(figure: float) -> float:

@@ -84,14 +84,32 @@ def read_data(options: FinetuneOptions, own_labels: Sequence[str] | None) -> Dat
             known = sorted({label[2:] for label in labels if label != OUTSIDE})
             return TaggedTexts(tagged, read_conll(evaluation, unit=options.unit, known_labels=known), labels)
         case "classify":
-            texts = _labelled_texts(training, options)
-            if options.target == "number":
-                return LabelledTexts(texts, _labelled_texts(evaluation, options), _kept_number(own_labels))
-            found = sorted({label for text in texts for label in text.labels}, key=_label_order)
-            if len(found) < 2 and options.target == "label":
-                raise DataError(training, None, f"every text has the label {found[0]!r}: nothing can be learned")
-            labels = _kept(own_labels, found)
-            return LabelledTexts(texts, _labelled_texts(evaluation, options, labels), labels)
+            return _read_labelled(options, own_labels)
+
+
+def _read_labelled(options: FinetuneOptions, own_labels: Sequence[str] | None) -> LabelledTexts:
+    """Read the two tables of a classification or a regression."""
+    training, evaluation = options.training_file, options.evaluation_file
+    texts = _labelled_texts(training, options)
+    if options.target == "number":
+        labels = _kept_number(own_labels)
+        measured = _labelled_texts(evaluation, options)
+    else:
+        found = sorted({label for text in texts for label in text.labels}, key=_label_order)
+        if len(found) < 2 and options.target == "label":
+            raise DataError(training, None, f"every text has the label {found[0]!r}: nothing can be learned")
+        labels = _kept(own_labels, found)
+        if not labels:
+            raise DataError(training, None, "no text has a label")
+        measured = _labelled_texts(evaluation, options, labels)
+    with_pairs, without = (training, evaluation) if _has_pairs(texts) else (evaluation, training)
+    if _has_pairs(texts) != _has_pairs(measured):
+        raise DataError(without, None, f"there is no second text in the file, while {with_pairs} has pairs of texts")
+    return LabelledTexts(texts, measured, labels)
+
+
+def _has_pairs(texts: Sequence[LabelledText]) -> bool:
+    return any(text.pair is not None for text in texts)
 
 
 def _labelled_texts(

@@ -21,9 +21,9 @@ from model_export.training.batch import Batch
 from model_export.training.file_objective import Batching, FileObjective, Targets
 from model_export.training.model_outputs import model_outputs
 from model_export.training.objective import Measured
-from model_export.training.question_answering import tokens_of_span
 from model_export.training.rows import Row, row_of
-from service.errors import InvalidInput
+from model_export.training.served_task import encode_example
+from model_export.training.span_rows import tokens_of_span
 from service.tasks.base import EncodedRequest, Task
 from service.tasks.entity_recognition import EntityAnswer, EntityRequest
 from service.tokenization.encoded import Int64Array, TokenizedText
@@ -134,7 +134,4 @@ def _rows(task: EntityTask, file: ConllFile, labels: Sequence[str], stride: int 
 
 
 def _encode(task: EntityTask, file: ConllFile, text: TaggedText, stride: int | None) -> EncodedRequest[EntityRequest]:
-    try:
-        return task.encode(EntityRequest(text.text, window_stride=stride))
-    except InvalidInput as error:
-        raise DataError(file.path, text.line, str(error)) from error
+    return encode_example(task, EntityRequest(text.text, window_stride=stride), file.path, text.line)

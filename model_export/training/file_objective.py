@@ -17,6 +17,7 @@ from model_export.nn.model import BigBird
 from model_export.patterns.pattern import RandomBlocks
 from model_export.training.batch import Batch, pad, padded_length, uses_full_attention
 from model_export.training.fresh_blocks import fresh_blocks
+from model_export.training.note import Note
 from model_export.training.objective import Measured
 from model_export.training.position import Position
 from model_export.training.rows import Row
@@ -67,9 +68,11 @@ class FileObjective(ABC, Generic[RowT]):
 
     Attributes:
         score_name: What decides which weights are the best.
+        notes: What is worth knowing of the files.
     """
 
     score_name: str
+    notes: Sequence[Note] = ()
 
     def __init__(self, rows: Sequence[RowT], config: BigBirdConfig, batching: Batching) -> None:
         self.rows, self.config, self.batching = rows, config, batching

@@ -1,14 +1,8 @@
 """From a checkpoint and two files to a fine-tuned checkpoint: the stages of `bigbird finetune`, one call each.
 
 checkpoint -> files -> model -> encoded rows -> training, measured and saved -> best weights -> checkpoint and card
-
-<output>/config.json, model.safetensors, spiece.model, README.md   the checkpoint, which `bigbird export` takes
-<output>/training/state, state.best                                from which a stopped training goes on
-<output>/training/curve.jsonl, curve.png, log.txt                  what happened
 """
 
-import json
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,39 +12,34 @@ from typing import Any
 import torch
 
 from model_export.checkpoints.checkpoint import Checkpoint
-from model_export.checkpoints.huggingface import (
-    CONFIG_FILE,
-    SENTENCEPIECE_FILE,
-    TOKENIZER_CONFIG_FILE,
-    save_checkpoint,
-)
 from model_export.errors import ConfigError
 from model_export.export.tokenizer import write_tokenizer
 from model_export.nn.model import BigBird
+from model_export.patterns.pattern import Pattern
 from model_export.patterns.registry import get_pattern
-from model_export.training.card import Card
-from model_export.training.curve import draw, write_json_lines
+from model_export.patterns.unseeded import NoRandomPattern
+from model_export.training.card import Card, buckets_of
+from model_export.training.curve import Curve, require_matplotlib
 from model_export.training.data import PROBLEM_OF_TARGET, read_data
+from model_export.training.failure import TrainingStopped
+from model_export.training.failure_hints import explained
 from model_export.training.file_objective import Batching, FileObjective
 from model_export.training.gradient_checkpointing import recompute_activations
 from model_export.training.history import Measurement
+from model_export.training.note import Note
 from model_export.training.objectives import create_objective, window_length
 from model_export.training.options import DeviceName, FinetuneOptions
+from model_export.training.output_folder import OutputFolder
 from model_export.training.plan import Plan, Stage
 from model_export.training.precision import Precision
 from model_export.training.progress import Progress
 from model_export.training.served_task import RememberingTokenizer
 from model_export.training.start import Start
 from model_export.training.state_file import Setting
+from model_export.training.stop_signals import StopSignals
 from model_export.training.trainer import Trainer
 from service.bundle import file_sha256
 from service.tokenization.tokenizer import Tokenizer
-
-WORK_FOLDER = "training"
-_STATE_FILE = "state"
-_NUMBERS_FILE = "curve.jsonl"
-_CARD_FILE = "README.md"
-_USUAL_SPECIAL_TOKENS = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +50,13 @@ class Finetuned:
         best: The measurement whose weights were kept.
         score_name: What it measured.
         pattern: Random blocks with which to export.
+        buckets: With which to export; None for all of the model.
     """
 
     best: Measurement
     score_name: str
     pattern: str
+    buckets: tuple[int, ...] | None
 
 
 def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str | None = None) -> Finetuned:
@@ -80,13 +71,73 @@ def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str 
     Raises:
         ExportError: The checkpoint, a setting or a saved state does not fit.
         DataError: A file does not; the message names its line.
+        TrainingStopped: A signal ended the training; its state is saved.
     """
-    _check_output(folder, output)
-    start = Start.find(folder, options.task)
+    require_matplotlib()
+    place = OutputFolder(output)
+    place.check(folder)
+    ready = _prepare(Start.find(folder, options.task), options)
+    settings = {**dict(options.settings()), "pattern": ready.pattern.name}
+    place.take(options.task, settings)
+    progress = Progress(options.task, place.log)
+    curve = Curve(place.work, f"{output.name} ({options.task})", ready.objective.score_name, progress.note)
+    trainer = _trainer(ready, options, place, settings | _contents(ready.checkpoint, options), curve)
+    try:
+        progress.note(_summary(ready, options))
+        for line in (line for note in ready.notes for line in note.lines()):
+            progress.note(line)
+        _train(trainer, progress, place)
+    finally:
+        progress.close()
+
+    best = trainer.history.best
+    assert best is not None
+    config = ready.model.config
+    card = Card(
+        name=output.resolve().name,
+        task=options.task,
+        source=name or folder.resolve().name,
+        head=ready.head,
+        files={"training": options.training_file, "evaluation": options.evaluation_file},
+        pattern=ready.pattern.name,
+        random_blocks=options.random_blocks,
+        settings={**settings, "precision": ready.precision.name},
+        steps=trainer.position.total_steps,
+        seconds=trainer.position.seconds,
+        best=best,
+        labels=config.labels if options.task in ("classify", "ner") else (),
+        buckets=ready.buckets,
+        max_length=window_length(config, options.max_length),
+        notes=tuple(note.summary for note in ready.notes),
+    )
+    # The checkpoint first: whatever becomes of the picture, it is there.
+    place.write_checkpoint(ready.model, ready.checkpoint, card)
+    curve.write_numbers(trainer.history)
+    curve.redraw(trainer.history)
+    return Finetuned(best, ready.objective.score_name, ready.pattern.name, ready.buckets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Everything that is needed to train."""
+
+    checkpoint: Checkpoint
+    model: BigBird
+    head: str
+    pattern: Pattern
+    objective: FileObjective[Any]
+    device: torch.device
+    precision: Precision
+    buckets: tuple[int, ...] | None
+    notes: tuple[Note, ...]
+
+
+def _prepare(start: Start, options: FinetuneOptions) -> _Ready:
+    """Read the files, build the model and encode what it learns from."""
     data = read_data(options, start.own_labels)
     device = _device(options.device)
     precision = Precision.of(options.precision, device)
-    pattern = get_pattern(options.pattern or start.checkpoint.default_pattern)
+    pattern = _pattern(options, start.checkpoint)
     problem_type = PROBLEM_OF_TARGET[options.target] if options.task == "classify" else None
     model, head = start.model(data.labels, problem_type, pattern, options.seed)
     model.to(device)
@@ -95,49 +146,27 @@ def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str 
     batching = Batching(
         options.batch_size, options.accumulate, options.seed, device, fresh_blocks=options.random_blocks == "fresh"
     )
+    max_length = window_length(model.config, options.max_length)
+    # Masks are filled in whole texts: there are no windows that would have to be those of the training.
+    buckets = None if options.task == "fill-mask" else buckets_of(model.config, max_length)
     objective = create_objective(data, model.config, _tokenizer(start.checkpoint), options, batching)
-
-    work = output / WORK_FOLDER
-    work.mkdir(parents=True, exist_ok=True)
-    settings = {**dict(options.settings()), "pattern": pattern.name}
-    trainer = _trainer(model, objective, options, work, precision, settings | _contents(start.checkpoint, options))
-    progress = Progress(options.task, work / "log.txt")
-    progress.note(_summary(objective, options, device, precision, head))
-    try:
-        _train(trainer, progress, work)
-    finally:
-        progress.close()
-
-    best = trainer.history.best
-    assert best is not None
-    draw(trainer.history, work / "curve.png", title=f"{output.name} ({options.task})", score_name=objective.score_name)
-    card = Card(
-        name=output.resolve().name,
-        task=options.task,
-        source=name or folder.resolve().name,
-        head=head,
-        files={"training": options.training_file, "evaluation": options.evaluation_file},
-        pattern=pattern.name,
-        random_blocks=options.random_blocks,
-        settings={**settings, "precision": precision.name},
-        steps=trainer.position.total_steps,
-        seconds=trainer.position.seconds,
-        best=best,
-        labels=model.config.labels if options.task in ("classify", "ner") else (),
-        max_length=window_length(model.config, options.max_length),
-    )
-    _write_checkpoint(model, start.checkpoint, options.task, output, card)
-    return Finetuned(best, objective.score_name, pattern.name)
+    notes = (*objective.notes, *_length_notes(max_length, buckets))
+    return _Ready(start.checkpoint, model, head, pattern, objective, device, precision, buckets, notes)
 
 
-def _train(trainer: Trainer[None, Any], progress: Progress, work: Path) -> None:
+def _train(trainer: Trainer[None, Any], progress: Progress, place: OutputFolder) -> None:
     """Train to the end, from the saved state if there is one, and take the best weights."""
     if trainer.resume():
         done = "finished already" if trainer.finished else f"going on after {trainer.position.total_steps} steps"
-        progress.note(f"{work / _STATE_FILE}: {done}")
-    trainer.run(progress)
+        progress.note(f"{place.state}: {done}")
+    with StopSignals() as signals, explained(trainer, place.state):
+        trainer.run(progress, signals.is_received)
+    if signals.received is not None and not trainer.finished:
+        raise TrainingStopped(
+            f"stopped after {trainer.position.total_steps} steps, and saved: give the same command to go on",
+            signals.received,
+        )
     trainer.load_best()
-    write_json_lines(trainer.history, work / _NUMBERS_FILE)
 
 
 def _contents(checkpoint: Checkpoint, options: FinetuneOptions) -> dict[str, Setting]:
@@ -149,28 +178,35 @@ def _contents(checkpoint: Checkpoint, options: FinetuneOptions) -> dict[str, Set
     }
 
 
-def _check_output(folder: Path, output: Path) -> None:
-    """Make sure that nobody's checkpoint is written over.
+def _pattern(options: FinetuneOptions, checkpoint: Checkpoint) -> Pattern:
+    """Return where the random blocks come from.
 
     Raises:
-        ConfigError: The output is the start itself, or holds what is no work of this command.
+        ConfigError: Random blocks are to be drawn for a model that is measured and served without any.
     """
-    if output.resolve() == folder.resolve():
-        raise ConfigError(f"output: {output} is the checkpoint to start from")
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"output: {output} is not a folder")
-    if output.exists() and any(output.iterdir()) and not (output / WORK_FOLDER).is_dir():
-        raise ConfigError(f"output: {output} is not empty, and nothing in it comes from a fine-tuning")
+    pattern = get_pattern(options.pattern or checkpoint.default_pattern)
+    if pattern.name == NoRandomPattern.name and options.random_blocks == "fresh":
+        raise ConfigError("random-blocks: fresh ones cannot be drawn for the pattern none, which has no random blocks")
+    return pattern
+
+
+def _length_notes(max_length: int, buckets: tuple[int, ...] | None) -> list[Note]:
+    """Tell whether the windows of every bundle are longer than those that were measured."""
+    if buckets is None or buckets[-1] == max_length:
+        return []
+    return [
+        Note(
+            f"a bundle has windows of at least {buckets[-1]} tokens, where full attention ends: texts of more than "
+            f"{max_length} tokens are served in other windows than those that are measured",
+            (),
+        )
+    ]
 
 
 def _trainer(
-    model: BigBird,
-    objective: FileObjective[Any],
-    options: FinetuneOptions,
-    work: Path,
-    precision: Precision,
-    settings: Mapping[str, Setting],
+    ready: _Ready, options: FinetuneOptions, place: OutputFolder, settings: Mapping[str, Setting], curve: Curve
 ) -> Trainer[None, Any]:
+    objective = ready.objective
     steps = options.steps or options.epochs * objective.steps_per_epoch
     plan: Plan[None] = Plan(
         stages=(Stage(None, steps, decay=options.decay),),
@@ -184,24 +220,24 @@ def _trainer(
         seconds_between_saves=options.save_every,
     )
     return Trainer(
-        model,
+        ready.model,
         objective,
         plan,
-        work / _STATE_FILE,
+        place.state,
         seed=options.seed,
-        precision=precision,
+        precision=ready.precision,
         settings=settings,
-        after_save=lambda trainer: write_json_lines(trainer.history, work / _NUMBERS_FILE),
+        after_save=lambda trainer: curve.write_numbers(trainer.history),
+        after_measurement=lambda trainer: curve.redraw(trainer.history),
     )
 
 
-def _summary(
-    objective: FileObjective[Any], options: FinetuneOptions, device: torch.device, precision: Precision, head: str
-) -> str:
+def _summary(ready: _Ready, options: FinetuneOptions) -> str:
     rows_per_step = options.batch_size * options.accumulate
     return (
-        f"{options.training_file.name}: {len(objective.rows)} model inputs, {objective.steps_per_epoch} steps of "
-        f"{rows_per_step} an epoch, on {device.type} in {precision.name}; {head}"
+        f"{options.training_file.name}: {len(ready.objective.rows)} model inputs, {ready.objective.steps_per_epoch} "
+        f"steps of {rows_per_step} an epoch, on {ready.device.type} in {ready.precision.name}, random blocks of "
+        f"{ready.pattern.name}; {ready.head}"
     )
 
 
@@ -220,19 +256,3 @@ def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:
             checkpoint.tokenizer, checkpoint.files[-1], file, checkpoint.special_tokens, config.vocab_size
         )
         return RememberingTokenizer(file, ids.cls, ids.sep, config.pad_token_id, ids.mask).load()
-
-
-def _write_checkpoint(model: BigBird, source: Checkpoint, task: str, output: Path, card: Card) -> None:
-    """Write the files of the checkpoint beside their places, then put them there, the configuration last."""
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=output) as folder:
-        writing = Path(folder)
-        save_checkpoint(model, task, writing)
-        (writing / SENTENCEPIECE_FILE).write_bytes(source.tokenizer)
-        if source.special_tokens != _USUAL_SPECIAL_TOKENS:
-            tokens = {f"{role}_token": piece for role, piece in source.special_tokens.items()}
-            (writing / TOKENIZER_CONFIG_FILE).write_text(json.dumps(tokens, indent=2) + "\n", encoding="utf-8")
-        (writing / _CARD_FILE).write_text(card.text(), encoding="utf-8")
-        mode = (writing / CONFIG_FILE).stat().st_mode
-        for file in sorted(writing.iterdir(), key=lambda file: file.name == CONFIG_FILE):
-            file.chmod(mode)  # safetensors makes its files readable for their owner alone
-            os.replace(file, output / file.name)

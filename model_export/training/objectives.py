@@ -12,7 +12,9 @@ from model_export.training.masked_language_model import MaskedLanguageModel, mas
 from model_export.training.options import FinetuneOptions
 from model_export.training.question_answering import QuestionAnswering
 from model_export.training.served_task import served_task
-from service.tokenization.tokenizer import Tokenizer
+from service.errors import InvalidInput
+from service.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, SINGLE_SPECIAL_TOKENS, Tokenizer
+from service.tokenization.windows import plan_windows
 
 _JSON_LINES = ".jsonl"
 
@@ -31,10 +33,10 @@ def create_objective(
 
     Raises:
         DataError: An example cannot be encoded; the message names its line.
-        ConfigError: The length or the vocabulary does not allow the task.
+        ConfigError: The length, the stride or the vocabulary does not allow the task.
     """
     max_length = window_length(config, options.max_length)
-    stride = options.window_stride
+    stride = _stride(options, max_length)
     if isinstance(data, PlainTexts):
         if tokenizer.mask_id is None:
             raise ConfigError("mask_token: the vocabulary has no mask, so fill-mask cannot be trained")
@@ -49,7 +51,8 @@ def create_objective(
     task = served_task(config, options.task, tokenizer, max_length)
     match data:
         case Questions():
-            return QuestionAnswering(task, data.training, data.evaluation, config, batching, stride)
+            longest = options.max_answer_tokens
+            return QuestionAnswering(task, data.training, data.evaluation, config, batching, stride, longest)
         case TaggedTexts():
             return EntityRecognition(task, data.training, data.evaluation, config, batching, stride)
         case LabelledTexts():
@@ -71,3 +74,22 @@ def window_length(config: BigBirdConfig, wanted: int | None) -> int:
             f"is {wanted}"
         )
     return wanted
+
+
+def _stride(options: FinetuneOptions, max_length: int) -> int | None:
+    """Return how many tokens windows share.
+
+    Raises:
+        ConfigError: Not even a window without question or second text leaves room for new tokens beside them.
+    """
+    stride = options.window_stride
+    if stride is None or options.task == "fill-mask":
+        return stride
+    capacity = max(1, max_length - (PAIR_SPECIAL_TOKENS if options.task == "qa" else SINGLE_SPECIAL_TOKENS))
+    try:
+        plan_windows(1, capacity, stride)
+    except InvalidInput:
+        raise ConfigError(
+            f"window-stride: {stride} leaves too little room for new tokens in windows of {max_length} tokens"
+        ) from None
+    return stride

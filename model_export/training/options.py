@@ -10,6 +10,7 @@ from evaluation.data.labelled_texts import Target
 from model_export.training.plan import Decay
 from model_export.training.precision import PrecisionName
 from model_export.training.state_file import Setting
+from service.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS
 
 TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]
 RandomBlockChoice = Literal["fixed", "fresh"]
@@ -41,6 +42,7 @@ class FinetuneOptions:
         seed: Of the new head, the order of the rows, dropout and masks.
         max_length: Tokens of a window; None for the model's longest.
         window_stride: Tokens that neighbouring windows share; None as in serving.
+        max_answer_tokens: Of question answering: the longest answer that is given in measuring.
         patience: Measurements without a better score that end the training; None: never.
         measure_every: Steps between measurements; None for an epoch's.
         save_every: Seconds between saves of the state.
@@ -70,6 +72,7 @@ class FinetuneOptions:
     seed: int = 1
     max_length: int | None = None
     window_stride: int | None = None
+    max_answer_tokens: int = DEFAULT_MAX_ANSWER_TOKENS
     patience: int | None = None
     measure_every: int | None = None
     save_every: float = field(default=60.0, metadata=_FREE)

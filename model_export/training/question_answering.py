@@ -4,15 +4,13 @@ Every window of a context is a row. Its targets are the answer's first and last 
 window, and [CLS], which stands for "no answer", where it does not.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from evaluation.data.errors import DataError
-from evaluation.data.squad import SquadExample, SquadFile
+from evaluation.data.squad import SquadFile
 from evaluation.metrics.squad import exact_match, token_f1
 from model_export.config import BigBirdConfig
 from model_export.nn.masking import masked_score
@@ -21,28 +19,13 @@ from model_export.training.batch import Batch
 from model_export.training.file_objective import Batching, FileObjective, Targets
 from model_export.training.model_outputs import model_outputs
 from model_export.training.objective import Measured
-from model_export.training.rows import Row, row_of
-from service.errors import InvalidInput
-from service.tasks.base import EncodedRequest, Task
-from service.tasks.question_answering import QuestionAnswer, QuestionRequest
-from service.tokenization.encoded import TokenizedText, Window
+from model_export.training.rows import row_of
+from model_export.training.served_task import encode_example
+from model_export.training.span_rows import QuestionEncoding, SpanRow, never_right, rows_to_learn
+from service.tasks.base import Task
+from service.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS, QuestionAnswer, QuestionRequest
 
 QuestionTask = Task[QuestionRequest, QuestionAnswer]
-
-
-@dataclass(frozen=True, slots=True)
-class SpanRow(Row):
-    """A window with its answer.
-
-    Attributes:
-        text_offset: Position of the context's first token.
-        first: Position of the answer's first token, 0 ([CLS]) where there is none.
-        last: Of its last token.
-    """
-
-    text_offset: int
-    first: int
-    last: int
 
 
 class QuestionAnswering(FileObjective[SpanRow]):
@@ -58,20 +41,14 @@ class QuestionAnswering(FileObjective[SpanRow]):
         config: BigBirdConfig,
         batching: Batching,
         window_stride: int | None = None,
+        max_answer_tokens: int = DEFAULT_MAX_ANSWER_TOKENS,
     ) -> None:
-        rows = [
-            span_row(window, span)
-            for example in training.examples
-            for encoded, span in [_with_span(task, training, example, window_stride)]
-            for window in encoded.windows
-        ]
+        rows, lost = rows_to_learn(training, _encodings(task, training, window_stride))
         super().__init__(rows, config, batching)
         self._task = task
         self._evaluation = evaluation
-        self._requests = [
-            _encode(task, evaluation, example, window_stride, no_answer=evaluation.version == "v2.0")
-            for example in evaluation.examples
-        ]
+        self._requests = list(_encodings(task, evaluation, window_stride, max_answer_tokens))
+        self.notes = (*lost, *never_right(evaluation, self._requests, max_answer_tokens))
 
     def targets(self, rows: Sequence[SpanRow], length: int) -> Targets:
         """Return the answers' edges, int64 `[rows, 2]`, and which positions compete for them, bool `[rows, length]`."""
@@ -105,46 +82,16 @@ class QuestionAnswering(FileObjective[SpanRow]):
         return Measured(figures["f1"], figures)
 
 
-def tokens_of_span(tokens: TokenizedText, start: int, end: int) -> tuple[int, int] | None:
-    """Find the first and the last token that hold code points of `[start, end)`, None if none does."""
-    first = int(np.searchsorted(tokens.ends, start, side="right"))
-    last = int(np.searchsorted(tokens.starts, end, side="left")) - 1
-    return (first, last) if first <= last else None
-
-
-def span_row(window: Window, span: tuple[int, int] | None) -> SpanRow:
-    """Return a window's row.
-
-    Args:
-        window: Of the context.
-        span: First and last token of the answer in the whole context; None if there is no answer.
-    """
-    row = row_of(window.sequence)
-    if span is not None:
-        first, last = (token - window.first_token + window.text_offset for token in span)
-        if window.text_offset <= first and last < window.text_offset + window.token_count:
-            return SpanRow(row.ids, row.second, window.text_offset, first, last)
-    return SpanRow(row.ids, row.second, window.text_offset, 0, 0)
-
-
-def _with_span(
-    task: QuestionTask, file: SquadFile, example: SquadExample, stride: int | None
-) -> tuple[EncodedRequest[QuestionRequest], tuple[int, int] | None]:
-    encoded = _encode(task, file, example, stride, no_answer=False)
-    if example.impossible:
-        return encoded, None
-    answer = example.answers[0]
-    span = tokens_of_span(encoded.tokens, answer.start, answer.start + len(answer.text))
-    if span is None:
-        raise DataError(file.path, example.line, f"the answer {answer.text!r} has no visible characters")
-    return encoded, span
-
-
-def _encode(
-    task: QuestionTask, file: SquadFile, example: SquadExample, stride: int | None, *, no_answer: bool
-) -> EncodedRequest[QuestionRequest]:
-    request = QuestionRequest(example.question, example.context, window_stride=stride, no_answer=no_answer)
-    try:
-        return task.encode(request)
-    except InvalidInput as error:
-        raise DataError(file.path, example.line, str(error)) from error
+def _encodings(
+    task: QuestionTask, file: SquadFile, stride: int | None, max_answer_tokens: int = DEFAULT_MAX_ANSWER_TOKENS
+) -> Iterator[QuestionEncoding]:
+    """Encode every question of a file as it would be asked."""
+    for example in file.examples:
+        request = QuestionRequest(
+            example.question,
+            example.context,
+            max_answer_tokens=max_answer_tokens,
+            window_stride=stride,
+            no_answer=file.version == "v2.0",
+        )
+        yield encode_example(task, request, file.path, example.line)

@@ -1,17 +1,20 @@
 """The service's own task for a model in training: what is learned and measured is what will be served."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+from evaluation.data.errors import DataError
 from model_export.config import BigBirdConfig
 from model_export.export.signature import signature
 from service.bundle import FORMAT_VERSION, HashedFile, Manifest, ModelConfig, Source, TaskName, TokenizerFile
-from service.tasks.base import Task
+from service.errors import InvalidInput
+from service.tasks.base import EncodedRequest, Task
 from service.tasks.registry import create_task
 from service.tokenization.encoded import TokenizedText
 from service.tokenization.tokenizer import Tokenizer
 
 _TEXTS_REMEMBERED = 4
+RequestT = TypeVar("RequestT")
 
 
 def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_length: int) -> Task[Any, Any]:
@@ -48,6 +51,26 @@ def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_leng
         versions={},
     )
     return create_task(manifest, tokenizer)
+
+
+def encode_example(task: Task[RequestT, Any], request: RequestT, path: Path, line: int) -> EncodedRequest[RequestT]:
+    """Encode an example as the service would.
+
+    Args:
+        task: With windows of the training's length.
+        request: The example.
+        path: Where it stands, for messages.
+        line: Where in the file.
+
+    Raises:
+        DataError: The service would refuse it.
+    """
+    try:
+        return task.encode(request)
+    except InvalidInput as error:
+        longest, own = task.manifest.max_length, cast(dict[str, int], task.manifest.model)["max_position_embeddings"]
+        hint = f" (--max-length is {longest}, the model has {own} positions)" if longest < own else ""
+        raise DataError(path, line, f"{error}{hint}") from error
 
 
 class RememberingTokenizer(Tokenizer):

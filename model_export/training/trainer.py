@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from model_export.errors import ExportError
 from model_export.nn.model import BigBird
 from model_export.training.drawn_ahead import DrawnAhead
+from model_export.training.failure import TrainingFailed
 from model_export.training.history import History, Measurement
 from model_export.training.objective import Measured, Objective
 from model_export.training.plan import Plan, Stage
@@ -51,6 +51,7 @@ class Trainer(Generic[ShownT, PartT]):
         settings: Mapping[str, Setting] | None = None,
         aids: nn.Module | None = None,
         after_save: "Callable[[Trainer[ShownT, PartT]], None] | None" = None,
+        after_measurement: "Callable[[Trainer[ShownT, PartT]], None] | None" = None,
     ) -> None:
         """Prepares a training; nothing is trained yet.
 
@@ -64,12 +65,13 @@ class Trainer(Generic[ShownT, PartT]):
             settings: What else determines the training: a state that was saved with others is refused.
             aids: Modules that are trained beside the model and are no part of it.
             after_save: Called whenever the state was saved.
+            after_measurement: Called whenever the model was measured.
         """
         self.model = model
         self.position = Position()
         self.history = History()
         self._aids = nn.Module() if aids is None else aids
-        self._after_save = after_save
+        self._after_save, self._after_measurement = after_save, after_measurement
         self._objective, self._plan, self._state_file = objective, plan, state_file
         self._seed, self._precision = seed, precision
         self._settings = {"seed": seed, "precision": precision.name, **(settings or {})}
@@ -113,6 +115,7 @@ class Trainer(Generic[ShownT, PartT]):
         self._scaler.load_state_dict(state["scaler"])
         self.position = Position(**state["position"])
         self.history = History.from_state(state["history"])
+        self._restore_best()
         return True
 
     def save(self) -> None:
@@ -134,11 +137,15 @@ class Trainer(Generic[ShownT, PartT]):
         """Gives the model the weights of the best measurement."""
         self.model.load_state_dict(read_state(self.best_file)["model"])
 
-    def run(self, progress: Progress) -> None:
-        """Trains from the current position to the end.
+    def run(self, progress: Progress, stop: Callable[[], bool] = lambda: False) -> None:
+        """Trains from the current position to the end, or until it is to stop.
+
+        Args:
+            progress: Where to show it.
+            stop: Asked after every step; whether to save and return before the end.
 
         Raises:
-            ExportError: The loss is no longer a number.
+            TrainingFailed: The loss, a gradient or the measured score is no longer a number; nothing of it is saved.
         """
         clock = saved = time.monotonic()
         with DrawnAhead(self._draw) as batches:
@@ -152,18 +159,23 @@ class Trainer(Generic[ShownT, PartT]):
                 self.position, clock = self.position.after_step(now - clock), now
                 progress.step(self._part, self.position.step, stage.steps, loss)
                 stage_over = self.position.step >= stage.steps
+                best_until_now = self.history.best
                 if stage_over or self.position.step % self._plan.steps_per_measurement == 0:
-                    measured = self._measure(stage)
-                    progress.note(self._describe(loss, measured))
-                    stage_over = stage_over or (stage.enough is not None and measured.score >= stage.enough)
+                    stage_over = self._measure_and_note(stage, loss, progress) or stage_over
                     if self._is_patience_over():
                         progress.note(f"no better for {self._plan.patience} measurements: the training ends here")
                         self.position, stage_over = self._end(), True
                     elif stage_over:
                         self.position = self.position.after_stage()
-                if stage_over or now - saved >= self._plan.seconds_between_saves:
+                new_best = self._plan.keep_best and self.history.best is not best_until_now
+                stopped = stop()
+                if stage_over or new_best or stopped or now - saved >= self._plan.seconds_between_saves:
                     self.save()
                     saved = time.monotonic()
+                if new_best:
+                    self._write_best()
+                if stopped:
+                    return
 
     def _draw(self, position: Position) -> Sequence[PartT]:
         return self._objective.parts(self._plan.stages[position.stage].shown, position)
@@ -187,29 +199,57 @@ class Trainer(Generic[ShownT, PartT]):
                 loss = self._objective.loss(self.model, part)
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.item()
-        if not math.isfinite(total):
-            step = self.position.total_steps + 1
-            raise ExportError(f"the loss of step {step} is {total}: try a lower learning rate or a longer warm-up")
+        self._require_number("loss", total)
         self._scaler.unscale_(self._optimiser)
-        nn.utils.clip_grad_norm_(self._weights, self._plan.max_gradient_norm)
+        norm = nn.utils.clip_grad_norm_(self._weights, self._plan.max_gradient_norm)
+        if not self._scaler.is_enabled():  # a scaler leaves such steps out by itself
+            self._require_number("gradient's length", norm.item())
         self._scaler.step(self._optimiser)
         self._scaler.update()
         return total
 
+    def _require_number(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            step = self.position.total_steps + 1
+            raise TrainingFailed(f"the {what} of step {step} is {value}: try a lower learning rate or a longer warm-up")
+
+    def _measure_and_note(self, stage: Stage[ShownT], loss: float, progress: Progress) -> bool:
+        """Measures, and tells whether the score is enough to end the stage."""
+        measured = self._measure(stage)
+        progress.note(self._describe(loss, measured))
+        if self._after_measurement is not None:
+            self._after_measurement(self)
+        return stage.enough is not None and measured.score >= stage.enough
+
     def _measure(self, stage: Stage[ShownT]) -> Measured:
+        """Measures in single precision, as the model is served by default."""
         self.model.eval()
-        with torch.no_grad(), self._precision.autocast():
+        with torch.no_grad():
             measured = self._objective.measure(self.model, stage.shown)
         position = self.position
-        best = self.history.best
+        if not math.isfinite(measured.score):
+            raise TrainingFailed(
+                f"the score after step {position.total_steps} is {measured.score}: "
+                "try a lower learning rate or a longer warm-up"
+            )
         # Plain floats: a state file holds no objects of NumPy.
         figures = {name: float(figure) for name, figure in measured.figures.items()}
         self.history.measurements.append(
             Measurement(position.total_steps, position.stage, float(measured.score), figures)
         )
-        if self._plan.keep_best and (best is None or measured.score > best.score):
-            write_state(self.best_file, {"model": self.model.state_dict()})
         return measured
+
+    def _write_best(self) -> None:
+        """Keeps the current weights as the best ones; the state with the same weights was saved before."""
+        write_state(self.best_file, {"total_steps": self.position.total_steps, "model": self.model.state_dict()})
+
+    def _restore_best(self) -> None:
+        """Writes the best weights that a crash kept from being written: the state was saved with them just before."""
+        best = self.history.best
+        if not self._plan.keep_best or best is None or best.total_steps != self.position.total_steps:
+            return
+        if not self.best_file.exists() or read_state(self.best_file)["total_steps"] != best.total_steps:
+            self._write_best()
 
     def _is_patience_over(self) -> bool:
         patience = self._plan.patience

@@ -304,3 +304,27 @@ def test_a_checkpoint_that_we_save_is_the_same_model_to_transformers(task: str, 
             ours = model(padded[0], mask, padded[1])[0].numpy()
         expected = Reference(theirs.eval()).alone(document)
         assert abs(ours[: len(expected)] - expected).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "written"),
+    [
+        pytest.param("transformers", False, id="that of the layout's own world"),
+        pytest.param("google", True, id="other"),
+    ],
+)
+def test_the_pattern_of_the_weights_stands_in_the_configuration_we_save(
+    folder: Path, pattern: str, written: bool
+) -> None:
+    model, _ = read_checkpoint(folder).load_model(PATTERN)
+    save_checkpoint(model, "classify", folder, pattern=pattern)
+    values = json.loads((folder / "config.json").read_text())
+    assert values.get("random_block_pattern") == (pattern if written else None)
+    assert read_checkpoint(folder).default_pattern == pattern
+
+
+@pytest.mark.parametrize("value", ["bigger", None, ["google"]])
+def test_a_pattern_that_there_is_not_is_refused(folder: Path, value: object) -> None:
+    _edit_json(folder / "config.json", lambda values: values.update(random_block_pattern=value))
+    with pytest.raises(ConfigError, match=r"config\.json: random_block_pattern: .* is not one of transformers, "):
+        read_checkpoint(folder)

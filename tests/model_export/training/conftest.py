@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from service.tokenization.tokenizer import Tokenizer
+from tests.model_export.training.command_line import texts
 from tests.model_export.training.small_models import save_small_checkpoint, tokenizer_of
 
 
@@ -15,3 +16,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(encoder: Path) -> Tokenizer:
     return tokenizer_of(encoder)
+
+
+@pytest.fixture
+def arguments(encoder: Path, tmp_path: Path) -> list[str]:
+    train, evaluation = texts(tmp_path / "train.tsv", 40), texts(tmp_path / "eval.tsv", 20, first=40)
+    files = ["--train", str(train), "--eval", str(evaluation), "--output", str(tmp_path / "out")]
+    return [str(encoder), "--task", "classify", *files, "--epochs", "2", "--learning-rate", "0.001"]

@@ -63,6 +63,7 @@ def best(folder: Path, name: str) -> dict[str, float]:
 # 0; the loss of a uniform guess among 6,000 tokens 8.7.
 LEARNED = [
     pytest.param("questions", "f1", 0.4, id="questions of SQuAD v2.0"),
+    pytest.param("spans", "f1", 0.4, id="questions of SQuAD v1.1"),
     pytest.param("types", "accuracy", 0.6, id="labels in TSV"),
     pytest.param("answered", "accuracy", 0.6, id="pairs in CSV"),
     pytest.param("numbers", "pearson", 0.2, id="numbers in JSON lines"),
@@ -86,7 +87,8 @@ def test_everything_that_is_asked_in_the_document_is_answered(server: RunningSer
             response = httpx.post(url, json=body, timeout=60)
             assert response.status_code == 200, response.text
             answers[body.get("model", url.rsplit("/", 1)[1])] = response.json()
-    assert list(answers) == ["qa", "types", "answered", "numbers", "ner", "fill-mask"]
+    assert list(answers) == ["questions", "spans", "types", "answered", "numbers", "ner", "fill-mask"]
+    assert answers["spans"]["answer"] and "answer" in answers["questions"]
     assert answers["types"]["label"] in ("financial", "incident", "inspection", "legal", "meeting", "research")
     assert answers["answered"]["label"] in ("answered", "unanswered")
     assert answers["numbers"]["labels"][0]["label"] == "score"
@@ -94,9 +96,10 @@ def test_everything_that_is_asked_in_the_document_is_answered(server: RunningSer
     assert answers["fill-mask"]["predictions"]
 
 
-def test_the_document_shows_every_format() -> None:
-    files = {Path(word).suffix for command in commands() for word in command if word.startswith("examples/finetune/")}
-    assert files == {".json", ".tsv", ".csv", ".jsonl", ".conll", ".txt"}
+def test_the_document_shows_every_file_of_the_examples() -> None:
+    shown = {word for command in commands() for word in command if word.startswith("examples/finetune/")}
+    assert shown == {str(file.relative_to(ROOT)) for file in (ROOT / "examples" / "finetune").iterdir()}
+    assert {Path(file).suffix for file in shown} == {".json", ".tsv", ".csv", ".jsonl", ".conll", ".txt"}
 
 
 def test_all_of_it_is_less_than_three_minutes_of_work_for_one_core(folder: Path) -> None:

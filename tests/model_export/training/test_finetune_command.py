@@ -1,48 +1,18 @@
-"""The command itself, in processes of its own: what it makes, what it says, and that a kill loses nothing."""
+"""The command itself: what it makes, what it says, and what its settings do."""
 
+import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import shlex
 from pathlib import Path
 
 import pytest
 import transformers
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
-from bigbird_cli.finetune_command import command
+from bigbird_cli.export_command import command as export_command
 from model_export.checkpoints.recognise import read_checkpoint
-from model_export.training.state_file import read_state
+from tests.model_export.training.command_line import curve, run
 from tests.model_export.training.small_models import save_small_checkpoint
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def texts(path: Path, count: int, first: int = 0) -> Path:
-    """Texts whose label is whether Acme or Borealis is named in them."""
-    lines = ["sentence\tlabel"]
-    for number in range(first, first + count):
-        name = ("Acme", "Borealis")[number % 2]
-        lines.append(f"Alice leads {name} in {['Paris', 'New', 'York', 'Paris'][number % 4]}.\t{name}")
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-@pytest.fixture
-def arguments(encoder: Path, tmp_path: Path) -> list[str]:
-    train, evaluation = texts(tmp_path / "train.tsv", 40), texts(tmp_path / "eval.tsv", 20, first=40)
-    files = ["--train", str(train), "--eval", str(evaluation), "--output", str(tmp_path / "out")]
-    return [str(encoder), "--task", "classify", *files, "--epochs", "2", "--learning-rate", "0.001"]
-
-
-def run(arguments: list[str]) -> Result:
-    return CliRunner().invoke(command, arguments)
-
-
-def curve(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "training" / "curve.jsonl").read_text().splitlines()]
 
 
 def test_it_makes_a_checkpoint_with_card_and_curve(arguments: list[str], tmp_path: Path) -> None:
@@ -85,103 +55,74 @@ def test_a_second_run_finds_it_finished_and_another_setting_is_refused(arguments
     assert first.exit_code == 0
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_curve_and_weights_bit_for_bit(
+def test_the_bundle_of_the_printed_command_has_the_windows_that_were_measured(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    more = ["--max-length", "112", "--window-stride", "24", "--pattern", "google"]
+    result = run([*arguments, "--steps", "1", *more])
+    assert result.exit_code == 0, result.output
+    printed = shlex.split(result.output.splitlines()[-1])
+    assert printed[:4] == ["next:", "bigbird", "export", str(tmp_path / "out")]
+    with contextlib.chdir(tmp_path):
+        exported = CliRunner().invoke(export_command, printed[3:])
+    assert exported.exit_code == 0, exported.output
+    manifest = json.loads((tmp_path / "bundles" / "out" / "manifest.json").read_text())
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert manifest["max_length"] == 112
+    assert "- Windows of 112 tokens in training and measuring" in card
+    assert "The figures are those of requests with `window_stride`: 24." in card
+    assert shlex.join(["bigbird", "export", "out", *printed[4:]]) in card
+
+
+def test_windows_that_no_bundle_has_are_told(arguments: list[str], tmp_path: Path) -> None:
+    """The small model attends fully up to 112 tokens, and every bundle has that bucket."""
+    result = run([*arguments, "--steps", "1", "--max-length", "64"])
+    note = "a bundle has windows of at least 112 tokens, where full attention ends: texts of more than 64 tokens"
+    assert f"note: {note}" in result.output
+    assert f"- {note}" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_masks_are_filled_in_texts_of_any_length_whatever_the_windows_of_the_training(
     encoder: Path, tmp_path: Path
 ) -> None:
-    checkpoint = save_small_checkpoint(tmp_path / "start", "embed", hidden_dropout_prob=0.1)
-    train, evaluation = texts(tmp_path / "train.tsv", 80), texts(tmp_path / "eval.tsv", 8, first=80)
-
-    def start(output: Path) -> subprocess.Popen[bytes]:
-        files = ["--train", str(train), "--eval", str(evaluation), "--output", str(output)]
-        options = ["--steps", "60", "--save-every", "0", "--measure-every", "15", "--random-blocks", "fresh"]
-        return subprocess.Popen(
-            [sys.executable, "-m", "bigbird_cli", "finetune", str(checkpoint), "--task", "classify", *files, *options],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    assert start(tmp_path / "straight").wait() == 0
-    killed = start(tmp_path / "killed")
-    state = tmp_path / "killed" / "training" / "state"
-    while not (state.exists() and read_state(state)["position"]["total_steps"] >= 20):
-        assert killed.poll() is None, "it ended before it could be killed"
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert 20 <= read_state(state)["position"]["total_steps"] < 60
-    assert start(tmp_path / "killed").wait() == 0
-    assert curve(tmp_path / "killed") == curve(tmp_path / "straight")
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("killed", "straight")]
-    assert weights[0] == weights[1]
-
-
-SQUAD = {"data": [{"paragraphs": [{"context": "Alice leads Acme.", "qas": [
-    {"id": "1", "question": "Who leads?", "answers": [{"text": "Bob", "answer_start": 0}]}
-]}]}]}  # fmt: skip
-
-MALFORMED = [
-    pytest.param("qa", "q.json", json.dumps(SQUAD).encode(), "q.json:1: the answer 'Bob' does not", id="no answer"),
-    pytest.param("qa", "q.json", b'{"data": [\n {"title": ""}]}', "q.json:2: ", id="a missing field"),
-    pytest.param("classify", "t.tsv", b"sentence\tlabel\nAlice\tA\nBob\n", "t.tsv:3: 1 columns", id="a missing column"),
-    pytest.param("classify", "t.tsv", b"sentence\tlabel\nAl\xffice\tA\n", "t.tsv:2: not UTF-8", id="wrong encoding"),
-    pytest.param("classify", "t.tsv", b"", "t.tsv: the file is empty", id="an empty file"),
-    pytest.param("classify", "t.tsv", b"sentence\tlabel\nBob\tA\n", "t.tsv: every text has the label", id="one label"),
-    pytest.param("ner", "n.conll", b"Alice B-PER\nBob\n", "n.conll:2: one column", id="a word without tag"),
-    pytest.param("ner", "n.conll", b"Alice O\n", "n.conll: no entity is tagged", id="no entity"),
-    pytest.param("fill-mask", "t.jsonl", b'{"text": "Al"}\n{"txt": 1}\n', "t.jsonl:2: ", id="a line without text"),
-]
-
-
-@pytest.mark.parametrize(("task", "name", "content", "message"), MALFORMED)
-def test_a_malformed_file_is_one_line_with_file_and_line(
-    encoder: Path, tmp_path: Path, task: str, name: str, content: bytes, message: str
-) -> None:
-    file = tmp_path / name
-    file.write_bytes(content)
+    file = tmp_path / "texts.txt"
+    file.write_text("Alice leads the office in Paris.\n\nBob works in New York.\n")
     files = ["--train", str(file), "--eval", str(file), "--output", str(tmp_path / "out")]
-    result = run([str(encoder), "--task", task, *files])
-    assert result.exit_code == 1
-    assert result.output.count("\n") == 1
-    assert f"{tmp_path}/{message}" in result.output
-    assert not (tmp_path / "out").exists()
+    result = run([str(encoder), "--task", "fill-mask", *files, "--steps", "1", "--max-length", "64"])
+    assert result.exit_code == 0, result.output
+    assert "note: " not in result.output
+    assert f"next: bigbird export {tmp_path}/out --output bundles/out\n" in result.output
 
 
-def test_an_unknown_label_of_the_evaluation_file_is_named_with_its_line(arguments: list[str], tmp_path: Path) -> None:
-    (tmp_path / "eval.tsv").write_text("sentence\tlabel\nAlice leads.\tAcme\nBob leads.\tZeta\n")
-    result = run(arguments)
-    assert result.exit_code == 1
-    assert result.output == (
-        f"Error: {tmp_path}/eval.tsv:3: unknown label 'Zeta'; the model's labels are: Acme, Borealis\n"
-    )
+def test_the_pattern_goes_from_one_training_to_the_next_and_is_told(arguments: list[str], tmp_path: Path) -> None:
+    first = run([*arguments, "--steps", "1", "--pattern", "google"])
+    assert ", random blocks of google; " in first.output
+    following = [str(tmp_path / "out"), *arguments[1:], "--output", str(tmp_path / "next")]
+    second = run([*following, "--steps", "1"])
+    assert ", random blocks of google; the checkpoint's head for classify is kept" in second.output
+    assert read_checkpoint(tmp_path / "next").default_pattern == "google"
 
 
-REFUSED = [
-    pytest.param(["--max-length", "100"], "max-length: must be a multiple of the block size 16", id="length"),
-    pytest.param(["--precision", "fp16", "--device", "cpu"], "precision: fp16 needs a GPU", id="fp16 on a CPU"),
-]
-
-
-@pytest.mark.parametrize(("more", "message"), REFUSED)
-def test_a_setting_that_cannot_be_is_one_line(arguments: list[str], more: list[str], message: str) -> None:
-    result = run([*arguments, *more])
-    assert result.exit_code == 1
-    assert result.output.splitlines()[-1].startswith(f"Error: {message}")
-
-
-def test_somebody_elses_folder_is_not_written_over(arguments: list[str], encoder: Path, tmp_path: Path) -> None:
-    own = encoder / "config.json"
-    before = own.read_bytes()
-    result = run([*arguments, "--output", str(encoder)])
-    assert (result.exit_code, own.read_bytes()) == (1, before)
-    assert "is the checkpoint to start from" in result.output
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.txt").write_text("mine")
-    result = run(arguments)
-    assert result.exit_code == 1
-    assert [file.name for file in (tmp_path / "out").iterdir()] == ["thesis.txt"]
-    assert "is not empty, and nothing in it comes from a fine-tuning" in result.output
+def test_questions_that_are_left_out_are_told_and_stand_in_the_card(encoder: Path, tmp_path: Path) -> None:
+    answer = "Bob works in Paris and the budget of the project is in euros " * 4
+    questions = [
+        {"id": "1", "question": "Who?", "answers": [{"text": "Alice", "answer_start": 0}]},
+        {"id": "2", "question": "What?", "answers": [{"text": answer.strip(), "answer_start": 13}]},
+    ]
+    file = tmp_path / "q.json"
+    paragraph = {"context": f"Alice leads. {answer}", "qas": questions}
+    file.write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}))
+    files = ["--train", str(file), "--eval", str(file), "--output", str(tmp_path / "out")]
+    command = [str(encoder), "--task", "qa", *files, "--steps", "1", "--max-length", "112"]
+    result = run(command)
+    assert result.exit_code == 0, result.output
+    assert "note: 1 of 2 questions of q.json are left out: their answers lie whole in no window" in result.output
+    assert f"{file}:1: the answer 'Bob works in Paris" in result.output
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "- 1 of 2 questions of q.json are left out: their answers lie whole in no window" in card
+    other = run([*command, "--max-answer-tokens", "99"])
+    assert other.exit_code == 1
+    assert "a training with max-answer-tokens 30, not 99" in other.output.splitlines()[-1]
 
 
 def test_gradient_checkpointing_and_accumulation_give_the_same_curve(arguments: list[str], tmp_path: Path) -> None:

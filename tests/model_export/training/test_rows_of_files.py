@@ -12,7 +12,7 @@ from evaluation.data.labelled_texts import LabelledText
 from evaluation.data.squad import SquadAnswer, SquadExample, SquadFile
 from model_export.config import BigBirdConfig
 from model_export.training.batch import pad, uses_full_attention
-from model_export.training.classification import Classification
+from model_export.training.classification import PROBLEM_TYPES, Classification
 from model_export.training.entity_recognition import EntityRecognition, bio_labels
 from model_export.training.position import Position
 from model_export.training.question_answering import QuestionAnswering
@@ -221,3 +221,12 @@ def test_rows_are_padded_to_whole_blocks_with_the_padding_id() -> None:
     assert batch.input_ids.tolist() == [[1, 5, 6, 2] + [9] * 12]
     assert batch.attention_mask.tolist() == [[1] * 4 + [0] * 12]
     assert batch.token_type_ids.tolist() == [[0, 0, 1, 1] + [0] * 12]
+
+
+def test_a_regression_is_measured_by_its_errors_too() -> None:
+    """Two predictions that are 1 too small and 2 too large: in the right order, and wrong by that much."""
+    measured = PROBLEM_TYPES["regression"].measure(np.array([[1.0], [7.0]]), np.array([[2.0], [5.0]]))
+    assert measured.figures == pytest.approx(
+        {"pearson": 1, "spearman": 1, "mean squared error": 2.5, "mean absolute error": 1.5}
+    )
+    assert measured.score == pytest.approx(1)

@@ -1,8 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from model_export.checkpoints.huggingface import save_checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
@@ -11,6 +14,7 @@ from model_export.patterns.registry import get_pattern
 from model_export.training.start import Start
 from tests.model_export.training.small_models import load, save_small_checkpoint
 
+ROOT = Path(__file__).resolve().parents[3]
 PATTERN = get_pattern("transformers")
 LABELS = ("O", "B-PER", "I-PER")
 
@@ -75,3 +79,12 @@ def test_dropout_is_that_of_the_checkpoint(tmp_path: Path) -> None:
     rates = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
     assert rates == {0.25, 0.5}
     assert BigBirdConfig().labels == model.config.labels
+
+
+def test_the_pattern_of_another_world_stays_when_the_head_is_taken_off(tmp_path: Path) -> None:
+    checkpoint = save_small_checkpoint(tmp_path, "qa")
+    model, _ = read_checkpoint(checkpoint).load_model(PATTERN)
+    save_checkpoint(model, "qa", checkpoint, pattern="google")
+    command = [sys.executable, "-m", "scripts.take_head_off", str(checkpoint), str(tmp_path / "encoder")]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert Start.find(tmp_path / "encoder", "qa").checkpoint.default_pattern == "google"

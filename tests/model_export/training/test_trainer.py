@@ -1,17 +1,15 @@
 """The loop, on a model of two layers that learns the labels of random tokens."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
+from model_export.training.failure import TrainingFailed
 from model_export.training.gradient_checkpointing import recompute_activations
 from model_export.training.objective import Measured
 from model_export.training.plan import Plan, Stage
@@ -19,57 +17,8 @@ from model_export.training.position import Position
 from model_export.training.precision import Precision
 from model_export.training.progress import Progress
 from model_export.training.trainer import Trainer
+from tests.model_export.training.parity import CONFIG, Parity, small_model, trainer
 from tests.model_export.training.small_models import CPU
-
-CONFIG = BigBirdConfig(
-    vocab_size=20,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=16,
-    block_size=16,
-    num_random_blocks=1,
-    max_position_embeddings=160,
-)
-FP32 = Precision.of("fp32", CPU)
-ROWS = 6
-
-
-class Parity:
-    """Learns whether each token's id is even."""
-
-    def __init__(self, cuts: Sequence[int] = (ROWS,), scores: Sequence[float] = (), length: int = 32) -> None:
-        self.cuts, self.scores, self.length = cuts, list(scores), length
-        self.stop_at: int | None = None
-
-    def parts(self, shown: str, position: Position) -> list[torch.Tensor]:
-        generator = torch.Generator().manual_seed(position.total_steps)
-        return list(torch.randint(0, 20, (ROWS, self.length), generator=generator).split(list(self.cuts)))
-
-    def loss(self, model: BigBird, part: torch.Tensor) -> torch.Tensor:
-        if self.stop_at is not None:
-            self.stop_at -= 1
-            if self.stop_at < 0:
-                raise KeyboardInterrupt
-        logits = model(part, torch.ones_like(part), torch.zeros_like(part)).flatten(0, 1)
-        return F.cross_entropy(logits.float(), part.flatten() % 2, reduction="sum") / (ROWS * self.length)
-
-    def measure(self, model: BigBird, shown: str) -> Measured:
-        assert not model.training
-        score = self.scores.pop(0) if self.scores else 0.0
-        return Measured(score, {"score": score})
-
-
-def small_model(dropout: float = 0.0) -> BigBird:
-    torch.manual_seed(0)
-    fields = {**CONFIG.to_dict(), "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    return build_model(BigBirdConfig.from_dict(fields), "ner", get_pattern("transformers"))
-
-
-def trainer(objective: Parity, state: Path, model: BigBird | None = None, **plan: Any) -> Trainer[str, torch.Tensor]:
-    fields: dict[str, Any] = {"stages": (Stage("all", 8),), "learning_rate": 0.01, "warm_up_steps": 0, **plan}
-    settings = {"rate": fields["learning_rate"]}
-    return Trainer(model or small_model(), objective, Plan(**fields), state, seed=3, precision=FP32, settings=settings)
 
 
 def gradients(model: BigBird, objective: Parity) -> dict[str, torch.Tensor]:
@@ -111,24 +60,6 @@ def test_recomputed_activations_give_the_same_gradients(length: int) -> None:
     assert set(model.state_dict()) == set(small_model().state_dict())
     for name in kept:
         assert torch.equal(kept[name], recomputed[name]), name
-
-
-def test_a_resumed_training_has_the_losses_and_weights_of_one_that_never_stopped_bit_for_bit(tmp_path: Path) -> None:
-    model = small_model(dropout=0.2)
-    straight = trainer(Parity(), tmp_path / "straight", model, seconds_between_saves=0)
-    straight.run(Progress("x"))
-    objective = Parity()
-    objective.stop_at = 5
-    with pytest.raises(KeyboardInterrupt):
-        trainer(objective, tmp_path / "stopped", small_model(0.2), seconds_between_saves=0).run(Progress("x"))
-    torch.manual_seed(99)  # whatever the process did before
-    resumed = trainer(Parity(), tmp_path / "stopped", small_model(0.2))
-    assert resumed.resume()
-    assert resumed.position.total_steps == 5
-    resumed.run(Progress("x"))
-    assert resumed.history.losses == straight.history.losses
-    for name, weight in straight.model.state_dict().items():
-        assert torch.equal(weight, resumed.model.state_dict()[name]), name
 
 
 def test_dropout_leaves_out_other_units_at_every_step_and_the_same_with_the_same_seed(tmp_path: Path) -> None:
@@ -183,24 +114,54 @@ def test_a_stage_ends_when_its_score_is_reached(tmp_path: Path) -> None:
     assert [(one.stage, one.total_steps) for one in own.history.measurements] == [(0, 1), (0, 2), (1, 3), (1, 4)]
 
 
-def test_a_state_of_other_settings_is_refused_and_they_are_named(tmp_path: Path) -> None:
-    trainer(Parity(), tmp_path / "state").run(Progress("x"))
-    with pytest.raises(ExportError, match=r"a training with rate 0\.01, not 0\.02\. Give the same settings"):
-        trainer(Parity(), tmp_path / "state", learning_rate=0.02).resume()
-
-
-def test_a_file_that_is_no_state_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "state").write_bytes(b"nonsense")
-    with pytest.raises(ExportError, match="cannot be read as the state of a training"):
-        trainer(Parity(), tmp_path / "state").resume()
-
-
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     model = small_model()
     with torch.no_grad():
         model.head.output.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
     with pytest.raises(ExportError, match="the loss of step 1 is nan"):
         trainer(Parity(), tmp_path / "state", model).run(Progress("x"))
+
+
+class Steep(Parity):
+    """The loss is as ever, but its gradient is infinite."""
+
+    def loss(self, model: BigBird, part: torch.Tensor) -> torch.Tensor:
+        weight = model.get_parameter("head.output.bias")[0]
+        return super().loss(model, part) + (weight - weight.detach()) * 3e38 * 10
+
+
+def test_an_infinite_gradient_ends_the_training_before_it_changes_a_weight(tmp_path: Path) -> None:
+    own = trainer(Steep(), tmp_path / "state", seconds_between_saves=0)
+    before = {name: weight.clone() for name, weight in own.model.state_dict().items()}
+    with pytest.raises(TrainingFailed, match=r"the gradient's length of step 1 is (inf|nan): try a lower learning"):
+        own.run(Progress("x"))
+    for name, weight in own.model.state_dict().items():
+        assert torch.equal(weight, before[name]), name
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_score_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+    own = trainer(Parity(scores=[0.5, float("nan")]), tmp_path / "state", steps_per_measurement=2)
+    with pytest.raises(TrainingFailed, match="the score after step 4 is nan"):
+        own.run(Progress("x"))
+
+
+def test_training_is_in_the_chosen_precision_and_measuring_in_single_precision(tmp_path: Path) -> None:
+    seen = []
+
+    class Watching(Parity):
+        def loss(self, model: BigBird, part: torch.Tensor) -> torch.Tensor:
+            seen.append(("trained", torch.is_autocast_enabled("cpu")))
+            return super().loss(model, part)
+
+        def measure(self, model: BigBird, shown: str) -> Measured:
+            seen.append(("measured", torch.is_autocast_enabled("cpu")))
+            return super().measure(model, shown)
+
+    plan = Plan(stages=(Stage("all", 1),), learning_rate=0.01)
+    precision = Precision.of("bf16", CPU)
+    Trainer(small_model(), Watching(), plan, tmp_path / "state", seed=3, precision=precision).run(Progress("x"))
+    assert seen == [("trained", True), ("measured", False)]
 
 
 def test_the_curve_in_numbers_has_steps_and_measurements(tmp_path: Path) -> None:
