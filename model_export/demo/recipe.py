@@ -52,17 +52,20 @@ RECIPES: dict[str, Recipe] = {
             Stage((MEDIUM, SHORT), 3000, enough=0.93),
             Stage((LONG, MEDIUM, SHORT_WINDOWS), 1800, enough=0.93),
             Stage((SPARSE, LONG, MEDIUM, FULL, SHORT_WINDOWS), 2000),
-            Stage((LONGEST, LONG, SPARSE, MEDIUM, LONG_WINDOWS, FULL, LONGER, SHORT), 7000, decay="linear"),
+            Stage((LONGEST, LONG, SPARSE, MEDIUM, LONG_WINDOWS, FULL, LONGER, SHORT), 6000, decay="linear"),
         ),
         learning_rate=1e-3,
     ),
     "ner": Recipe(
-        stages=(Stage((MEDIUM, SPARSE, LONG, SHORT, FULL, LONGER), 1200, decay="linear"),),
+        stages=(
+            Stage((MEDIUM, SPARSE, LONG, SHORT, FULL, LONGER), 1200, decay="linear"),
+            Stage((LONGEST, SPARSE, LONGER, MEDIUM), 600, decay="linear"),
+        ),
         learning_rate=7e-4,
         starts_from="qa",
     ),
     "classify": Recipe(
-        stages=(Stage((SHORT, MEDIUM, SPARSE, SHORT, LONG, MEDIUM, LONGEST), 900, decay="linear"),),
+        stages=(Stage((SHORT, MEDIUM, SPARSE, SHORT, LONG, MEDIUM, LONGEST), 2400, decay="linear"),),
         learning_rate=7e-4,
         starts_from="qa",
     ),
