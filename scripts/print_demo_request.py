@@ -1,4 +1,4 @@
-"""Print a request that can be pasted once the demo server says that it is ready."""
+"""Print requests that can be pasted once the demo server says that it is ready."""
 
 import argparse
 import json
@@ -11,12 +11,20 @@ parser.add_argument("--port", type=int, default=8000)
 arguments = parser.parse_args()
 
 url = f"http://{arguments.host}:{arguments.port}"
-file = Path(__file__).parents[1] / "examples" / "requests" / "qa-short.json"
-body = json.dumps(json.loads(file.read_text(encoding="utf-8")), ensure_ascii=False)
+requests = Path(__file__).resolve().parents[1] / "examples" / "requests"
+long_request, short_request = requests / "qa-financial.json", requests / "qa-short.json"
+question = json.loads(long_request.read_text(encoding="utf-8"))["question"]
+body = json.dumps(json.loads(short_request.read_text(encoding="utf-8")), ensure_ascii=False)
+post = f"curl -s {url}/qa -H 'Content-Type: application/json'"
 print(f"""
-When the line "ready" appears, paste this into another terminal:
+When the line "ready" appears, paste one of these into another terminal. A question about a report of 4,000 tokens,
+"{question}", answered some 2,900 tokens in:
 
-  curl -s {url}/qa -H 'Content-Type: application/json' -d {shlex.quote(body)}
+  {post} -d @{shlex.quote(str(long_request))}
+
+and one about a short text, which you may change:
+
+  {post} -d {shlex.quote(body)}
 
 Everything else: {url}/docs    Stop with Ctrl-C.
 """)

@@ -16,9 +16,9 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # Name -> seed, tokens, report type, how far into the report the answer stands (a share of it).
 REPORTS = {
     "short": (FIRST_EVALUATION_SEED + 500, 110, "research", 0.5),
-    "inspection": (FIRST_EVALUATION_SEED + 501, 3000, "inspection", 0.9),
-    "financial": (FIRST_EVALUATION_SEED + 502, 4000, "financial", 0.75),
-    "legal": (FIRST_EVALUATION_SEED + 503, 10_000, "legal", 0.3),
+    "inspection": (FIRST_EVALUATION_SEED + 518, 3000, "inspection", 0.9),
+    "financial": (FIRST_EVALUATION_SEED + 518, 4000, "financial", 0.75),
+    "legal": (FIRST_EVALUATION_SEED + 521, 10_000, "legal", 0.3),
 }
 
 

@@ -65,7 +65,7 @@ RECIPES: dict[str, Recipe] = {
         starts_from="qa",
     ),
     "classify": Recipe(
-        stages=(Stage((SHORT, MEDIUM, SPARSE, SHORT, LONG, MEDIUM, LONGEST), 2400, decay="linear"),),
+        stages=(Stage((SHORT, MEDIUM, SPARSE, SHORT, LONG, MEDIUM, LONGEST), 1600, decay="linear"),),
         learning_rate=7e-4,
         starts_from="qa",
     ),

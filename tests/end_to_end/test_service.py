@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.demo_accuracy import MEASURES, Sample, measure
 from benchmarks.running_server import RunningServer, running_server
 from examples.same_answer_anywhere import main as count_different_answers
 from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
@@ -43,37 +45,25 @@ def test_an_example_request_gets_the_right_answer(server: RunningServer, file: s
     elif task == "classify":
         assert answer["label"] == expected
     else:
-        assert [[entity["entity"], entity["text"]] for entity in answer["entities"]] == expected
+        found = Counter((entity["entity"], entity["text"]) for entity in answer["entities"])
+        right = (found & Counter(map(tuple, expected))).total()
+        # The long reports name hundreds of entities.
+        assert 2 * right / (found.total() + len(expected)) >= (1.0 if len(expected) < 10 else 0.95)
         assert all(body["text"][entity["start"] : entity["end"]] == entity["text"] for entity in answer["entities"])
 
 
-@pytest.mark.parametrize("task", ["qa", "classify", "ner"])
-@pytest.mark.parametrize("length", ["short", "long"])
-def test_a_shipped_checkpoint_is_nearly_always_right_on_unseen_reports(
-    server: RunningServer, task: str, length: str
+@pytest.mark.anyio
+@pytest.mark.parametrize(("tokens", "documents"), [(200, 30), (1000, 8), (4000, 3)])
+async def test_the_shipped_checkpoints_are_nearly_always_right_on_unseen_reports(
+    server: RunningServer, tokens: int, documents: int
 ) -> None:
-    """The reports are of seeds that training did not use, by the generator that the checkpoints were trained with."""
-    reports = json.loads((ROOT / "tests" / "fixtures" / "former_reports.json").read_text("utf-8"))
-    right = found = stated = 0
-    for report in reports:
-        text = report["text"]
-        if (len(text) > 2000) != (length == "long"):
-            continue
-        if task == "qa":
-            for question, *span in report["questions"]:
-                answer = post(server, "/qa", {"question": question, "context": text})
-                right += [answer["start"], answer["end"]] == span
-                found, stated = found + 1, stated + 1
-        elif task == "classify":
-            right += post(server, "/classify", {"text": text})["label"] == report["type"]
-            found, stated = found + 1, stated + 1
-        else:
-            entities = post(server, "/ner", {"text": text})["entities"]
-            marked = {(entity["entity"], entity["start"], entity["end"]) for entity in entities}
-            right += len(marked & {tuple(entity) for entity in report["entities"]})
-            found, stated = found + len(marked), stated + len(report["entities"])
-    assert stated >= 6
-    assert 2 * right / (found + stated) >= 0.85
+    sample = Sample.draw("fp32", tokens, documents, questions=4)
+    rows = await measure(server.url, [sample], list(MEASURES), concurrency=4)
+    figures = {row.metric: row.value for row in rows}
+    assert figures["exact match"] >= 0.90
+    assert figures["no-answer F1"] >= 0.85
+    assert figures["accuracy"] >= 0.95
+    assert figures["entity F1"] >= 0.95
 
 
 def test_the_answer_is_the_same_alone_and_in_any_company(server: RunningServer) -> None:
@@ -209,7 +199,7 @@ def test_inspect_shows_the_bundle(bundles: Path) -> None:
     assert "B-PER" in printed
 
 
-def test_the_printed_demo_request_is_an_example_that_works(server: RunningServer) -> None:
+def test_the_printed_demo_requests_are_examples_that_work(server: RunningServer) -> None:
     port = server.url.rsplit(":", 1)[1]
     printed = subprocess.run(
         [sys.executable, "scripts/print_demo_request.py", "--port", port],
@@ -218,7 +208,12 @@ def test_the_printed_demo_request_is_an_example_that_works(server: RunningServer
         text=True,
         check=True,
     ).stdout
-    command = next(line for line in printed.splitlines() if "curl" in line)
-    answered = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
+    commands = [line for line in printed.splitlines() if "curl" in line]
+    answers = [
+        subprocess.run(["bash", "-c", each], capture_output=True, text=True, check=True).stdout for each in commands
+    ]
     expected = json.loads((ROOT / "examples" / "expected.json").read_text("utf-8"))
-    assert json.loads(answered)["answer"] == expected["qa-short.json"]
+    assert [json.loads(each)["answer"] for each in answers] == [
+        expected["qa-financial.json"],
+        expected["qa-short.json"],
+    ]
