@@ -11,6 +11,7 @@ PORT ?= 8000
 
 DEMO_TASKS := qa classify ner
 DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
+INT8_BUNDLES := $(DEMO_BUNDLES:bundles/%=bundles-int8/%)
 
 BENCHMARKS := models serving http memory
 
@@ -62,11 +63,15 @@ bench: install demo-bundles ## Measure speed and memory (some 40 minutes); resul
 bench-quick: install demo-bundles ## The same with fewer lengths and repeats (5 minutes)
 	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark --quick || exit; done
 
-bench-accuracy: install demo-bundles ## Measure the accuracy of the demo checkpoints through HTTP
-	$(BIN)/python -m benchmarks.demo_accuracy
+bench-accuracy: install demo-bundles $(INT8_BUNDLES) ## Measure the accuracy of the demo checkpoints through HTTP
+	$(BIN)/python -m benchmarks.demo_accuracy --models bundles --models bundles-int8 --questions 2
+
+# The tolerance: see docs/demo.md.
+bundles-int8/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors | install
+	$(BIN)/bigbird export $(<D) --output $(@D) --precision int8 --tolerance 2 --overwrite
 
 clean: ## Remove .venv, bundles and caches
-	rm -rf $(VENV) .audit bundles benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .audit bundles bundles-int8 benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
