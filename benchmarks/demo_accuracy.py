@@ -5,8 +5,8 @@
 Starts a server on each folder of bundles (or uses a running one, --url), posts generated reports of several lengths and
 compares the answers with what the generator knows. Questions are asked with `no_answer`, every third of them without an
 answer in the report: exact match is over those that have one, F1 over finding out which have none. Beside them accuracy
-of the report's type, and F1 of entities whose label, start and end are all right. Writes JSON and
-two Markdown tables, one of them with the main figures alone.
+of the report's type, and F1 of entities whose label, start and end are all right. Writes JSON and two Markdown tables,
+one of them with the main figures alone.
 
 Two things that these figures hide have rows of their own: exact match where many facts look like the one asked for, and
 how many unanswered questions were found, those about subjects that are not in the report, which is easy, apart from

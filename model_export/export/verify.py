@@ -94,8 +94,8 @@ class Verifier:
         largest, tolerance = float(difference.max()), self._limit(spread)
         if largest > tolerance and self._asks_float64:
             tolerance = max(tolerance, _TIMES_UNCERTAIN * self._uncertainty(documents))
-        # Not `>`: a difference that is not a number must fail too.
-        if not largest <= tolerance:
+        # Neither infinity nor what is no number is let through, whatever the tolerance.
+        if not (np.isfinite(largest) and largest <= tolerance):
             raise ExportError(
                 f"bucket {bucket.length}: outputs differ from torch by {largest:.3g}, more than {tolerance:.3g} "
                 "(another --tolerance lets them through; then measure the model on your task)"

@@ -189,3 +189,23 @@ def test_a_tolerance_that_was_asked_for_holds_for_every_model() -> None:
     model = _unsure_model()
     with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch by .*"):
         Verifier(model, signature("ner", CONFIG), tolerance=1e-4).compare(BUCKET, Float64Session(model))
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_an_output_that_overflows_float32_is_never_let_through() -> None:
+    model = _model()
+    with torch.no_grad():
+        for weight in model.head.parameters():
+            weight.zero_()
+            if weight.ndim == 2:
+                weight[:, 0] = 3e38
+    # In float64 these outputs are numbers, so that torch is infinitely far from itself.
+    with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch by (inf|nan)"):
+        _verifier(model).compare(BUCKET, ZeroSession(model))
+
+
+class ZeroSession(TorchSession):
+    """Gives zeros."""
+
+    def run(self, batch: Batch) -> Outputs:
+        return {name: np.zeros_like(array) for name, array in super().run(batch).items()}
