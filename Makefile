@@ -16,7 +16,7 @@ INT8_BUNDLES := $(DEMO_BUNDLES:bundles/%=bundles-int8/%)
 BENCHMARKS := models serving http memory
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-bundles test test-slow soak lint types check audit bench bench-quick bench-accuracy clean
+.PHONY: help install demo demo-bundles test test-integration test-slow soak lint types check audit bench bench-quick bench-accuracy clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -36,6 +36,9 @@ bundles/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors
 
 test: install ## Run the whole test suite, a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+test-integration: install ## Run the tests that need foreign programs
+	$(BIN)/python -m pytest -m integration
 
 test-slow: install ## Run the tests that take minutes: the base configuration at full size
 	$(BIN)/python -m pytest -m slow

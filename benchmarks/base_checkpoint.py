@@ -27,7 +27,8 @@ VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE
 
 TASK = "classify"
 BASE_CONFIG = BigBirdConfig(labels=tuple(f"LABEL_{number}" for number in range(8)))
-BASE_BUCKETS = (128, 256, 512, 704, 1024, 1536, 2048, 3072, 4096)
+NINE_BUCKETS = (128, 256, 512, 704, 1024, 1536, 2048, 3072, 4096)
+"""The coarse set that the default buckets are compared with; each of them is a default one."""
 
 # What decides the checkpoint's contents.
 CHECKPOINT_SOURCES = (Path(__file__), VOCABULARY)
@@ -48,23 +49,23 @@ def base_checkpoint(layers: int = BASE_CONFIG.num_hidden_layers) -> Path:
 
 def base_bundle(
     precision: Precision = "fp32",
-    buckets: Sequence[int] = BASE_BUCKETS,
+    buckets: Sequence[int] | None = None,
     layers: int = BASE_CONFIG.num_hidden_layers,
 ) -> Path:
-    """Return the folder of a bundle of the checkpoint; exported on the first call, some 20 seconds for each bucket.
+    """Return the folder of a bundle of the checkpoint; exported on the first call.
 
     Args:
         precision: Of the graphs.
-        buckets: Padded lengths in tokens. The edge of full attention, 704, is always one of them.
+        buckets: Padded lengths in tokens; the edge of full attention, 704, is always one of them. None for the default.
         layers: Of the checkpoint.
     """
-    lengths = sorted({*buckets, BASE_CONFIG.full_attention_edge})
+    lengths = None if buckets is None else sorted({*buckets, BASE_CONFIG.full_attention_edge})
     options = ExportOptions(buckets=lengths, precision=precision)
 
     def export(folder: Path) -> None:
         export_checkpoint(base_checkpoint(layers), folder, options, name="base")
 
-    name = f"base-{layers}-layers-{precision}-{'-'.join(str(length) for length in lengths)}"
+    name = f"base-{layers}-layers-{precision}-{'-'.join(map(str, lengths)) if lengths else 'default'}"
     return cached(name, [*CHECKPOINT_SOURCES, *_exporting_code()], export)
 
 

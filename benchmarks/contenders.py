@@ -59,7 +59,7 @@ class Contender:
 
 
 def contenders(
-    length: int, buckets: Mapping[Precision, Sequence[int]], layers: int, batches: Sequence[int]
+    length: int, buckets: Mapping[Precision, Sequence[int] | None], layers: int, batches: Sequence[int]
 ) -> dict[str, Contender]:
     """Return the contenders by name, the one that the others are compared with first.
 
@@ -86,7 +86,7 @@ def contenders(
     }
 
 
-def _exported_apart(precision: Precision, buckets: Sequence[int], layers: int) -> Path:
+def _exported_apart(precision: Precision, buckets: Sequence[int] | None, layers: int) -> Path:
     """Return the bundle; an export takes gigabytes, which this process would keep beside those that are measured."""
     with Worker(f"exporting {precision}", base_bundle, precision, buckets, layers) as worker:
         worker.wait_until_made()
@@ -108,8 +108,8 @@ class OurModel:
 
     def __init__(self, bundle: Path, length: int) -> None:
         manifest = read_manifest(bundle)
-        file = next(bucket.file for bucket in manifest.buckets if bucket.length == length)
-        self._session = open_session(bundle / file, manifest, device="cpu", threads=available_cores())
+        graph = next(graph for graph in manifest.graphs if graph.takes(length))
+        self._session = open_session(bundle / graph.file, manifest, device="cpu", threads=available_cores())
 
     def __call__(self, batch: Batch) -> FloatArray:
         """Return logits."""

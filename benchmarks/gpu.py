@@ -31,6 +31,7 @@ from benchmarks.gpu_memory import measure_memory
 from benchmarks.gpu_numerics import WrongNumbers, check_numbers
 from benchmarks.gpu_peers import Reference
 from benchmarks.gpu_plan import MEASUREMENT, REHEARSAL, Plan
+from benchmarks.gpu_recordings import measure_recordings
 from benchmarks.gpu_report import write
 from benchmarks.gpu_speed import SpeedTest
 from benchmarks.gpu_targets import verdicts
@@ -47,6 +48,7 @@ _PRELOADED = [
     "benchmarks.gpu_bundles",
     "benchmarks.gpu_memory",
     "benchmarks.gpu_numerics",
+    "benchmarks.gpu_recordings",
     "benchmarks.gpu_speed",
     "torch._dynamo",
 ]
@@ -81,6 +83,7 @@ class GpuBenchmark:
         if self._plan.precision != "fp32":
             self._part("numbers in fp32", self._fp32_numbers)
         self._part("kernels", self._kernels)
+        self._part("recordings", self._recordings)
         self._part("ceilings", self._ceilings)
         self._part("memory", self._memory)
         self._part("server", self._server)
@@ -115,6 +118,9 @@ class GpuBenchmark:
         self.findings.kernels = used_kernels(self._bundle, plan.device, plan.buckets, plan.answer_seconds)
         for length, names in self.findings.kernels.items():
             print(f"bucket {length}: {', '.join(names) or 'no attention kernel was printed'}", flush=True)
+
+    def _recordings(self) -> None:
+        self.findings.recorded = measure_recordings(self._plan, self._bundle)
 
     def _ceilings(self) -> None:
         config = read_checkpoint(self._checkpoint, None).config

@@ -16,8 +16,8 @@ from benchmarks.contenders import FloatArray
 from benchmarks.gpu_batches import filled_batch
 from benchmarks.gpu_peers import GRAPH, PLAIN, Peer
 from benchmarks.gpu_plan import Plan
-from benchmarks.gpu_sessions import OurDevice, record
-from service.runtime.session import Batch, OutOfMemory
+from benchmarks.gpu_sessions import open_buckets, record
+from service.runtime.session import Batch, OutOfMemory, Shape
 
 OURS = "ours"
 TRANSFORMERS = "transformers eager block_sparse"
@@ -65,7 +65,7 @@ def gpu_contenders(plan: Plan, bundle: Path, checkpoint: Path) -> dict[str, GpuC
     """Return the contenders by name, ours first."""
     peer = partial(Peer, checkpoint, plan.device, plan.precision)
     return {
-        OURS: GpuContender(partial(Ours, bundle, plan.device, plan.most_tokens)),
+        OURS: GpuContender(partial(Ours, bundle, plan.device)),
         TRANSFORMERS: GpuContender(partial(_transformers, checkpoint, plan.device, plan.precision)),
         DENSE_EAGER: GpuContender(partial(peer, "dense", compiled=False), attends_fully=True),
         DENSE_COMPILED: GpuContender(partial(peer, "dense", compiled=True), attends_fully=True),
@@ -79,18 +79,16 @@ class Ours:
     Args:
         bundle: Its folder.
         device: Where it runs.
-        most_tokens: Padded tokens in the largest batch.
     """
 
     remark = ""
 
-    def __init__(self, bundle: Path, device: str, most_tokens: int) -> None:
+    def __init__(self, bundle: Path, device: str) -> None:
         self.variants: tuple[str, ...] = (PLAIN,) if device == "cpu" else (PLAIN, GRAPH)
-        opened = OurDevice(device, most_tokens)
         # The same graphs twice: a session that has recorded a batch replays it ever after.
-        self._sessions = {variant: opened.open(bundle) for variant in self.variants}
+        self._sessions = {variant: open_buckets(bundle, device) for variant in self.variants}
         self._length = 0
-        self._recorded: list[int] = []
+        self._recorded: list[Shape] = []
 
     def prepare(self, length: int, documents: Sequence[int]) -> None:
         self._length = length
@@ -101,12 +99,12 @@ class Ours:
         with contextlib.suppress(OutOfMemory):
             for count in documents:
                 session.run(filled_batch(count, length))
-                fitting.append(count)
+                fitting.append(Shape(count, length))
         self._recorded = record(session, fitting)
 
     def run(self, variant: str, batch: Batch) -> FloatArray:
-        if variant == GRAPH and len(batch.input_ids) not in self._recorded:
-            raise ValueError("not recorded: a CUDA graph would save too little at this size")
+        if variant == GRAPH and batch.input_ids.shape not in self._recorded:
+            raise ValueError("not recorded: a CUDA graph would save too little here, or cannot be made (see the log)")
         return self._sessions[variant][self._length].run(batch)["logits"]
 
 

@@ -7,6 +7,7 @@ from benchmarks.gpu_cells import Cell
 from benchmarks.gpu_kernels import Kernels
 from benchmarks.gpu_memory import MemoryUse
 from benchmarks.gpu_numerics import Checked
+from benchmarks.gpu_recordings import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Findings:
     Attributes:
         checked: Buckets whose numbers are right.
         kernels: Attention kernels of each bucket.
+        recorded: What of each bucket was recorded as CUDA graphs.
         ceilings: What the device can do at most.
         memory: What the buckets take.
         served: What the server delivers.
@@ -48,6 +50,7 @@ class Findings:
 
     checked: list[Checked] = field(default_factory=list)
     kernels: Kernels | None = None
+    recorded: Recorded | None = None
     ceilings: Ceilings | None = None
     memory: MemoryUse | None = None
     served: Served | None = None

@@ -72,7 +72,7 @@ def all_fused(kernels: Kernels) -> bool:
 
 def main(bundle: Path, device: str, lengths: Sequence[int]) -> None:
     """Run each bucket once."""
-    sessions = open_buckets(bundle, device, max(lengths))
+    sessions = open_buckets(bundle, device)
     for length in lengths:
         print(f"bucket {length}", flush=True)
         sessions[length].run(filled_batch(1, length))

@@ -1,7 +1,8 @@
 """How much of the device's memory the buckets take together, by what the largest of them takes alone.
 
-Each in a process of its own: what the process has taken after its buckets were loaded, each has run a batch of as
-many tokens as the service runs at most and has recorded CUDA graphs, less what it had taken before.
+Each in a process of its own: what the process has taken after its sessions were loaded, each bucket has run a batch of
+as many tokens as the service runs at most and has recorded CUDA graphs, less what it had taken before. A bucket alone
+has the session of its kind of attention only; together they have two, each with the weights and an arena.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ import torch
 
 from benchmarks.gpu_batches import filled_batch
 from benchmarks.gpu_plan import Plan
-from benchmarks.gpu_sessions import OurDevice, record
+from benchmarks.gpu_sessions import OurDevice, attention_kinds, record
 from benchmarks.gpu_worker import LimitedWorker
 from benchmarks.peak_memory import resident_memory
+from service.runtime.session import Shape
 
 _WARM_RUNS = 2
 _RECORDED = (1, 2, 4, 8, 16, 32, 64)
@@ -36,7 +38,7 @@ class MemoryUse:
 
     @property
     def ratio(self) -> float:
-        """All buckets by one bucket's weights and the largest arena."""
+        """All buckets by the one that takes most alone."""
         return self.together / max(self.alone.values())
 
 
@@ -64,14 +66,18 @@ class _Taken:
         self._before = self._used()
 
     def by(self, bundle: Path, lengths: list[int], tokens: int) -> int:
-        """Load buckets, run and record each, and return the bytes that were taken."""
-        sessions = OurDevice(self._device, tokens).open(bundle, lengths)
+        """Load what buckets need, run and record each, and return the bytes that were taken."""
+        kinds = attention_kinds(bundle)
+        needed = {kinds[length] for length in lengths}
+        # All of a bundle's graphs are loaded together; those that are not needed are given back.
+        sessions = {kind: session for kind, session in OurDevice(self._device).open(bundle).items() if kind in needed}
         most = {length: max(1, tokens // length) for length in lengths}
         for length in lengths:
             for _ in range(_WARM_RUNS):
-                sessions[length].run(filled_batch(most[length], length))
-        for length in lengths:
-            record(sessions[length], [size for size in _RECORDED if size <= most[length]])
+                sessions[kinds[length]].run(filled_batch(most[length], length))
+        for kind, session in sessions.items():
+            own = [length for length in lengths if kinds[length] == kind]
+            record(session, [Shape(size, length) for length in own for size in _RECORDED if size <= most[length]])
         return self._used() - self._before
 
     def _used(self) -> int:

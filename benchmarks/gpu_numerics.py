@@ -15,12 +15,11 @@ from benchmarks.gpu_sessions import open_buckets
 from benchmarks.gpu_worker import LimitedWorker
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
+from model_export.export.references import References
 from model_export.export.signature import signature
 from model_export.export.verify import Verifier
 from service.bundle import Parity, read_manifest
-
-# Of the mixed batches that are compared.
-_MOST_TOKENS = 32_768
+from service.runtime.graph_sessions import served_kernel
 
 
 class WrongNumbers(Exception):
@@ -61,13 +60,15 @@ class _Numbers:
     def __init__(self, bundle: Path, checkpoint: Path, device: str) -> None:
         manifest = read_manifest(bundle)
         model = torch_model(checkpoint)
-        self._attention = {bucket.length: bucket.attention for bucket in manifest.buckets}
-        self._verifier = Verifier(model, signature(manifest.task, model.config), precision=manifest.precision)
-        self._sessions = open_buckets(bundle, device, _MOST_TOKENS)
+        plans = [BucketPlan(bucket.length, bucket.attention) for bucket in manifest.buckets]
+        references = References(model, signature(manifest.task, model.config))
+        self._verifier = Verifier(references, plans, precision=manifest.precision)
+        self._kernel = served_kernel(manifest, "fused")
+        self._sessions = open_buckets(bundle, device)
 
     def compare(self, length: int) -> Parity | str:
         """Return how far a bucket is from torch, or what is wrong with it."""
         try:
-            return self._verifier.compare(BucketPlan(length, self._attention[length]), self._sessions[length])
+            return self._verifier.compare(length, self._sessions[length], self._kernel)
         except ExportError as error:
             return str(error)

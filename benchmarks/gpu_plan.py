@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.base_checkpoint import BASE_BUCKETS, base_checkpoint
+from benchmarks.base_checkpoint import NINE_BUCKETS, base_checkpoint
 from benchmarks.gpu_rehearsal import rehearsal_checkpoint
 from service.bundle import Precision
 
@@ -64,11 +64,6 @@ class Plan:
     def is_on_gpu(self) -> bool:
         return self.device != "cpu"
 
-    @property
-    def most_tokens(self) -> int:
-        """Padded tokens in the largest batch."""
-        return max(length * documents for length in self.lengths for documents in self.documents_at(length))
-
     def documents_at(self, length: int) -> list[int]:
         """Return how many documents are run at a time at this length, ascending."""
         return sorted({*self.batches, max(1, self.saturating_tokens // length)})
@@ -80,7 +75,7 @@ MEASUREMENT = Plan(
     device=GPU,
     checkpoint=base_checkpoint,
     precision="fp16",
-    buckets=BASE_BUCKETS,
+    buckets=NINE_BUCKETS,
     fp32_buckets=(704, 1024),
     lengths=(4096, 1024, 512),
     batches=(1, 8, 32),

@@ -97,6 +97,9 @@ def _part_notes(findings: Findings, plan: Plan) -> list[str]:
     for length, names in (findings.kernels or {}).items():
         chosen = ", ".join(f"{name} ({count} operators)" for name, count in names.items()) or "none printed"
         lines.append(f"Attention kernels, bucket {length:,}: {chosen}.")
+    for length, documents in (findings.recorded or {}).items():
+        counts = ", ".join(map(str, documents)) or "none"
+        lines.append(f"CUDA graphs, bucket {length:,}: numbers of documents that were recorded: {counts}.")
     if findings.ceilings is not None:
         rates = "; ".join(f"{shape} {rate / 1e12:,.3g}" for shape, rate in findings.ceilings.products.items())
         lines.append(

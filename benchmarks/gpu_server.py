@@ -20,7 +20,7 @@ from benchmarks.gpu_sessions import open_buckets, record
 from benchmarks.gpu_worker import LimitedWorker
 from benchmarks.http import Case, Round, make_batch, measure_saturation
 from benchmarks.recording_server import RecordedRun, recording_server
-from service.runtime.session import Batch
+from service.runtime.session import Batch, Session, Shape
 
 
 def measure_server(plan: Plan, bundle: Path) -> Served:
@@ -33,7 +33,7 @@ def measure_server(plan: Plan, bundle: Path) -> Served:
         "BIGBIRD_LOG_FORMAT": "text",
     }
     case = Case(plan.name, bundle, plan.rounds, plan.requests, plan.connections, idle_requests=0, goal=0.85)
-    executor = (BareExecutor, bundle, plan.device, plan.served_tokens)
+    executor = (BareExecutor, bundle, plan.device)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "model").symlink_to(bundle.resolve())
@@ -50,11 +50,10 @@ class BareExecutor:
     Args:
         bundle: Whose sessions.
         device: Where they run.
-        most_tokens: Padded tokens in the largest batch.
     """
 
-    def __init__(self, bundle: Path, device: str, most_tokens: int) -> None:
-        self._sessions = open_buckets(bundle, device, most_tokens)
+    def __init__(self, bundle: Path, device: str) -> None:
+        self._sessions = open_buckets(bundle, device)
         self._is_recorded = False
 
     def run(self, runs: Sequence[RecordedRun]) -> float:
@@ -69,12 +68,12 @@ class BareExecutor:
 
     def _warm_and_record(self, batches: Sequence[tuple[int, Batch]]) -> None:
         """Run everything once, so that no memory is taken later, then record what was run."""
-        sizes: dict[int, set[int]] = defaultdict(set)
+        shapes: dict[Session, set[Shape]] = defaultdict(set)
         for bucket, batch in batches:
             self._sessions[bucket].run(batch)
-            sizes[bucket].add(len(batch.input_ids))
-        for bucket, documents in sizes.items():
-            record(self._sessions[bucket], sorted(documents))
+            shapes[self._sessions[bucket]].add(Shape(len(batch.input_ids), bucket))
+        for session, own in shapes.items():
+            record(session, sorted(own))
         self._is_recorded = True
 
 

@@ -36,7 +36,18 @@ from model_export.export.tokenizer import write_tokenizer
 from service.api.request_schemas import ClassificationBody, EntityBody, QuestionBody, RequestBody
 from service.batching.batch_run import run_batch
 from service.batching.buckets import ServedBucket
-from service.bundle import Bucket, HashedFile, Manifest, Parity, Source, TaskName, Tensor, TokenizerFile
+from service.bundle import (
+    FORMAT_VERSION,
+    Bucket,
+    Graph,
+    HashedFile,
+    Manifest,
+    Parity,
+    Source,
+    TaskName,
+    Tensor,
+    TokenizerFile,
+)
 from service.loading import LoadedModel
 from service.runtime.session import Batch, Outputs, RunControl
 from service.server import serve
@@ -91,7 +102,7 @@ def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
     shape: list[int | str] = ["batch", last] if task == "classify" else ["batch", "length", last]
     nothing = "0" * 64
     manifest = Manifest(
-        format_version=1,
+        format_version=FORMAT_VERSION,
         task=task,
         labels=labels,
         problem_type=None,
@@ -105,7 +116,8 @@ def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
         weights=HashedFile("weights.bin", 0, nothing),
         inputs=[Tensor(name, "int64", ["batch", "length"]) for name in ("input_ids", "attention_mask")],
         outputs=[Tensor("logits", "float32", shape)],
-        buckets=[Bucket(TOKENS, "full", "graph", 0, nothing, Parity(0, 0, 1, 1, None, 1, [TOKENS]), None)],
+        graphs=[Graph("graph.onnx", 0, nothing, "full", "composed", 1, TOKENS, 1)],
+        buckets=[Bucket(TOKENS, "full", [Parity("composed", 0, 0, 1, 1, None, 1, [TOKENS])], None, False)],
         source=Source("noise", "none", nothing, []),
         model={
             "attention_type": "original_full",
@@ -119,7 +131,7 @@ def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
         versions={},
     )
     session = NoiseSession((last,) if task == "classify" else (TOKENS, last), task)
-    return LoadedModel(task, manifest, create_task(manifest, tokenizer), {TOKENS: [session]})
+    return LoadedModel(task, manifest, create_task(manifest, tokenizer), {"full": [session]})
 
 
 def document(task: Task[Any, Any], reserved: int) -> str:

@@ -33,9 +33,9 @@ from benchmarks.traffic import document_lengths
 from benchmarks.worker import Worker
 from service.bundle import Bundle, open_bundle
 from service.runtime.cores import available_cores
+from service.runtime.graph_sessions import open_sessions
 from service.runtime.onnx_session import open_session
 from service.runtime.session import Batch
-from service.runtime.session_pool import open_sessions
 from service.tokenization.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +77,9 @@ class BareLoop:
 
     def __init__(self, bundle: Path) -> None:
         opener = partial(open_session, device="cpu", threads=available_cores())
-        self._sessions = open_sessions(open_bundle(bundle), opener)
+        opened = open_bundle(bundle)
+        sessions = open_sessions(opened, opener)
+        self._sessions = {bucket.length: sessions[bucket.attention] for bucket in opened.manifest.buckets}
 
     def run(self, runs: Sequence[RecordedRun]) -> float:
         """Run batches of the recorded shapes one after the other and return the seconds; making them is not timed."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from benchmarks.base_checkpoint import BASE_BUCKETS, BASE_CONFIG, base_bundle
+from benchmarks.base_checkpoint import BASE_CONFIG, base_bundle
 from benchmarks.contenders import BLOCK_SPARSE, Contender, FloatArray, TimedModel, contenders
 from benchmarks.floating_point import model_operations
 from benchmarks.interleaving import repeats_for, round_robin
@@ -120,8 +120,8 @@ def check(compared: Mapping[str, Contender], logits: Mapping[str, FloatArray]) -
 def profile(length: int, precision: Precision, layers: int) -> None:
     """Print where the time of our graph goes."""
     bundle = base_bundle(precision, (length,), layers)
-    file = next(bucket.file for bucket in read_manifest(bundle).buckets if bucket.length == length)
-    nodes = profile_graph(bundle / file, length, precision)
+    graph = next(graph for graph in read_manifest(bundle).graphs if graph.takes(length))
+    nodes = profile_graph(bundle / graph.file, length)
     print(f"ours {precision}, {length} tokens: {sum(node.seconds for node in nodes):.3f} s in all nodes\n")
     print("\n".join(table(operator_rows(nodes))), end="\n\n")
     print("\n".join(table(node_rows(nodes)[:PROFILED_GROUPS])))
@@ -129,8 +129,8 @@ def profile(length: int, precision: Precision, layers: int) -> None:
 
 def run(lengths: Sequence[int], config: BigBirdConfig, *, quick: bool) -> None:
     """Measure and write the report."""
-    # Other benchmarks load all buckets in fp32; an export takes its time.
-    buckets: dict[Precision, Sequence[int]] = {"fp32": lengths if quick else BASE_BUCKETS, "int8": lengths}
+    # Other benchmarks load the default buckets in fp32; an export takes its time.
+    buckets: dict[Precision, Sequence[int] | None] = {"fp32": lengths if quick else None, "int8": lengths}
     batches = BATCHES[:1] if quick else BATCHES
     everything = {length: contenders(length, buckets, config.num_hidden_layers, batches) for length in lengths}
     measurements: list[Measurement] = []

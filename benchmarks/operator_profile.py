@@ -17,7 +17,6 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.report import Row
-from service.bundle import Precision
 from service.runtime.cores import available_cores
 from service.runtime.onnx_session import session_options
 
@@ -41,9 +40,9 @@ class NodeTime:
     seconds: float
 
 
-def profile_graph(graph: Path, length: int, precision: Precision, runs: int = 5) -> list[NodeTime]:
+def profile_graph(graph: Path, length: int, runs: int = 5) -> list[NodeTime]:
     """Run one document that fills the bucket and return the time of every node, the slowest first."""
-    options = session_options(precision, available_cores(), cpu_only=True)
+    options = session_options(available_cores(), cpu_only=True)
     options.enable_profiling = True
     generator = np.random.default_rng(0)
     feeds = {

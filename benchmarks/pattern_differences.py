@@ -58,7 +58,7 @@ class PaddedEncoder(Encoder):
         document = torch.arange(len(attention_mask))[:, None, None, None]
         layouts: list[AttentionLayout] = []
         for random_blocks in self.random_blocks:
-            table = chosen_table(random_blocks, filled.document_blocks, range(blocks, blocks + 1))
+            table = chosen_table(random_blocks, filled.document_blocks, blocks)
             layout = block_layout(filled, table, random_blocks.first_block_copies)
             slot_is_padding = is_padding[document, layout.key_blocks].flatten(start_dim=-2)[..., None, :]
             slot_bias = layout.slot_bias.masked_fill(slot_is_padding, masked_score(dtype))

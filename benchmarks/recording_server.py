@@ -20,7 +20,7 @@ from typing import TextIO
 import httpx
 
 from service.loading import LoadedModel, load_models
-from service.runtime.session import Batch, CapturingSession, Outputs, RunControl, Session
+from service.runtime.session import Batch, CapturingSession, Outputs, RunControl, Session, Shape
 from service.server import serve
 from service.settings import Settings, load_settings
 
@@ -45,9 +45,8 @@ class RecordedRun:
 class RecordingSession:
     """Runs another session and writes a line for each run."""
 
-    def __init__(self, session: Session, bucket: int, record: TextIO) -> None:
+    def __init__(self, session: Session, record: TextIO) -> None:
         self._session = session
-        self._bucket = bucket
         self._record = record
 
     def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
@@ -55,7 +54,7 @@ class RecordingSession:
         outputs = self._session.run(batch, control)
         seconds = time.perf_counter() - start
         lengths = batch.attention_mask.sum(axis=1).tolist()
-        self._record.write(json.dumps(asdict(RecordedRun(self._bucket, lengths, seconds))) + "\n")
+        self._record.write(json.dumps(asdict(RecordedRun(batch.input_ids.shape[1], lengths, seconds))) + "\n")
         self._record.flush()
         return outputs
 
@@ -63,11 +62,11 @@ class RecordingSession:
 class RecordingCapturingSession(RecordingSession):
     """Runs another session that records CUDA graphs; warm-up must see that it does."""
 
-    def capture(self, sizes: Sequence[int]) -> Sequence[int]:
+    def capture(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
         assert isinstance(self._session, CapturingSession)
-        return self._session.capture(sizes)
+        return self._session.capture(shapes)
 
-    def drop_wrong_captures(self) -> Sequence[int]:
+    def drop_wrong_captures(self) -> Sequence[Shape]:
         assert isinstance(self._session, CapturingSession)
         return self._session.drop_wrong_captures()
 
@@ -143,14 +142,14 @@ def main(record_file: Path) -> int:
 
 def _recorded(model: LoadedModel, record: TextIO) -> LoadedModel:
     sessions = {
-        length: [_recording(session, length, record) for session in own] for length, own in model.sessions.items()
+        attention: [_recording(session, record) for session in own] for attention, own in model.sessions.items()
     }
     return replace(model, sessions=sessions)
 
 
-def _recording(session: Session, length: int, record: TextIO) -> RecordingSession:
+def _recording(session: Session, record: TextIO) -> RecordingSession:
     kind = RecordingCapturingSession if isinstance(session, CapturingSession) else RecordingSession
-    return kind(session, length, record)
+    return kind(session, record)
 
 
 if __name__ == "__main__":

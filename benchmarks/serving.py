@@ -3,17 +3,19 @@
     python -m benchmarks.serving              both; measures the base model's costs first if they are not there
     python -m benchmarks.serving --measure    measure those costs again
     python -m benchmarks.serving --quick      five minutes of traffic, and seconds of the real thing
+    python -m benchmarks.serving --buckets    only the default buckets against nine, for real on the base model
 
 Writes benchmarks/results/serving.*, serving_counts.* and serving_buckets.*.
 """
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
+from benchmarks.base_checkpoint import BASE_CONFIG, NINE_BUCKETS, base_bundle
 from benchmarks.fifo_policies import CountFifo
 from benchmarks.report import QUICK_RESULTS, RESULTS, Row, machine_facts, write_report
 from benchmarks.served_traffic import Served
@@ -21,6 +23,7 @@ from benchmarks.serving_figure import serving_figure
 from benchmarks.serving_runs import POLICIES, DemoDevice, PolicyChoice, PolicyName, VirtualDevice
 from benchmarks.traffic import mean_tokens
 from benchmarks.virtual_time import Costs
+from model_export.export.buckets import plan_buckets
 
 ROOT = Path(__file__).resolve().parents[1]
 COSTS = RESULTS / "serving_costs.json"
@@ -31,13 +34,16 @@ LOADS = (0.5, 0.8, 1.0, 1.2)
 DEADLINE_DOCUMENTS = 20
 # Documents for each document that the server can take: nothing but a saturated queue.
 SATURATION = 3.0
+# For real on the base model: turns of so many seconds, in which the order of the documents is the same.
+BUCKET_ROUNDS, BUCKET_SECONDS = 3, 60
 COUNTS = (1, 2, 4, 8, 16, 32)
 BUCKET_SETS: dict[str, Sequence[int]] = {
     "coarse": (704, 2048, 4096),
-    "default": (128, 256, 512, 704, 1024, 1536, 2048, 3072, 4096),
+    "nine": NINE_BUCKETS,
     "every 512": tuple(sorted({*range(512, 4097, 512), EDGE})),
     "every 256": tuple(sorted({*range(256, 4097, 256), EDGE})),
     "every 128": tuple(sorted({*range(128, 4097, 128), EDGE})),
+    "default": tuple(plan.length for plan in plan_buckets(BASE_CONFIG)),
     "every 64": tuple(range(64, 4097, 64)),
 }
 
@@ -47,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true", help="measure the base model's costs again")
     parser.add_argument("--quick", action="store_true", help="less traffic")
+    parser.add_argument("--buckets", action="store_true", help="only compare sets of buckets on the base model")
     parser.add_argument("--costs", type=Path, default=COSTS, help="file of measured costs")
     parser.add_argument("--demo-bundle", type=Path, default=DEMO_BUNDLE, help="bundle of the real runs")
     parser.add_argument("--output", type=Path, help="folder of the results")
@@ -55,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.measure or not asked.costs.is_file():
         measure(asked.costs)
     costs = read_costs(asked.costs)
+    if asked.buckets:
+        compare_buckets(costs, output)
+        return 0
     simulated = compare(VirtualDevice(costs), "base model, simulated", 300 if asked.quick else 3600)
     real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 2 if asked.quick else 20)
     notes = [
@@ -79,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_report("serving_counts", "FIFO by count, other counts", counts, counts_note, folder=output)
     sets = bucket_sets(costs, 300 if asked.quick else 1800)
     buckets_note = [
-        "Costs between measured buckets are interpolated by length, for each kind of attention.",
+        "Costs of buckets that were not measured lie between those around them, for each kind of attention.",
         "Capacity is what `ours` works off when its queue never empties.",
     ]
     write_report("serving_buckets", "Sets of buckets", sets, buckets_note, folder=output)
@@ -166,8 +176,39 @@ def bucket_sets(costs: Costs, seconds: float) -> list[Row]:
         rows.append({"set": name, "buckets": len(lengths), "computed/real": ratio})
     for row in rows:
         row["capacity tokens/s"] = capacities[str(row["set"])]
-        row["capacity over default"] = capacities[str(row["set"])] / capacities["default"]
+        row["capacity over nine"] = capacities[str(row["set"])] / capacities["nine"]
     return rows
+
+
+def compare_buckets(costs: Costs, folder: Path) -> None:
+    """Run saturating traffic on the base model with nine buckets and with the default ones, in turns, and report."""
+    every = DemoDevice(base_bundle(), costs)
+    devices = {"nine": every.with_lengths(NINE_BUCKETS), "default": every}
+    estimate = every.estimate(mean_tokens())
+    rounds: dict[str, list[Served]] = {name: [] for name in devices}
+    for _ in range(BUCKET_ROUNDS):
+        for name, device in devices.items():
+            rounds[name].append(device.serve("ours", SATURATION * estimate, BUCKET_SECONDS, None))
+            print(name, rounds[name][-1].tokens, file=sys.stderr, flush=True)
+    rows: list[Row] = [
+        {
+            "set": name,
+            "tokens/s, median": median(served.tokens / served.seconds for served in own),
+            "least": min(served.tokens / served.seconds for served in own),
+            "most": max(served.tokens / served.seconds for served in own),
+            "computed/real": median(served.counted.computed / served.counted.real for served in own),
+        }
+        for name, own in rounds.items()
+    ]
+    ratio = median(
+        default.tokens / nine.tokens for nine, default in zip(rounds["nine"], rounds["default"], strict=True)
+    )
+    note = (
+        f"{BUCKET_ROUNDS} rounds of {BUCKET_SECONDS} s each, in turns, of a queue that never empties, by the real "
+        f"executor: the default buckets work off {ratio:.3f} times the documents of the nine (goal 1.12)."
+    )
+    print(note)
+    write_report("serving_base", "Sets of buckets on the base model", rows, [note], folder=folder)
 
 
 def interpolated(costs: Costs, lengths: Sequence[int]) -> dict[int, dict[int, float]]:
@@ -187,10 +228,8 @@ def interpolated(costs: Costs, lengths: Sequence[int]) -> dict[int, dict[int, fl
 
 
 def measure(path: Path) -> None:
-    """Measure the base model's seconds by bucket and batch size, as warm-up does but with time for all sizes."""
-    from benchmarks.base_checkpoint import base_bundle
-
-    measured = asyncio.run(DemoDevice(base_bundle()).measure(warm_up_seconds=150))
+    """Measure the base model's seconds by bucket and batch size."""
+    measured = DemoDevice(base_bundle()).measure()
     costs = {str(bucket): {str(size): seconds for size, seconds in sizes.items()} for bucket, sizes in measured.items()}
     path.write_text(json.dumps({"machine": machine_facts(), "seconds": costs}, indent=2) + "\n", encoding="utf-8")
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 from benchmarks.fifo_policies import CountFifo, TokenBudgetFifo
-from benchmarks.served_traffic import MODEL, Served, TokenCount, serve_traffic
+from benchmarks.served_traffic import MODEL, Served, TokenCount, document, serve_traffic
 from benchmarks.traffic import poisson_traffic
 from benchmarks.virtual_time import CostedSession, Costs, VirtualExecutor, VirtualLoop
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
+from service.batching.batch_run import run_batch
 from service.batching.buckets import BucketKey, ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor, ThreadExecutor
@@ -30,6 +33,9 @@ PolicyName = Literal["FIFO one by one", "FIFO by count", "FIFO by tokens", "ours
 _MOST_TOKENS = 16_384
 _MOST_ITEMS = 8
 _FULL_ATTENTION_EDGE = 704
+_MEASURED_RUNS = 3
+MEASURED_SIZES = (1, 2, 4)
+"""Larger batches cost in proportion on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,30 +98,37 @@ class DemoDevice:
 
     Args:
         bundle: Its folder.
+        costs: Measured seconds by bucket and batch size; None to measure them when they are needed.
     """
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, bundle: Path, costs: Costs | None = None) -> None:
         model = load_model(open_bundle(bundle), load_settings())
         self._buckets = [replace(bucket, model=MODEL) for bucket in model.buckets()]
-        self._costs: Costs = {}
+        self._costs: Costs = costs or {}
+
+    def with_lengths(self, lengths: Collection[int]) -> "DemoDevice":
+        """Return the same sessions with some of the buckets."""
+        device = copy(self)
+        device._buckets = [bucket for bucket in self._buckets if bucket.length in lengths]
+        device._costs = {length: sizes for length, sizes in self._costs.items() if length in lengths}
+        return device
 
     def estimate(self, tokens: float) -> float:
         """Return about how many documents of a length are worked off in a second."""
         # Measured once: every policy starts from the same figures, and from memory that has been faulted in.
-        self._costs = self._costs or asyncio.run(self.measure(load_settings().warm_up_seconds))
+        self._costs = self._costs or self.measure()
         bucket = min((bucket for bucket in self._costs if bucket >= tokens), default=max(self._costs))
         return 1 / self._costs[bucket][1]
 
-    async def measure(self, warm_up_seconds: float) -> Costs:
-        """Return what warm-up measures."""
-        executor = ThreadExecutor("executor")
-        scheduler, cost_model = _scheduler(
-            self._buckets, executor, time.monotonic, "ours", TokenCount(), warm_up_seconds
-        )
-        await scheduler.start()
-        await scheduler.warm_up()
-        await scheduler.drain(0)
-        return {key.length: dict(points) for key, points in cost_model.measurements.items()}
+    def measure(self) -> Costs:
+        """Return the seconds of every bucket and of some batch sizes, the longest bucket first."""
+        limits = _batch_limits()
+        return {
+            bucket.length: {
+                size: _seconds(bucket, size) for size in MEASURED_SIZES if size <= limits.most_items(bucket)
+            }
+            for bucket in reversed(self._buckets)
+        }
 
     def serve(self, policy: PolicyName, rate: float, seconds: float, deadline_seconds: float | None) -> Served:
         """Serve traffic of a rate with a policy."""
@@ -123,6 +136,18 @@ class DemoDevice:
         return asyncio.run(
             _serve(self._buckets, executor, time.monotonic, self._costs, policy, rate, seconds, deadline_seconds)
         )
+
+
+def _seconds(bucket: ServedBucket, size: int) -> float:
+    """Return the median time of a batch that fills its bucket, after a run that faults in what the shape needs."""
+    documents = [document(bucket.length)] * size
+    runs = [run_batch(bucket, documents, time.perf_counter).seconds for _ in range(1 + _MEASURED_RUNS)]
+    return median(runs[1:])
+
+
+def _batch_limits() -> BatchLimits:
+    settings = load_settings()
+    return BatchLimits(settings.max_batch_items, settings.max_batch_tokens)
 
 
 async def _serve(
@@ -160,7 +185,7 @@ def _scheduler(
     choice = policy if isinstance(policy, PolicyChoice) else POLICIES[policy]
     settings = load_settings()
     cost_model = CostModel(clock)
-    limits = BatchLimits(settings.max_batch_items, settings.max_batch_tokens)
+    limits = _batch_limits()
     scheduler = Scheduler(
         buckets,
         executors={"cpu": executor},

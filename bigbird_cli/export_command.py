@@ -3,16 +3,39 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
-from bigbird_cli.token_numbers import TokenNumbers
+from bigbird_cli.bucket_choice import BucketChoice
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
+from model_export.export.buckets import BucketStep
+from model_export.export.traced_model import AttentionChoice
 from model_export.nn.heads import HEADS
 from model_export.patterns.registry import PATTERNS
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import ExportOptions, export_precisions
+from service.bundle import Precision
+
+_PLACE = "{precision}"
+
+
+class Precisions(click.ParamType[tuple[Precision, ...]]):
+    """Precisions with commas between them."""
+
+    name = "|".join(get_args(Precision))
+
+    def convert(
+        self, value: str | tuple[Precision, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Precision, ...]:
+        """Read the names; each counts once."""
+        if isinstance(value, tuple):
+            return value
+        known: dict[str, Precision] = {name: name for name in get_args(Precision)}
+        for name in value.split(","):
+            if name not in known:
+                self.fail(f"{name!r} is not one of {', '.join(known)}", param, ctx)
+        return tuple(dict.fromkeys(known[name] for name in value.split(",")))
 
 
 @click.command("export")
@@ -21,8 +44,9 @@ from model_export.pipeline import ExportOptions, export_checkpoint
 @click.option("--task", type=click.Choice(list(HEADS)), help="Taken from the checkpoint's architectures when absent.")
 @click.option(
     "--buckets",
-    type=TokenNumbers("128,256,704"),
-    help="Padded lengths in tokens, for example 128,256,704,1024. Derived from the configuration when absent.",
+    type=BucketChoice(),
+    help="Padded lengths in tokens, for example 128,256,704,1024, or a step: every:128, or every:128:2048 for lengths "
+    "up to 2,048. Derived from the configuration when absent.",
 )
 @click.option(
     "--pattern",
@@ -38,16 +62,17 @@ from model_export.pipeline import ExportOptions, export_checkpoint
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "int8", "fp16", "bf16"]),
+    type=Precisions(),
     default="fp32",
     show_default=True,
-    help="Number format of weights and products; int8 is for CPUs with VNNI, fp16 and bf16 are for GPUs.",
+    help="Number format of weights and products; int8 is for CPUs with VNNI, fp16 and bf16 are for GPUs. Several, like "
+    "fp32,int8, make a bundle of each in less time than apart; --output then holds {precision} in its place.",
 )
 @click.option(
     "--attention",
-    type=click.Choice(["composed", "fused"]),
+    type=click.Choice(["composed", "fused", "both"]),
     help="How the graphs attend: composed of standard operators, or in onnxruntime's fused one, which is fast on GPUs. "
-    "fused for fp16 and bf16, otherwise composed, when absent.",
+    "both for fp16 and bf16, otherwise composed, when absent.",
 )
 @click.option(
     "--tolerance",
@@ -60,11 +85,11 @@ def command(
     checkpoint: str,
     output: Path,
     task: str | None,
-    buckets: tuple[int, ...] | None,
+    buckets: tuple[int, ...] | BucketStep | None,
     pattern: str | None,
     pair_types: Literal["segments", "zeros"],
-    precision: Literal["fp32", "int8", "fp16", "bf16"],
-    attention: Literal["composed", "fused"] | None,
+    precision: tuple[Precision, ...],
+    attention: AttentionChoice | None,
     tolerance: float | None,
     overwrite: bool,
 ) -> None:
@@ -82,18 +107,26 @@ def command(
         buckets=buckets,
         pattern=pattern,
         pair_types=pair_types,
-        precision=precision,
         attention=attention,
         tolerance=tolerance,
     )
+    outputs = _outputs(output, precision)
     try:
         folder = resolve(checkpoint)
         name = None if Path(checkpoint).exists() else checkpoint
-        manifest = export_checkpoint(folder, output, options, overwrite=overwrite, name=name)
+        manifests = export_precisions(folder, outputs, options, overwrite=overwrite, name=name)
     except (ExportError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    worst = max(bucket.parity.max_abs_difference for bucket in manifest.buckets)
-    click.echo(
-        f"{output}: {manifest.task}, {len(manifest.buckets)} buckets up to {manifest.max_length} tokens, "
-        f"pattern {manifest.pattern}, largest difference from torch {worst:.2g}"
-    )
+    for made, manifest in zip(outputs.values(), manifests, strict=True):
+        worst = max(parity.max_abs_difference for bucket in manifest.buckets for parity in bucket.parity)
+        click.echo(
+            f"{made}: {manifest.task}, {len(manifest.buckets)} buckets up to {manifest.max_length} tokens, "
+            f"pattern {manifest.pattern}, largest difference from torch {worst:.2g}"
+        )
+
+
+def _outputs(output: Path, precisions: tuple[Precision, ...]) -> dict[Precision, Path]:
+    """Return the bundle to make for each precision."""
+    if len(precisions) > 1 and _PLACE not in str(output):
+        raise click.UsageError(f"--output needs {_PLACE} in it where several precisions are made")
+    return {precision: Path(str(output).replace(_PLACE, precision)) for precision in precisions}

@@ -15,6 +15,7 @@ from service.bundle import (
     MANIFEST_FILE,
     Bucket,
     Bundle,
+    Graph,
     HashedFile,
     Manifest,
     TokenizerFile,
@@ -106,7 +107,7 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     yield from _fact(
         "attention",
         f"{model['attention_type']}, blocks of {manifest.block_size}, {model['num_random_blocks']} random blocks, "
-        f"pattern {manifest.pattern}" + (", fused kernel" if manifest.attention_kernel == "fused" else ""),
+        f"pattern {manifest.pattern}" + (", fused kernel" if "fused" in manifest.kernels else ""),
     )
     yield from _fact("length", f"up to {manifest.max_length} tokens; token types of pairs: {manifest.pair_types}")
     if manifest.max_batch_items is not None:
@@ -132,38 +133,43 @@ def _facts(manifest: Manifest) -> Iterable[str]:
             name, _listed(f"{tensor.name} {tensor.dtype} [{_listed(map(str, tensor.shape))}]" for tensor in tensors)
         )
     known = manifest.known_answer
-    question = known and f"{known.length} tokens in bucket {known.bucket}, answered alike to {known.tolerance:.2g}"
-    yield from _fact("self-test", question or "none, as in all bundles from before there was one")
+    runs = known.runs if known is not None else []
+    asked = _listed(f"{run.length} tokens in bucket {run.bucket} (to {run.tolerance:.2g})" for run in runs)
+    yield from _fact("self-test", asked or "none")
 
 
 def _buckets(manifest: Manifest) -> Iterable[str]:
     """Yield a line for each bucket: differences from torch, over what lengths, and what one document costs."""
+    several = len(manifest.kernels) > 1
     rows = [("bucket", "attention", "max", "mean", "std", "corr.", "same", "memory", "lengths compared")]
     for bucket in manifest.buckets:
-        parity, memory = bucket.parity, bucket.peak_memory_bytes
-        rows.append(
-            (
-                str(bucket.length),
-                bucket.attention,
-                f"{parity.max_abs_difference:.1e}",
-                f"{parity.mean_abs_difference:.1e}",
-                f"{parity.logits_std:.2f}",
-                f"{parity.correlation:.4f}",
-                "" if parity.agreement is None else f"{parity.agreement:.3f}",
-                "unknown" if memory is None else _size(memory),
-                " ".join(map(str, parity.documents)),
+        memory = bucket.peak_memory_bytes
+        for parity in bucket.parity:
+            rows.append(
+                (
+                    str(bucket.length),
+                    f"{bucket.attention}, {parity.attention_kernel}" if several else bucket.attention,
+                    f"{parity.max_abs_difference:.1e}",
+                    f"{parity.mean_abs_difference:.1e}",
+                    f"{parity.logits_std:.2f}",
+                    f"{parity.correlation:.4f}",
+                    "" if parity.agreement is None else f"{parity.agreement:.3f}",
+                    "unknown" if memory is None else f"{'' if bucket.peak_memory_measured else '~'}{_size(memory)}",
+                    " ".join(map(str, parity.documents)),
+                )
             )
-        )
     yield from _table(rows, right_aligned=(0, 2, 3, 4, 5, 6, 7))
-    allowed = sorted({bucket.parity.tolerance for bucket in manifest.buckets})
+    parities = [parity for bucket in manifest.buckets for parity in bucket.parity]
+    allowed = sorted({parity.tolerance for parity in parities})
     yield from _wrapped(
         "max, mean: differences of the outputs from torch in fp32, each document alone; allowed: "
         f"{allowed[0]:.1e}{f' to {allowed[-1]:.1e}' if len(allowed) > 1 else ''}; std: of torch's outputs; corr.: "
-        "correlation with them; same: share of equal decisions; lengths in tokens",
+        "correlation with them; same: share of equal decisions; memory of one document, ~ in proportion to "
+        "the longest; lengths in tokens",
         _INDENT,
         _INDENT,
     )
-    if any(bucket.parity.checked_with == "torch" for bucket in manifest.buckets):
+    if any(parity.checked_with == "torch" for parity in parities):
         yield from _wrapped(
             "measured of the half-precision torch model, for want of a GPU; the graphs themselves were run in fp32 "
             "with the same weights. --check --checkpoint on a machine with a GPU measures those of the graphs",
@@ -176,7 +182,7 @@ def _files(bundle: Bundle) -> Iterable[str]:
     manifest = bundle.manifest
     rows = [("file", "size", "")]
     total = 0
-    entries: list[HashedFile | TokenizerFile | Bucket] = [manifest.weights, manifest.tokenizer, *manifest.buckets]
+    entries: list[HashedFile | TokenizerFile | Graph] = [manifest.weights, manifest.tokenizer, *manifest.graphs]
     for entry in entries:
         rows.append((entry.file, _size(entry.bytes), _remark(bundle.path(entry.file), entry.bytes)))
         total += entry.bytes
@@ -193,13 +199,17 @@ def _remark(path: Path, recorded: int) -> str:
 
 
 def _outcome(manifest: Manifest, measured: Sequence[Bucket]) -> Iterable[str]:
-    yield from _fact("checked", f"{2 + len(manifest.buckets)} files match their hashes")
+    yield from _fact("checked", f"{2 + len(manifest.graphs)} files match their hashes")
     for recorded, now in zip(manifest.buckets, measured, strict=False):
         yield from _fact(
             "",
-            f"bucket {now.length}: largest difference from torch {now.parity.max_abs_difference:.1e} now, "
-            f"{recorded.parity.max_abs_difference:.1e} at export",
+            f"bucket {now.length}: largest difference from torch {_largest_difference(now):.1e} now, "
+            f"{_largest_difference(recorded):.1e} at export",
         )
+
+
+def _largest_difference(bucket: Bucket) -> float:
+    return max(parity.max_abs_difference for parity in bucket.parity)
 
 
 def _fact(label: str, text: str) -> list[str]:

@@ -1,16 +1,18 @@
 """From a checkpoint to a bundle: the stages of `bigbird export`, one call each.
 
-    checkpoint -> weights -> buckets -> [trace -> share weights -> write -> verify] for each bucket -> manifest
+    checkpoint -> weights -> [trace -> share weights -> write -> verify each bucket] for each graph -> manifest
 
-The bundle is built in a hidden folder beside its destination and takes its place when everything is verified
-(`export.placement`). Whatever fails, nothing is left behind.
+There is a graph for each kind of attention, and for each attention kernel. The bundle is built in a hidden folder
+beside its destination and takes its place when everything is verified (`export.placement`). Whatever fails, nothing is
+left behind.
 """
 
 import contextlib
 import importlib.metadata
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -19,17 +21,17 @@ import onnx_ir as ir
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
-from model_export.export.bucket_check import BucketCheck, OpenGraph, bucket_check
-from model_export.export.buckets import BucketPlan, plan_buckets
-from model_export.export.known_answer import bucket_to_ask, known_answer
+from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
+from model_export.export.graph_check import GraphCheck, OpenGraph, rounded_model
+from model_export.export.known_answer import TEXT, known_runs, known_text
 from model_export.export.placement import check_destination, hidden_folder, put_in_place
 from model_export.export.quantise import quantise
-from model_export.export.shared_weights import SharedWeights, parameter_arrays
-from model_export.export.signature import Signature, signature
-from model_export.export.tokenizer import write_tokenizer
-from model_export.export.torch_session import TorchSession
+from model_export.export.references import References
+from model_export.export.shared_weights import SharedWeights
+from model_export.export.signature import signature
+from model_export.export.tokenizer import SpecialIds, write_tokenizer
 from model_export.export.trace import OPSET, trace
-from model_export.export.traced_model import HALF_TYPES, attention_kernel, traced_model
+from model_export.export.traced_model import AttentionChoice, attention_kernels, traced_model
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
 from model_export.progress import track
@@ -37,9 +39,13 @@ from service.bundle import (
     FORMAT_VERSION,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
+    Attention,
     AttentionKernelName,
     Bucket,
+    Graph,
     HashedFile,
+    KnownAnswer,
+    KnownRun,
     Manifest,
     ModelConfig,
     Precision,
@@ -74,20 +80,20 @@ class ExportOptions:
 
     Attributes:
         task: A key of `HEADS`.
-        buckets: Padded lengths in tokens.
+        buckets: Padded lengths in tokens, or a step.
         pattern: Name of the random-block pattern; None takes that of the checkpoint's world.
         pair_types: Token types of pairs: 0 and 1 for the two segments, or zeros throughout.
         precision: `fp32`, `int8` weights and activations in the encoder, or `fp16` or `bf16` ones for GPUs.
-        attention: The attention kernel; None takes the precision's own.
+        attention: The attention kernels; None takes the precision's own.
         tolerance: Largest allowed difference between the graphs and torch; None for the precision's own.
     """
 
     task: str | None = None
-    buckets: Sequence[int] | None = None
+    buckets: Sequence[int] | BucketStep | None = None
     pattern: str | None = None
     pair_types: PairTypes = "segments"
     precision: Precision = "fp32"
-    attention: AttentionKernelName | None = None
+    attention: AttentionChoice | None = None
     tolerance: float | None = None
 
 
@@ -109,120 +115,193 @@ def export_checkpoint(
     Raises:
         ExportError: Something does not fit; nothing was left behind.
     """
-    check_destination(output, overwrite=overwrite)
+    return export_precisions(folder, {options.precision: output}, options, overwrite=overwrite, name=name)[0]
+
+
+def export_precisions(
+    folder: Path,
+    outputs: Mapping[Precision, Path],
+    options: ExportOptions,
+    *,
+    overwrite: bool = False,
+    name: str | None = None,
+) -> list[Manifest]:
+    """Export a checkpoint folder to a bundle for each precision; what torch computes for the checks is shared.
+
+    Args:
+        folder: The checkpoint.
+        outputs: The bundle to make for each precision.
+        options: The choices; its precision does not count.
+        overwrite: Replace bundles that are already there, each once the new one is complete.
+        name: What the manifests call the checkpoint; None takes the folder's name.
+
+    Returns:
+        The manifests that were written.
+
+    Raises:
+        ExportError: Something does not fit; of the bundle under way nothing was left behind, those before it are there.
+    """
+    for precision, output in outputs.items():
+        check_destination(output, overwrite=overwrite)
+        attention_kernels(precision, options.attention)
     checkpoint = read_checkpoint(folder, options.task)
-    try:
-        with hidden_folder(output) as building:
-            manifest = _build(checkpoint, building, options, name or folder.resolve().name)
-            put_in_place(building, output, overwrite=overwrite)
-    except OSError as error:
-        # A full disk or a read-only folder: what was being written has no name in the error.
-        raise ExportError(f"{error.filename or output}: {error.strerror or error}") from error
-    return manifest
-
-
-def _build(checkpoint: Checkpoint, building: Path, options: ExportOptions, name: str) -> Manifest:
     plans = plan_buckets(checkpoint.config, options.buckets)
-    kernel = attention_kernel(options.precision, options.attention)
     pattern = get_pattern(options.pattern or checkpoint.default_pattern)
-    special_ids = write_tokenizer(
-        checkpoint.tokenizer,
-        checkpoint.files[-1],
-        building / TOKENIZER_FILE,
-        checkpoint.special_tokens,
-        checkpoint.config.vocab_size,
-    )
     for assumption in checkpoint.assumptions:
         print(f"assumed: {assumption}", file=sys.stderr)
     model, unused = checkpoint.load_model(pattern)
     if unused:
         print(f"not used by {checkpoint.task}: {', '.join(unused)}", file=sys.stderr)
-
-    traced = traced_model(model, options.precision, kernel)
-    weights = SharedWeights(building / WEIGHTS_FILE, parameter_arrays(traced))
-    weights.start()
-    shape = signature(checkpoint.task, model.config)
-    unfinished = Manifest(
-        format_version=FORMAT_VERSION,
-        task=cast(TaskName, checkpoint.task),
-        labels=list(model.config.labels) if checkpoint.task in ("classify", "ner") else [],
-        problem_type=model.config.problem_type,
-        pattern=pattern.name,
-        precision=options.precision,
-        attention_kernel=kernel,
-        # A model with a single token type knows no second segment.
-        pair_types="zeros" if model.config.type_vocab_size == 1 else options.pair_types,
-        block_size=model.config.block_size,
-        max_length=plans[-1].length,
-        max_batch_items=1 if options.precision == "int8" else None,
-        tokenizer=TokenizerFile(
-            **asdict(_hashed(building / TOKENIZER_FILE)),
-            cls_id=special_ids.cls,
-            sep_id=special_ids.sep,
-            pad_id=model.config.pad_token_id,
-            mask_id=special_ids.mask,
-            eos_id=model.config.eos_token_id if checkpoint.task == "generate" else None,
-        ),
-        weights=_hashed(building / WEIGHTS_FILE),
-        inputs=shape.inputs,
-        outputs=shape.outputs,
-        buckets=[],
-        source=Source(
-            name=name,
-            kind=checkpoint.weights.kind,
-            sha256=checkpoint.sha256(),
-            assumptions=list(checkpoint.assumptions),
-        ),
-        model=cast(ModelConfig, model.config.to_dict()),
-        versions=_versions() | {"opset": str(OPSET)},
-    )
-
-    check = bucket_check(model, traced, shape, options.precision, graph_opener(unfinished), options.tolerance)
-    stages = _BucketStages(traced, shape, weights, check)
-
-    def describe(plan: BucketPlan) -> str:
-        return f"bucket {plan.length} ({plan.attention.replace('_', '-')} attention)"
-
-    buckets = [stages.export(plan, building, options.precision) for plan in track(plans, len(plans), describe)]
-    complete = replace(unfinished, weights=_hashed(building / WEIGHTS_FILE), buckets=buckets)
-    session = _serving_session(complete, building / bucket_to_ask(buckets).file) or TorchSession(traced, shape)
-    answer = known_answer(complete, building / TOKENIZER_FILE, session)
-    manifest = replace(complete, known_answer=answer)
-    write_manifest(manifest, building)
-    return manifest
+    references = References(model, signature(checkpoint.task, model.config))
+    manifests = []
+    for precision, output in outputs.items():
+        building = _Building(checkpoint, references, plans, pattern.name, replace(options, precision=precision))
+        try:
+            with hidden_folder(output) as folder_of_bundle:
+                manifests.append(building.write(folder_of_bundle, name or folder.resolve().name))
+                put_in_place(folder_of_bundle, output, overwrite=overwrite)
+        except OSError as error:
+            # A full disk or a read-only folder: what was being written has no name in the error.
+            raise ExportError(f"{error.filename or output}: {error.strerror or error}") from error
+    return manifests
 
 
 @dataclass(frozen=True, slots=True)
-class _BucketStages:
-    """What every bucket's export needs of the model."""
+class _Building:
+    """A bundle that is made."""
 
-    model: BigBird
-    signature: Signature
-    weights: SharedWeights
-    check: BucketCheck
+    checkpoint: Checkpoint
+    references: References
+    plans: Sequence[BucketPlan]
+    pattern: str
+    options: ExportOptions
 
-    def export(self, plan: BucketPlan, building: Path, precision: Precision) -> Bucket:
-        """Trace, share weights, write, load in the session that will serve, and compare."""
-        graph = trace(self.model, self.signature, plan.length)
-        self.weights.give_names(graph)
-        if precision == "int8":
-            quantise(graph)
-        self.weights.take_from(graph)
-        path = building / f"graph-{plan.length}.onnx"
-        ir.save(graph, path)
-        try:
-            measured = self.check.measure(plan, path)
-        except BundleError as error:
-            raise ExportError(f"bucket {plan.length}: {error}") from error
-        return Bucket(
-            length=plan.length,
-            attention=plan.attention,
-            file=path.name,
-            bytes=path.stat().st_size,
-            sha256=file_sha256(path),
-            parity=measured.parity,
-            peak_memory_bytes=measured.peak_memory_bytes,
+    def write(self, folder: Path, name: str) -> Manifest:
+        """Write every file of the bundle."""
+        special_ids = write_tokenizer(
+            self.checkpoint.tokenizer,
+            self.checkpoint.files[-1],
+            folder / TOKENIZER_FILE,
+            self.checkpoint.special_tokens,
+            self.checkpoint.config.vocab_size,
         )
+        kernels = attention_kernels(self.options.precision, self.options.attention)
+        traced = {kernel: traced_model(self.references.model, self.options.precision, kernel) for kernel in kernels}
+        weights = SharedWeights(folder / WEIGHTS_FILE, self.references.model.state_dict())
+        unfinished = self._manifest(folder, name, special_ids)
+        token_ids = known_text(unfinished, folder / TOKENIZER_FILE)
+        rounded = rounded_model(self.references.model, self.options.precision)
+        check = GraphCheck(
+            self.references,
+            None if rounded is None else References(rounded, self.references.signature),
+            self.plans,
+            self.options.precision,
+            graph_opener(unfinished),
+            self.options.tolerance,
+        )
+        graphs: list[Graph] = []
+        buckets: list[Bucket] = []
+        runs: list[KnownRun] = []
+        for plan in plan_graphs(self.references.model.config):
+            lengths = [bucket.length for bucket in self.plans if bucket.attention == plan.attention]
+            if not lengths:
+                continue
+            loaded = []
+            for kernel, model in traced.items():
+                print(f"tracing {_described(plan.attention, kernel)}", file=sys.stderr, flush=True)
+                graphs.append(self._write_graph(plan, kernel, model, folder, weights))
+                try:
+                    loaded.append(check.load(folder / graphs[-1].file, model, kernel))
+                except BundleError as error:
+                    raise ExportError(f"{graphs[-1].file}: {error}") from error
+            peak = None if rounded is not None else loaded[0].peak_memory_bytes(lengths[-1])
+            own = [
+                Bucket(
+                    length,
+                    plan.attention,
+                    [graph.compare(length) for graph in loaded],
+                    None if peak is None else peak * length // lengths[-1],
+                    peak_memory_measured=peak is not None and length == lengths[-1],
+                )
+                # The longest first: what it has faulted in serves all.
+                for length in track(lengths[::-1], len(lengths), partial(_bucket, plan.attention))
+            ][::-1]
+            buckets += own
+            runs += known_runs(unfinished, token_ids, own, loaded[0].session)
+        manifest = replace(
+            unfinished,
+            weights=_hashed(folder / WEIGHTS_FILE),
+            graphs=graphs,
+            buckets=buckets,
+            known_answer=KnownAnswer(TEXT, token_ids, runs) if runs else None,
+        )
+        write_manifest(manifest, folder)
+        return manifest
+
+    def _write_graph(
+        self, plan: GraphPlan, kernel: AttentionKernelName, model: BigBird, folder: Path, weights: SharedWeights
+    ) -> Graph:
+        """Trace a graph, share its weights, write it."""
+        graph = trace(model, self.references.signature, plan)
+        if self.options.precision == "int8":
+            quantise(graph)
+        weights.take_from(graph)
+        path = folder / f"graph-{plan.attention}{'-fused' if kernel == 'fused' else ''}.onnx"
+        ir.save(graph, path)
+        return Graph(
+            **asdict(_hashed(path)),
+            attention=plan.attention,
+            attention_kernel=kernel,
+            shortest=plan.shortest,
+            longest=plan.longest,
+            step=plan.step,
+        )
+
+    def _manifest(self, folder: Path, name: str, special_ids: SpecialIds) -> Manifest:
+        """Return the manifest as far as it is known before anything is traced."""
+        config, task, options = self.references.model.config, self.checkpoint.task, self.options
+        return Manifest(
+            format_version=FORMAT_VERSION,
+            task=cast(TaskName, task),
+            labels=list(config.labels) if task in ("classify", "ner") else [],
+            problem_type=config.problem_type,
+            pattern=self.pattern,
+            precision=options.precision,
+            # A model with a single token type knows no second segment.
+            pair_types="zeros" if config.type_vocab_size == 1 else options.pair_types,
+            block_size=config.block_size,
+            max_length=self.plans[-1].length,
+            max_batch_items=1 if options.precision == "int8" else None,
+            tokenizer=TokenizerFile(
+                **asdict(_hashed(folder / TOKENIZER_FILE)),
+                cls_id=special_ids.cls,
+                sep_id=special_ids.sep,
+                pad_id=config.pad_token_id,
+                mask_id=special_ids.mask,
+                eos_id=config.eos_token_id if task == "generate" else None,
+            ),
+            weights=_hashed(folder / WEIGHTS_FILE),
+            inputs=self.references.signature.inputs,
+            outputs=self.references.signature.outputs,
+            graphs=[],
+            buckets=[],
+            source=Source(
+                name=name,
+                kind=self.checkpoint.weights.kind,
+                sha256=self.checkpoint.sha256(),
+                assumptions=list(self.checkpoint.assumptions),
+            ),
+            model=cast(ModelConfig, config.to_dict()),
+            versions=_versions() | {"opset": str(OPSET)},
+        )
+
+
+def _bucket(attention: Attention, length: int) -> str:
+    return f"bucket {length} ({_described(attention)})"
+
+
+def _described(attention: Attention, kernel: AttentionKernelName = "composed") -> str:
+    return f"{attention.replace('_', '-')} attention{', fused kernel' if kernel == 'fused' else ''}"
 
 
 def graph_opener(manifest: Manifest) -> OpenGraph:
@@ -230,18 +309,13 @@ def graph_opener(manifest: Manifest) -> OpenGraph:
 
     def open_graph(graph: Path, device: Literal["cpu", "cuda"]) -> Session | None:
         try:
-            return open_session(graph, manifest, device=device, threads=available_cores())
+            return open_session(graph, manifest, device=device, threads=available_cores(), own_arena=True)
         except DeviceUnavailable:
             if device == "cpu":
                 raise
             return None
 
     return open_graph
-
-
-def _serving_session(manifest: Manifest, graph: Path) -> Session | None:
-    """Return the session that will serve a graph, or None for half precision on a machine without a GPU."""
-    return graph_opener(manifest)(graph, "cuda" if manifest.precision in HALF_TYPES else "cpu")
 
 
 def _hashed(path: Path) -> HashedFile:

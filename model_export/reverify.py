@@ -1,18 +1,20 @@
 """Check a finished bundle against its checkpoint again: on another machine, with another version, a year later."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
-from model_export.export.bucket_check import bucket_check
 from model_export.export.buckets import BucketPlan
+from model_export.export.graph_check import GraphCheck, rounded_model
+from model_export.export.references import References
 from model_export.export.signature import signature
 from model_export.export.traced_model import traced_model
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import graph_opener
 from model_export.progress import track
-from service.bundle import Bucket, open_bundle
+from service.bundle import Bucket, Parity, open_bundle
 from service.errors import BundleError
 
 
@@ -45,19 +47,34 @@ def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
         )
     model, _ = checkpoint.load_model(get_pattern(manifest.pattern))
     shape = signature(manifest.task, model.config)
-    traced = traced_model(model, manifest.precision, manifest.attention_kernel)
-
-    def verified(bucket: Bucket) -> Bucket:
-        spread = bucket.parity.logits_std
-        tolerance = bucket.parity.tolerance / (max(1.0, spread) if manifest.precision == "fp32" else spread)
-        check = bucket_check(model, traced, shape, manifest.precision, graph_opener(manifest), tolerance)
+    rounded = rounded_model(model, manifest.precision)
+    references = References(model, shape), None if rounded is None else References(rounded, shape)
+    plans = [BucketPlan(bucket.length, bucket.attention) for bucket in manifest.buckets]
+    # What is allowed was decided at export, bucket by bucket.
+    check = GraphCheck(*references, plans, manifest.precision, graph_opener(manifest), tolerance=math.inf)
+    measured: dict[int, list[Parity]] = {bucket.length: [] for bucket in manifest.buckets}
+    for graph in manifest.graphs:
+        traced = traced_model(model, manifest.precision, graph.attention_kernel)
         try:
-            measured = check.measure(BucketPlan(bucket.length, bucket.attention), bundle.path(bucket.file))
+            loaded = check.load(bundle.path(graph.file), traced, graph.attention_kernel)
         except BundleError as error:
-            raise ExportError(f"bucket {bucket.length}: {error}") from error
-        return replace(bucket, parity=measured.parity)
+            raise ExportError(f"{graph.file}: {error}") from error
+        buckets = [bucket for bucket in manifest.buckets if bucket.attention == graph.attention]
+        for bucket in track(buckets, len(buckets), lambda bucket: f"bucket {bucket.length}"):
+            measured[bucket.length].append(_within(bucket, loaded.compare(bucket.length)))
+    return [replace(bucket, parity=measured[bucket.length]) for bucket in manifest.buckets]
 
-    return [
-        verified(bucket)
-        for bucket in track(manifest.buckets, len(manifest.buckets), lambda bucket: f"bucket {bucket.length}")
-    ]
+
+def _within(bucket: Bucket, measured: Parity) -> Parity:
+    """Return what was measured, with the tolerance that was recorded.
+
+    Raises:
+        ExportError: It is more than that.
+    """
+    recorded = next(parity for parity in bucket.parity if parity.attention_kernel == measured.attention_kernel)
+    if measured.max_abs_difference > recorded.tolerance:
+        raise ExportError(
+            f"bucket {bucket.length}: outputs differ from torch by {measured.max_abs_difference:.3g}, more than "
+            f"{recorded.tolerance:.3g}"
+        )
+    return replace(measured, tolerance=recorded.tolerance)

@@ -1,7 +1,8 @@
 """The bundle on disk: the one contract between `model_export`, which writes it, and the service, which reads it.
 
     <bundle>/manifest.json        everything below, described by `service/manifest.schema.json`
-    <bundle>/graph-<length>.onnx  one per bucket, without weights
+    <bundle>/graph-<kind>.onnx    one for each kind of attention, without weights (graph-<kind>-fused.onnx with the
+                                  fused kernel)
     <bundle>/weights.bin          external data shared by every graph
     <bundle>/tokenizer.model      SentencePiece
 
@@ -11,7 +12,7 @@ The manifest is plain JSON. The dataclasses here are its definition: the JSON Sc
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -21,7 +22,7 @@ from typing_extensions import TypedDict
 from service.bundle_files import FileState, check_file, read_small_file
 from service.errors import BundleError
 
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.bin"
 TOKENIZER_FILE = "tokenizer.model"
@@ -80,16 +81,40 @@ class TokenizerFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Graph:
+    """The graph of one kind of attention, and the padded lengths in tokens that it may be given.
+
+    It takes `shortest`, every `step` tokens from there, and `longest`. Served are only those lengths that are buckets.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    file: FileName
+    bytes: Bytes
+    sha256: Sha256
+    attention: Attention
+    attention_kernel: AttentionKernelName
+    shortest: Positive
+    longest: Positive
+    step: Positive
+
+    def takes(self, length: int) -> bool:
+        """Tell whether it may be given a padded length."""
+        return self.shortest <= length <= self.longest and (length - self.shortest) % self.step == 0
+
+
+@dataclass(frozen=True, slots=True)
 class Parity:
     """How far a bucket's outputs are from the reference: torch in fp32, each document alone.
 
-    `documents` are the lengths in tokens that were compared, in one mixed batch if the bundle allows batches.
+    `attention_kernel` tells which of the bucket's graphs was compared. `documents` are the lengths in tokens that were
+    compared, in one mixed batch if the bundle allows batches.
     `correlation` is Pearson's, over all numbers; `agreement` the share of decisions (labels, span edges, tokens) that
     are the same, None where a task decides nothing. `checked_with` is what gave the outputs: the graph in onnxruntime,
     or, for a half-precision graph on a machine without a GPU, the torch model that it was traced from.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    attention_kernel: AttentionKernelName
     max_abs_difference: Annotated[float, Field(ge=0)]
     mean_abs_difference: Annotated[float, Field(ge=0)]
     logits_std: Annotated[float, Field(ge=0)]
@@ -102,20 +127,19 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One padded length and its graph.
+    """One padded length: a shape of the graphs of its kind of attention, with which they were compared.
 
-    `peak_memory_bytes` is the rise of the process's resident memory over one run of a single document
-    at export, or None where the operating system does not tell, and in half precision, which is for another device.
+    `peak_memory_bytes` is the rise of the process's resident memory over one run of a single document, or None where
+    the operating system does not tell, and in half precision, which is for another device. Where `peak_memory_measured`
+    is false it is in proportion to the figure of the longest bucket of the same attention, which was measured.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     length: Positive
     attention: Attention
-    file: FileName
-    bytes: Bytes
-    sha256: Sha256
-    parity: Parity
+    parity: Annotated[list[Parity], Field(min_length=1)]
     peak_memory_bytes: Bytes | None
+    peak_memory_measured: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +174,31 @@ class KnownOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownAnswer:
-    """One question with its answer, asked before a model is served: `service.self_test` says how.
+class KnownRun:
+    """One run of the known answer's text: a sequence of `length` tokens, padded to `bucket`, and what comes out.
 
-    `text` becomes `token_ids` on any machine, exactly. They are repeated between CLS and SEP to a sequence of `length`
-    tokens, which the graph of `bucket` answers with `expected`, no number further off than `tolerance`.
+    No number may be further from `expected` than `tolerance`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    length: Annotated[int, Field(ge=3, lt=2**31)]
+    bucket: Positive
+    expected: Annotated[list[KnownOutput], Field(min_length=1)]
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """A text with its answers, asked for before a model is served: `service.self_test` says how.
+
+    `text` becomes `token_ids` on any machine, exactly. They are repeated between CLS and SEP. `runs` are of the
+    shortest and the longest bucket of each kind of attention.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     text: str
     token_ids: Annotated[list[TokenId], Field(min_length=1)]
-    length: Annotated[int, Field(ge=3, lt=2**31)]
-    bucket: Positive
-    expected: Annotated[list[KnownOutput], Field(min_length=1)]
-    tolerance: Annotated[float, Field(gt=0)]
+    runs: Annotated[list[KnownRun], Field(min_length=1)]
 
 
 @with_config(ConfigDict(extra="allow", strict=True))
@@ -185,18 +220,17 @@ class Manifest:
 
     `max_length` is the longest document window in tokens; `labels` stand in the order of the logits' last axis
     and are empty where a task has none. `max_batch_items` is the largest batch in which a document's numbers do not
-    depend on the others (int8: 1), None if any. `attention_kernel` tells graphs of standard operators from those that
-    attend in onnxruntime's `MultiHeadAttention`. `known_answer` is None in bundles from before there was one.
+    depend on the others (int8: 1), None if any. A graph's `attention_kernel` tells standard operators from
+    onnxruntime's `MultiHeadAttention`. `known_answer` is None while a bundle is made.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
-    format_version: Literal[1]
+    format_version: Literal[2]
     task: TaskName
     labels: list[str]
     problem_type: ProblemType | None
     pattern: str
     precision: Precision
-    attention_kernel: AttentionKernelName = field(default="composed", kw_only=True)
     pair_types: Literal["segments", "zeros"]
     block_size: Positive
     max_length: Positive
@@ -205,11 +239,21 @@ class Manifest:
     weights: HashedFile
     inputs: list[Tensor]
     outputs: list[Tensor]
+    graphs: Annotated[list[Graph], Field(min_length=1)]
     buckets: Annotated[list[Bucket], Field(min_length=1)]
     source: Source
     model: ModelConfig
     versions: dict[str, str]
     known_answer: KnownAnswer | None = None
+
+    @property
+    def kernels(self) -> set[AttentionKernelName]:
+        """The attention kernels that there are graphs of."""
+        return {graph.attention_kernel for graph in self.graphs}
+
+    def graph(self, attention: Attention, kernel: AttentionKernelName) -> Graph:
+        """Return the graph of a kind of attention with a kernel, one of `kernels`."""
+        return next(graph for graph in self.graphs if (graph.attention, graph.attention_kernel) == (attention, kernel))
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +313,10 @@ def read_manifest(folder: Path) -> Manifest:
     version = data.get("format_version") if isinstance(data, dict) else None
     # `True == 1`, but it is no version.
     if type(version) is not int or version != FORMAT_VERSION:
-        raise BundleError(f"{path}: format_version is {version!r:.40}; this version reads {FORMAT_VERSION}")
+        raise BundleError(
+            f"{path}: format_version is {version!r:.40}; this version reads {FORMAT_VERSION}: export the checkpoint "
+            "again with `bigbird export`"
+        )
     try:
         manifest = _ADAPTER.validate_json(content)
     except ValidationError as error:
@@ -293,23 +340,34 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _contradiction(manifest: Manifest) -> str | None:
     """Return where fields that fit the schema do not fit each other."""
-    lengths = [bucket.length for bucket in manifest.buckets]
-    files = [manifest.weights.file, manifest.tokenizer.file, *(bucket.file for bucket in manifest.buckets)]
+    lengths = {bucket.length for bucket in manifest.buckets}
+    files = [manifest.weights.file, manifest.tokenizer.file, *(graph.file for graph in manifest.graphs)]
     special = manifest.tokenizer
     ids = [special.cls_id, special.sep_id, special.pad_id, special.mask_id or 0, special.eos_id or 0]
     known = manifest.known_answer
     if len(set(files)) < len(files):
-        return "buckets: two parts of the bundle are the same file"
+        return "graphs: two parts of the bundle are the same file"
     if max(ids) >= manifest.model["vocab_size"]:
         return f"tokenizer: the id {max(ids)} is outside the vocabulary of {manifest.model['vocab_size']}"
+    graphs = {(graph.attention, graph.attention_kernel): graph for graph in manifest.graphs}
+    if len(graphs) < len(manifest.graphs):
+        return "graphs: two have the same attention and the same kernel"
+    for bucket in manifest.buckets:
+        for kernel in manifest.kernels:
+            graph = graphs.get((bucket.attention, kernel))
+            if graph is None or not graph.takes(bucket.length):
+                return f"buckets: no {kernel} graph takes the {bucket.attention} bucket of {bucket.length}"
+        if {parity.attention_kernel for parity in bucket.parity} != manifest.kernels:
+            return f"buckets: {bucket.length} was not compared with every kernel"
     if known is None:
         return None
-    if known.bucket not in lengths or known.length > known.bucket:
-        return f"known_answer: {known.length} tokens in bucket {known.bucket} cannot be run"
     if max(known.token_ids) >= manifest.model["vocab_size"]:
         return "known_answer: a token is outside the vocabulary"
-    if [expected.output for expected in known.expected] != [output.name for output in manifest.outputs]:
-        return "known_answer: it is not about the outputs"
+    for run in known.runs:
+        if run.bucket not in lengths or run.length > run.bucket:
+            return f"known_answer: {run.length} tokens in bucket {run.bucket} cannot be run"
+        if [expected.output for expected in run.expected] != [output.name for output in manifest.outputs]:
+            return "known_answer: it is not about the outputs"
     return None
 
 
@@ -323,7 +381,7 @@ def open_bundle(folder: Path) -> Bundle:
     resolved = folder.resolve()
     if not resolved.name.isprintable() or len(resolved.name) > _LONGEST_NAME:
         raise BundleError(f"{resolved}: the folder's name cannot be a model's name")
-    entries: list[HashedFile | TokenizerFile | Bucket] = [manifest.weights, manifest.tokenizer, *manifest.buckets]
+    entries: list[HashedFile | TokenizerFile | Graph] = [manifest.weights, manifest.tokenizer, *manifest.graphs]
     files = [check_file(resolved, entry.file, entry.bytes, entry.sha256, MANIFEST_FILE) for entry in entries]
     return Bundle(folder=resolved, manifest=manifest, files=tuple(files))
 

@@ -163,7 +163,7 @@ class _Inference:
     def _accepted(self, encoded: Sequence[EncodedRequest[Any]]) -> list[ItemRecord]:
         """Take note that the windows of all items were accepted."""
         now = self.serving.scheduler.now()
-        buckets = list(self.model.sessions)
+        buckets = self.model.lengths
         for item in encoded:
             longest = max(len(window.sequence) for window in item.windows)
             self.record.accepted(smallest_bucket(buckets, longest), len(item.windows), _tokens(item), now)

@@ -12,17 +12,17 @@ from typing import Any
 
 from service.batching.buckets import ModelVersion, ServedBucket
 from service.batching.resident_memory import available_bytes
-from service.bundle import MANIFEST_FILE, Bundle, Manifest, open_bundle
+from service.bundle import MANIFEST_FILE, Attention, Bucket, Bundle, Manifest, open_bundle
 from service.bundle_files import FileState, ensure_same_files
 from service.errors import BundleError
 from service.model_folder import bundle_folder, find_bundles, model_name
 from service.runtime.cores import available_cores
 from service.runtime.cuda.device import CudaDevice
-from service.runtime.cuda.probe import MachineProbe, gpu_memory
+from service.runtime.cuda.probe import MachineProbe
 from service.runtime.devices import CPU, Devices, DeviceUnavailable, choose
+from service.runtime.graph_sessions import open_sessions, served_kernel
 from service.runtime.onnx_session import open_session
 from service.runtime.session import OutOfMemory, Session
-from service.runtime.session_pool import open_sessions
 from service.settings import InvalidSettings, Settings, environment_name
 from service.tasks.base import Task
 from service.tasks.registry import create_task
@@ -30,8 +30,11 @@ from service.tokenization.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-OpenBundle = Callable[[Bundle], Mapping[int, Session]]
-"""Loads every bucket of a bundle on one device."""
+OpenBundle = Callable[[Bundle], Mapping[Attention, Session]]
+"""Loads the graphs of a bundle on one device."""
+
+# An axis of a CUDA grid, along which the fused kernels lay out sequences times heads.
+_LONGEST_GRID_AXIS = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class LoadedModel:
         name: By which requests ask for it: the bundle's folder name.
         manifest: What was exported.
         task: Encodes requests and decodes outputs.
-        sessions: By padded length, ascending; one for each device, in the devices' order.
+        sessions: By kind of attention; one for each device, in the devices' order.
         devices: Where the sessions are.
         weights_bytes: Size of the weights, which every device holds once.
         files: What it was loaded from; `service.bundle_watch` notices if somebody writes into them.
@@ -52,7 +55,7 @@ class LoadedModel:
     name: str
     manifest: Manifest
     task: Task[Any, Any]
-    sessions: Mapping[int, Sequence[Session]]
+    sessions: Mapping[Attention, Sequence[Session]]
     devices: Devices = field(default_factory=Devices)
     weights_bytes: int = 0
     files: tuple[FileState, ...] = ()
@@ -63,24 +66,37 @@ class LoadedModel:
         """What no other loaded model is."""
         return ModelVersion(self.name, self.version)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Padded lengths of the buckets, ascending."""
+        return sorted(bucket.length for bucket in self.manifest.buckets)
+
     def buckets(self) -> list[ServedBucket]:
-        """Return the buckets for the scheduler."""
-        attention = {bucket.length: bucket.attention for bucket in self.manifest.buckets}
+        """Return the buckets for the scheduler, ascending."""
         return [
             ServedBucket(
                 self.name,
-                length,
-                sessions[0],
+                bucket.length,
+                self.sessions[bucket.attention][0],
                 self.manifest.tokenizer.pad_id,
                 takes_positions=any(tensor.name == "positions" for tensor in self.manifest.inputs),
-                attention=attention[length],
+                attention=bucket.attention,
                 position_bytes=_position_bytes(self.manifest),
-                max_items=self.manifest.max_batch_items,
-                replicas=tuple(sessions[1:]),
+                max_items=self._most_items(bucket),
+                replicas=tuple(self.sessions[bucket.attention][1:]),
                 version=self.version,
             )
-            for length, sessions in self.sessions.items()
+            for bucket in sorted(self.manifest.buckets, key=lambda bucket: bucket.length)
         ]
+
+    def _most_items(self, bucket: Bucket) -> int | None:
+        """Return the largest batch that does not change a document's numbers, and that the kernels can lay out."""
+        manifest = self.manifest
+        if not self.devices.on_gpu or served_kernel(manifest, "fused") != "fused":
+            return manifest.max_batch_items
+        rows = 1 if bucket.attention == "full" else bucket.length // manifest.block_size - 2
+        most = _LONGEST_GRID_AXIS // (rows * manifest.model["num_attention_heads"])
+        return min(most, manifest.max_batch_items or most)
 
 
 def _position_bytes(manifest: Manifest) -> int:
@@ -124,8 +140,7 @@ class ModelLoader:
             InvalidSettings: The asked device is not there.
         """
         bundles = {model_name(folder): open_bundle(folder) for folder in find_bundles(self._settings.models)}
-        weights_bytes = sum(bundle.manifest.weights.bytes for bundle in bundles.values())
-        return {name: replace(self._load(bundle, weights_bytes), name=name) for name, bundle in bundles.items()}
+        return {name: replace(self._load(bundle), name=name) for name, bundle in bundles.items()}
 
     def load(self, name: str) -> LoadedModel:
         """Load the bundle of a name beside what is served; another thread's work, because it takes seconds.
@@ -137,13 +152,13 @@ class ModelLoader:
         """
         bundle = open_bundle(bundle_folder(self._settings.models, name))
         self._ensure_room(bundle.manifest)
-        return replace(self._load(bundle, bundle.manifest.weights.bytes), name=name)
+        return replace(self._load(bundle), name=name)
 
-    def _load(self, bundle: Bundle, weights_bytes: int) -> LoadedModel:
+    def _load(self, bundle: Bundle) -> LoadedModel:
         if self._devices is None:
             self._devices = choose_devices(self._settings)
         if self._openers is None:
-            self._openers = device_openers(self._settings, self._devices, weights_bytes)
+            self._openers = device_openers(self._settings, self._devices)
         return load_model(bundle, self._settings, self._devices, self._openers)
 
     def _ensure_room(self, manifest: Manifest) -> None:
@@ -165,37 +180,18 @@ def load_models(settings: Settings, devices: Devices | None = None) -> dict[str,
     return ModelLoader(settings, devices).load_all()
 
 
-def device_openers(settings: Settings, devices: Devices, weights_bytes: int) -> list[OpenBundle]:
-    """Return what loads bundles on each device; all bundles of a device must be loaded by the same one.
+def device_openers(settings: Settings, devices: Devices) -> list[OpenBundle]:
+    """Return what loads bundles on each device.
 
     Args:
         settings: The service's settings.
         devices: Where to load them.
-        weights_bytes: Of all bundles together.
-
-    Raises:
-        InvalidSettings: The weights alone are more than a GPU may take.
     """
     if not devices.on_gpu:
         opener = partial(open_session, device=CPU, threads=settings.threads or available_cores())
         return [partial(open_sessions, open_session=opener)]
-    limit = settings.gpu_memory_limit_bytes
-    if limit and limit <= weights_bytes:
-        raise InvalidSettings(
-            f"{environment_name('gpu_memory_limit_bytes')}: the weights of all models take {weights_bytes} bytes, the "
-            f"limit is {limit}"
-        )
-    return [
-        CudaDevice(
-            name,
-            gpu_memory(name),
-            memory_limit_bytes=limit and limit - weights_bytes,
-            graphs=settings.cuda_graphs,
-            max_items=settings.max_batch_items,
-            max_tokens=settings.max_batch_tokens,
-        ).open
-        for name in devices.names
-    ]
+    limit, graphs = settings.gpu_memory_limit_bytes, settings.cuda_graphs
+    return [CudaDevice(name, memory_limit_bytes=limit, graphs=graphs).open for name in devices.names]
 
 
 def load_model(
@@ -207,7 +203,7 @@ def load_model(
         bundle: The bundle.
         settings: The service's settings.
         devices: Where to load it, or None to choose by the settings.
-        openers: What loads it on each device; None where no other bundle is loaded beside it.
+        openers: What loads it on each device; None to make them.
 
     Raises:
         BundleError: The tokenizer or a graph cannot be used.
@@ -219,11 +215,11 @@ def load_model(
     except BundleError as error:
         raise BundleError(f"{bundle.path(MANIFEST_FILE)}: {error}") from error
     devices = choose_devices(settings) if devices is None else devices
-    openers = openers or device_openers(settings, devices, bundle.manifest.weights.bytes)
+    openers = openers or device_openers(settings, devices)
     opened = [open_bundle_on(bundle) for open_bundle_on in openers]
     # They were opened by name, and what was compared with the hashes may have been replaced since.
     ensure_same_files(bundle.files)
-    sessions = {length: [own[length] for own in opened] for length in opened[0]}
-    logger.info("loaded model %s for %s with buckets %s", bundle.name, bundle.manifest.task, list(sessions))
+    sessions = {attention: [own[attention] for own in opened] for attention in opened[0]}
+    logger.info("loaded model %s for %s", bundle.name, bundle.manifest.task)
     weights_bytes = bundle.manifest.weights.bytes
     return LoadedModel(bundle.name, bundle.manifest, task, sessions, devices, weights_bytes, bundle.files)

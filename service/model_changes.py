@@ -226,10 +226,9 @@ class ModelChanges:
         Raises:
             BundleError: A device answers something else.
         """
-        known = model.manifest.known_answer
-        if known is not None:
-            for device, session in enumerate(model.sessions[known.bucket]):
-                await self._scheduler.buckets.call(device, partial(check_known_answer, model.manifest, session))
+        for device in range(len(model.devices.names)):
+            sessions = {attention: own[device] for attention, own in model.sessions.items()}
+            await self._scheduler.buckets.call(device, partial(check_known_answer, model.manifest, sessions))
 
     def _switch(self, model: LoadedModel) -> None:
         """Serve a version from now on, and release the one before it once it is not used any more."""

@@ -9,11 +9,11 @@ The export writes the answer with the functions that check it here.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from service.bundle import KnownOutput, Manifest
+from service.bundle import Attention, KnownOutput, Manifest
 from service.errors import BundleError
 from service.runtime.session import Batch, Float32Array, Int64Array, Outputs, Session
 
@@ -22,14 +22,14 @@ _VALUES = 16
 _POSITIONS = 8
 
 
-def check_known_answer(manifest: Manifest, session: Session) -> None:
-    """Run the known answer's input and compare; do nothing for bundles from before there was one.
+def check_known_answer(manifest: Manifest, sessions: Mapping[Attention, Session]) -> None:
+    """Run the known answer's inputs and compare; do nothing for a bundle without one.
 
-    Blocks for one run of a single sequence, so it belongs on the executor of the session's device.
+    Blocks for a few runs of a single sequence, so it belongs on the executor of the sessions' device.
 
     Args:
         manifest: The bundle's manifest.
-        session: That of the bucket `manifest.known_answer.bucket`, on the device to check.
+        sessions: By kind of attention, on the device to check.
 
     Raises:
         BundleError: An output is not finite or differs by more than the tolerance; the message says what was expected
@@ -39,16 +39,19 @@ def check_known_answer(manifest: Manifest, session: Session) -> None:
     known = manifest.known_answer
     if known is None:
         return
-    outputs = session.run(known_answer_batch(manifest, known.token_ids, known.length, known.bucket))
-    described = {output.output: output for output in describe_outputs(manifest, outputs, known.length)}
-    for expected in known.expected:
-        problem = _first_difference(expected, described[expected.output], known.tolerance)
-        if problem is not None:
-            raise BundleError(
-                f"the known answer of the model from {manifest.source.name!r} (bucket {known.bucket}, "
-                f"{manifest.precision}) is not reproduced: {problem}; this machine, its driver or its onnxruntime "
-                "computes something else than at export"
-            )
+    attention = {bucket.length: bucket.attention for bucket in manifest.buckets}
+    for run in known.runs:
+        batch = known_answer_batch(manifest, known.token_ids, run.length, run.bucket)
+        outputs = sessions[attention[run.bucket]].run(batch)
+        described = {output.output: output for output in describe_outputs(manifest, outputs, run.length)}
+        for expected in run.expected:
+            problem = _first_difference(expected, described[expected.output], run.tolerance)
+            if problem is not None:
+                raise BundleError(
+                    f"the known answer of the model from {manifest.source.name!r} (bucket {run.bucket}, "
+                    f"{manifest.precision}) is not reproduced: {problem}; this machine, its driver or its onnxruntime "
+                    "computes something else than at export"
+                )
 
 
 def known_answer_batch(manifest: Manifest, token_ids: Sequence[int], length: int, bucket: int) -> Batch:

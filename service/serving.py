@@ -29,8 +29,7 @@ from service.metrics import Metrics
 from service.model_changes import ModelChanges, ModelSource
 from service.model_folder import without_paths
 from service.runtime.cores import available_cores
-from service.runtime.cuda.memory import GpuMemory, GpuMemoryMeter
-from service.runtime.cuda.probe import gpu_memory
+from service.runtime.cuda.nvml import GpuMemory, gpu_memory
 from service.runtime.devices import Devices
 from service.served_models import ModelState, ServedModels
 from service.settings import Settings
@@ -76,7 +75,9 @@ class Serving:
         buckets = [bucket for model in models.values() for bucket in model.buckets()]
         self.cost_model = CostModel()
         batch_limits = BatchLimits(
-            settings.max_batch_items, settings.max_batch_tokens, _batch_memory_bytes(settings, gpu)
+            settings.max_batch_items,
+            settings.max_batch_tokens,
+            _batch_memory_bytes(settings, gpu, len({id(bucket.session) for bucket in buckets})),
         )
         self.scheduler = Scheduler(
             buckets,
@@ -92,7 +93,7 @@ class Serving:
                 stuck_rule=StuckRule(settings.stuck_run_factor, settings.stuck_run_seconds),
                 places=_PLACES_ON_A_GPU if self.devices.on_gpu else 1,
             ),
-            probe=None if gpu is None else GpuMemoryMeter(gpu),
+            probe=gpu,
         )
         # Encoding and decoding release the interpreter only in part; more threads than cores gain nothing.
         self.text_threads = ThreadPoolExecutor(max(2, available_cores()), thread_name_prefix="text")
@@ -259,12 +260,15 @@ class Serving:
         )
 
 
-def _batch_memory_bytes(settings: Settings, gpu: GpuMemory | None) -> int | None:
-    """Return what one batch may take; all sessions of a device share what the largest has taken."""
+def _batch_memory_bytes(settings: Settings, gpu: GpuMemory | None, sessions: int) -> int | None:
+    """Return what one batch may take; on a GPU, every session keeps what its largest batch has taken."""
     if settings.max_batch_memory_bytes:
         return settings.max_batch_memory_bytes
     if gpu is not None:
-        most = int(gpu.free_bytes() * _SHARE_OF_A_GPU)
-        return min(most, settings.gpu_memory_limit_bytes or most)
+        free, limit = gpu.free_bytes(), settings.gpu_memory_limit_bytes
+        if free is None:
+            return limit or None
+        most = int(free * _SHARE_OF_A_GPU) // max(1, sessions)
+        return min(most, limit or most)
     available = available_bytes()
     return None if available is None else available // 2

@@ -43,7 +43,9 @@ class Settings(BaseSettings):
         description="`cuda`: all visible GPUs; `cuda:N` or `cuda:N,M`: these; `cpu`; or `auto`: the GPUs if they can "
         "be used, otherwise the CPU.",
     )
-    gpu_memory_limit_bytes: int = Field(0, ge=0, description="Most memory that is taken on each GPU; 0 means no limit.")
+    gpu_memory_limit_bytes: int = Field(
+        0, ge=0, description="Most memory that a model takes on each GPU; 0 means no limit."
+    )
     cuda_graphs: bool = Field(True, description="Whether frequent shapes are recorded as CUDA graphs at start.")
     threads: int = Field(0, ge=0, description="Threads within an operator on the CPU; 0 means the available cores.")
     max_characters: int = Field(200_000, ge=1, description="Longest text in characters; longer ones are refused (413).")
@@ -64,10 +66,10 @@ class Settings(BaseSettings):
         5.0, ge=0, allow_inf_nan=False, description="After so long in the queue a window goes before all younger ones."
     )
     warm_up_seconds: float = Field(
-        20.0,
+        10.0,
         ge=0,
         allow_inf_nan=False,
-        description="After so long, warm-up measures no further batch sizes; every bucket is run in any case.",
+        description="After so long, warm-up measures no further batch sizes; single documents are measured in any case.",
     )
     stuck_run_factor: float = Field(
         20.0, gt=0, allow_inf_nan=False, description="A run counts as stuck after so many times its predicted time."

@@ -29,6 +29,7 @@ ALLOWED = {
         "service.batching",
         "service.bundle",
         "service.errors",
+        "service.runtime.cuda.nvml",
         "service.settings",
         "service.version",
     ],
@@ -144,7 +145,13 @@ ALLOWED = {
     "bigbird_cli.serve_command": ["service"],
     "bigbird_cli.key_command": ["service.security"],
     "bigbird_cli.inspect_command": ["model_export.errors", "model_export.reverify", "service.bundle", "service.errors"],
-    "bigbird_cli.export_command": ["model_export", "bigbird_cli.token_numbers"],
+    "bigbird_cli.bucket_choice": ["model_export.export.buckets"],
+    "bigbird_cli.export_command": [
+        "bigbird_cli.bucket_choice",
+        "bigbird_cli.token_numbers",
+        "model_export",
+        "service.bundle",
+    ],
     "bigbird_cli.finetune_command": ["evaluation.data", "model_export"],
     "bigbird_cli": [],
 }

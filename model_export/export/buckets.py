@@ -1,14 +1,15 @@
-"""Which padded lengths a model is exported for."""
+"""Which padded lengths a model is exported for, and which lengths each of its graphs takes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from service.bundle import Attention
 
-_DEFAULT_LENGTHS = (128, 256, 512, 704, 1024, 1536, 2048, 3072, 4096)
-_BASE_BLOCK_SIZE = 64
+# Up to so many blocks every number of blocks is a bucket by default; up to four times as many every second one, and
+# from there on the step doubles with the length. Measured in docs/performance.md.
+_EVERY_BLOCK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,40 +20,71 @@ class BucketPlan:
     attention: Attention
 
 
-def plan_buckets(config: BigBirdConfig, asked: Sequence[int] | None = None) -> list[BucketPlan]:
+@dataclass(frozen=True, slots=True)
+class GraphPlan:
+    """The graph of one kind of attention: it takes `shortest`, every `step` tokens from there, and `longest`."""
+
+    attention: Attention
+    shortest: int
+    longest: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class BucketStep:
+    """A bucket every so many tokens, up to a longest one or to the model's longest."""
+
+    tokens: int
+    longest: int | None = None
+
+
+def plan_graphs(config: BigBirdConfig) -> list[GraphPlan]:
+    """Return the graphs of a model: of full attention, and of block-sparse attention if any length has it."""
+    edge, block_size, longest = config.full_attention_edge, config.block_size, config.max_length
+    graphs = [GraphPlan("full", 1, edge, 1)]
+    if edge < longest:
+        graphs.append(GraphPlan("block_sparse", edge + block_size, longest, block_size))
+    return graphs
+
+
+def plan_buckets(config: BigBirdConfig, asked: Sequence[int] | BucketStep | None = None) -> list[BucketPlan]:
     """Return the buckets in ascending order.
 
     Args:
         config: The model's configuration.
-        asked: Lengths in tokens; None takes the default ones.
+        asked: Lengths in tokens; or a step, to whose multiples the edge of full attention and the longest length are
+            added; None takes the default ones.
 
     Raises:
         ExportError: A length cannot be a bucket of this model, or the full-attention edge is missing.
     """
-    lengths = sorted(_default_lengths(config)) if asked is None else _checked(asked, config)
     edge = config.full_attention_edge
+    if asked is None:
+        lengths = sorted({*_default_lengths(config), edge, config.max_length})
+    elif isinstance(asked, BucketStep):
+        longest = asked.longest or config.max_length
+        _require_whole_blocks(asked.tokens, config)
+        lengths = _checked([*range(asked.tokens, longest, asked.tokens), edge, longest], config)
+    else:
+        lengths = _checked(asked, config)
     return [BucketPlan(length, "full" if length <= edge else "block_sparse") for length in lengths]
 
 
-def _default_lengths(config: BigBirdConfig) -> set[int]:
-    """The base configuration's lengths, scaled to this block size and cut to this model's maximum."""
-    scaled = (length * config.block_size // _BASE_BLOCK_SIZE for length in _DEFAULT_LENGTHS)
-    lengths = {length for length in scaled if length <= config.max_length}
-    longest = max(_DEFAULT_LENGTHS) * config.block_size // _BASE_BLOCK_SIZE
-    while longest * 2 <= config.max_length:
-        longest *= 2
-        lengths.add(longest)
-    # The base configuration's edge is no bucket of a model whose own edge is elsewhere.
-    lengths.discard(704 * config.block_size // _BASE_BLOCK_SIZE)
-    return lengths | {config.full_attention_edge, config.max_length}
+def _default_lengths(config: BigBirdConfig) -> Iterator[int]:
+    """Yield lengths of which each is at most an eighth longer than needed, but for documents of a few blocks."""
+    blocks, step = 0, 1
+    while (blocks + step) * config.block_size <= config.max_length:
+        blocks += step
+        yield blocks * config.block_size
+        if blocks == _EVERY_BLOCK or (blocks >= 4 * _EVERY_BLOCK and blocks.bit_count() == 1):
+            step *= 2
 
 
 def _checked(asked: Iterable[int], config: BigBirdConfig) -> list[int]:
     lengths = sorted(set(asked))
     for length in lengths:
-        whole_blocks = length % config.block_size == 0 or length == config.max_length
-        if length <= 0 or not whole_blocks:
-            raise ExportError(f"buckets: {length} is not a multiple of the block size {config.block_size}")
+        if length != config.max_length:
+            _require_whole_blocks(length, config)
         if length > config.max_length:
             raise ExportError(f"buckets: {length} is longer than the model's maximum of {config.max_length}")
     if config.full_attention_edge not in lengths:
@@ -61,3 +93,8 @@ def _checked(asked: Iterable[int], config: BigBirdConfig) -> list[int]:
             "and no bucket may mix the two kinds of attention"
         )
     return lengths
+
+
+def _require_whole_blocks(length: int, config: BigBirdConfig) -> None:
+    if length <= 0 or length % config.block_size:
+        raise ExportError(f"buckets: {length} is not a multiple of the block size {config.block_size}")

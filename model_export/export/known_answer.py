@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model_export.errors import ExportError
-from service.bundle import Bucket, KnownAnswer, Manifest, Precision
+from service.bundle import Bucket, KnownRun, Manifest, Precision
 from service.errors import BundleError
 from service.runtime.session import Session
 from service.self_test import describe_outputs, known_answer_batch
@@ -27,44 +27,50 @@ TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.15, "fp16": 0.1, "
 """Largest allowed difference between machines, in standard deviations of the outputs (fp32: at least absolute)."""
 
 
-def bucket_to_ask(buckets: Sequence[Bucket]) -> Bucket:
-    """Return the smallest bucket with block-sparse attention, which has every kind of operator, else the smallest."""
-    sparse = [bucket for bucket in buckets if bucket.attention == "block_sparse"]
-    return min(sparse or buckets, key=lambda bucket: bucket.length)
-
-
-def known_answer(manifest: Manifest, tokenizer_file: Path, session: Session) -> KnownAnswer:
-    """Ask the session of the bucket to ask.
+def known_text(manifest: Manifest, tokenizer_file: Path) -> list[int]:
+    """Return the tokens of the text.
 
     Args:
-        manifest: Of the bundle, complete but for its known answer.
+        manifest: Of the bundle, as far as it is known.
         tokenizer_file: The bundle's SentencePiece model.
-        session: What will serve the bucket, or what stands in for it.
 
     Raises:
-        ExportError: The tokenizer could not be served, or an output is not finite.
+        ExportError: The tokenizer could not be served.
     """
-    special, bucket = manifest.tokenizer, bucket_to_ask(manifest.buckets)
+    special = manifest.tokenizer
     try:
         tokenizer = Tokenizer(tokenizer_file, special.cls_id, special.sep_id, special.pad_id, special.mask_id).load()
     except BundleError as error:
         raise ExportError(str(error)) from error
-    token_ids = tokenizer.tokenize_without_positions(TEXT).ids.tolist()
-    length = _length(bucket, manifest.buckets)
-    outputs = session.run(known_answer_batch(manifest, token_ids, length, bucket.length))
-    spread = bucket.parity.logits_std
-    factor = max(1.0, spread) if manifest.precision == "fp32" else spread
-    return KnownAnswer(
-        text=TEXT,
-        token_ids=token_ids,
-        length=length,
-        bucket=bucket.length,
-        expected=describe_outputs(manifest, outputs, length),
-        tolerance=TOLERANCES[manifest.precision] * factor,
-    )
+    return [int(token) for token in tokenizer.tokenize_without_positions(TEXT).ids]
 
 
-def _length(bucket: Bucket, buckets: Sequence[Bucket]) -> int:
-    """Return a length that only this bucket serves, with padding, and with a last block that is partly filled."""
-    shorter = max((other.length for other in buckets if other.length < bucket.length), default=2)
-    return (shorter + bucket.length) // 2 + 1
+def known_runs(
+    manifest: Manifest, token_ids: Sequence[int], buckets: Sequence[Bucket], session: Session
+) -> list[KnownRun]:
+    """Return what a session answers in the shortest and in the longest bucket that can hold the text's frame.
+
+    Args:
+        manifest: Of the bundle, as far as it is known.
+        token_ids: Tokens of the text.
+        buckets: Those of the session's graph, ascending.
+        session: What will serve them, or what stands in for it.
+    """
+    possible = [bucket for bucket in buckets if bucket.length >= 3]
+    runs = []
+    for bucket in possible[:1] + possible[1:][-1:]:
+        shorter = max((other.length for other in buckets if other.length < bucket.length), default=2)
+        # A length that only this bucket serves, with padding, and with a last block that is partly filled.
+        length = (shorter + bucket.length) // 2 + 1
+        outputs = session.run(known_answer_batch(manifest, token_ids, length, bucket.length))
+        spread = bucket.parity[0].logits_std
+        factor = max(1.0, spread) if manifest.precision == "fp32" else spread
+        runs.append(
+            KnownRun(
+                length=length,
+                bucket=bucket.length,
+                expected=describe_outputs(manifest, outputs, length),
+                tolerance=TOLERANCES[manifest.precision] * factor,
+            )
+        )
+    return runs

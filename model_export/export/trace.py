@@ -1,59 +1,180 @@
-"""Trace the model into one ONNX graph with a fixed padded length and any batch size."""
+"""Trace the model into one ONNX graph for all padded lengths of a kind of attention, and any batch size.
+
+The tracer takes a second for every layer, and all layers are alike, so it gets a template with one of them, and that is
+repeated in the graph (`repeated_layers`). The template's weights are random and all different: the tracer names weights
+as it likes, stores linear maps transposed and makes one of two that are equal, so it is by their contents that they get
+the names of the model's parameters back (`encoder.layers.0.attention.query.weight.transposed`).
+"""
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 import torch
+from torch import nn
 
-from model_export.export.signature import LENGTH_AXIS, Signature
+from model_export.errors import ExportError
+from model_export.export.buckets import GraphPlan
+from model_export.export.repeated_layers import MarkedLayer, repeat_layer
+from model_export.export.signature import BATCH_AXIS, LENGTH_AXIS, Signature
 from model_export.nn.model import BigBird
+from model_export.nn.random_block_tables import table_constant
 
 OPSET = 20
+TRANSPOSED = ".transposed"
+
 # An axis of one would be traced as a constant, and axes of the same size as one axis.
-_EXAMPLE_SIZES = (2, 3)
+_EXAMPLE_BATCH, _EXAMPLE_POSITIONS = 2, 3
+# Larger float constants that are no parameter would be weights in disguise.
+_LARGEST_CONSTANT_BYTES = 1024
+_COMPARED_NUMBERS = 16
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+
+Array = npt.NDArray[Any]
 
 
-def trace(model: BigBird, signature: Signature, length: int) -> ir.Model:
-    """Return the graph of a bucket; its weights are still inside.
+def trace(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
+    """Return the graph of a kind of attention; its weights have the names of their parameters and are still inside.
 
-    The metadata that the tracer leaves (stack traces, source paths) is taken out.
+    Its axes are called as in the signature. The metadata that the tracer leaves (stack traces, source paths) is taken
+    out.
 
     Args:
         model: A model in evaluation mode.
         signature: The graph's inputs and outputs.
-        length: Padded length in tokens.
+        plan: The padded lengths that the graph takes.
+
+    Raises:
+        ExportError: The graph holds a large float tensor that is none of the parameters.
     """
-    inputs = {tensor.name: [str(axis) for axis in tensor.shape] for tensor in signature.inputs}
+    # With a single length the tracer computes constants of the random blocks, which then cannot be exchanged.
+    whole = plan.shortest == plan.longest
+    template = _template(model, whole)
+    graph = _export(template, signature, plan)
+    _strip_metadata(graph)
+    _name_axes(graph, signature)
+    _name_weights(graph, parameter_arrays(template))
+    if not whole:
+        blocks = model.encoder.random_blocks if plan.attention == "block_sparse" else []
+        repeat_layer(graph.graph, len(model.encoder.layers), [table_constant(own) for own in blocks])
+    _put_weights(graph, parameter_arrays(model))
+    return graph
+
+
+def parameter_arrays(model: nn.Module) -> dict[str, Array]:
+    """Return the tensors of a model by name; NumPy knows bfloat16 through the type that ONNX brings."""
+    return {name.replace(MarkedLayer.PREFIX, ""): _as_array(tensor) for name, tensor in model.state_dict().items()}
+
+
+def _as_array(tensor: torch.Tensor) -> Array:
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ir.DataType.BFLOAT16.numpy())
+    array: Array = tensor.numpy()
+    return array
+
+
+def _template(model: BigBird, whole: bool) -> BigBird:
+    """Return a model with random weights and, unless the whole is wanted, with one layer that is marked."""
+    layers = [] if whole else list(model.encoder.layers)[1:]
+    template = copy.deepcopy(model, {id(layer): layer for layer in layers})
+    if not whole:
+        template.encoder.layers = nn.ModuleList([MarkedLayer(template.encoder.layers[0])])
+        template.encoder.random_blocks = template.encoder.random_blocks[:1]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in template.parameters():
+            parameter.normal_(generator=generator)
+    return template
+
+
+def _export(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
+    example_length, length_axis = _length_axis(plan)
+    sizes = {BATCH_AXIS: _EXAMPLE_BATCH, LENGTH_AXIS: example_length}
+    axes = {tensor.name: [str(axis) for axis in tensor.shape] for tensor in signature.inputs}
     # A tensor of its own for each input: one that is given several times becomes one input.
     examples = tuple(
-        torch.ones(
-            *(length if axis == LENGTH_AXIS else size for axis, size in zip(axes, _EXAMPLE_SIZES, strict=True)),
-            dtype=torch.int64,
-        )
-        for axes in inputs.values()
+        torch.ones(*(sizes.get(axis, _EXAMPLE_POSITIONS) for axis in own), dtype=torch.int64) for own in axes.values()
     )
+    dynamic = {
+        name: {number: length_axis if axis == LENGTH_AXIS else axis for number, axis in enumerate(own)}
+        for name, own in axes.items()
+    }
     with _quiet():
         program = torch.onnx.export(
             model,
             examples,
             dynamo=True,
-            dynamic_shapes={
-                name: {number: axis for number, axis in enumerate(axes) if axis != LENGTH_AXIS}
-                for name, axes in inputs.items()
-            },
-            input_names=list(inputs),
+            dynamic_shapes=dynamic,
+            input_names=list(axes),
             output_names=[tensor.name for tensor in signature.outputs],
             opset_version=OPSET,
             verbose=False,
         )
     assert program is not None
     graph: ir.Model = program.model
-    _strip_metadata(graph)
     return graph
+
+
+def _length_axis(plan: GraphPlan) -> tuple[int, Any]:
+    """Return a length to trace with, inside the range, and what the tracer is told of the axis."""
+    if plan.shortest == plan.longest:
+        return plan.longest, None
+    steps = (plan.longest - plan.shortest) // plan.step
+    example = plan.shortest + max(1, steps // 4) * plan.step
+    if plan.step == 1:
+        return example, torch.export.Dim("length", min=plan.shortest, max=plan.longest)
+    blocks = torch.export.Dim("blocks", min=plan.shortest // plan.step, max=plan.longest // plan.step)
+    return example, plan.step * blocks
+
+
+def _name_axes(model: ir.Model, signature: Signature) -> None:
+    """Call the axes of inputs and outputs by their names; onnxruntime infers what lies between."""
+    described = {tensor.name: tensor.shape for tensor in (*signature.inputs, *signature.outputs)}
+    for node in model.graph.all_nodes():
+        for output in node.outputs:
+            output.shape = None
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        assert value.name is not None
+        value.shape = ir.Shape(described[value.name])
+
+
+def _name_weights(model: ir.Model, parameters: Mapping[str, Array]) -> None:
+    """Give the template's weights the names of the parameters that they are."""
+    names = {_fingerprint(array.T): f"{name}{TRANSPOSED}" for name, array in parameters.items() if array.ndim == 2}
+    names |= {_fingerprint(array): name for name, array in parameters.items()}
+    initializers = model.graph.initializers
+    for old_name, value in list(initializers.items()):
+        if value.const_value is None or value.const_value.dtype not in _FLOATS:
+            continue
+        array = value.const_value.numpy()
+        name = names.get(_fingerprint(array))
+        if name is None and array.nbytes > _LARGEST_CONSTANT_BYTES:
+            raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is no parameter")
+        if name is not None and name != old_name:
+            del initializers[old_name]
+            value.name = name
+            initializers[name] = value
+
+
+def _put_weights(model: ir.Model, parameters: Mapping[str, Array]) -> None:
+    """Put the model's weights in the place of the template's."""
+    for name, value in model.graph.initializers.items():
+        own = name.removesuffix(TRANSPOSED)
+        if own in parameters:
+            array = parameters[own] if own == name else parameters[own].T
+            value.const_value = ir.tensor(np.ascontiguousarray(array), name=name)
+
+
+def _fingerprint(array: Array) -> tuple[tuple[int, ...], bytes]:
+    """Return what tells a tensor of random numbers from every other one: its shape and its first numbers."""
+    return array.shape, np.asarray(array.flat[:_COMPARED_NUMBERS]).tobytes()
 
 
 def _strip_metadata(model: ir.Model) -> None:

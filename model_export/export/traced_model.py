@@ -1,4 +1,6 @@
-"""The model that is traced: the checkpoint's, in the number format and with the attention kernel of the bundle."""
+"""The model that is traced: the checkpoint's, in the number format of the bundle and with an attention kernel."""
+
+from typing import Literal
 
 import torch
 
@@ -8,22 +10,23 @@ from model_export.nn.half_precision import halved
 from model_export.nn.model import BigBird
 from service.bundle import AttentionKernelName, Precision
 
+AttentionChoice = Literal["composed", "fused", "both"]
+
 HALF_TYPES: dict[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def attention_kernel(precision: Precision, asked: AttentionKernelName | None) -> AttentionKernelName:
-    """Return the kernel of a bundle: the one that was asked for, or the precision's own.
+def attention_kernels(precision: Precision, asked: AttentionChoice | None) -> tuple[AttentionKernelName, ...]:
+    """Return the kernels that a bundle has graphs of: those asked for, or the precision's own.
+
+    Half precision has both: a GPU takes the fused one where it works, and the composed one is what it is compared with.
 
     Raises:
         ExportError: The two do not go together.
     """
-    if precision in HALF_TYPES:
-        if asked == "composed":
-            raise ExportError(f"attention: composed is for fp32 and int8; {precision} is for GPUs and fused there")
-        return "fused"
-    if precision == "int8" and asked == "fused":
+    if precision == "int8" and asked in ("fused", "both"):
         raise ExportError("attention: fused is for fp32, fp16 and bf16; int8 is for CPUs, where it would gain nothing")
-    return asked or "composed"
+    choice = asked or ("both" if precision in HALF_TYPES else "composed")
+    return ("composed", "fused") if choice == "both" else (choice,)
 
 
 def traced_model(model: BigBird, precision: Precision, kernel: AttentionKernelName) -> BigBird:
@@ -32,7 +35,7 @@ def traced_model(model: BigBird, precision: Precision, kernel: AttentionKernelNa
     Args:
         model: The checkpoint's, in float32, with the composed kernel. It stays as it is.
         precision: Of the bundle; int8 products are made of float32 ones after tracing.
-        kernel: Of the bundle.
+        kernel: Of the graph.
     """
     if kernel != "composed":
         model = with_kernel(model, kernel)

@@ -18,7 +18,13 @@ from dataclasses import dataclass
 
 import torch
 
-from model_export.nn.full_attention import Dropout, full_attention, heads_apart, heads_together
+from model_export.nn.full_attention import (
+    Dropout,
+    attention_weights,
+    full_attention,
+    heads_apart,
+    heads_together,
+)
 from model_export.nn.masking import key_bias, masked_score
 
 WINDOW = (-1, 0, 1)
@@ -173,7 +179,7 @@ def block_sparse_attention(
         `[batch, heads, length, head_dim]`; rows beyond a document's last block are copies of its first row.
     """
     batch, heads, length, head_dim = query.shape
-    rows = layout.key_blocks.shape[2]
+    _, _, rows, slots = layout.key_blocks.shape
     blocks = rows + 2
     block_size = length // blocks
 
@@ -193,10 +199,11 @@ def block_sparse_attention(
 
     def gather_blocks(states: torch.Tensor) -> torch.Tensor:
         whole_blocks = states.reshape(batch * heads * blocks, block_size * head_dim)
-        return whole_blocks.index_select(0, flat_blocks).view(batch, heads, rows, -1, head_dim)
+        return whole_blocks.index_select(0, flat_blocks).view(batch, heads, rows, slots * block_size, head_dim)
 
     scores = query_blocks[:, :, 1:-1] @ gather_blocks(key).transpose(-1, -2) + layout.slot_bias
-    middle_context = dropout(scores.softmax(dim=-1)) @ gather_blocks(value)
+    values = gather_blocks(value)
+    middle_context = attention_weights(scores, dropout, values) @ values
 
     # The last row stands at the document's own last block; what is beyond is padding (see `encoder`).
     padding = first_context[:, :, None, :1].expand_as(first_context[:, :, None])

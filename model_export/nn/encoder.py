@@ -104,12 +104,12 @@ class Encoder(nn.Module):
             return [self.kernel.full(attention_mask, dtype, causal=self.config.is_decoder)] * len(self.layers)
         if length > self.config.max_length or length % block_size:
             raise ValueError(f"length {length} is not whole blocks of {block_size} up to {self.config.max_length}")
-        # Shorter documents go to buckets with full attention.
-        possible_blocks = range(edge // block_size + 1, length // block_size + 1)
         slots = self.kernel.block_sparse(attention_mask, block_size, dtype)
         distinct = {id(blocks): blocks for blocks in self.random_blocks}
         layouts = {
-            key: slots.layout(chosen_table(blocks, slots.document_blocks, possible_blocks), blocks.first_block_copies)
+            key: slots.layout(
+                chosen_table(blocks, slots.document_blocks, length // block_size), blocks.first_block_copies
+            )
             for key, blocks in distinct.items()
         }
         return [layouts[id(blocks)] for blocks in self.random_blocks]

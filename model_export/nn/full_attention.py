@@ -62,4 +62,10 @@ def full_attention(
         `[batch, heads, queries, head_dim]`.
     """
     scores = query @ key.transpose(-1, -2) + key_bias
-    return dropout(scores.softmax(dim=-1)) @ value
+    return attention_weights(scores, dropout, value) @ value
+
+
+def attention_weights(scores: torch.Tensor, dropout: Dropout, value: torch.Tensor) -> torch.Tensor:
+    """Return the softmax of scores over their last axis, in the type of the values; biases make scores float32."""
+    weights = dropout(scores.softmax(dim=-1))
+    return weights if weights.dtype == value.dtype else weights.to(value.dtype)

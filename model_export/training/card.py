@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_export.config import BigBirdConfig
-from model_export.export.buckets import plan_buckets
+from model_export.export.buckets import BucketStep
 from model_export.training.history import Measurement
 from model_export.training.state_file import Setting
 from service.bundle import file_sha256
@@ -47,7 +47,7 @@ class Card:
     seconds: float
     best: Measurement
     labels: tuple[str, ...]
-    buckets: tuple[int, ...] | None
+    buckets: BucketStep | None
     max_length: int
     notes: tuple[str, ...] = ()
 
@@ -109,23 +109,22 @@ The curve: `training/curve.png`, its numbers: `training/curve.jsonl`.
         return f"The figures are those of requests with {values}.\n\n" if values else ""
 
 
-def buckets_of(config: BigBirdConfig, max_length: int) -> tuple[int, ...] | None:
+def buckets_of(config: BigBirdConfig, max_length: int) -> BucketStep | None:
     """Return the buckets of a bundle with windows of at most so many tokens; None for all of the model.
 
     A bundle has the bucket where full attention ends, so its windows are never shorter than that.
     """
     if max_length == config.max_length:
         return None
-    longest = max(max_length, config.full_attention_edge)
-    return tuple(sorted({plan.length for plan in plan_buckets(config) if plan.length < longest} | {longest}))
+    return BucketStep(2 * config.block_size, max(max_length, config.full_attention_edge))
 
 
-def export_command(folder: str, pattern: str, buckets: tuple[int, ...] | None) -> str:
+def export_command(folder: str, pattern: str, buckets: BucketStep | None) -> str:
     """Return the command that makes a bundle of a fine-tuned checkpoint."""
     # The layout's own pattern need not be named.
     chosen = [] if pattern == "transformers" else ["--pattern", pattern]
     if buckets is not None:
-        chosen += ["--buckets", ",".join(map(str, buckets))]
+        chosen += ["--buckets", f"every:{buckets.tokens}:{buckets.longest}"]
     name = Path(folder).name
     return shlex.join(["bigbird", "export", folder, *chosen, "--output", f"bundles/{name}"])
 

@@ -13,6 +13,7 @@ import torch
 
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.errors import ConfigError
+from model_export.export.buckets import BucketStep
 from model_export.export.tokenizer import write_tokenizer
 from model_export.nn.model import BigBird
 from model_export.patterns.pattern import Pattern
@@ -56,7 +57,7 @@ class Finetuned:
     best: Measurement
     score_name: str
     pattern: str
-    buckets: tuple[int, ...] | None
+    buckets: BucketStep | None
 
 
 def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str | None = None) -> Finetuned:
@@ -128,7 +129,7 @@ class _Ready:
     objective: FileObjective[Any]
     device: torch.device
     precision: Precision
-    buckets: tuple[int, ...] | None
+    buckets: BucketStep | None
     notes: tuple[Note, ...]
 
 
@@ -190,13 +191,13 @@ def _pattern(options: FinetuneOptions, checkpoint: Checkpoint) -> Pattern:
     return pattern
 
 
-def _length_notes(max_length: int, buckets: tuple[int, ...] | None) -> list[Note]:
+def _length_notes(max_length: int, buckets: BucketStep | None) -> list[Note]:
     """Tell whether the windows of every bundle are longer than those that were measured."""
-    if buckets is None or buckets[-1] == max_length:
+    if buckets is None or buckets.longest == max_length:
         return []
     return [
         Note(
-            f"a bundle has windows of at least {buckets[-1]} tokens, where full attention ends: texts of more than "
+            f"a bundle has windows of at least {buckets.longest} tokens, where full attention ends: texts of more than "
             f"{max_length} tokens are served in other windows than those that are measured",
             (),
         )

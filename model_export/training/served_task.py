@@ -45,6 +45,7 @@ def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_leng
         weights=nothing,
         inputs=shape.inputs,
         outputs=shape.outputs,
+        graphs=[],
         buckets=[],
         source=Source(name="", kind="", sha256=nothing.sha256, assumptions=[]),
         model=cast(ModelConfig, config.to_dict()),

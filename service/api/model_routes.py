@@ -91,7 +91,7 @@ def _model_body(model: LoadedModel) -> ModelBody:
             BucketBody(
                 length=bucket.length,
                 attention=bucket.attention,
-                max_abs_difference=bucket.parity.max_abs_difference,
+                max_abs_difference=max(parity.max_abs_difference for parity in bucket.parity),
             )
             for bucket in manifest.buckets
         ],

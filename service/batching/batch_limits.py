@@ -40,6 +40,12 @@ class BatchLimits:
         self._memory.setdefault(bucket.key, MeasuredCurve()).add(items, float(used_bytes))
         self._known.clear()
 
+    def memory_of(self, bucket: ServedBucket, items: int) -> int | None:
+        """Return what a batch takes by the measurements, or None without any."""
+        curve = self._memory.get(bucket.key)
+        used = None if curve is None else curve.at(items)
+        return None if used is None else int(used)
+
     def out_of_memory(self, bucket: ServedBucket, items: int) -> None:
         """Never try so many again, half at most."""
         self._lowered[bucket.key] = min(max(1, items // 2), self._lowered.get(bucket.key, self._max_items))
@@ -64,7 +70,6 @@ class BatchLimits:
     def _fits_memory(self, bucket: ServedBucket, items: int, positions: int) -> bool:
         if self._max_memory_bytes is None:
             return True
-        curve = self._memory.get(bucket.key)
-        measured = (curve.at(items) if curve is not None else None) or 0.0
+        measured = self.memory_of(bucket, items) or 0
         outputs = items * positions * bucket.position_bytes * _OUTPUT_COPIES
         return measured + outputs <= self._max_memory_bytes

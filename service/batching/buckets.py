@@ -3,7 +3,7 @@
 Attention kinds never mix. An exported model always has a bucket at the full-attention edge, so every sequence up to the
 edge finds a full bucket first and every longer one a block-sparse bucket; where the scheduler moves a sequence to a
 longer bucket, that one is of the same kind. Loading refuses a bundle whose buckets are not ordered that way
-(`service.runtime.session_pool`).
+(`service.runtime.graph_sessions`).
 
 While a model is exchanged, an old and a new version of it are served side by side, each with buckets, queues and costs
 of its own: a request stays with the version that encoded it.
@@ -39,7 +39,7 @@ class ServedBucket:
     Attributes:
         model: Name of the model.
         length: Padded length in tokens.
-        session: What runs the bucket's graph, on the first device.
+        session: What runs the graph of its kind of attention, on the first device.
         pad_id: Token id that fills up shorter sequences.
         takes_positions: Whether the graph is told where to predict tokens.
         attention: The graph's kind of attention; a sequence never changes it.

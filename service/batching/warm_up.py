@@ -1,7 +1,10 @@
-"""Running every bucket before work is accepted: memory is faulted in, and what batches cost is measured.
+"""Running chosen shapes before work is accepted: memory is faulted in, and what batches cost is measured.
 
-First every bucket with one sequence of full length. Then larger batches (2, 4, 8, ... up to the bucket's cap), the
-cheapest first, for as long as the time budget allows; what it does not allow is extrapolated by the cost model.
+Of each graph the shortest and the longest bucket are run, and between them lengths that halve from one to the next, the
+longest first. First with one sequence of full length each, then in larger batches (2, 4, 8, ... up to the bucket's
+cap), the cheapest first, for as long as the time budget allows; what it does not allow is extrapolated by the cost
+model. The other buckets are predicted from those around them (`_predict_others`), so that neither the time of a start
+nor its memory grows with the number of buckets.
 
 The first device is measured, and the others, which are like it, run the same shapes after it. Sessions that can record
 a shape's work (`service.runtime.session.CapturingSession`) do so in the end, device by device: a recording lasts only
@@ -17,6 +20,7 @@ are in use.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from statistics import median
 from typing import Protocol, TypeVar
 
@@ -24,16 +28,17 @@ import numpy as np
 
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_run import run_batch
-from service.batching.buckets import BucketKey, ServedBucket
+from service.batching.buckets import ModelVersion, ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.resident_memory import MemoryMeter
-from service.runtime.session import CapturingSession, OutOfMemory
+from service.runtime.session import CapturingSession, OutOfMemory, Shape
 from service.tokenization.encoded import EncodedSequence
 
 logger = logging.getLogger(__name__)
 
-# The first two runs of a shape fault in its memory page by page; the third is the first at full speed.
-UNMEASURED_RUNS = 2
+# The first two runs of a graph's longest shape fault in its memory page by page; the first of them asked for the known
+# answer. Shorter shapes find memory that is there, and their first run at most lays it out anew.
+UNMEASURED_RUNS = 1
 # Short runs are noisy, and cheap to repeat: so many are measured as long as they take no longer than this together.
 _MEASURED_RUNS = 3
 _MEASURED_SECONDS = 0.1
@@ -104,11 +109,13 @@ class WarmUp:
         self._give_way = give_way or _alone
         ends_at = self._clock() + self._budget_seconds
         await self._take_baseline()
-        for bucket in buckets:
+        graphs = _by_graph(buckets)
+        measured = [bucket for graph in graphs for bucket in _measured_ones(graph)]
+        for bucket in measured:
             await self._measure(bucket, 1)
         longest = float("inf") if give_way is None else self._longest_measured()
-        next_sizes = {bucket.key: 2 for bucket in buckets}
-        open_buckets = {bucket.key: bucket for bucket in buckets}
+        next_sizes = {bucket.key: 2 for bucket in measured}
+        open_buckets = {bucket.key: bucket for bucket in measured}
         while open_buckets:
             bucket = min(open_buckets.values(), key=lambda bucket: self._predict(bucket, next_sizes[bucket.key]))
             size = next_sizes[bucket.key]
@@ -120,8 +127,10 @@ class WarmUp:
                 del open_buckets[bucket.key]
             next_sizes[bucket.key] = size * 2
         if give_way is None:
-            await self._capture(buckets)
-        self._log(buckets)
+            await self._capture(measured)
+        for graph in graphs:
+            self._predict_others(graph, _measured_ones(graph))
+        self._log(measured)
 
     async def _take_baseline(self) -> None:
         """Note the memory in use but for what earlier runs took: all buckets share what any of them took."""
@@ -178,26 +187,46 @@ class WarmUp:
 
     async def _capture(self, buckets: Sequence[ServedBucket]) -> None:
         """Let sessions record what they have run, one device after the other, and measure the first one again."""
-        sizes = {bucket.key: self._capture_sizes(bucket) for bucket in buckets}
         for number, call in enumerate(self._calls):
-            sessions = [(bucket, bucket.on(number).session) for bucket in buckets]
-            captured: dict[BucketKey, Sequence[int]] = {}
-            capturing = [(bucket, session) for bucket, session in sessions if isinstance(session, CapturingSession)]
-            for bucket, session in capturing:
-                await call(partial(session.capture, sizes[bucket.key]))
+            capturing: dict[int, tuple[CapturingSession, list[Shape]]] = {}
+            for bucket in buckets:
+                session = bucket.on(number).session
+                if isinstance(session, CapturingSession):
+                    capturing.setdefault(id(session), (session, []))[1].extend(self._capture_shapes(bucket))
+            for recorder, shapes in capturing.values():
+                await call(partial(recorder.capture, shapes))
             # Twice: the second time, every recording has been repeated after every other.
-            for bucket, session in [*capturing, *capturing]:
-                captured[bucket.key] = await call(session.drop_wrong_captures)
-            for bucket, _ in capturing:
-                found = captured[bucket.key]
-                logger.info("recorded %s bucket %d on device %d: sizes %s", bucket.model, bucket.length, number, found)
-                if number == 0 and found:
-                    await self._measure_again(bucket)
+            for recorder, _ in [*capturing.values(), *capturing.values()]:
+                found = await call(recorder.drop_wrong_captures)
+                logger.info("device %d recorded shapes %s", number, [tuple(shape) for shape in found])
+        if any(isinstance(bucket.session, CapturingSession) for bucket in buckets):
+            for bucket in buckets:
+                await self._measure_again(bucket)
 
-    def _capture_sizes(self, bucket: ServedBucket) -> list[int]:
-        """Return sizes up to the largest that has run: no larger one is known to fit into memory."""
+    def _capture_shapes(self, bucket: ServedBucket) -> list[Shape]:
+        """Return shapes up to the largest that has run: no larger one is known to fit into memory."""
         largest = self._cost_model.measurements[bucket.key][-1][0]
-        return [size for size in _CAPTURED_SIZES if size <= largest]
+        return [Shape(size, bucket.length) for size in _CAPTURED_SIZES if size <= largest]
+
+    def _predict_others(self, graph: Sequence[ServedBucket], measured: Sequence[ServedBucket]) -> None:
+        """Tell what batches of a graph's other buckets cost, for the sizes that the next longer one was measured with.
+
+        Seconds lie on the straight line between the next shorter and the next longer measured bucket, which is above
+        what they are where attention grows faster than the length. Memory is in proportion to the tokens of the longer.
+        """
+        known = {bucket.key: bucket for bucket in measured}
+        for bucket in graph:
+            if bucket.key in known:
+                continue
+            shorter, longer = _neighbours(bucket, measured)
+            share = (bucket.length - shorter.length) / (longer.length - shorter.length)
+            below = dict(self._cost_model.measurements[shorter.key])
+            for items, seconds in self._cost_model.measurements[longer.key]:
+                start = below.get(items, seconds * shorter.length / longer.length)
+                self._cost_model.measured(bucket.key, items, start + share * (seconds - start))
+                memory = self._limits.memory_of(longer, items)
+                if memory is not None:
+                    self._limits.memory_measured(bucket, items, memory * bucket.length // longer.length)
 
     async def _measure_again(self, bucket: ServedBucket) -> None:
         for items, _ in self._cost_model.measurements[bucket.key]:
@@ -214,6 +243,30 @@ class WarmUp:
             )
             most = self._limits.most_items(bucket)
             logger.info("warmed %s bucket %d (%s); at most %d in a batch", bucket.model, bucket.length, measured, most)
+
+
+def _by_graph(buckets: Sequence[ServedBucket]) -> list[list[ServedBucket]]:
+    """Return the buckets that share a graph, ascending."""
+    graphs: dict[tuple[ModelVersion, str], list[ServedBucket]] = {}
+    for bucket in sorted(buckets, key=lambda bucket: bucket.length):
+        graphs.setdefault((bucket.model_version, bucket.attention), []).append(bucket)
+    return list(graphs.values())
+
+
+def _measured_ones(graph: Sequence[ServedBucket]) -> list[ServedBucket]:
+    """Return the buckets of a graph that are run at start, descending: what the longest has faulted in serves all."""
+    chosen = [graph[-1]]
+    for bucket in reversed(graph[:-1]):
+        if bucket is graph[0] or 2 * bucket.length <= chosen[-1].length:
+            chosen.append(bucket)
+    return chosen
+
+
+def _neighbours(bucket: ServedBucket, measured: Sequence[ServedBucket]) -> tuple[ServedBucket, ServedBucket]:
+    """Return the next shorter and the next longer of the measured buckets, which are descending."""
+    return next(
+        (shorter, longer) for longer, shorter in pairwise(measured) if shorter.length < bucket.length < longer.length
+    )
 
 
 def _filler(bucket: ServedBucket) -> EncodedSequence:

@@ -6,7 +6,7 @@
     cuda:0  cuda:1,3   those
 
 Whoever asks for a GPU by name gets it, or one sentence at start-up that says what is missing. Nothing here imports
-onnxruntime or touches a GPU; `service.runtime.device_probe` does.
+onnxruntime or touches a GPU; `service.runtime.cuda.probe` does.
 """
 
 import logging
@@ -51,28 +51,16 @@ class DeviceProbe(Protocol):
         """Return why the installed distributions of onnxruntime cannot be relied on, or None."""
         ...
 
-    def built_for_cuda(self) -> bool:
-        """Tell whether the onnxruntime that is imported has its CUDA provider."""
-        ...
-
-    def gpu_package_installed(self) -> bool:
-        """Tell whether the distribution `onnxruntime-gpu` is installed, whatever is imported."""
-        ...
-
-    def gpu_visible(self) -> bool:
-        """Tell whether the system shows an NVIDIA device or its driver."""
+    def gpu_expected(self) -> bool:
+        """Tell whether the system shows an NVIDIA device or its driver, or onnxruntime was built for them."""
         ...
 
     def count_gpus(self) -> int:
-        """Return how many GPUs the CUDA runtime finds.
+        """Return how many GPUs CUDA shows to this process.
 
         Raises:
-            DeviceUnavailable: Its libraries are missing, or the driver is missing or too old.
+            DeviceUnavailable: onnxruntime was built without CUDA, or the driver is missing or too old.
         """
-        ...
-
-    def missing_library(self) -> str | None:
-        """Return which library of the CUDA provider cannot be loaded, and why, or None."""
         ...
 
     def failure_on(self, gpu: int) -> str | None:
@@ -109,7 +97,7 @@ def _choose_freely(probe: DeviceProbe) -> Devices:
     try:
         if (conflict := probe.conflict()) is not None:
             raise DeviceUnavailable(conflict)
-        if not probe.gpu_visible() and not probe.built_for_cuda():
+        if not probe.gpu_expected():
             return _described((CPU,), None, probe)
         gpus = _usable_gpus(None, probe)
     except DeviceUnavailable as reason:
@@ -134,17 +122,6 @@ def _usable_gpus(asked: list[int] | None, probe: DeviceProbe) -> list[int]:
     Raises:
         DeviceUnavailable: One of them cannot be used.
     """
-    if not probe.built_for_cuda():
-        if probe.gpu_package_installed():
-            raise DeviceUnavailable(
-                "onnxruntime-gpu is installed, but the onnxruntime that is imported was built without CUDA: another "
-                "package lies over it; run `pip uninstall --yes onnxruntime onnxruntime-gpu`, then install the extra "
-                "`gpu`"
-            )
-        raise DeviceUnavailable(
-            "the installed onnxruntime was built without CUDA: `pip uninstall --yes onnxruntime`, then install the "
-            "extra `gpu`"
-        )
     count = probe.count_gpus()
     if not count:
         raise DeviceUnavailable("the driver shows no GPU (a container needs `--gpus all`; see CUDA_VISIBLE_DEVICES)")
@@ -153,8 +130,6 @@ def _usable_gpus(asked: list[int] | None, probe: DeviceProbe) -> list[int]:
         there = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
         missing = ", ".join(f"cuda:{gpu}" for gpu in strangers)
         raise DeviceUnavailable(f"there is no {missing}: this machine has {there}")
-    if (library := probe.missing_library()) is not None:
-        raise DeviceUnavailable(library)
     for gpu in gpus:
         if (failure := probe.failure_on(gpu)) is not None:
             raise DeviceUnavailable(f"onnxruntime cannot run on cuda:{gpu}: {failure}")

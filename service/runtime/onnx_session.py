@@ -1,14 +1,14 @@
-"""The session that runs a bucket's graph on onnxruntime, on the CPU; `service.runtime.cuda` has that of a GPU."""
+"""The session that runs a graph on onnxruntime, on the CPU; `service.runtime.cuda` has that of a GPU."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
 
 import onnxruntime
 
-from service.bundle import Manifest, Precision, Tensor
+from service.bundle import Manifest, Tensor
 from service.errors import BundleError
 from service.runtime.devices import CPU, DeviceUnavailable
 from service.runtime.run_failures import meaning_of
@@ -23,14 +23,16 @@ _BATCH_FIELDS = frozenset(field.name for field in fields(Batch))
 
 
 class OnnxSession:
-    """One bucket's graph, loaded.
+    """One graph, loaded.
 
     Args:
         session: The loaded graph.
+        run_config: Entries of the options of every run.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, run_config: Mapping[str, str] | None = None) -> None:
         self._session = session
+        self._run_config = run_config or {}
         self._inputs = [entry.name for entry in session.get_inputs()]
         self._outputs = [entry.name for entry in session.get_outputs()]
 
@@ -47,6 +49,8 @@ class OnnxSession:
         if missing:
             raise ValueError(f"the graph takes {', '.join(missing)}, and the batch has none")
         options = onnxruntime.RunOptions()
+        for key, value in self._run_config.items():
+            options.add_run_config_entry(key, value)
         if control is not None:
             control.attach(partial(setattr, options, "terminate", True))
         try:
@@ -75,17 +79,15 @@ def execution_providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
     return [(_CUDA, {"device_id": device.partition(":")[2] or "0", "use_tf32": "0"}), _CPU]
 
 
-def open_session(graph: Path, manifest: Manifest, *, device: str, threads: int) -> OnnxSession:
-    """Load a bucket's graph by itself and check that its inputs and outputs are those of the manifest.
-
-    On a GPU the graph gets its own copy of the weights, and copies to and fro in every run. The service does not do
-    that, but loads whole bundles (`service.runtime.cuda.device`).
+def open_session(graph: Path, manifest: Manifest, *, device: str, threads: int, own_arena: bool = False) -> OnnxSession:
+    """Load a graph and check that its inputs and outputs are those of the manifest.
 
     Args:
         graph: The `.onnx` file.
         manifest: The manifest of its bundle.
         device: `cpu`, `cuda` or `cuda:N`.
         threads: Threads within an operator on the CPU.
+        own_arena: Whether its memory is apart from that of other sessions, so that it can be measured.
 
     Raises:
         BundleError: onnxruntime cannot load the graph, or it does not fit the manifest.
@@ -93,7 +95,7 @@ def open_session(graph: Path, manifest: Manifest, *, device: str, threads: int) 
     """
     providers = execution_providers(device)
     try:
-        options = session_options(manifest.precision, threads, cpu_only=device == CPU)
+        options = session_options(threads, cpu_only=device == CPU, shared_allocators=not own_arena)
         session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
     except Exception as error:
         # onnxruntime's exception classes share no public base.
@@ -120,14 +122,12 @@ def check_graph(graph: Path, manifest: Manifest, session: onnxruntime.InferenceS
         raise BundleError(f"{graph}: expected inputs among {sorted(_BATCH_FIELDS)} and at least one output")
 
 
-def session_options(
-    precision: Precision, threads: int, *, cpu_only: bool, shared_allocators: bool = True
-) -> onnxruntime.SessionOptions:
-    """Return options with which all buckets of all models cost little more than the largest one.
+def session_options(threads: int, *, cpu_only: bool, shared_allocators: bool = True) -> onnxruntime.SessionOptions:
+    """Return options with which a document's numbers depend on nothing but the document, and shapes cost little.
 
-    - The weights lie in a file beside the graph and are memory-mapped: one copy, in the page cache. Prepacking makes
-      every session private copies of most of them. In fp32 they are large and save 2 to 6% of the time from 512 tokens
-      on; in int8 they are a quarter as large and save 16 to 30%, so there they are made.
+    - The weights lie in a file beside the graph, and each session packs a copy of most of them for its products. Only
+      packed, products give the same bits for a row whatever the number of rows and threads: unpacked, onnxruntime sums
+      a single row, and some shapes, in another order (differences of 5e-7).
     - One arena serves all sessions. Only one of them runs at a time, and an arena keeps what it took: of its own, each
       would keep the memory of its largest batch. Without any, a run of 4,096 tokens takes 1.3 times as long.
     - No memory patterns: a pattern is one block as large as a whole run, which does not fit into what runs of other
@@ -137,7 +137,6 @@ def session_options(
     - Threads spin between the operators of a run, but not after it: there the cores belong to tokenising and decoding.
 
     Args:
-        precision: Of the bundle.
         threads: Threads within an operator on the CPU.
         cpu_only: Whether nothing runs elsewhere.
         shared_allocators: Whether the arenas that were registered for the process are used.
@@ -150,8 +149,6 @@ def session_options(
     if shared_allocators:
         _share_one_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
-    prepack = precision == "int8"
-    options.add_session_config_entry("session.disable_prepacking", "0" if prepack else "1")
     if cpu_only:
         options.add_session_config_entry("optimization.disable_specified_optimizers", "SkipLayerNormFusion")
     return options

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +81,7 @@ class RunControl:
 
 
 class Session(Protocol):
-    """Runs one bucket of one model."""
+    """Runs one graph of one model, in whatever shape a batch has."""
 
     def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
         """Return every output by name, float32, batch axis first; blocks until they are there.
@@ -99,19 +99,26 @@ class Session(Protocol):
         ...
 
 
+class Shape(NamedTuple):
+    """The shape of a batch: sequences, and tokens in each, padding included."""
+
+    rows: int
+    length: int
+
+
 @runtime_checkable
 class CapturingSession(Protocol):
-    """A session that can record the work of a batch size once and repeat it at less cost (CUDA graphs).
+    """A session that can record the work of a shape once and repeat it at less cost (CUDA graphs).
 
-    Warm-up calls it on the thread that will run the batches, when every size that it measures has run and nothing else
+    Warm-up calls it on the thread that will run the batches, when every shape that it measures has run and nothing else
     uses a device.
     """
 
-    def capture(self, sizes: Sequence[int]) -> Sequence[int]:
-        """Record batch sizes for as long as that pays; return those that were recorded."""
+    def capture(self, shapes: Sequence[Shape]) -> Sequence[Shape]:
+        """Record shapes, those that gain most, as far as that pays; return those that were recorded."""
         ...
 
-    def drop_wrong_captures(self) -> Sequence[int]:
+    def drop_wrong_captures(self) -> Sequence[Shape]:
         """Repeat everything recorded, forget all of it if one differs from an ordinary run; return what is left."""
         ...
 

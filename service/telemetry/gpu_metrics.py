@@ -4,14 +4,14 @@ The families are always there. They have samples only where the service uses GPU
 disturb a service without them, so every failure of NVML means no sample.
 """
 
-import importlib
 import logging
-import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
+
+from service.runtime.cuda.nvml import cuda_devices, open_nvml
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ class GpuMetrics:
         load: Returns the module `pynvml`, initialised; raises if there is none.
     """
 
-    def __init__(self, registry: CollectorRegistry, load: Callable[[], Any] | None = None) -> None:
-        self._load = load or _load_nvml
+    def __init__(self, registry: CollectorRegistry, load: Callable[[], Any] = open_nvml) -> None:
+        self._load = load
         self._nvml: Any = None
         self._handles: dict[str, Any] = {}
         registry.register(self)
@@ -38,7 +38,7 @@ class GpuMetrics:
             return
         try:
             self._nvml = self._nvml or self._load()
-            self._handles[device] = _handle(self._nvml, int(device.removeprefix(_PREFIX)))
+            self._handles[device] = cuda_devices(self._nvml)[int(device.removeprefix(_PREFIX))]
         except Exception as error:  # whatever NVML, its library or a fake of it may raise
             logger.warning("no memory and utilisation of %s: %s", device, error)
 
@@ -76,20 +76,3 @@ def _readings(nvml: Any, handle: Any) -> Iterable[tuple[str, float]]:
     except Exception:  # a GPU that fell off the bus, a driver that was replaced
         logger.debug("NVML did not answer", exc_info=True)
     return readings
-
-
-def _load_nvml() -> Any:
-    nvml = importlib.import_module("pynvml")
-    nvml.nvmlInit()
-    return nvml
-
-
-def _handle(nvml: Any, ordinal: int) -> Any:
-    """Return NVML's handle of CUDA's device number `ordinal`; `CUDA_VISIBLE_DEVICES` renumbers them for CUDA only."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if not visible:
-        return nvml.nvmlDeviceGetHandleByIndex(ordinal)
-    chosen = visible.split(",")[ordinal].strip()
-    if chosen.isdigit():
-        return nvml.nvmlDeviceGetHandleByIndex(int(chosen))
-    return nvml.nvmlDeviceGetHandleByUUID(chosen)

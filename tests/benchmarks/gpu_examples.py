@@ -28,8 +28,9 @@ def cell(
 def findings() -> Findings:
     """Return findings with which every target is reached."""
     return Findings(
-        checked=[Checked("fp16", 1024, Parity(0.004, 0.001, 1.5, 0.999999, 1.0, 0.02, [705, 1024]))],
+        checked=[Checked("fp16", 1024, Parity("fused", 0.004, 0.001, 1.5, 0.999999, 1.0, 0.02, [705, 1024]))],
         kernels={1024: {"CUDNN_FLASH_ATTENTION": 24}, 4096: {"CUDNN_FLASH_ATTENTION": 24}},
+        recorded={704: [1, 2, 4], 1024: [1]},
         ceilings=Ceilings({"a": 1e12, "b": 2e12}, 4e12, {"gpu": "an example"}),
         memory=MemoryUse({1024: 2 * GIGA, 4096: 4 * GIGA}, int(4.4 * GIGA), 9),
         served=Served(900.0, 1_080_000.0, 1_200_000.0, 0.9, 12.5, 0.3),

@@ -71,7 +71,7 @@ def test_without_a_bundle_nothing_is_measured(
 def benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GpuBenchmark:
     """A benchmark whose parts find nothing, until a test says otherwise."""
     monkeypatch.setattr(gpu, "measured_bundle", lambda plan: tmp_path / "bundle")
-    for part in ("numbers", "fp32_numbers", "kernels", "ceilings", "memory", "server", "speed"):
+    for part in ("numbers", "fp32_numbers", "kernels", "recordings", "ceilings", "memory", "server", "speed"):
         monkeypatch.setattr(GpuBenchmark, f"_{part}", lambda self: None)
     plan = replace(REHEARSAL, checkpoint=lambda: tmp_path / "checkpoint")
     return GpuBenchmark(plan, tmp_path, seconds=600)
@@ -111,7 +111,7 @@ def test_no_part_is_begun_after_the_time_is_over(tmp_path: Path, benchmark: GpuB
     late = GpuBenchmark(replace(REHEARSAL, checkpoint=lambda: tmp_path), tmp_path, seconds=-1)
     late.run()
     assert set(late.findings.failures.values()) == {"there was no time left for it"}
-    assert len(late.findings.failures) == 6
+    assert len(late.findings.failures) == 7
 
 
 def missing_peer(found: Findings) -> Findings:

@@ -39,6 +39,7 @@ def test_the_notes_hold_what_the_other_parts_found() -> None:
     text = "\n".join(notes(findings(), MEASUREMENT))
     assert "Numbers, fp16, bucket 1,024: at most 0.004 from torch in fp32, tolerance 0.02" in text
     assert "Attention kernels, bucket 4,096: CUDNN_FLASH_ATTENTION (24 operators)." in text
+    assert "CUDA graphs, bucket 704: numbers of documents that were recorded: 1, 2, 4." in text
     assert "TFLOP/s: a 1; b 2; copy within the memory 4,000 GB/s" in text
     assert "gpu: an example" in text
     assert "9 buckets together 4,196 MiB, 1.10 of the largest" in text

@@ -4,6 +4,7 @@ What a cluster does around it (deploy/kubernetes/base/deployment.yaml) is played
 clients are sent there, SIGTERM.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -109,7 +110,8 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted_and_refuses_what_is_
 
 def test_a_server_that_is_stopped_while_it_warms_up_exits_with_0(bundles: Path) -> None:
     command = [sys.executable, "-m", "bigbird_cli", "serve", "--models", str(bundles), "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "BIGBIRD_WARM_UP_SECONDS": "600"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         # Now the executor runs one batch after the other, and most of them are still to come.
         assert any("Application startup complete" in line for line in process.stderr)

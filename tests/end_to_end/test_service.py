@@ -32,7 +32,7 @@ def post(server: RunningServer, path: str, body: dict[str, Any]) -> dict[str, An
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        pytest.param(*row, id=f"{row[0]} is answered {row[1]}")
+        pytest.param(*row, id=row[0])
         for row in json.loads((ROOT / "examples" / "expected.json").read_text("utf-8")).items()
     ],
 )
@@ -67,7 +67,7 @@ async def test_the_shipped_checkpoints_are_nearly_always_right_on_unseen_reports
 
 
 def test_the_answer_is_the_same_alone_and_in_any_company(server: RunningServer) -> None:
-    assert asyncio.run(count_different_answers(server.url)) == 0
+    assert asyncio.run(count_different_answers(server.url, allowed=0.0)) == 0
 
 
 def test_a_document_longer_than_the_model_is_read_in_windows(server: RunningServer) -> None:
@@ -195,7 +195,7 @@ def test_inspect_shows_the_bundle(bundles: Path) -> None:
         check=True,
     ).stdout
     assert printed.startswith("demo-ner: ner, fp32\n")
-    assert "6 files match their hashes" in printed
+    assert "4 files match their hashes" in printed
     assert "B-PER" in printed
 
 

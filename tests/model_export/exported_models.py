@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import sentencepiece
 import transformers
 
+from model_export import pipeline
+from model_export.export.buckets import BucketStep, plan_graphs
+from model_export.export.traced_model import AttentionChoice
 from model_export.pipeline import ExportOptions, export_checkpoint
 from service.bundle import Attention, AttentionKernelName, open_bundle
 from service.runtime.onnx_session import OnnxSession, open_session
@@ -38,6 +42,17 @@ def vocabulary_size(folder: Path) -> int:
     return int(sentencepiece.SentencePieceProcessor(model_file=str(train_spiece_model(folder))).get_piece_size())
 
 
+def open_graphs(folder: Path) -> dict[tuple[Attention, AttentionKernelName], OnnxSession]:
+    """Open every graph of a bundle as the service does, with one thread."""
+    bundle = open_bundle(folder)
+    return {
+        (graph.attention, graph.attention_kernel): open_session(
+            bundle.path(graph.file), bundle.manifest, device="cpu", threads=1
+        )
+        for graph in bundle.manifest.graphs
+    }
+
+
 class ExportedModel:
     """A transformers model and the sessions of its bundle.
 
@@ -45,10 +60,11 @@ class ExportedModel:
         folder: An empty folder to work in.
         task: `qa`, `classify` or `ner`.
         fields: Fields of the transformers configuration.
-        buckets: Padded lengths; None for the default ones.
+        buckets: Padded lengths.
         pattern: Name of the random-block pattern.
         head_gain: How much larger the head's weights are drawn.
-        kernel: The attention kernel.
+        attention: The attention kernels.
+        only: The kind of attention that is asked about, where the other one's graph would be traced for nothing.
     """
 
     def __init__(
@@ -56,30 +72,35 @@ class ExportedModel:
         folder: Path,
         task: str,
         fields: dict[str, Any],
-        buckets: Sequence[int] | None = None,
+        buckets: Sequence[int] | BucketStep,
         pattern: str = "transformers",
         head_gain: float = 2.0,
-        kernel: AttentionKernelName = "composed",
+        attention: AttentionChoice = "composed",
+        only: Attention | None = None,
     ) -> None:
         self.task = task
         self.config = make_config(**{"vocab_size": vocabulary_size(folder / "vocabulary"), **fields})
         self.model = make_model(task, self.config, head_gain=head_gain)
         self.reference = Reference(self.model)
         checkpoint = save_model(self.model, folder / "checkpoint")
-        options = ExportOptions(buckets=buckets, pattern=pattern, attention=kernel)
-        export_checkpoint(checkpoint, folder / "bundle", options)
+        options = ExportOptions(buckets=buckets, pattern=pattern, attention=attention)
+        with pytest.MonkeyPatch.context() as patch:
+            if only is not None:
+                patch.setattr(
+                    pipeline, "plan_graphs", lambda config: [g for g in plan_graphs(config) if g.attention == only]
+                )
+            export_checkpoint(checkpoint, folder / "bundle", options)
         bundle = open_bundle(folder / "bundle")
         self.folder = bundle.folder
         self.manifest = bundle.manifest
-        self.sessions: dict[int, OnnxSession] = {
-            bucket.length: open_session(bundle.path(bucket.file), bundle.manifest, device="cpu", threads=1)
-            for bucket in bundle.manifest.buckets
-        }
+        self.kernels = sorted(self.manifest.kernels)
+        self.sessions = open_graphs(bundle.folder)
         self._references: dict[int, Logits] = {}
 
-    def buckets(self, attention: Attention, length: int = 1) -> list[int]:
-        """Return the padded lengths of one attention kind that hold a document."""
-        return [b.length for b in self.manifest.buckets if b.attention == attention and b.length >= length]
+    def buckets(self, attention: Attention | None = None, length: int = 1) -> list[int]:
+        """Return the padded lengths that hold a document, those of one attention kind or all."""
+        buckets = self.manifest.buckets
+        return [b.length for b in buckets if attention in (None, b.attention) and b.length >= length]
 
     def attention(self, length: int) -> Attention:
         """Return the attention kind of a document by the rule of the reference: at most (5 + 2r) blocks are full."""
@@ -100,7 +121,7 @@ class ExportedModel:
             self._references[length] = self.reference.alone(self.document(length))
         return self._references[length]
 
-    def served(self, lengths: Sequence[int], bucket: int) -> list[Logits]:
+    def served(self, lengths: Sequence[int], bucket: int, kernel: AttentionKernelName = "composed") -> list[Logits]:
         """Run documents in one batch through onnxruntime; padding holds arbitrary ids, which must not count."""
         noise = np.random.default_rng(bucket)
         shape = (len(lengths), bucket)
@@ -115,7 +136,7 @@ class ExportedModel:
                 1,
             )
         batch = Batch(input_ids=ids, attention_mask=mask, token_type_ids=types)
-        logits = self.sessions[bucket].run(batch)["logits"]
+        logits = self.sessions[self.attention(bucket), kernel].run(batch)["logits"]
         assert np.isfinite(logits).all(), "padding rows must stay finite"
         if self.task == "classify":
             return list(logits)

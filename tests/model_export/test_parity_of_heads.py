@@ -1,6 +1,9 @@
-"""Every head's outputs through onnxruntime are those of transformers for each document alone."""
+"""Every head's outputs through onnxruntime are those of transformers for each document alone.
 
-from collections.abc import Sequence
+In fp32 they are the very same bits, whatever bucket holds the document and whatever other documents are in the batch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +13,12 @@ import pytest
 import torch
 import transformers
 
+from model_export.export.buckets import BucketStep
+from model_export.nn.heads import HEADS
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Manifest, open_bundle
-from service.runtime.onnx_session import OnnxSession, open_session
+from service.bundle import read_manifest
 from service.runtime.session import Batch
-from tests.model_export.exported_models import save_model, vocabulary_size
+from tests.model_export.exported_models import open_graphs, save_model, vocabulary_size
 from tests.model_export.reference_models import Document, make_config, make_document, make_model
 
 TOLERANCE = 1e-4
@@ -22,7 +26,9 @@ SMALLEST_SPREAD = 0.5
 
 FULL_LENGTHS = (1, 17, 100, 112)
 SPARSE_LENGTHS = (113, 128, 150, 250, 256)
+# A length can be padded to any of the buckets that the bundle has, which are all whole blocks.
 BUCKETS = (48, 112, 160, 256)
+EVERY_BLOCK = BucketStep(16)
 EDGE = 112
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -31,23 +37,23 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 class ExportedHead:
     """A transformers model of one task, exported and loaded."""
 
-    def __init__(self, task: str, folder: Path, **fields: object) -> None:
+    def __init__(
+        self, task: str, folder: Path, buckets: Sequence[int] | BucketStep = EVERY_BLOCK, **fields: object
+    ) -> None:
         self.task = task
         sized = {"vocab_size": vocabulary_size(folder / "vocabulary"), "is_decoder": task == "generate"}
         self.config = make_config(**{**sized, **fields})
         self.model = make_model(task, self.config, head_gain=3.0)
-        export_checkpoint(
-            save_model(self.model, folder / "checkpoint"),
-            folder / "bundle",
-            ExportOptions(task=task, buckets=BUCKETS),
-        )
-        bundle = open_bundle(folder / "bundle")
-        self.folder = bundle.folder
-        self.manifest: Manifest = bundle.manifest
-        self.sessions: dict[int, OnnxSession] = {
-            bucket.length: open_session(bundle.path(bucket.file), bundle.manifest, device="cpu", threads=1)
-            for bucket in bundle.manifest.buckets
-        }
+        checkpoint = save_model(self.model, folder / "checkpoint")
+        self.folder = folder / "bundle"
+        export_checkpoint(checkpoint, self.folder, ExportOptions(task=task, buckets=buckets))
+        self.manifest = read_manifest(self.folder)
+        self.sessions = open_graphs(self.folder)
+
+    def buckets(self, length: int) -> list[int]:
+        """Return every bucket that a document of that length may be padded to."""
+        attention = next(bucket.attention for bucket in self.manifest.buckets if bucket.length >= length)
+        return [b.length for b in self.manifest.buckets if b.attention == attention and b.length >= length]
 
     def document(self, length: int) -> Document:
         return make_document(length, vocab_size=self.config.vocab_size)
@@ -68,7 +74,10 @@ class ExportedHead:
             "token_type_ids": torch.from_numpy(document.token_type_ids)[None],
         }
         with torch.inference_mode():
-            if self.task == "multiple-choice":
+            if self.task == "qa":
+                # A question of no tokens: nothing is subtracted from the logits, so every position can be compared.
+                output = self.model(**inputs, question_lengths=torch.zeros(1, 1, dtype=torch.int64))
+            elif self.task == "multiple-choice":
                 output = self.model(**{name: tensor[:, None] for name, tensor in inputs.items()})
             else:
                 output = self.model(**inputs)
@@ -79,6 +88,8 @@ class ExportedHead:
                 return {"logits": output.seq_relationship_logits[0].numpy()}
             case "fill-mask" | "generate":
                 return {"logits": output.logits[0, self.positions(length)].numpy()}
+            case "qa":
+                return {"logits": torch.stack([output.start_logits[0], output.end_logits[0]], dim=-1).numpy()}
             case _:
                 return {"logits": output.logits[0].numpy()}
 
@@ -94,7 +105,10 @@ class ExportedHead:
             mask[row, :length] = 1
             positions[row, : len(self.positions(length))] = self.positions(length)
         takes_positions = self.task in ("fill-mask", "generate")
-        outputs = self.sessions[bucket].run(Batch(ids, mask, types, positions if takes_positions else None))
+        attention = next(known.attention for known in self.manifest.buckets if known.length == bucket)
+        outputs = self.sessions[attention, "composed"].run(
+            Batch(ids, mask, types, positions if takes_positions else None)
+        )
 
         def cut(array: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
             rows = len(self.positions(length)) if takes_positions else length
@@ -105,9 +119,22 @@ class ExportedHead:
         ]
 
 
-@pytest.fixture(scope="module", params=["fill-mask", "next-sentence", "multiple-choice", "embed", "generate"])
-def head(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedHead:
-    return ExportedHead(request.param, tmp_path_factory.mktemp("head"))
+@pytest.fixture(scope="module")
+def head_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ExportedHead]:
+    """Return the head of a task; it is exported once."""
+    exported: dict[str, ExportedHead] = {}
+
+    def of(task: str) -> ExportedHead:
+        if task not in exported:
+            exported[task] = ExportedHead(task, tmp_path_factory.mktemp("head"), num_labels=3)
+        return exported[task]
+
+    return of
+
+
+@pytest.fixture(params=list(HEADS))
+def head(request: pytest.FixtureRequest, head_of: Callable[[str], ExportedHead]) -> ExportedHead:
+    return head_of(request.param)
 
 
 def _assert_equal(found: Arrays, expected: Arrays) -> float:
@@ -130,25 +157,53 @@ def test_each_document_gets_its_own_outputs_alone_and_in_a_batch(head: ExportedH
     print(f"{head.task} in bucket {bucket}: at most {max(differences):.3g}")
 
 
+def _padded_and_mixed(head: ExportedHead, lengths: Sequence[int]) -> Iterator[tuple[int, int, str, Arrays]]:
+    """Yield what documents get alone in every bucket, and in batches of other documents, shorter and longer ones."""
+    for bucket in sorted({bucket for length in lengths for bucket in head.buckets(length)}):
+        own = [length for length in lengths if bucket in head.buckets(length)]
+        for length in own:
+            yield length, bucket, "alone", head.served([length], bucket)[0]
+        for batch in (own, own[::-1], own[::2] * 2, own[1::2]):
+            if batch:
+                for length, outputs in zip(batch, head.served(batch, bucket), strict=True):
+                    yield length, bucket, f"with {batch}", outputs
+
+
+def test_a_document_has_the_same_bits_in_every_bucket_and_in_every_batch(head: ExportedHead) -> None:
+    lengths = [1, 2, 15, 16, 17, 33, 100, 112, 113, 128, 129, 150, 250, 256]
+    first: dict[int, Arrays] = {}
+    runs = 0
+    for length, bucket, how, outputs in _padded_and_mixed(head, lengths):
+        known = first.setdefault(length, outputs)
+        for name, array in known.items():
+            assert np.array_equal(array, outputs[name]), (length, bucket, how, np.abs(array - outputs[name]).max())
+        runs += 1
+    assert runs > 10 * len(lengths)
+
+
 def test_the_outputs_that_are_compared_are_spread_out(head: ExportedHead) -> None:
     outputs = [head.alone(length) for length in FULL_LENGTHS + SPARSE_LENGTHS]
     for name in outputs[0]:
         assert np.concatenate([arrays[name].ravel() for arrays in outputs]).std() >= SMALLEST_SPREAD, name
 
 
-def test_a_decoder_that_saw_what_follows_would_miss(tmp_path: Path) -> None:
-    head = ExportedHead("generate", tmp_path)
+def test_a_decoder_that_saw_what_follows_would_miss(head_of: Callable[[str], ExportedHead]) -> None:
+    head = head_of("generate")
     length = 100
     causal = head.alone(length)["logits"]
     head.model.config.is_decoder = False
-    assert np.abs(head.alone(length)["logits"] - causal).max() >= 100 * TOLERANCE
+    try:
+        assert np.abs(head.alone(length)["logits"] - causal).max() >= 100 * TOLERANCE
+    finally:
+        head.model.config.is_decoder = True
 
 
-def test_word_embeddings_that_the_head_is_tied_to_are_stored_once(tmp_path: Path) -> None:
-    head = ExportedHead("fill-mask", tmp_path)
+def test_word_embeddings_that_the_head_is_tied_to_are_stored_once(head_of: Callable[[str], ExportedHead]) -> None:
+    head = head_of("fill-mask")
     shape = (head.config.vocab_size, head.config.hidden_size)
-    for bucket in head.manifest.buckets:
-        graph = onnx.load(head.folder / bucket.file, load_external_data=False).graph
+    assert len(head.manifest.graphs) == 2
+    for entry in head.manifest.graphs:
+        graph = onnx.load(head.folder / entry.file, load_external_data=False).graph
         of_that_size = [tensor.name for tensor in graph.initializer if sorted(tensor.dims) == sorted(shape)]
         assert of_that_size == ["embeddings.word.weight"]
     stored = (head.folder / "weights.bin").read_bytes()
@@ -158,7 +213,7 @@ def test_word_embeddings_that_the_head_is_tied_to_are_stored_once(tmp_path: Path
 
 
 def test_a_head_with_a_matrix_of_its_own_uses_it(tmp_path: Path) -> None:
-    head = ExportedHead("fill-mask", tmp_path, tie_word_embeddings=False)
+    head = ExportedHead("fill-mask", tmp_path, (112, 256), tie_word_embeddings=False)
     tied = head.model.bert.embeddings.word_embeddings.weight
     assert not torch.equal(tied, head.model.cls.predictions.decoder.weight)
     for length in (100, 200):

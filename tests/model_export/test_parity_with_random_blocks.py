@@ -47,7 +47,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         "attention_probs_dropout_prob": 0.0,
     }
     folder = tmp_path_factory.mktemp("training")
-    exported = ExportedModel(folder, "qa", fields, BUCKETS[request.param], "transformers-train")
+    exported = ExportedModel(folder, "qa", fields, BUCKETS[request.param], "transformers-train", only="block_sparse")
     reference = exported.reference
     exported.model.train()
     state = np.random.get_state()
@@ -92,15 +92,13 @@ def test_the_logits_are_spread_out_and_those_of_eval_would_miss(model: TrainingM
     assert min(misses.values()) >= MISS, misses
 
 
-def test_the_graphs_hold_the_tables_as_bytes_and_only_those_that_a_bucket_needs(model: TrainingModel) -> None:
+def test_the_graph_holds_the_tables_of_each_layer_as_bytes_and_nothing_larger(model: TrainingModel) -> None:
     heads = model.exported.config.num_attention_heads
-    for bucket in model.exported.manifest.buckets:
-        graph = onnx.load(model.folder / "bundle" / bucket.file, load_external_data=False).graph
-        tables = [list(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.UINT8]
-        if bucket.attention == "full":
-            assert tables == []
-        else:
-            assert tables == [[2, heads, bucket.length // 64 - 2, 3]] * 3
-        # None of them was folded into a larger type.
-        integers = [list(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT64]
-        assert not [dims for dims in integers if dims[-3:] == [heads, bucket.length // 64 - 2, 3]]
+    folder, manifest = model.exported.folder, model.exported.manifest
+    graph = onnx.load(folder / manifest.graph("block_sparse", "composed").file, load_external_data=False).graph
+    tables = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.UINT8]
+    # The general table and the listed one, for the longest document.
+    assert [list(tensor.dims) for tensor in tables] == [[2, heads, 4096 // 64 - 2, 3]] * 3
+    # None of them was folded into a larger type.
+    integers = [list(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT64]
+    assert not [dims for dims in integers if dims[-3:] == [heads, 4096 // 64 - 2, 3]]

@@ -88,7 +88,7 @@ def load(devices: int) -> dict[str, LoadedModel]:
     return {
         model.name: replace(
             model,
-            sessions={length: [FaultySession() for _ in names] for length in model.sessions},
+            sessions={attention: [FaultySession() for _ in names] for attention in model.sessions},
             devices=Devices(names, descriptions=("",) * devices),
         )
     }

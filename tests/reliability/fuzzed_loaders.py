@@ -33,7 +33,7 @@ from model_export.export.buckets import plan_buckets
 from model_export.export.tokenizer import write_tokenizer
 from service.bundle import HashedFile, file_sha256, open_bundle, write_manifest
 from service.errors import BundleError
-from service.runtime.session_pool import check_buckets
+from service.runtime.graph_sessions import check_buckets
 from service.tasks.registry import create_task
 from service.tokenization.tokenizer import Tokenizer
 from tests.reliability.spoilt_files import json_values, put_somewhere, spoil_bytes, spoil_json
@@ -68,8 +68,8 @@ def _make_bundle(folder: Path) -> None:
     train_vocabulary(folder / "tokenizer.model")
     (folder / "weights.bin").write_bytes(b"weights")
     manifest = fake_manifest("classify", (64, 128))
-    for bucket in manifest.buckets:
-        (folder / bucket.file).write_bytes(b"graph %d" % bucket.length)
+    for graph in manifest.graphs:
+        (folder / graph.file).write_bytes(b"graph")
 
     def hashed(name: str) -> dict[str, str | int]:
         path = folder / name
@@ -80,7 +80,7 @@ def _make_bundle(folder: Path) -> None:
             manifest,
             weights=HashedFile(**hashed("weights.bin")),
             tokenizer=replace(manifest.tokenizer, **hashed("tokenizer.model")),
-            buckets=[replace(bucket, **hashed(bucket.file)) for bucket in manifest.buckets],
+            graphs=[replace(graph, **hashed(graph.file)) for graph in manifest.graphs],
         ),
         folder,
     )

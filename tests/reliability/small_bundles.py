@@ -14,8 +14,8 @@ import onnx
 import sentencepiece
 from onnx import TensorProto, helper, numpy_helper
 
-from service.bundle import Bucket, HashedFile, TaskName, Tensor, TokenizerFile, file_sha256, write_manifest
-from tests.service.fake_model import MODEL_CONFIG, fake_manifest, fake_parity
+from service.bundle import HashedFile, TaskName, Tensor, TokenizerFile, file_sha256, write_manifest
+from tests.service.fake_model import MODEL_CONFIG, fake_graph, fake_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / "spiece.model"
@@ -38,13 +38,8 @@ def _write_bundle(folder: Path, task: TaskName) -> None:
     (folder / "tokenizer.model").write_bytes(VOCABULARY.read_bytes())
     (folder / "weights.bin").write_bytes(b"")
     vocab_size = int(pieces.get_piece_size())
-    buckets = []
-    for length in _LENGTHS:
-        path = folder / f"graph-{length}.onnx"
-        onnx.save(_graph(task, length, vocab_size), path)
-        buckets.append(
-            Bucket(length, "full", path.name, path.stat().st_size, file_sha256(path), fake_parity(length), None)
-        )
+    graph = folder / "graph-full.onnx"
+    onnx.save(_graph(task, vocab_size), graph)
     tokenizer = folder / "tokenizer.model"
     manifest = replace(
         fake_manifest(task, _LENGTHS),
@@ -61,7 +56,7 @@ def _write_bundle(folder: Path, task: TaskName) -> None:
         ),
         weights=HashedFile("weights.bin", 0, file_sha256(folder / "weights.bin")),
         outputs=[Tensor(name, "float32", shape) for name, shape in _outputs(task, vocab_size).items()],
-        buckets=buckets,
+        graphs=[replace(fake_graph(max(_LENGTHS)), bytes=graph.stat().st_size, sha256=file_sha256(graph))],
         model={**MODEL_CONFIG, "vocab_size": vocab_size, "hidden_size": _HIDDEN_SIZE},
     )
     write_manifest(manifest, folder)
@@ -85,12 +80,12 @@ def _outputs(task: TaskName, vocab_size: int) -> dict[str, list[int | str]]:
             return {"logits": ["batch", 1]}
 
 
-def _graph(task: TaskName, length: int, vocab_size: int) -> onnx.ModelProto:
+def _graph(task: TaskName, vocab_size: int) -> onnx.ModelProto:
     """Make a graph whose outputs are `sin(id * weight)` for each token, or their mean over the sequence."""
     names = ["input_ids", "attention_mask"] + (["positions"] if task in ("fill-mask", "generate") else [])
     inputs = [
         helper.make_tensor_value_info(
-            name, TensorProto.INT64, ["batch", "positions" if name == "positions" else length]
+            name, TensorProto.INT64, ["batch", "positions" if name == "positions" else "length"]
         )
         for name in names
     ]
@@ -98,11 +93,7 @@ def _graph(task: TaskName, length: int, vocab_size: int) -> onnx.ModelProto:
     nodes: list[Any] = [helper.make_node("Mul", ["input_ids", "attention_mask"], ["ids"])]
     outputs = []
     for name, shape in _outputs(task, vocab_size).items():
-        outputs.append(
-            helper.make_tensor_value_info(
-                name, TensorProto.FLOAT, [length if part == "length" else part for part in shape]
-            )
-        )
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         source = "ids"
         if "positions" in shape:
             source = f"{name}_ids"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from service.bundle import Bucket, HashedFile, Manifest, Source, TokenizerFile
+from service.bundle import HashedFile, Manifest, Source, TokenizerFile
 from service.tokenization.tokenizer import Tokenizer
-from tests.service.fake_model import MODEL_CONFIG, fake_parity, graph_inputs, graph_outputs
+from tests.service.fake_model import MODEL_CONFIG, fake_bucket, fake_graph, graph_inputs, graph_outputs
 from tests.service.vocabularies import SPECIAL_PIECES, open_tokenizer, retype_user_defined_pieces, train_vocabulary
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -83,17 +83,8 @@ def make_manifest() -> Callable[..., Manifest]:
     """Return a function that makes a manifest without a bundle; keywords replace fields."""
 
     def make(**fields: Any) -> Manifest:
-        bucket = Bucket(
-            length=64,
-            attention="full",
-            file="graph-64.onnx",
-            bytes=1,
-            sha256="0" * 64,
-            parity=fake_parity(1),
-            peak_memory_bytes=None,
-        )
         defaults: dict[str, Any] = {
-            "format_version": 1,
+            "format_version": 2,
             "task": "qa",
             "labels": [],
             "problem_type": None,
@@ -109,7 +100,8 @@ def make_manifest() -> Callable[..., Manifest]:
             "weights": HashedFile("weights.bin", 1, "0" * 64),
             "inputs": graph_inputs(fields.get("task", "qa")),
             "outputs": graph_outputs(fields.get("task", "qa")),
-            "buckets": [bucket],
+            "graphs": [fake_graph(64, block_size=16)],
+            "buckets": [fake_bucket(64)],
             "source": Source("test", "safetensors", "0" * 64, []),
             "model": MODEL_CONFIG,
             "versions": {},

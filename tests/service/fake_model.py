@@ -8,7 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle import Bucket, HashedFile, Manifest, ModelConfig, Parity, Source, Tensor, TokenizerFile
+from service.bundle import (
+    Attention,
+    Bucket,
+    Graph,
+    HashedFile,
+    Manifest,
+    ModelConfig,
+    Parity,
+    Source,
+    Tensor,
+    TokenizerFile,
+)
 from service.errors import InvalidInput
 from service.loading import LoadedModel
 from service.runtime.session import Batch, Float32Array, Outputs, RunControl, RunTerminated
@@ -53,14 +64,21 @@ def graph_outputs(task: str) -> list[Tensor]:
     return [Tensor("logits", "float32", ["batch", 2])]
 
 
-def fake_parity(length: int) -> Parity:
-    return Parity(0.0, 0.0, 1.0, correlation=1.0, agreement=None, tolerance=1e-4, documents=[length])
+def fake_bucket(length: int, attention: Attention = "full") -> Bucket:
+    parity = Parity("composed", 0.0, 0.0, 1.0, correlation=1.0, agreement=None, tolerance=1e-4, documents=[length])
+    return Bucket(length, attention, [parity], peak_memory_bytes=None, peak_memory_measured=False)
+
+
+def fake_graph(longest: int, attention: Attention = "full", block_size: int = 8) -> Graph:
+    """A graph that takes whole blocks, without a file."""
+    digest = "0" * 64
+    return Graph(f"graph-{attention}.onnx", 1, digest, attention, "composed", block_size, longest, block_size)
 
 
 def fake_manifest(task: str, lengths: Sequence[int] = (8, 16)) -> Manifest:
     digest = "0" * 64
     return Manifest(
-        format_version=1,
+        format_version=2,
         task=task,  # type: ignore[arg-type]
         labels=LABELS.get(task, []),
         problem_type=None,
@@ -74,9 +92,8 @@ def fake_manifest(task: str, lengths: Sequence[int] = (8, 16)) -> Manifest:
         weights=HashedFile("weights.bin", 1, digest),
         inputs=graph_inputs(task),
         outputs=graph_outputs(task),
-        buckets=[
-            Bucket(length, "full", f"graph-{length}.onnx", 1, digest, fake_parity(length), None) for length in lengths
-        ],
+        graphs=[fake_graph(max(lengths))],
+        buckets=[fake_bucket(length) for length in lengths],
         source=Source("checkpoint", "safetensors", digest, []),
         model=MODEL_CONFIG,
         versions={"torch": "2.13.0"},
@@ -172,7 +189,7 @@ def fake_loaded_model(
         name=name or f"fake-{task}",
         manifest=manifest,
         task=FakeTask(manifest),
-        sessions={bucket.length: [session] for bucket in manifest.buckets},
+        sessions={"full": [session]},
     )
 
 

@@ -45,7 +45,7 @@ def scripted_model(
         manifest, tokenizer=replace(manifest.tokenizer, mask_id=tokenizer.mask_id, eos_id=tokenizer.vocabulary.unk_id)
     )
     session = ScriptedSession(row)
-    return LoadedModel(task, manifest, create_task(manifest, tokenizer), {length: [session] for length in lengths})
+    return LoadedModel(task, manifest, create_task(manifest, tokenizer), {"full": [session]})
 
 
 def _stack(rows: list[np.ndarray]) -> np.ndarray:

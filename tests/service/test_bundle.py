@@ -25,8 +25,8 @@ from tests.service.fake_model import MODEL_CONFIG
 FILES = {
     "weights.bin": b"weights",
     "tokenizer.model": b"tokenizer",
-    "graph-64.onnx": b"a graph",
-    "graph-128.onnx": b"another graph",
+    "graph-full.onnx": b"a graph",
+    "graph-block_sparse.onnx": b"another graph",
 }
 
 
@@ -34,8 +34,20 @@ def _hashed(file: str) -> dict[str, Any]:
     return {"file": file, "bytes": len(FILES[file]), "sha256": hashlib.sha256(FILES[file]).hexdigest()}
 
 
+def _graph(attention: str, shortest: int, longest: int) -> dict[str, Any]:
+    return {
+        **_hashed(f"graph-{attention}.onnx"),
+        "attention": attention,
+        "attention_kernel": "composed",
+        "shortest": shortest,
+        "longest": longest,
+        "step": 16,
+    }
+
+
 def _bucket(length: int, attention: str) -> dict[str, Any]:
     parity = {
+        "attention_kernel": "composed",
         "max_abs_difference": 2e-6,
         "mean_abs_difference": 3e-7,
         "logits_std": 0.6,
@@ -48,21 +60,29 @@ def _bucket(length: int, attention: str) -> dict[str, Any]:
     return {
         "length": length,
         "attention": attention,
-        **_hashed(f"graph-{length}.onnx"),
-        "parity": parity,
+        "parity": [parity],
         "peak_memory_bytes": None,
+        "peak_memory_measured": False,
+    }
+
+
+def _known_run(length: int, bucket: int) -> dict[str, Any]:
+    return {
+        "length": length,
+        "bucket": bucket,
+        "expected": [{"output": "logits", "values": [0.25, -1.5], "mean": 0.125, "std": 0.75}],
+        "tolerance": 1e-3,
     }
 
 
 # Written by hand: what a reader who knows the documentation only would expect in a manifest.
 MANIFEST: dict[str, Any] = {
-    "format_version": 1,
+    "format_version": 2,
     "task": "ner",
     "labels": ["O", "B-PER", "I-PER"],
     "problem_type": None,
     "pattern": "transformers",
     "precision": "fp32",
-    "attention_kernel": "composed",
     "pair_types": "segments",
     "block_size": 16,
     "max_length": 128,
@@ -74,6 +94,7 @@ MANIFEST: dict[str, Any] = {
         for name in ("input_ids", "attention_mask", "token_type_ids")
     ],
     "outputs": [{"name": "logits", "dtype": "float32", "shape": ["batch", "length", 3]}],
+    "graphs": [_graph("full", 16, 64), _graph("block_sparse", 80, 128)],
     "buckets": [_bucket(64, "full"), _bucket(128, "block_sparse")],
     "source": {"name": "checkpoint", "kind": "safetensors", "sha256": "0" * 64, "assumptions": []},
     "model": {**MODEL_CONFIG, "hidden_act": "gelu_new"},
@@ -81,10 +102,7 @@ MANIFEST: dict[str, Any] = {
     "known_answer": {
         "text": "Zoë pays 3 €.",
         "token_ids": [5, 9, 7],
-        "length": 66,
-        "bucket": 128,
-        "expected": [{"output": "logits", "values": [0.25, -1.5], "mean": 0.125, "std": 0.75}],
-        "tolerance": 1e-3,
+        "runs": [_known_run(60, 64), _known_run(66, 128)],
     },
 }
 
@@ -126,23 +144,35 @@ def test_a_manifest_that_is_written_reads_back_equal(folder: Path) -> None:
     assert json.loads((folder / "manifest.json").read_text(encoding="utf-8")) == MANIFEST
 
 
-def test_a_manifest_from_before_there_were_two_kernels_is_of_composed_graphs(folder: Path) -> None:
-    older = copy.deepcopy(MANIFEST)
-    del older["attention_kernel"]
-    for bucket in older["buckets"]:
-        del bucket["parity"]["checked_with"]
-    jsonschema.validate(older, manifest_schema())
-    _write(folder, older)
-    manifest = read_manifest(folder)
-    assert manifest.attention_kernel == "composed"
-    assert {bucket.parity.checked_with for bucket in manifest.buckets} == {"onnxruntime"}
-
-
-def test_a_manifest_from_before_there_were_known_answers_has_none(folder: Path) -> None:
-    older = {name: value for name, value in MANIFEST.items() if name != "known_answer"}
-    jsonschema.validate(older, manifest_schema())
-    _write(folder, older)
+def test_a_bundle_that_is_being_made_has_no_known_answer_yet(folder: Path) -> None:
+    unfinished = {name: value for name, value in MANIFEST.items() if name != "known_answer"}
+    jsonschema.validate(unfinished, manifest_schema())
+    _write(folder, unfinished)
     assert open_bundle(folder).manifest.known_answer is None
+
+
+def with_both_kernels() -> dict[str, Any]:
+    """The manifest with a fused graph beside each composed one."""
+    values = copy.deepcopy(MANIFEST)
+    for graph in MANIFEST["graphs"]:
+        fused = graph["file"].replace(".onnx", "-fused.onnx")
+        values["graphs"].append(graph | {"file": fused, "attention_kernel": "fused"})
+    for bucket in values["buckets"]:
+        bucket["parity"].append(bucket["parity"][0] | {"attention_kernel": "fused"})
+    return values
+
+
+def test_a_graph_is_found_by_its_attention_and_its_kernel(folder: Path) -> None:
+    _write(folder, with_both_kernels())
+    manifest = read_manifest(folder)
+    assert manifest.kernels == {"composed", "fused"}
+    assert manifest.graph("full", "composed").file == "graph-full.onnx"
+    assert manifest.graph("block_sparse", "fused").file == "graph-block_sparse-fused.onnx"
+
+
+def test_a_graph_takes_whole_steps_between_its_shortest_and_its_longest_length(folder: Path) -> None:
+    graph = read_manifest(folder).graph("block_sparse", "composed")
+    assert [length for length in range(200) if graph.takes(length)] == [80, 96, 112, 128]
 
 
 def test_labels_in_any_script_stand_in_the_file_as_they_are(folder: Path) -> None:
@@ -198,7 +228,8 @@ def test_a_manifest_that_is_no_json_is_named(folder: Path, content: bytes) -> No
 @pytest.mark.parametrize(
     "values",
     [
-        pytest.param(MANIFEST | {"format_version": 2}, id="a later version"),
+        pytest.param(MANIFEST | {"format_version": 3}, id="a later version"),
+        pytest.param(MANIFEST | {"format_version": True}, id="a version that is true"),
         pytest.param(MANIFEST | {"format_version": 0}, id="an earlier version"),
         pytest.param(MANIFEST | {"format_version": "1"}, id="a version that is text"),
         pytest.param({"format_version": None}, id="a version that is null"),
@@ -212,6 +243,18 @@ def test_an_unknown_format_version_is_refused_by_file_and_field(folder: Path, va
     _write(folder, values)
     with pytest.raises(BundleError, match=r"manifest\.json: format_version"):
         open_bundle(folder)
+
+
+def test_a_bundle_of_the_first_format_is_refused_with_what_to_do(folder: Path) -> None:
+    """It had a graph for each bucket."""
+    first = {name: value for name, value in MANIFEST.items() if name != "graphs"}
+    _write(folder, first | {"format_version": 1, "attention_kernel": "composed"})
+    with pytest.raises(BundleError) as refused:
+        open_bundle(folder)
+    assert str(refused.value) == (
+        f"{folder / 'manifest.json'}: format_version is 1; this version reads 2: export the checkpoint again with "
+        "`bigbird export`"
+    )
 
 
 def _set(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
@@ -232,20 +275,24 @@ def _remove(*path: str | int) -> Callable[[dict[str, Any]], None]:
     return edit
 
 
-# The version is told apart from a misfit, and older manifests do not name a kernel.
-UNREQUIRED = ("format_version", "attention_kernel", "known_answer")
+# The version is told apart from a misfit, and a bundle that is being made has no known answer.
+UNREQUIRED = ("format_version", "known_answer")
 
 MISFITS = [
     pytest.param(_set("extra", value=1), "extra", id="an extra field"),
     pytest.param(_set("tokenizer", "extra", value=1), "tokenizer.extra", id="an extra field of the tokenizer"),
     pytest.param(_set("buckets", 1, "extra", value=1), "buckets.1.extra", id="an extra field of a bucket"),
-    pytest.param(_set("buckets", 0, "parity", "x", value=1), "buckets.0.parity.x", id="an extra figure"),
+    pytest.param(_set("buckets", 0, "parity", 0, "x", value=1), "buckets.0.parity.0.x", id="an extra figure"),
     *(pytest.param(_remove(name), name, id=f"no {name}") for name in MANIFEST if name not in UNREQUIRED),
-    pytest.param(_remove("buckets", 0, "sha256"), "buckets.0.sha256", id="a bucket without hash"),
+    pytest.param(_set("graphs", 0, "extra", value=1), "graphs.0.extra", id="an extra field of a graph"),
+    pytest.param(_remove("graphs", 0, "sha256"), "graphs.0.sha256", id="a graph without hash"),
+    pytest.param(_remove("buckets", 0, "peak_memory_measured"), "peak_memory_measured", id="memory from nowhere"),
+    pytest.param(_remove("known_answer", "runs", 0, "length"), "known_answer.runs.0.length", id="a run of no length"),
     pytest.param(_set("task", value="summarise"), "task", id="an unknown task"),
     pytest.param(_set("precision", value="fp8"), "precision", id="an unknown precision"),
-    pytest.param(_set("attention_kernel", value="flash"), "attention_kernel", id="an unknown attention kernel"),
-    pytest.param(_set("buckets", 0, "parity", "checked_with", value="eyes"), "checked_with", id="an unknown check"),
+    pytest.param(_set("graphs", 0, "attention_kernel", value="flash"), "graphs.0.attention_kernel", id="a new kernel"),
+    pytest.param(_set("attention_kernel", value="composed"), "attention_kernel", id="a kernel of the whole bundle"),
+    pytest.param(_set("buckets", 0, "parity", 0, "checked_with", value="eyes"), "checked_with", id="an unknown check"),
     pytest.param(_set("pair_types", value="ones"), "pair_types", id="unknown pair types"),
     pytest.param(_set("problem_type", value="ranking"), "problem_type", id="an unknown problem type"),
     pytest.param(_set("buckets", 0, "attention", value="dense"), "buckets.0.attention", id="unknown attention"),
@@ -258,19 +305,24 @@ MISFITS = [
     pytest.param(_set("tokenizer", "cls_id", value=-1), "tokenizer.cls_id", id="a negative id"),
     pytest.param(_set("tokenizer", "cls_id", value=None), "tokenizer.cls_id", id="no id"),
     pytest.param(_set("buckets", value=[]), "buckets", id="no buckets"),
+    pytest.param(_set("graphs", value=[]), "graphs", id="no graphs"),
+    pytest.param(_set("graphs", 0, "step", value=0), "graphs.0.step", id="a graph without step"),
+    pytest.param(_set("buckets", 0, "parity", value=[]), "buckets.0.parity", id="a bucket that was not compared"),
+    pytest.param(_set("known_answer", "runs", value=[]), "known_answer.runs", id="a known answer without runs"),
+    pytest.param(_set("known_answer", "runs", 0, "length", value=2), "known_answer.runs.0.length", id="no own token"),
     pytest.param(_set("buckets", 1, "length", value=-128), "buckets.1.length", id="a negative bucket"),
-    pytest.param(_set("buckets", 0, "sha256", value="0" * 63), "buckets.0.sha256", id="a short hash"),
+    pytest.param(_set("graphs", 0, "sha256", value="0" * 63), "graphs.0.sha256", id="a short hash"),
     pytest.param(_set("weights", "sha256", value="A" * 64), "weights.sha256", id="a hash in capitals"),
     pytest.param(_set("weights", "sha256", value="0" * 64 + "\n"), "weights.sha256", id="a hash and a line"),
     pytest.param(_set("weights", "file", value="../weights.bin"), "weights.file", id="a file outside the bundle"),
     pytest.param(_set("weights", "file", value="/etc/passwd"), "weights.file", id="an absolute path"),
     pytest.param(_set("tokenizer", "file", value=".."), "tokenizer.file", id="the folder above"),
     pytest.param(_set("tokenizer", "file", value=""), "tokenizer.file", id="a file without name"),
-    pytest.param(_set("buckets", 0, "file", value="a\\b"), "buckets.0.file", id="a backslash"),
+    pytest.param(_set("graphs", 0, "file", value="a\\b"), "graphs.0.file", id="a backslash"),
     pytest.param(_set("inputs", 0, "shape", 1, value=None), "inputs.0.shape.1", id="an axis that is null"),
-    pytest.param(_set("buckets", 0, "parity", "logits_std", value=-1), "logits_std", id="a negative deviation"),
-    pytest.param(_set("buckets", 0, "parity", "tolerance", value=0), "tolerance", id="no tolerance"),
-    pytest.param(_set("buckets", 0, "parity", "logits_std", value=float("nan")), "logits_std", id="no number"),
+    pytest.param(_set("buckets", 0, "parity", 0, "logits_std", value=-1), "logits_std", id="a negative deviation"),
+    pytest.param(_set("buckets", 0, "parity", 0, "tolerance", value=0), "tolerance", id="no tolerance"),
+    pytest.param(_set("buckets", 0, "parity", 0, "logits_std", value=float("nan")), "logits_std", id="no number"),
     pytest.param(_set("versions", "torch", value=2.13), "versions.torch", id="a version that is a number"),
     pytest.param(_set("model", value=None), "model", id="no configuration"),
 ]
@@ -306,16 +358,46 @@ def test_the_schema_is_valid_and_takes_the_manifest() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(MANIFEST)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert FORMAT_VERSION == 1
+    assert FORMAT_VERSION == 2
 
 
 CONTRADICTIONS = [
-    pytest.param(_set("tokenizer", "file", value="weights.bin"), "buckets", id="weights that are the vocabulary"),
+    pytest.param(_set("tokenizer", "file", value="weights.bin"), "graphs", id="weights that are the vocabulary"),
+    pytest.param(_set("graphs", 1, "file", value="graph-full.onnx"), "graphs", id="two graphs in one file"),
+    pytest.param(_set("graphs", 1, "attention", value="full"), "graphs: two have the same", id="two graphs alike"),
+    pytest.param(
+        _set("buckets", 0, "length", value=80), "buckets: no composed graph takes the full bucket of 80", id="too long"
+    ),
+    pytest.param(
+        _set("graphs", 1, "shortest", value=144),
+        "buckets: no composed graph takes the block_sparse bucket of 128",
+        id="a bucket shorter than its graph takes",
+    ),
+    pytest.param(
+        _set("buckets", 1, "length", value=120),
+        "buckets: no composed graph takes the block_sparse bucket of 120",
+        id="a bucket between two steps",
+    ),
+    pytest.param(_remove("graphs", 1), "buckets: no composed graph takes the block", id="a bucket without graph"),
+    pytest.param(
+        _set("graphs", 1, "attention_kernel", value="fused"),
+        "buckets: no (composed|fused) graph takes the",
+        id="a kernel for one attention only",
+    ),
+    pytest.param(
+        _set("buckets", 1, "parity", 0, "attention_kernel", value="fused"),
+        "buckets: 128 was not compared with every kernel",
+        id="a comparison of another kernel",
+    ),
     pytest.param(_set("tokenizer", "sep_id", value=1000), "tokenizer: the id 1000", id="an id beyond the vocabulary"),
-    pytest.param(_set("known_answer", "bucket", value=256), "known_answer", id="a question to no bucket"),
-    pytest.param(_set("known_answer", "length", value=129), "known_answer", id="a question longer than its bucket"),
+    pytest.param(_set("known_answer", "runs", 0, "bucket", value=256), "known_answer", id="a question to no bucket"),
+    pytest.param(
+        _set("known_answer", "runs", 1, "length", value=129), "known_answer", id="a question longer than its bucket"
+    ),
     pytest.param(_set("known_answer", "token_ids", value=[1000]), "known_answer", id="a question of unknown tokens"),
-    pytest.param(_set("known_answer", "expected", 0, "output", value="x"), "known_answer", id="an unknown output"),
+    pytest.param(
+        _set("known_answer", "runs", 1, "expected", 0, "output", value="x"), "known_answer", id="an unknown output"
+    ),
 ]
 
 
@@ -332,7 +414,7 @@ def test_fields_that_contradict_each_other_are_refused(
 
 HOSTILE = [
     pytest.param(
-        b'{"format_version": 1, "format_version": 1}', "'format_version' stands there twice", id="a name twice"
+        b'{"format_version": 2, "format_version": 2}', "'format_version' stands there twice", id="a name twice"
     ),
     pytest.param(b"[" * 100_000, "nested too deeply", id="a hundred thousand lists in lists"),
     pytest.param(b'{"format_version": ' + b"9" * 5000 + b"}", "cannot be read as JSON", id="a number of 5,000 digits"),

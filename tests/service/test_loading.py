@@ -1,15 +1,23 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service.bundle import Bundle, write_manifest
+from service.bundle import Attention, AttentionKernelName, Bundle, Manifest, write_manifest
 from service.errors import BundleError
 from service.loading import choose_devices, load_models
 from service.model_folder import find_bundles
 from service.runtime.devices import Devices, DeviceUnavailable
 from service.runtime.session import Session
 from service.settings import InvalidSettings, Settings
-from tests.service.fake_model import FakeSession, fake_manifest
+from tests.service.fake_model import (
+    MODEL_CONFIG,
+    FakeSession,
+    fake_bucket,
+    fake_graph,
+    fake_loaded_model,
+    fake_manifest,
+)
 
 
 def write_bundle(folder: Path) -> Path:
@@ -49,18 +57,16 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, objec
     asked: list[tuple[str, dict[str, object]]] = []
 
     class Device:
-        def __init__(self, name: str, memory: object, **options: object) -> None:
+        def __init__(self, name: str, **options: object) -> None:
             self.name = name
             asked.append((name, options))
 
-        def open(self, bundle: Bundle) -> dict[int, Session]:
-            sessions = {bucket.length: FakeSession() for bucket in bundle.manifest.buckets}
-            for session in sessions.values():
-                session.device = self.name  # type: ignore[attr-defined]
-            return sessions
+        def open(self, bundle: Bundle) -> dict[Attention, Session]:
+            session = FakeSession()
+            session.device = self.name  # type: ignore[attr-defined]
+            return {"full": session}
 
     monkeypatch.setattr("service.loading.CudaDevice", Device)
-    monkeypatch.setattr("service.loading.gpu_memory", lambda name: None)
     monkeypatch.setattr("service.loading.open_bundle", lambda folder: Bundle(folder, fake_manifest("classify")))
     monkeypatch.setattr("service.loading.Tokenizer.from_bundle", lambda bundle: None)
     monkeypatch.setattr("service.loading.create_task", lambda manifest, tokenizer: None)
@@ -75,30 +81,88 @@ def test_every_device_has_every_bucket_of_every_model_in_the_devices_order(
 ) -> None:
     for name in ("first", "second"):
         write_bundle(tmp_path / name)
-    models = load_models(Settings(models=tmp_path, max_batch_items=8, cuda_graphs=False), TWO_GPUS)
+    models = load_models(Settings(models=tmp_path, gpu_memory_limit_bytes=100, cuda_graphs=False), TWO_GPUS)
     assert list(models) == ["first", "second"]
     for model in models.values():
         assert model.devices == TWO_GPUS
         assert model.weights_bytes == 1
         for sessions in model.sessions.values():
             assert [session.device for session in sessions] == ["cuda:0", "cuda:2"]  # type: ignore[attr-defined]
+        assert model.lengths == [8, 16]
         for bucket in model.buckets():
             own = [bucket.on(number).session for number in (0, 1)]
             assert [session.device for session in own] == ["cuda:0", "cuda:2"]  # type: ignore[attr-defined]
-    # One for each device, whatever the number of models: their sessions share its memory.
-    assert [name for name, _ in two_gpus] == ["cuda:0", "cuda:2"]
-    assert two_gpus[0][1] == {"memory_limit_bytes": 0, "graphs": False, "max_items": 8, "max_tokens": 16_384}
+    options = {"memory_limit_bytes": 100, "graphs": False}
+    assert two_gpus == [("cuda:0", options), ("cuda:2", options)], "one for each device, whatever the number of models"
 
 
-def test_a_limit_on_a_gpus_memory_counts_the_weights_of_all_models(
-    tmp_path: Path, two_gpus: list[tuple[str, dict[str, object]]]
+def test_all_buckets_of_a_graph_share_its_session() -> None:
+    full, block_sparse = FakeSession(), FakeSession()
+    model = fake_loaded_model()
+    buckets = [fake_bucket(128, "block_sparse"), fake_bucket(88), fake_bucket(96, "block_sparse"), fake_bucket(8)]
+    manifest = replace(model.manifest, graphs=[fake_graph(88), fake_graph(128, "block_sparse")], buckets=buckets)
+    model = replace(model, manifest=manifest, sessions={"full": [full], "block_sparse": [block_sparse]})
+    assert model.lengths == [8, 88, 96, 128]
+    assert [(bucket.length, bucket.attention) for bucket in model.buckets()] == [
+        (8, "full"),
+        (88, "full"),
+        (96, "block_sparse"),
+        (128, "block_sparse"),
+    ]
+    assert [bucket.session for bucket in model.buckets()] == [full, full, block_sparse, block_sparse]
+
+
+def fused_manifest(max_batch_items: int | None, attention_kernel: AttentionKernelName = "fused") -> Manifest:
+    """12 heads and blocks of 64 tokens, as the base configuration has them."""
+    return replace(
+        fake_manifest("classify", (704,)),
+        block_size=64,
+        max_batch_items=max_batch_items,
+        model={**MODEL_CONFIG, "num_attention_heads": 12},
+        graphs=[
+            replace(fake_graph(704, block_size=64), attention_kernel=attention_kernel),
+            replace(fake_graph(4096, "block_sparse", block_size=64), attention_kernel=attention_kernel),
+        ],
+        buckets=[fake_bucket(704), fake_bucket(1024, "block_sparse"), fake_bucket(4096, "block_sparse")],
+    )
+
+
+def most_items(manifest: Manifest, devices: Devices) -> dict[int, int | None]:
+    sessions: dict[Attention, list[Session]] = {"full": [FakeSession()], "block_sparse": [FakeSession()]}
+    model = replace(fake_loaded_model(), manifest=manifest, sessions=sessions, devices=devices)
+    return {bucket.length: bucket.max_items for bucket in model.buckets()}
+
+
+ONE_GPU = Devices(("cuda:0",), None, ("A",))
+
+
+@pytest.mark.parametrize(
+    ("max_batch_items", "most"),
+    [
+        # An axis of a CUDA grid has 65,535 places. Full attention takes 12 for a document, one for each head; sparse
+        # attention one for each head and each block but the first and the last: 12 * 14 at 1,024 tokens, 12 * 62 at
+        # 4,096. 65,535 / 12 = 5,461.25, / 168 = 390.09, / 744 = 88.08.
+        pytest.param(None, {704: 5461, 1024: 390, 4096: 88}, id="any batch"),
+        pytest.param(100, {704: 100, 1024: 100, 4096: 88}, id="batches of a hundred"),
+        pytest.param(1, {704: 1, 1024: 1, 4096: 1}, id="one at a time"),
+    ],
+)
+def test_fused_kernels_bound_a_batch_by_what_they_can_lay_out(
+    max_batch_items: int | None, most: dict[int, int]
 ) -> None:
-    for name in ("first", "second"):
-        write_bundle(tmp_path / name)
-    load_models(Settings(models=tmp_path, gpu_memory_limit_bytes=100), TWO_GPUS)
-    assert {options["memory_limit_bytes"] for _, options in two_gpus} == {98}
-    with pytest.raises(InvalidSettings, match="BIGBIRD_GPU_MEMORY_LIMIT_BYTES: the weights of all models take 2 bytes"):
-        load_models(Settings(models=tmp_path, gpu_memory_limit_bytes=2), TWO_GPUS)
+    assert most_items(fused_manifest(max_batch_items), ONE_GPU) == most
+
+
+@pytest.mark.parametrize(
+    ("kernel", "devices"),
+    [
+        pytest.param("composed", ONE_GPU, id="composed on a GPU"),
+        pytest.param("fused", Devices(), id="fused on the CPU"),
+    ],
+)
+def test_elsewhere_only_the_manifest_bounds_a_batch(kernel: AttentionKernelName, devices: Devices) -> None:
+    assert most_items(fused_manifest(None, kernel), devices) == {704: None, 1024: None, 4096: None}
+    assert most_items(fused_manifest(7, kernel), devices) == {704: 7, 1024: 7, 4096: 7}
 
 
 def test_a_device_that_cannot_be_used_stops_the_start_by_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.bundle import KnownAnswer, KnownOutput, Manifest, Tensor
+from service.bundle import KnownAnswer, KnownOutput, KnownRun, Manifest, Tensor
 from service.errors import BundleError
 from service.runtime.session import Batch, Outputs, RunControl
 from service.self_test import check_known_answer, describe_outputs, known_answer_batch
 from service.tokenization.known_tokens import check_known_tokens
-from tests.service.fake_model import fake_manifest
+from tests.service.fake_model import fake_bucket, fake_graph, fake_manifest
 
 LENGTH, BUCKET = 7, 16
 
@@ -42,14 +42,73 @@ EXPECTED = KnownOutput("logits", [float(number) for number in range(14)], 6.5, (
 
 @pytest.fixture
 def manifest() -> Manifest:
-    known = KnownAnswer("text", [5, 6, 7], LENGTH, BUCKET, [EXPECTED], tolerance=0.01)
+    known = KnownAnswer("text", [5, 6, 7], [KnownRun(LENGTH, BUCKET, [EXPECTED], tolerance=0.01)])
     outputs = [Tensor("logits", "float32", ["batch", "length", 2])]
     return replace(fake_manifest("ner"), outputs=outputs, known_answer=known)
 
 
+def with_expected(manifest: Manifest, expected: list[KnownOutput]) -> Manifest:
+    """Return the manifest with another expectation of its only run."""
+    known = manifest.known_answer
+    assert known is not None
+    (run,) = known.runs
+    return replace(manifest, known_answer=replace(known, runs=[replace(run, expected=expected)]))
+
+
+class Sums:
+    """Answers the sum of a sequence's ids, times a factor that tells graphs apart."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+        self.asked: list[tuple[int, ...]] = []
+
+    def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
+        self.asked.append(batch.input_ids.shape)
+        return {"logits": np.float32([[(batch.input_ids * batch.attention_mask).sum() * self.factor]])}
+
+
+@pytest.fixture
+def two_graphs() -> Manifest:
+    """Buckets 8 and 88 with full attention, 128 with block-sparse, each asked; the block-sparse sums are doubled."""
+
+    def run(length: int, bucket: int, value: float) -> KnownRun:
+        return KnownRun(length, bucket, [KnownOutput("logits", [value], value, 0.0)], tolerance=0.01)
+
+    # CLS 1 and SEP 2, and between them 5 and 7 in turn: six tokens are 36, 83 are 42 fives and 41 sevens.
+    runs = [run(8, 8, 39.0), run(85, 88, 500.0), run(85, 128, 1000.0)]
+    return replace(
+        fake_manifest("classify"),
+        outputs=[Tensor("logits", "float32", ["batch", 1])],
+        graphs=[fake_graph(88), fake_graph(128, "block_sparse")],
+        buckets=[fake_bucket(8), fake_bucket(88), fake_bucket(128, "block_sparse")],
+        known_answer=KnownAnswer("text", [5, 7], runs),
+    )
+
+
+def test_each_graph_is_asked_in_its_own_buckets(two_graphs: Manifest) -> None:
+    full, block_sparse = Sums(1.0), Sums(2.0)
+    check_known_answer(two_graphs, {"full": full, "block_sparse": block_sparse})
+    assert full.asked == [(1, 8), (1, 88)]
+    assert block_sparse.asked == [(1, 128)]
+
+
+@pytest.mark.parametrize(
+    ("full", "block_sparse", "bucket"),
+    [
+        pytest.param(1.01, 2.0, 8, id="the full graph"),
+        pytest.param(1.0, 2.01, 128, id="the block-sparse graph"),
+    ],
+)
+def test_one_graph_that_answers_otherwise_is_enough_and_its_bucket_is_named(
+    two_graphs: Manifest, full: float, block_sparse: float, bucket: int
+) -> None:
+    with pytest.raises(BundleError, match=rf"\(bucket {bucket}, fp32\) is not reproduced"):
+        check_known_answer(two_graphs, {"full": Sums(full), "block_sparse": Sums(block_sparse)})
+
+
 def test_the_same_numbers_pass_and_the_question_is_the_recorded_one(manifest: Manifest) -> None:
     session = Recorded(logits=logits())
-    check_known_answer(manifest, session)
+    check_known_answer(manifest, {"full": session})
     (batch,) = session.asked
     # CLS 1, the three tokens as often as they fit, SEP 2, padding 0.
     assert batch.input_ids.tolist() == [[1, 5, 6, 7, 5, 6, 2] + [0] * 9]
@@ -59,7 +118,7 @@ def test_the_same_numbers_pass_and_the_question_is_the_recorded_one(manifest: Ma
 
 
 def test_numbers_within_the_tolerance_pass(manifest: Manifest) -> None:
-    check_known_answer(manifest, Recorded(logits=logits() + np.float32(0.009)))
+    check_known_answer(manifest, {"full": Recorded(logits=logits() + np.float32(0.009))})
 
 
 def _all_off(values: np.ndarray) -> None:
@@ -108,7 +167,7 @@ def test_other_numbers_are_refused_with_what_was_expected_and_measured(
     values = logits()
     spoil(values)
     with pytest.raises(BundleError) as refused:
-        check_known_answer(manifest, Recorded(logits=values))
+        check_known_answer(manifest, {"full": Recorded(logits=values)})
     message = str(refused.value)
     assert said in message and "'checkpoint'" in message and "bucket 16, fp32" in message
 
@@ -119,26 +178,24 @@ def test_a_change_between_the_sampled_values_shows_in_mean_or_spread(manifest: M
     values = np.random.default_rng(0).normal(size=(1, BUCKET, 200)).astype(np.float32)
     wide = replace(manifest, outputs=outputs)
     described = describe_outputs(wide, {"logits": values}, LENGTH)
-    assert manifest.known_answer is not None
-    wide = replace(wide, known_answer=replace(manifest.known_answer, expected=described))
-    check_known_answer(wide, Recorded(logits=values))
+    wide = with_expected(wide, described)
+    check_known_answer(wide, {"full": Recorded(logits=values)})
     spoilt = values.copy()
     spoilt[0, 0, 10:90] *= -3  # the sampled ones are number 0, 93, 186, ...
     with pytest.raises(BundleError, match=r"the (mean|standard deviation) of logits"):
-        check_known_answer(wide, Recorded(logits=spoilt))
+        check_known_answer(wide, {"full": Recorded(logits=spoilt)})
 
 
 def test_another_number_of_values_is_a_difference(manifest: Manifest) -> None:
     fewer = replace(EXPECTED, values=EXPECTED.values[:3])
-    assert manifest.known_answer is not None
-    other = replace(manifest, known_answer=replace(manifest.known_answer, expected=[fewer]))
+    other = with_expected(manifest, [fewer])
     with pytest.raises(BundleError, match="has 14 values to compare, expected 3"):
-        check_known_answer(other, Recorded(logits=logits()))
+        check_known_answer(other, {"full": Recorded(logits=logits())})
 
 
-def test_a_bundle_from_before_there_were_known_answers_is_not_run(manifest: Manifest) -> None:
+def test_a_bundle_without_a_known_answer_is_not_run(manifest: Manifest) -> None:
     session = Recorded()
-    check_known_answer(replace(manifest, known_answer=None), session)
+    check_known_answer(replace(manifest, known_answer=None), {"full": session})
     assert session.asked == []
 
 
@@ -188,7 +245,7 @@ def test_a_bundle_whose_text_is_tokenised_differently_is_not_loaded(
     )
 
     def load(token_ids: list[int]) -> Tokenizer:
-        known = KnownAnswer("Zoë pays", token_ids, 16, 64, [EXPECTED], 0.01)
+        known = KnownAnswer("Zoë pays", token_ids, [KnownRun(16, 64, [EXPECTED], 0.01)])
         return Tokenizer.from_bundle(
             Bundle(retyped_vocabulary.parent, make_manifest(tokenizer=special, known_answer=known))
         )

@@ -7,25 +7,25 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from service.bundle import Bucket, HashedFile, Tensor, TokenizerFile, file_sha256, write_manifest
+from service.bundle import HashedFile, Tensor, TokenizerFile, file_sha256, write_manifest
 from service.errors import BundleError
 from service.loading import load_models
 from service.settings import Settings
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import fake_manifest, fake_parity
+from tests.service.fake_model import fake_graph, fake_manifest
 from tests.service.running_app import running_app
 
 LENGTHS = (16, 32)
 TEXT = "Alice Smith leads the Acme project in New York since March 2024. The budget of project Borealis is 2.5 million."
 
 
-def write_graph(path: Path, task: str, length: int) -> None:
+def write_graph(path: Path, task: str) -> None:
     """Write a graph: for each token, its id as one value and 0 as the other; for classification, their sums."""
     inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", length])
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
         for name in ("input_ids", "attention_mask")
     ]
-    shape = ["batch", 2] if task == "classify" else ["batch", length, 2]
+    shape = ["batch", 2] if task == "classify" else ["batch", "length", 2]
     output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)
     constants = [
         helper.make_tensor("last_axis", TensorProto.INT64, [1], [2]),
@@ -50,12 +50,8 @@ def write_bundle(folder: Path, task: str, vocabulary: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "tokenizer.model").write_bytes(vocabulary.read_bytes())
     (folder / "weights.bin").write_bytes(b"")
-    buckets = []
-    for length in LENGTHS:
-        path = folder / f"graph-{length}.onnx"
-        write_graph(path, task, length)
-        bucket = Bucket(length, "full", path.name, path.stat().st_size, file_sha256(path), fake_parity(length), None)
-        buckets.append(bucket)
+    graph = folder / "graph-full.onnx"
+    write_graph(graph, task)
     shape: list[int | str] = ["batch", 2] if task == "classify" else ["batch", "length", 2]
     tokenizer = folder / "tokenizer.model"
     manifest = replace(
@@ -72,7 +68,7 @@ def write_bundle(folder: Path, task: str, vocabulary: Path) -> None:
         ),
         weights=HashedFile("weights.bin", 0, file_sha256(folder / "weights.bin")),
         outputs=[Tensor("logits", "float32", shape)],
-        buckets=buckets,
+        graphs=[replace(fake_graph(max(LENGTHS)), bytes=graph.stat().st_size, sha256=file_sha256(graph))],
     )
     write_manifest(manifest, folder)
 
@@ -108,7 +104,7 @@ async def test_a_question_that_fills_the_window_is_invalid(bundles: Path) -> Non
     assert "question" in response.json()["detail"]
 
 
-@pytest.mark.parametrize("file", ["graph-16.onnx", "weights.bin", "tokenizer.model"])
+@pytest.mark.parametrize("file", ["graph-full.onnx", "weights.bin", "tokenizer.model"])
 def test_a_changed_file_stops_the_start_by_name(bundles: Path, file: str) -> None:
     with (bundles / "qa" / file).open("ab") as stream:
         stream.write(b"x")

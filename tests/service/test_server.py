@@ -131,7 +131,7 @@ def test_a_bundle_that_cannot_be_served_stops_the_start_with_one_line_that_names
         write_manifest(fake_manifest("ner"), folder)
     if case == "unknown version":
         path = folder / "manifest.json"
-        path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
+        path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 99'))
     program = (
         "import sys; from service.server import serve; from service.settings import Settings\n"
         "sys.exit(serve(Settings(models=sys.argv[1], port=0)))"

@@ -9,23 +9,20 @@ from prometheus_client import CollectorRegistry
 from service.batching.work_item import WorkItem
 from service.loading import LoadedModel
 from service.metrics import Metrics
-from service.runtime.cuda.memory import CudaRuntime, GpuMemory
 from service.runtime.devices import Devices
 from service.runtime.session import Batch
 from service.serving import Serving
 from service.settings import Settings
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import FakeSession, fake_loaded_model, sequence
+from tests.service.fake_model import FakeSession, fake_bucket, fake_loaded_model, sequence
 from tests.service.manual_executor import ManualExecutor, settle
-from tests.service.runtime.cuda.test_memory import FakeLibrary
 
 SETTINGS = Settings(warm_up_seconds=0, max_batch_items=1)
 
 
 def model_on(devices: Devices, sessions: list[FakeSession]) -> LoadedModel:
     model = fake_loaded_model("classify")
-    lengths = [bucket.length for bucket in model.manifest.buckets]
-    return replace(model, sessions={length: sessions for length in lengths}, devices=devices, weights_bytes=5)
+    return replace(model, sessions={"full": sessions}, devices=devices, weights_bytes=5)
 
 
 def serving_on(devices: Devices, sessions: list[FakeSession], **options: object) -> Serving:
@@ -55,16 +52,30 @@ async def test_two_devices_really_compute_at_the_same_time() -> None:
     await serving.stop()
 
 
+class FakeGpu:
+    """A GPU with 100 bytes."""
+
+    free = 100
+
+    def free_bytes(self) -> int:
+        return self.free
+
+    def anonymous_bytes(self) -> int:
+        return 100 - self.free
+
+    peak_bytes = anonymous_bytes
+
+
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
-    """A GPU with room for batches of 85 bytes."""
-    library = FakeLibrary(free=100, total=100)
-    monkeypatch.setattr("service.serving.gpu_memory", lambda name: GpuMemory(CudaRuntime(library), 0))
-    return library
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    """A GPU with room for batches of 85 bytes, if one session runs on it."""
+    fake = FakeGpu()
+    monkeypatch.setattr("service.serving.gpu_memory", lambda name: fake)
+    return fake
 
 
 @asynchronous
-async def test_the_state_of_every_device_can_be_read(gpu: FakeLibrary) -> None:
+async def test_the_state_of_every_device_can_be_read(gpu: FakeGpu) -> None:
     executors = [ManualExecutor(), ManualExecutor()]
     serving = serving_on(
         Devices(("cuda:0", "cuda:1"), None, ("A", "B")), [FakeSession(), FakeSession()], executors=executors
@@ -98,18 +109,16 @@ async def test_a_gpu_that_is_missing_shows_while_the_cpu_serves() -> None:
 
 
 @asynchronous
-async def test_on_a_gpu_the_memory_of_the_gpu_bounds_a_batch(
-    gpu: FakeLibrary, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_on_a_gpu_the_memory_of_the_gpu_bounds_a_batch(gpu: FakeGpu, caplog: pytest.LogCaptureFixture) -> None:
     """Each sequence takes 20 bytes of the GPU, and a batch may take 85."""
 
     def take(batch: Batch) -> None:
-        gpu.memory.free = min(gpu.memory.free, 100 - 20 * len(batch.input_ids))
+        gpu.free = min(gpu.free, 100 - 20 * len(batch.input_ids))
 
     caplog.set_level("INFO")
     # One bucket: all of them share what any of them took, and here they take no time, so that their order is open.
     model = model_on(Devices(("cuda:0",), None, ("A",)), [FakeSession(take)])
-    model = replace(model, sessions={16: model.sessions[16]})
+    model = replace(model, manifest=replace(model.manifest, buckets=[fake_bucket(16)]))
     settings = Settings(warm_up_seconds=60, max_batch_items=8)
     serving = Serving(settings, {model.name: model}, Metrics(CollectorRegistry()))
     await serving.start()

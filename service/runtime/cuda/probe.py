@@ -1,11 +1,10 @@
 """A look at this machine: is there a GPU, and can the installed onnxruntime use it?
 
-Each question is asked on its own, so that what is missing can be named. Loading CUDA libraries fails late and far away
-otherwise: onnxruntime prints a line of C++ and goes on with the CPU.
+What is missing is named here. onnxruntime itself prints a line of C++ when its CUDA libraries cannot be loaded, and
+goes on with the CPU.
 """
 
 import contextlib
-import ctypes
 import io
 import logging
 import re
@@ -18,16 +17,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from service.runtime.cuda.memory import CudaError, CudaRuntime, GpuMemory
+from service.runtime.cuda.nvml import cuda_devices, open_nvml
 from service.runtime.devices import CPU, DeviceUnavailable
 from service.runtime.installed_runtimes import conflicting_runtimes
 
 logger = logging.getLogger(__name__)
 
 _CUDA = "CUDAExecutionProvider"
-# Codes of the CUDA runtime (driver_types.h).
-_DRIVER_TOO_OLD, _NO_GPU = 35, 100
-_INSTALL = "install the extra `gpu`, which brings the CUDA libraries and cuDNN"
 # An ONNX model of one operator: y = x + x, one float (protobuf, made by hand so that the service needs no `onnx`).
 TRIAL_GRAPH = (
     b"\x08\x08"  # format version 8
@@ -45,58 +41,39 @@ class MachineProbe:
 
     Args:
         root: Where the system's files are.
-        load: Loads a native library by its name.
+        load_nvml: Returns the module `pynvml`, initialised.
     """
 
-    def __init__(self, root: Path = Path("/"), load: Callable[[str], Any] = ctypes.CDLL) -> None:
+    def __init__(self, root: Path = Path("/"), load_nvml: Callable[[], Any] = open_nvml) -> None:
         self._root = root
-        self._load = load
+        self._load_nvml = load_nvml
 
     def conflict(self) -> str | None:
         return conflicting_runtimes()
 
-    def built_for_cuda(self) -> bool:
-        return _CUDA in onnxruntime.get_available_providers()
-
-    def gpu_package_installed(self) -> bool:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            return bool(metadata.version("onnxruntime-gpu"))
-        return False
-
-    def gpu_visible(self) -> bool:
-        files = [self._driver_file, self._root / "dev/dxg", *(self._root / "dev").glob("nvidia[0-9]*")]
-        return any(file.exists() for file in files)
+    def gpu_expected(self) -> bool:
+        devices = self._root / "dev"
+        files = [self._root / "proc/driver/nvidia/version", devices / "dxg", *devices.glob("nvidia[0-9]*")]
+        return _built_for_cuda() or any(file.exists() for file in files)
 
     def count_gpus(self) -> int:
-        try:
-            return self._runtime.number("cudaGetDeviceCount")
-        except OSError as error:
-            raise DeviceUnavailable(f"the CUDA libraries cannot be loaded ({error}): {_INSTALL}") from error
-        except CudaError as error:
-            if error.code == _NO_GPU:
-                return 0
-            if error.code == _DRIVER_TOO_OLD:
-                raise DeviceUnavailable(self._driver_problem()) from error
-            raise DeviceUnavailable(f"the GPU cannot be used: {error}") from error
-
-    def missing_library(self) -> str | None:
-        major = self._cuda_version.partition(".")[0]
-        for name in (f"libcublasLt.so.{major}", f"libcublas.so.{major}", "libcudnn.so.9"):
-            try:
-                self._load(name)
-            except OSError as error:
-                what = "cuDNN 9" if "cudnn" in name else "a CUDA library"
-                return f"{what} is missing ({error}): {_INSTALL}"
-        return None
+        if not _built_for_cuda():
+            raise DeviceUnavailable(_build_problem())
+        nvml = self._load_nvml()
+        if (problem := _driver_problem(nvml)) is not None:
+            raise DeviceUnavailable(problem)
+        return len(cuda_devices(nvml))
 
     def failure_on(self, gpu: int) -> str | None:
+        missing = self._missing_libraries
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         providers = [(_CUDA, {"device_id": str(gpu)})]
         try:
             session = onnxruntime.InferenceSession(TRIAL_GRAPH, options, providers=providers, enable_fallback=0)
             if session.get_providers()[0] != _CUDA:
-                return "its CUDA provider does not start; the lines above say why"
+                why = f"{missing}: install the extra `gpu`" if missing else "the lines above say why"
+                return f"its CUDA provider does not start; {why}"
             (doubled,) = session.run(None, {"x": np.ones(1, dtype=np.float32)})
         except Exception as error:
             # onnxruntime's exception classes share no public base.
@@ -105,61 +82,62 @@ class MachineProbe:
 
     def describe(self, name: str) -> str:
         if name == CPU:
-            return _field(self._root / "proc/cpuinfo", "model name") or "unknown processor"
-        with contextlib.suppress(CudaError):
-            folder = self._runtime.bus_id(int(name.partition(":")[2]))
-            model = _field(self._root / "proc/driver/nvidia/gpus" / folder / "information", "Model")
-            return model or "unknown GPU"
+            return self._processor() or "unknown processor"
+        # It only describes: whatever NVML raises, the GPU may still serve.
+        with contextlib.suppress(Exception):
+            nvml = self._load_nvml()
+            return str(nvml.nvmlDeviceGetName(cuda_devices(nvml)[int(name.partition(":")[2])]))
         return "unknown GPU"
 
-    def memory_of(self, gpu: int) -> GpuMemory:
-        """Return a GPU's memory; the GPU has been found usable."""
-        return GpuMemory(self._runtime, gpu)
-
-    @property
-    def _driver_file(self) -> Path:
-        return self._root / "proc/driver/nvidia/version"
-
-    @property
-    def _cuda_version(self) -> str:
-        """The version that onnxruntime was built for, for example 13.0."""
-        return str(getattr(onnxruntime, "cuda_version", "") or "12")
-
     @cached_property
-    def _runtime(self) -> CudaRuntime:
-        """The CUDA runtime, from the packages that the extra `gpu` installs, or the system's.
+    def _missing_libraries(self) -> str:
+        """What onnxruntime says while it loads the CUDA libraries from where pip puts them; nothing if all are there.
 
-        Raises:
-            OSError: It cannot be loaded.
+        It must do so once before its first session on a GPU, and tells about failures on standard output only.
         """
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            # Loads what onnxruntime needs from where pip puts it; tells about failures on standard output only.
-            getattr(onnxruntime, "preload_dlls", lambda: None)()
-        if printed.getvalue():
-            logger.info("onnxruntime: %s", printed.getvalue().strip())
-        return CudaRuntime(self._load(f"libcudart.so.{self._cuda_version.partition('.')[0]}"))
+            onnxruntime.preload_dlls()
+        lines = printed.getvalue().strip().splitlines()
+        if lines:
+            logger.info("onnxruntime: %s", "; ".join(lines))
+        return next((line for line in lines if line.startswith("Failed to load")), "")
 
-    def _driver_problem(self) -> str:
-        needed = f"CUDA {self._cuda_version}, for which the installed onnxruntime was built"
+    def _processor(self) -> str | None:
         try:
-            found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)", self._driver_file.read_text(encoding="utf-8"))
+            text = (self._root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
         except OSError:
-            return f"there is no NVIDIA driver for {needed} (a container needs `--gpus all`)"
-        driver = f" {found[1]}" if found else ""
-        return f"the NVIDIA driver{driver} is too old for {needed}"
+            return None
+        found = re.search(r"^model name\s*:\s*(.+?)\s*$", text, re.MULTILINE)
+        return found[1] if found else None
 
 
-def gpu_memory(name: str) -> GpuMemory:
-    """Return the memory of a GPU that was found usable, by its name (`cuda:N`)."""
-    return MachineProbe().memory_of(int(name.partition(":")[2]))
+def _built_for_cuda() -> bool:
+    return _CUDA in onnxruntime.get_available_providers()
 
 
-def _field(file: Path, name: str) -> str | None:
-    """Return the value of a line `name : value` of a file."""
-    try:
-        text = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+def _build_problem() -> str:
+    """Say why the onnxruntime that is imported has no CUDA provider."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        metadata.version("onnxruntime-gpu")
+        return (
+            "onnxruntime-gpu is installed, but the onnxruntime that is imported was built without CUDA: another "
+            "package lies over it; run `pip uninstall --yes onnxruntime onnxruntime-gpu`, then install the extra `gpu`"
+        )
+    return (
+        "the installed onnxruntime was built without CUDA: `pip uninstall --yes onnxruntime`, then install the extra "
+        "`gpu`"
+    )
+
+
+def _driver_problem(nvml: Any) -> str | None:
+    """Say that the driver is older than the CUDA that onnxruntime was built for; within a major version all fit."""
+    built_for = str(getattr(onnxruntime, "cuda_version", ""))
+    major = built_for.partition(".")[0]
+    # 13000 is 13.0.
+    if not major.isdigit() or nvml.nvmlSystemGetCudaDriverVersion_v2() // 1000 >= int(major):
         return None
-    found = re.search(rf"^{name}\s*:\s*(.+?)\s*$", text, re.MULTILINE)
-    return found[1] if found else None
+    return (
+        f"the NVIDIA driver {nvml.nvmlSystemGetDriverVersion()} is too old for CUDA {built_for}, for which the "
+        "installed onnxruntime was built"
+    )

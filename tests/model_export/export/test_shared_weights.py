@@ -5,12 +5,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
-import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from model_export.checkpoints.pytorch_names import huggingface_names
 from model_export.config import BigBirdConfig
-from model_export.errors import ExportError
 from model_export.export.shared_weights import SharedWeights
 from tests.model_export.conftest import SmallExport
 
@@ -30,7 +28,7 @@ def _external(graph: Path) -> dict[str, tuple[int, int, tuple[int, ...]]]:
 
 
 def _graphs(export: SmallExport) -> list[Path]:
-    return [export.bundle / bucket.file for bucket in export.manifest.buckets]
+    return [export.bundle / graph.file for graph in export.manifest.graphs]
 
 
 def test_a_weight_has_one_name_and_one_place_in_all_graphs(small_export: SmallExport) -> None:
@@ -110,64 +108,45 @@ def _run(folder: Path, model: ir.Model) -> np.ndarray:
     return result
 
 
-def test_renamed_transposed_and_repeated_weights_keep_the_graphs_result(tmp_path: Path) -> None:
-    weight, other = _square(1), _square(2)
+def test_weights_and_what_was_made_of_them_lie_in_the_file_and_other_constants_in_the_graph(tmp_path: Path) -> None:
     constants = {
-        "val_1": np.ascontiguousarray(weight.T),
-        "first.weight": weight,
-        "val_2": weight.copy(),
-        "val_3": other,
-        "val_4": np.ascontiguousarray(weight.T),
+        "first.weight": _square(1),
+        "first.weight.transposed": np.ascontiguousarray(_square(1).T),
+        "first.weight.scales": _square(2)[:1],
+        "second.weight": _square(3),
+        "first.weights": np.float32([[0.5]]),
+        "val_1": np.float32([[0.25]]),
     }
-    weights = SharedWeights(tmp_path / "weights.bin", {"first.weight": weight, "second.weight": other})
-    weights.start()
+    weights = SharedWeights(tmp_path / "weights.bin", ["first.weight", "second.weight"])
     model = _model(constants)
-    weights.give_names(model)
     weights.take_from(model)
-    assert set(model.graph.initializers) == {"first.weight", "first.weight.transposed", "second.weight"}
-    expected = 1 + 2 * weight + 2 * weight.T + other
-    assert np.allclose(_run(tmp_path, model)[0], expected, atol=1e-5)
-    assert (tmp_path / "weights.bin").stat().st_size == 2 * PAGE + weight.nbytes
+    total = _square(1) + _square(1).T + _square(2)[:1] + _square(3)
+    assert np.allclose(_run(tmp_path, model)[0], 1.75 + total, atol=1e-5)
+    assert set(_external(tmp_path / "graph.onnx")) == {
+        "first.weight",
+        "first.weight.transposed",
+        "first.weight.scales",
+        "second.weight",
+    }
 
 
-def test_parameters_with_equal_contents_are_stored_once_under_their_own_names(tmp_path: Path) -> None:
+def test_equal_contents_are_stored_once_under_their_own_names_for_all_graphs(tmp_path: Path) -> None:
     weight = _square(1)
-    weights = SharedWeights(tmp_path / "weights.bin", {"one": weight, "two": weight.copy()})
-    weights.start()
-    model = _model({"two": weight, "one": weight.copy()})
-    weights.give_names(model)
-    weights.take_from(model)
-    assert set(model.graph.initializers) == {"one", "two"}
-    assert np.allclose(_run(tmp_path, model)[0], 1 + 2 * weight, atol=1e-5)
+    weights = SharedWeights(tmp_path / "weights.bin", ["one", "two", "three"])
+    for constants in ({"two": weight, "one": weight.copy()}, {"three": weight, "two": weight}):
+        model = _model(constants)
+        weights.take_from(model)
+        assert set(model.graph.initializers) == set(constants)
+        assert np.allclose(_run(tmp_path, model)[0], 1 + 2 * weight, atol=1e-5)
+        assert {(offset, length) for offset, length, _ in _external(tmp_path / "graph.onnx").values()} == {(0, 1600)}
     assert (tmp_path / "weights.bin").stat().st_size == weight.nbytes
 
 
-def test_the_first_rows_of_a_table_are_a_part_of_it_in_the_file(tmp_path: Path) -> None:
-    """The tracer folds what a bucket takes of a small model's position embeddings into a constant."""
-    table = np.concatenate([_square(1), _square(2)])
-    weights = SharedWeights(tmp_path / "weights.bin", {"other": _square(3), "table": table})
-    weights.start()
-    for constants in ({"slice_1": table[:20]}, {"slice_1": table[:20], "other": _square(3)}):
-        model = _model(constants)
-        weights.give_names(model)
-        weights.take_from(model)
-        assert "table.first_20" in model.graph.initializers
-        expected = 1 + table[:20] + (_square(3) if "other" in constants else 0)
-        assert np.allclose(_run(tmp_path, model)[0], expected, atol=1e-5)
-    assert (tmp_path / "weights.bin").stat().st_size == PAGE + _square(3).nbytes
-
-
-def test_a_large_constant_that_is_no_parameter_is_refused(tmp_path: Path) -> None:
-    weights = SharedWeights(tmp_path / "weights.bin", {"one": _square(1)})
-    weights.start()
-    with pytest.raises(ExportError, match=r"the constant folded \[20, 20\] is no parameter"):
-        weights.give_names(_model({"one": _square(1), "folded": _square(1) * 0.5}))
-
-
-def test_a_small_constant_stays_in_the_graph(tmp_path: Path) -> None:
-    weights = SharedWeights(tmp_path / "weights.bin", {"one": _square(1)})
-    weights.start()
-    model = _model({"one": _square(1), "half": np.float32([0.5])})
-    weights.give_names(model)
+def test_equal_bytes_of_other_shapes_or_types_are_kept_apart(tmp_path: Path) -> None:
+    """Zeros of 20 x 20 float32 numbers are those of 400 x 1."""
+    weights = SharedWeights(tmp_path / "weights.bin", ["one", "two"])
+    zeros = np.zeros((20, 20), dtype=np.float32)
+    model = _model({"one": zeros, "two": zeros.reshape(1, 20, 20)})
     weights.take_from(model)
-    assert np.allclose(_run(tmp_path, model)[0], 1.5 + _square(1), atol=1e-6)
+    assert np.allclose(_run(tmp_path, model)[0], 1, atol=0)
+    assert sorted(place[:2] for place in _external(tmp_path / "graph.onnx").values()) == [(0, 1600), (PAGE, 1600)]

@@ -1,37 +1,33 @@
 import pytest
 
 from model_export.errors import ExportError
-from model_export.export.traced_model import attention_kernel
-from service.bundle import AttentionKernelName, Precision
+from model_export.export.traced_model import AttentionChoice, attention_kernels
+from service.bundle import Precision
 
 
 @pytest.mark.parametrize(
-    ("precision", "asked", "kernel"),
+    ("precision", "asked", "kernels"),
     [
-        ("fp32", None, "composed"),
-        ("fp32", "composed", "composed"),
-        ("fp32", "fused", "fused"),
-        ("int8", None, "composed"),
-        ("int8", "composed", "composed"),
-        ("fp16", None, "fused"),
-        ("fp16", "fused", "fused"),
-        ("bf16", None, "fused"),
+        ("fp32", None, ("composed",)),
+        ("fp32", "composed", ("composed",)),
+        ("fp32", "fused", ("fused",)),
+        ("fp32", "both", ("composed", "fused")),
+        ("int8", None, ("composed",)),
+        ("int8", "composed", ("composed",)),
+        ("fp16", None, ("composed", "fused")),
+        ("fp16", "both", ("composed", "fused")),
+        ("fp16", "fused", ("fused",)),
+        ("fp16", "composed", ("composed",)),
+        ("bf16", None, ("composed", "fused")),
     ],
 )
-def test_each_precision_has_a_kernel_of_its_own_unless_another_is_asked_for(
-    precision: Precision, asked: AttentionKernelName | None, kernel: str
+def test_each_precision_has_kernels_of_its_own_unless_others_are_asked_for(
+    precision: Precision, asked: AttentionChoice | None, kernels: tuple[str, ...]
 ) -> None:
-    assert attention_kernel(precision, asked) == kernel
+    assert attention_kernels(precision, asked) == kernels
 
 
-@pytest.mark.parametrize(
-    ("precision", "asked", "message"),
-    [
-        ("int8", "fused", "^attention: fused is for fp32, fp16 and bf16; int8 is for CPUs"),
-        ("fp16", "composed", "^attention: composed is for fp32 and int8; fp16 is for GPUs"),
-        ("bf16", "composed", "^attention: composed is for fp32 and int8; bf16 is for GPUs"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(precision: Precision, asked: AttentionKernelName, message: str) -> None:
-    with pytest.raises(ExportError, match=message):
-        attention_kernel(precision, asked)
+@pytest.mark.parametrize("asked", ["fused", "both"])
+def test_int8_has_no_fused_kernel(asked: AttentionChoice) -> None:
+    with pytest.raises(ExportError, match="^attention: fused is for fp32, fp16 and bf16; int8 is for CPUs"):
+        attention_kernels("int8", asked)

@@ -9,11 +9,8 @@ class FakeProbe:
     def __init__(self, **changes: object) -> None:
         self.answers: dict[str, object] = {
             "conflict": None,
-            "built_for_cuda": True,
-            "gpu_package_installed": True,
-            "gpu_visible": True,
+            "gpu_expected": True,
             "count_gpus": 2,
-            "missing_library": None,
             "failure_on": {},
             **changes,
         }
@@ -29,20 +26,11 @@ class FakeProbe:
     def conflict(self):
         return self._answer("conflict")
 
-    def built_for_cuda(self):
-        return self._answer("built_for_cuda")
-
-    def gpu_package_installed(self):
-        return self._answer("gpu_package_installed")
-
-    def gpu_visible(self):
-        return self._answer("gpu_visible")
+    def gpu_expected(self):
+        return self._answer("gpu_expected")
 
     def count_gpus(self):
         return self._answer("count_gpus")
-
-    def missing_library(self):
-        return self._answer("missing_library")
 
     def failure_on(self, gpu: int):
         return self._answer("failure_on").get(gpu)
@@ -77,27 +65,11 @@ def test_anything_else_is_no_device(asked: str) -> None:
 FAULTS = [
     pytest.param({"conflict": "two are installed over each other"}, "installed over each other", id="two runtimes"),
     pytest.param(
-        {"built_for_cuda": False},
-        "onnxruntime-gpu is installed, but the onnxruntime that is imported was built without CUDA",
-        id="the runtime for GPUs is hidden",
-    ),
-    pytest.param(
-        {"built_for_cuda": False, "gpu_package_installed": False},
-        "the installed onnxruntime was built without CUDA",
-        id="the runtime is for CPUs",
-    ),
-    pytest.param(
         {"count_gpus": DeviceUnavailable("the NVIDIA driver 535.1 is too old for CUDA 13.0")},
         "driver 535.1 is too old",
         id="the driver is too old",
     ),
-    pytest.param(
-        {"count_gpus": DeviceUnavailable("the CUDA libraries cannot be loaded")},
-        "CUDA libraries cannot be loaded",
-        id="the CUDA libraries are missing",
-    ),
     pytest.param({"count_gpus": 0}, "the driver shows no GPU", id="no GPU is visible"),
-    pytest.param({"missing_library": "cuDNN 9 is missing"}, "cuDNN 9 is missing", id="cuDNN is missing"),
     pytest.param(
         {"failure_on": {1: "CUDA failure 2: out of memory"}},
         "onnxruntime cannot run on cuda:1: CUDA failure 2: out of memory",
@@ -125,13 +97,13 @@ def test_left_to_itself_it_serves_on_the_cpu_and_says_that_this_is_not_what_was_
 
 
 def test_a_machine_for_the_cpu_is_not_degraded() -> None:
-    probe = FakeProbe(gpu_visible=False, built_for_cuda=False, gpu_package_installed=False)
+    probe = FakeProbe(gpu_expected=False)
     assert choose("auto", probe).degraded is None
     assert "count_gpus" not in probe.asked
 
 
 def test_a_runtime_for_gpus_without_any_gpu_is_degraded() -> None:
-    assert choose("auto", FakeProbe(gpu_visible=False, count_gpus=0)).degraded is not None
+    assert choose("auto", FakeProbe(count_gpus=0)).degraded is not None
 
 
 def test_a_number_that_no_gpu_has_is_named() -> None:

@@ -1,46 +1,21 @@
 """NVIDIA's management library, played by a fake: no GPU is needed, and none is disturbed."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from service.runtime.devices import DeviceUnavailable
 from service.telemetry.gpu_metrics import GpuMetrics
+from tests.service.runtime.cuda.fake_nvml import FakeNvml
 
 FAMILIES = ("bigbird_gpu_memory_used_bytes", "bigbird_gpu_memory_total_bytes", "bigbird_gpu_utilization_ratio")
-
-
-class FakeNvml:
-    """Two GPUs, and one part of a GPU that has no utilisation of its own."""
-
-    UUIDS = ("GPU-a", "GPU-b", "MIG-c")
-
-    def __init__(self) -> None:
-        self.lost = False
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        return self.UUIDS[index]
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
-        if uuid not in self.UUIDS:
-            raise LookupError("not found")
-        return uuid
-
-    def nvmlDeviceGetMemoryInfo(self, handle: str) -> Any:
-        if self.lost:
-            raise RuntimeError("the GPU is lost")
-        return SimpleNamespace(used=10 * (1 + self.UUIDS.index(handle)), total=100)
-
-    def nvmlDeviceGetUtilizationRates(self, handle: str) -> Any:
-        if handle.startswith("MIG"):
-            raise RuntimeError("not supported")
-        return SimpleNamespace(gpu=25 * (1 + self.UUIDS.index(handle)))
 
 
 @pytest.fixture(autouse=True)
 def all_devices_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "to be restored")
 
 
 def read(registry: CollectorRegistry, device: str) -> list[float | None]:
@@ -60,8 +35,8 @@ def test_every_watched_gpu_is_reported() -> None:
     ("visible", "expected"),
     [
         pytest.param("1,0", [20, 100, 0.5], id="in another order"),
-        pytest.param("GPU-b", [20, 100, 0.5], id="by its UUID"),
-        pytest.param("MIG-c", [30, 100, None], id="a part of a GPU, which has no utilisation"),
+        pytest.param("GPU-ab", [20, 100, 0.5], id="by the beginning of its UUID"),
+        pytest.param("MIG-c", [40, 100, None], id="a part of a GPU, which has no utilisation"),
         pytest.param("GPU-unknown", [None, None, None], id="one that NVML does not know"),
     ],
 )
@@ -76,7 +51,7 @@ def test_cudas_numbers_are_translated_where_devices_are_renumbered(
 
 def test_without_nvml_the_families_are_there_and_empty() -> None:
     def missing() -> Any:
-        raise ModuleNotFoundError("No module named 'pynvml'")
+        raise DeviceUnavailable("the package nvidia-ml-py is missing")
 
     registry = CollectorRegistry()
     gpus = GpuMetrics(registry, missing)

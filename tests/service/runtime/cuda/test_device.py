@@ -1,7 +1,7 @@
 """Opening bundles on a GPU, with onnxruntime's CUDA provider played by its CPU provider."""
 
-import gc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +9,24 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from service.bundle import Bundle
+from service.bundle import Bundle, Tensor
 from service.errors import BundleError
 from service.runtime.cuda.device import CudaDevice
-from tests.service.runtime.cuda.host_memory import HostMemory
-from tests.service.runtime.cuda.weighted_bundle import LONG, OFFSET, SHORT, TABLE, batch, expected, weighted_bundle
+from service.runtime.session import Shape
+from tests.service.runtime.cuda.model_of_sums import FACTORS, batch, bundle_of_sums, logits
 
 CUDA = "CUDAExecutionProvider"
+ROWS = [[1, 2, 3, 4], [2, 2, 0, 0]]
 
 
 class GpuRuntime:
     """onnxruntime as a build for GPUs would look; what is opened there opens on the CPU, and is remembered."""
 
     def __init__(self) -> None:
-        self.opened: list[dict[str, str]] = []
-        self.arenas: list[tuple[Any, ...]] = []
+        self.opened: list[tuple[str, dict[str, str]]] = []
+        self.options: list[onnxruntime.SessionOptions] = []
         self.providers = [CUDA, "CPUExecutionProvider"]
-        self.before_open: Callable[[dict[str, str]], None] = lambda options: None
+        self.before_open: Callable[[dict[str, str]], None] = lambda settings: None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(onnxruntime, name)
@@ -34,19 +35,11 @@ class GpuRuntime:
         ((name, settings), other) = providers
         assert (name, other, enable_fallback) == (CUDA, "CPUExecutionProvider", 0)
         self.before_open(settings)
-        self.opened.append(settings)
+        self.opened.append((Path(path).name, settings))
+        self.options.append(options)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         session.get_providers = lambda: self.providers
         return session
-
-    def OrtMemoryInfo(self, *arguments: Any) -> tuple[Any, ...]:
-        return arguments
-
-    def OrtArenaCfg(self, settings: dict[str, int]) -> dict[str, int]:
-        return settings
-
-    def create_and_register_allocator_v2(self, *arguments: Any) -> None:
-        self.arenas.append(arguments)
 
 
 @pytest.fixture
@@ -58,64 +51,75 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> GpuRuntime:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    return weighted_bundle(tmp_path)
+    return bundle_of_sums(tmp_path, "composed", "fused")
 
 
-def test_all_buckets_open_with_one_copy_of_the_weights_and_answer(gpu: GpuRuntime, bundle: Bundle) -> None:
-    memory = HostMemory()
-    sessions = CudaDevice("cuda:1", memory, graphs=False).open(bundle)
-    assert list(sessions) == [SHORT, LONG]
-    assert [block.nbytes for block in memory.blocks] == [OFFSET + TABLE.nbytes]
-    for length, session in sessions.items():
-        ids = [list(range(1, length + 1)), [3] * length]
-        np.testing.assert_allclose(session.run(batch(ids))["logits"], expected(ids), rtol=1e-5)
+def test_each_kind_of_attention_is_opened_once_with_the_fused_kernel(gpu: GpuRuntime, bundle: Bundle) -> None:
+    sessions = CudaDevice("cuda:1").open(bundle)
+    assert list(sessions) == ["full", "block_sparse"]
+    assert [name for name, _ in gpu.opened] == ["graph-full-fused.onnx", "graph-block_sparse-fused.onnx"]
+    for kind, session in sessions.items():
+        np.testing.assert_array_equal(session.run(batch(ROWS))["logits"], logits(ROWS, FACTORS[kind, "fused"]))
 
 
-def test_sessions_get_their_device_exact_products_and_graphs_where_asked(gpu: GpuRuntime, bundle: Bundle) -> None:
-    CudaDevice("cuda:1", HostMemory(), graphs=True).open(bundle)
-    assert (
-        gpu.opened
-        == [
-            {
-                "device_id": "1",
-                "use_tf32": "0",
-                "arena_extend_strategy": "kSameAsRequested",
-                "enable_cuda_graph": "1",
-            }
-        ]
-        * 2
+def test_a_bundle_without_the_fused_kernel_is_opened_as_it_is(gpu: GpuRuntime, tmp_path: Path) -> None:
+    sessions = CudaDevice("cuda:1").open(bundle_of_sums(tmp_path, "composed"))
+    np.testing.assert_array_equal(
+        sessions["full"].run(batch(ROWS))["logits"], logits(ROWS, FACTORS["full", "composed"])
     )
 
 
-def test_all_sessions_of_a_device_share_one_arena_with_the_limit(gpu: GpuRuntime, bundle: Bundle) -> None:
-    device = CudaDevice("cuda:1", HostMemory(), memory_limit_bytes=1000)
-    device.open(bundle)
-    device.open(bundle)
-    ((provider, memory, options, arena),) = gpu.arenas
-    assert (provider, options, arena) == (CUDA, {"device_id": "1"}, {"arena_extend_strategy": 1, "max_mem": 1000})
-    assert memory[0] == "Cuda"
-    assert memory[2] == 1
-    assert {settings["gpu_mem_limit"] for settings in gpu.opened} == {"1000"}
+def test_sessions_get_their_device_exact_products_an_arena_of_their_own_and_graphs(
+    gpu: GpuRuntime, bundle: Bundle
+) -> None:
+    CudaDevice("cuda:1").open(bundle)
+    expected = {
+        "device_id": "1",
+        "use_tf32": "0",
+        "arena_extend_strategy": "kSameAsRequested",
+        "enable_cuda_graph": "1",
+    }
+    assert [settings for _, settings in gpu.opened] == [expected, expected]
+    with pytest.raises(RuntimeError, match="use_env_allocators"):
+        gpu.options[0].get_session_config_entry("session.use_env_allocators")
 
 
-def test_a_runtime_that_takes_no_arena_of_ours_serves_all_the_same(gpu: GpuRuntime, bundle: Bundle) -> None:
-    def refuse(*arguments: object) -> None:
-        raise RuntimeError("not here")
-
-    gpu.create_and_register_allocator_v2 = refuse  # type: ignore[method-assign]
-    sessions = CudaDevice("cuda:0", HostMemory(), graphs=False).open(bundle)
-    np.testing.assert_allclose(sessions[SHORT].run(batch([[1] * SHORT]))["logits"], expected([[1] * SHORT]), rtol=1e-5)
+def test_a_limit_is_divided_among_the_sessions_of_a_bundle(gpu: GpuRuntime, bundle: Bundle) -> None:
+    CudaDevice("cuda:0", memory_limit_bytes=1001).open(bundle)
+    assert [settings["gpu_mem_limit"] for _, settings in gpu.opened] == ["500", "500"]
 
 
-def test_a_graph_that_cannot_be_recorded_is_opened_without(gpu: GpuRuntime, bundle: Bundle) -> None:
+def test_a_limit_that_does_not_hold_the_weights_of_every_graph_is_refused(gpu: GpuRuntime, bundle: Bundle) -> None:
+    """48 bytes of weights, which each of the two graphs holds, and some room to compute in."""
+    assert bundle.manifest.weights.bytes == 48
+    CudaDevice("cuda:0", memory_limit_bytes=98).open(bundle)
+    gpu.opened.clear()
+    with pytest.raises(BundleError, match=r"gpu_memory_limit_bytes \(97\) .* its 2 graphs, 48 bytes each"):
+        CudaDevice("cuda:0", memory_limit_bytes=97).open(bundle)
+    assert gpu.opened == []
+
+
+@pytest.mark.parametrize("reason", ["asked", "refused"])
+def test_without_recording_a_graph_runs_as_usual(
+    gpu: GpuRuntime, bundle: Bundle, caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
     def refuse(settings: dict[str, str]) -> None:
         if settings["enable_cuda_graph"] == "1":
             raise RuntimeError("all the compute graph nodes have not been partitioned to the CUDAExecutionProvider")
 
     gpu.before_open = refuse
-    sessions = CudaDevice("cuda:0", HostMemory()).open(bundle)
-    assert [settings["enable_cuda_graph"] for settings in gpu.opened] == ["0", "0"]
-    np.testing.assert_allclose(sessions[SHORT].run(batch([[1] * SHORT]))["logits"], expected([[1] * SHORT]), rtol=1e-5)
+    session: Any = CudaDevice("cuda:0", graphs=reason != "asked").open(bundle)["full"]
+    assert [settings["enable_cuda_graph"] for _, settings in gpu.opened] == ["0", "0"]
+    assert [message.partition(", ")[0] for message in caplog.messages] == (
+        []
+        if reason == "asked"
+        else [
+            f"{bundle.name}/graph-full-fused.onnx cannot be recorded",
+            f"{bundle.name}/graph-block_sparse-fused.onnx cannot be recorded",
+        ]
+    )
+    assert session.capture([Shape(1, 4)]) == []
+    np.testing.assert_array_equal(session.run(batch(ROWS))["logits"], logits(ROWS, FACTORS["full", "fused"]))
 
 
 def test_a_graph_that_does_not_load_is_refused_by_name(gpu: GpuRuntime, bundle: Bundle) -> None:
@@ -123,25 +127,17 @@ def test_a_graph_that_does_not_load_is_refused_by_name(gpu: GpuRuntime, bundle: 
         raise RuntimeError("CUDA failure 2: out of memory")
 
     gpu.before_open = refuse
-    with pytest.raises(BundleError, match=r"graph-4\.onnx: onnxruntime cannot load it on cuda:0: CUDA failure 2"):
-        CudaDevice("cuda:0", HostMemory()).open(bundle)
+    with pytest.raises(BundleError, match=r"graph-full-fused\.onnx: onnxruntime cannot load it on cuda:0: CUDA fail"):
+        CudaDevice("cuda:0").open(bundle)
 
 
 def test_a_graph_that_would_run_on_the_cpu_instead_is_refused(gpu: GpuRuntime, bundle: Bundle) -> None:
     gpu.providers = ["CPUExecutionProvider"]
     with pytest.raises(BundleError, match="without its CUDA provider"):
-        CudaDevice("cuda:0", HostMemory()).open(bundle)
+        CudaDevice("cuda:0").open(bundle)
 
 
 def test_a_graph_that_does_not_fit_its_manifest_is_refused(gpu: GpuRuntime, bundle: Bundle) -> None:
-    bundle.manifest.outputs[0].shape[1] = 7
+    manifest = replace(bundle.manifest, outputs=[Tensor("logits", "float32", ["batch", 7])])
     with pytest.raises(BundleError, match="output logits"):
-        CudaDevice("cuda:0", HostMemory()).open(bundle)
-
-
-def test_sessions_outlive_the_device_that_opened_them(gpu: GpuRuntime, bundle: Bundle) -> None:
-    sessions = CudaDevice("cuda:0", HostMemory(), graphs=False).open(bundle)
-    gc.collect()
-    _ = [np.full(OFFSET + TABLE.nbytes, 7, dtype=np.uint8) for _ in range(100)]  # what would lie in freed memory
-    for _ in range(3):
-        np.testing.assert_allclose(sessions[LONG].run(batch([[1] * LONG]))["logits"], expected([[1] * LONG]), rtol=1e-5)
+        CudaDevice("cuda:0").open(replace(bundle, manifest=manifest))

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -9,41 +10,45 @@ import pytest
 
 from service.runtime.cuda.probe import TRIAL_GRAPH, MachineProbe
 from service.runtime.devices import DeviceUnavailable
-from tests.service.runtime.cuda.test_memory import FakeLibrary
+from tests.service.runtime.cuda.fake_nvml import FakeNvml
 
-DRIVER = """NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024
-GCC version:  gcc version 12.3.0
-"""
-
-
-def loading(library: Any = None, missing: str | None = None) -> Callable[[str], Any]:
-    """Return what loads libraries on a machine with everything, or with one missing."""
-
-    def load(name: str) -> Any:
-        if missing is not None and missing in name:
-            raise OSError(f"{name}: cannot open shared object file: No such file or directory")
-        return library
-
-    return load
+CUDA = "CUDAExecutionProvider"
+MISSING = "Failed to load libcublas.so.13: cannot open shared object file"
 
 
 @pytest.fixture(autouse=True)
-def _built_for_cuda_13(monkeypatch: pytest.MonkeyPatch) -> None:
+def providers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An onnxruntime that was built for CUDA 13, as long as the provider is in this list."""
+    found = [CUDA, "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: found)
     monkeypatch.setattr("onnxruntime.cuda_version", "13.0")
-    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: print("Failed to load something"))
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return found
+
+
+class TrialSession:
+    """onnxruntime's session on a GPU that works, but for what a test changes."""
+
+    providers: tuple[str, ...] = (CUDA, "CPUExecutionProvider")
+    double: Callable[[np.ndarray], np.ndarray] = staticmethod(lambda x: 2 * x)
+
+    def __init__(self, graph: bytes, options: object, *, providers: list[Any], enable_fallback: int) -> None:
+        assert (graph, providers, enable_fallback) == (TRIAL_GRAPH, [(CUDA, {"device_id": "3"})], 0)
+
+    def get_providers(self) -> tuple[str, ...]:
+        return self.providers
+
+    def run(self, outputs: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return [type(self).double(feeds["x"])]
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Path:
-    for name in ("proc/driver/nvidia/gpus/0000:01:1a.0", "dev"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "proc/driver/nvidia/version").write_text(DRIVER)
-    (tmp_path / "proc/driver/nvidia/gpus/0000:01:1a.0/information").write_text(
-        "Model: \t\t NVIDIA H200\nIRQ:   \t\t 10\n"
-    )
-    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: A Processor of a Test\n")
-    (tmp_path / "dev/nvidia0").touch()
-    return tmp_path
+def trial(monkeypatch: pytest.MonkeyPatch) -> type[TrialSession]:
+    session = type("Session", (TrialSession,), {})
+    monkeypatch.setattr("onnxruntime.InferenceSession", session)
+    return session
 
 
 def test_the_trial_graph_is_a_valid_model_that_doubles() -> None:
@@ -52,103 +57,118 @@ def test_the_trial_graph_is_a_valid_model_that_doubles() -> None:
     assert session.run(None, {"x": np.array([21], dtype=np.float32)})[0].tolist() == [42.0]
 
 
-def test_gpus_are_counted_and_described(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    probe = MachineProbe(machine, loading(FakeLibrary()))
+def test_gpus_are_counted_and_described(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: A Processor of a Test\n")
+    probe = MachineProbe(tmp_path, FakeNvml)
     assert probe.count_gpus() == 3
-    assert probe.describe("cuda:1") == "NVIDIA H200"
-    assert probe.describe("cuda:0") == "unknown GPU"
+    assert probe.describe("cuda:1") == "the GPU GPU-ab-2"
     assert probe.describe("cpu") == "A Processor of a Test"
-    assert capsys.readouterr().out == "", "what onnxruntime prints is no output of the service"
 
 
-def test_a_machine_without_these_files_has_no_names_to_tell(tmp_path: Path) -> None:
-    probe = MachineProbe(tmp_path, loading(FakeLibrary(cudaDeviceGetPCIBusId=35)))
-    assert probe.describe("cpu") == "unknown processor"
+def test_what_cannot_be_described_is_unknown(tmp_path: Path) -> None:
+    def missing() -> Any:
+        raise DeviceUnavailable("there is no NVIDIA driver")
+
+    probe = MachineProbe(tmp_path, missing)
     assert probe.describe("cuda:0") == "unknown GPU"
+    assert probe.describe("cpu") == "unknown processor"
+    assert MachineProbe(tmp_path, FakeNvml).describe("cuda:3") == "unknown GPU"
 
 
 @pytest.mark.parametrize("file", ["dev/nvidia0", "dev/dxg", "proc/driver/nvidia/version"])
-def test_a_device_or_a_driver_shows_a_gpu(tmp_path: Path, file: str) -> None:
-    assert not MachineProbe(tmp_path).gpu_visible()
+def test_a_gpu_is_expected_where_a_device_or_a_driver_shows(tmp_path: Path, providers: list[str], file: str) -> None:
+    providers.remove(CUDA)
+    assert not MachineProbe(tmp_path).gpu_expected()
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).touch()
-    assert MachineProbe(tmp_path).gpu_visible()
+    assert MachineProbe(tmp_path).gpu_expected()
 
 
-def test_missing_cuda_libraries_are_named_with_the_way_out(machine: Path) -> None:
-    probe = MachineProbe(machine, loading(missing="libcudart"))
-    with pytest.raises(DeviceUnavailable, match=r"libcudart\.so\.13: cannot open .* install the extra `gpu`"):
-        probe.count_gpus()
+def test_a_gpu_is_expected_by_a_runtime_that_was_built_for_one(tmp_path: Path) -> None:
+    assert MachineProbe(tmp_path).gpu_expected()
 
 
-@pytest.mark.parametrize(
-    ("missing", "what"),
-    [
-        ("libcudnn", "cuDNN 9 is missing (libcudnn.so.9"),
-        ("libcublas.so", "a CUDA library is missing (libcublas.so.13"),
-    ],
-)
-def test_a_missing_library_is_named(machine: Path, missing: str, what: str) -> None:
-    found = MachineProbe(machine, loading(FakeLibrary(), missing)).missing_library()
-    assert found is not None
-    assert found.startswith(what)
-    assert "install the extra `gpu`" in found
-    assert MachineProbe(machine, loading(FakeLibrary())).missing_library() is None
-
-
-def test_a_driver_that_is_too_old_is_named_with_its_version(machine: Path) -> None:
-    probe = MachineProbe(machine, loading(FakeLibrary(cudaGetDeviceCount=35)))
+def test_a_driver_that_is_too_old_is_named_with_its_version(tmp_path: Path) -> None:
+    nvml = FakeNvml()
+    nvml.cuda_version = 12080
     with pytest.raises(DeviceUnavailable, match=r"NVIDIA driver 535\.183\.01 is too old for CUDA 13\.0"):
-        probe.count_gpus()
+        MachineProbe(tmp_path, lambda: nvml).count_gpus()
 
 
-def test_a_missing_driver_is_told_apart_from_an_old_one(tmp_path: Path) -> None:
-    probe = MachineProbe(tmp_path, loading(FakeLibrary(cudaGetDeviceCount=35)))
-    with pytest.raises(DeviceUnavailable, match=r"there is no NVIDIA driver .*--gpus all"):
-        probe.count_gpus()
+def test_within_a_major_version_of_cuda_every_driver_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.cuda_version", "13.9")
+    assert MachineProbe(load_nvml=FakeNvml).count_gpus() == 3
 
 
-def test_no_gpu_is_none_and_any_other_error_is_told(machine: Path) -> None:
-    library = FakeLibrary(cudaGetDeviceCount=100)
-    assert MachineProbe(machine, loading(library)).count_gpus() == 0
-    with pytest.raises(DeviceUnavailable, match="cudaGetDeviceCount: out of memory"):
-        MachineProbe(machine, loading(FakeLibrary(cudaGetDeviceCount=2))).count_gpus()
+def test_a_runtime_without_cuda_is_told_apart_from_one_that_is_hidden(
+    monkeypatch: pytest.MonkeyPatch, providers: list[str]
+) -> None:
+    providers.remove(CUDA)
+    installed: dict[str, str] = {}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    with pytest.raises(DeviceUnavailable, match="the installed onnxruntime was built without CUDA"):
+        MachineProbe(load_nvml=FakeNvml).count_gpus()
+    installed["onnxruntime-gpu"] = "1.31.1"
+    with pytest.raises(DeviceUnavailable, match="another package lies over it"):
+        MachineProbe(load_nvml=FakeNvml).count_gpus()
 
 
-def test_a_trial_tells_what_onnxruntime_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Here it has no CUDA provider at all.
-    failure = MachineProbe().failure_on(0)
-    assert failure is not None
-    assert "CUDAExecutionProvider" in failure or "CUDA provider" in failure
-
-    class Session:
-        def __init__(self, *arguments: object, **options: object) -> None:
-            assert options["providers"] == [("CUDAExecutionProvider", {"device_id": "3"})]
-
-        def get_providers(self) -> list[str]:
-            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
-        def run(self, outputs: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-            return [2 * feeds["x"]]
-
-    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
-    assert MachineProbe().failure_on(3) is None
-    monkeypatch.setattr(Session, "run", lambda self, outputs, feeds: [feeds["x"]])
-    assert MachineProbe().failure_on(3) == "1 + 1 is [1.0] there"
-    monkeypatch.setattr(Session, "get_providers", lambda self: ["CPUExecutionProvider"])
-    assert "does not start" in str(MachineProbe().failure_on(3))
-
-
-def test_what_is_installed_and_imported_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    providers = ["CPUExecutionProvider"]
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
-    probe = MachineProbe()
-    assert not probe.built_for_cuda()
-    providers.insert(0, "CUDAExecutionProvider")
-    assert probe.built_for_cuda()
-    monkeypatch.setattr("importlib.metadata.version", lambda name: {"onnxruntime-gpu": "1.31.1"}[name])
-    assert probe.gpu_package_installed()
+def test_packages_that_overwrite_each_other_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "service.runtime.installed_runtimes._is_installed", {"onnxruntime", "onnxruntime-gpu"}.__contains__
     )
-    assert "overwrite each other" in str(probe.conflict())
+    assert "overwrite each other" in str(MachineProbe().conflict())
+
+
+def test_a_gpu_that_computes_passes_the_trial(trial: type[TrialSession]) -> None:
+    assert MachineProbe().failure_on(3) is None
+
+
+def test_a_gpu_that_computes_something_else_fails(trial: type[TrialSession]) -> None:
+    trial.double = staticmethod(lambda x: x)
+    assert MachineProbe().failure_on(3) == "1 + 1 is [1.0] there"
+
+
+def test_a_trial_that_fails_says_what_onnxruntime_says(trial: type[TrialSession]) -> None:
+    def fail(x: np.ndarray) -> np.ndarray:
+        raise RuntimeError("CUDA failure 2: out of memory")
+
+    trial.double = staticmethod(fail)
+    assert MachineProbe().failure_on(3) == "CUDA failure 2: out of memory"
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        pytest.param(
+            f"{MISSING}\nPlease follow https://onnxruntime.ai",
+            f"its CUDA provider does not start; {MISSING}: install the extra `gpu`",
+            id="a library is missing",
+        ),
+        pytest.param("", "its CUDA provider does not start; the lines above say why", id="nobody knows"),
+    ],
+)
+def test_a_provider_that_does_not_start_is_told_with_the_library_that_is_missing(
+    trial: type[TrialSession],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    printed: str,
+    reason: str,
+) -> None:
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: print(printed))
+    trial.providers = ("CPUExecutionProvider",)
+    assert MachineProbe().failure_on(3) == reason
+    assert capsys.readouterr().out == "", "what onnxruntime prints is no output of the service"
+
+
+def test_an_onnxruntime_without_cuda_fails_its_trial() -> None:
+    failure = MachineProbe().failure_on(0)
+    assert failure is not None
+    assert "CUDA" in failure

@@ -1,9 +1,9 @@
-"""All buckets of a bundle, loaded on one device."""
+"""The graphs of a bundle, loaded on one device: a session for each kind of attention, which serves all its buckets."""
 
 from pathlib import Path
 from typing import Protocol
 
-from service.bundle import MANIFEST_FILE, Bundle, Manifest
+from service.bundle import MANIFEST_FILE, Attention, AttentionKernelName, Bundle, Manifest
 from service.errors import BundleError
 from service.runtime.session import Session
 
@@ -16,15 +16,29 @@ class SessionOpener(Protocol):
         ...
 
 
-def open_sessions(bundle: Bundle, open_session: SessionOpener) -> dict[int, Session]:
-    """Load every bucket of a bundle; keys are padded lengths, ascending.
+def served_kernel(manifest: Manifest, preferred: AttentionKernelName) -> AttentionKernelName:
+    """Return the attention kernel that a device serves: the one that it prefers, or the only one that there is."""
+    return preferred if preferred in manifest.kernels else next(iter(manifest.kernels))
+
+
+def open_sessions(
+    bundle: Bundle, open_session: SessionOpener, preferred: AttentionKernelName = "composed"
+) -> dict[Attention, Session]:
+    """Load the graphs that the buckets of a bundle need.
+
+    Args:
+        bundle: The bundle.
+        open_session: Opens a graph.
+        preferred: The attention kernel that suits the device.
 
     Raises:
         BundleError: A graph cannot be loaded, or the buckets do not partition the lengths as they must.
     """
     check_buckets(bundle)
-    buckets = sorted(bundle.manifest.buckets, key=lambda bucket: bucket.length)
-    return {bucket.length: open_session(bundle.path(bucket.file), bundle.manifest) for bucket in buckets}
+    manifest = bundle.manifest
+    kernel = served_kernel(manifest, preferred)
+    kinds = dict.fromkeys(bucket.attention for bucket in manifest.buckets)
+    return {kind: open_session(bundle.path(manifest.graph(kind, kernel).file), manifest) for kind in kinds}
 
 
 def check_buckets(bundle: Bundle) -> None:

@@ -1,0 +1,133 @@
+"""What is checked of a graph before it is let through: each of its buckets, at the bucket's own shape.
+
+A graph in fp32 or int8 runs on the machine that exports it. One in half precision is made for a GPU, and runs on it
+where there is one. Elsewhere it is checked in two parts:
+
+- that it computes the right thing: the graph as it lies in its file, widened to float32 (`widen`), against torch with
+  the same rounded weights, within the tolerance of fp32;
+- that half precision is enough for it: the torch model that was traced, in half precision, against torch in fp32. These
+  are the figures that the bundle records, as `checked_with` torch. `bigbird inspect --check --checkpoint` on a machine
+  with a GPU measures those of the graph itself.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import onnx_ir as ir
+
+from model_export.export.buckets import BucketPlan
+from model_export.export.references import References
+from model_export.export.resident_memory import peak_rise
+from model_export.export.torch_session import TorchSession
+from model_export.export.traced_model import HALF_TYPES
+from model_export.export.verify import Verifier
+from model_export.export.widen import widen
+from model_export.nn.half_precision import rounded
+from model_export.nn.model import BigBird
+from service.bundle import AttentionKernelName, Parity, Precision
+from service.runtime.session import Session
+
+
+class OpenGraph(Protocol):
+    """Loads a graph for a device."""
+
+    def __call__(self, graph: Path, device: Literal["cpu", "cuda"]) -> Session | None:
+        """Return its session, or None if this machine has no such device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGraph:
+    """A graph that can be compared with torch.
+
+    Attributes:
+        session: What will serve it, or stands in for that.
+        kernel: Its attention kernel.
+        verifier: Compares the session.
+        widened: The same graph in fp32, where the session is not the graph itself.
+        widened_verifier: Compares it.
+    """
+
+    session: Session
+    kernel: AttentionKernelName
+    verifier: Verifier
+    widened: Session | None = None
+    widened_verifier: Verifier | None = None
+
+    def compare(self, bucket: int) -> Parity:
+        """Return how far the outputs of a bucket are from torch's.
+
+        Raises:
+            ExportError: By more than the tolerance.
+        """
+        if self.widened is None or self.widened_verifier is None:
+            return self.verifier.compare(bucket, self.session, self.kernel)
+        self.widened_verifier.compare(bucket, self.widened, self.kernel)
+        return self.verifier.compare(bucket, self.session, self.kernel, checked_with="torch")
+
+    def peak_memory_bytes(self, bucket: int) -> int | None:
+        """Return what one run of a filled bucket takes; ask before anything else has run, since memory is kept."""
+        batch = self.verifier.filled_batch(bucket)
+        return peak_rise(lambda: self.session.run(batch))
+
+
+class GraphCheck:
+    """Loads the graphs of a bundle for comparison.
+
+    Args:
+        references: Of the checkpoint's model, in float32.
+        rounded_references: Of the same model with rounded weights (`rounded_model`), in half precision only.
+        plans: The buckets.
+        precision: Of the graphs.
+        open_graph: Loads them.
+        tolerance: Largest allowed difference (see `verify.TOLERANCES`); None for the precision's own.
+    """
+
+    def __init__(
+        self,
+        references: References,
+        rounded_references: References | None,
+        plans: Sequence[BucketPlan],
+        precision: Precision,
+        open_graph: OpenGraph,
+        tolerance: float | None = None,
+    ) -> None:
+        self._verifier = Verifier(references, plans, precision=precision, tolerance=tolerance)
+        self._rounded = None if rounded_references is None else Verifier(rounded_references, plans)
+        self._signature = references.signature
+        self._precision = precision
+        self._open_graph = open_graph
+
+    def load(self, graph: Path, traced: BigBird, kernel: AttentionKernelName) -> LoadedGraph:
+        """Load a graph.
+
+        Args:
+            graph: Its file.
+            traced: The model that it was traced from.
+            kernel: Its attention kernel.
+
+        Raises:
+            BundleError: It cannot be loaded.
+        """
+        session = self._open_graph(graph, "cuda" if self._precision in HALF_TYPES else "cpu")
+        if session is not None:
+            return LoadedGraph(session, kernel, self._verifier)
+        with tempfile.TemporaryDirectory() as folder:
+            widened = self._open_graph(_widened(graph, Path(folder)), "cpu")
+        return LoadedGraph(TorchSession(traced, self._signature), kernel, self._verifier, widened, self._rounded)
+
+
+def rounded_model(model: BigBird, precision: Precision) -> BigBird | None:
+    """Return the float32 model whose weights are rounded to a half precision, or None for the other precisions."""
+    return rounded(model, HALF_TYPES[precision]) if precision in HALF_TYPES else None
+
+
+def _widened(graph: Path, folder: Path) -> Path:
+    """Write the widened graph, with its weights, into a folder."""
+    contents = ir.load(graph)
+    widen(contents)
+    ir.save(contents, folder / graph.name, external_data="weights.bin")
+    return folder / graph.name

@@ -1,0 +1,110 @@
+"""What graphs are compared with: the torch model on random documents, each alone and padded only to whole blocks.
+
+They cost most of a check, and depend neither on the bucket nor on the attention kernel nor on the precision of what is
+compared with them, so they are computed once and kept.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from model_export.config import BigBirdConfig
+from model_export.export.signature import Signature
+from model_export.export.torch_session import TorchSession
+from model_export.nn.model import BigBird
+from service.runtime.session import Batch
+
+# Positions at which a language model is asked about a document, at most.
+_POSITIONS = 8
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+"""Outputs for a document by name, cut to its tokens or to its positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A random model input: int64 `[length]` each, and int64 `[positions]` where the model takes positions."""
+
+    input_ids: npt.NDArray[np.int64]
+    token_type_ids: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+
+
+class References:
+    """The outputs of a torch model.
+
+    Args:
+        model: In evaluation mode, in fp32.
+        signature: Its inputs and outputs.
+    """
+
+    def __init__(self, model: BigBird, signature: Signature) -> None:
+        self.model = model
+        self.signature = signature
+        self._torch = TorchSession(model, signature)
+        self._known: dict[int, Arrays] = {}
+
+    def of(self, document: Document) -> Arrays:
+        """Return the outputs for a document; two documents of the same length are the same."""
+        length = len(document.input_ids)
+        if length not in self._known:
+            self._known[length] = self._alone(self._torch, document)
+        return self._known[length]
+
+    def uncertainty(self, documents: list[Document]) -> float:
+        """Return the largest difference between torch in float32 and in float64 over some documents."""
+        return max(
+            float(np.abs(array - self._alone(self._exact, document)[name]).max())
+            for document in documents
+            for name, array in self.of(document).items()
+        )
+
+    def batch(self, documents: list[Document], length: int) -> Batch:
+        """Return documents as a batch of a padded length."""
+        return pad_batch(documents, length, with_positions=self.signature.takes_positions)
+
+    @cached_property
+    def _exact(self) -> TorchSession:
+        return TorchSession(copy.deepcopy(self.model).double(), self.signature)
+
+    def _alone(self, session: TorchSession, document: Document) -> Arrays:
+        length, config = len(document.input_ids), self.model.config
+        alone = min(-(-length // config.block_size) * config.block_size, config.max_length)
+        outputs = session.run(self.batch([document], alone))
+        rows = len(document.positions) if self.signature.takes_positions else length
+        # Copies: a cut would keep all of an output.
+        return {name: (array[0][:rows] if array.ndim == 3 else array[0]).copy() for name, array in outputs.items()}
+
+
+def random_document(config: BigBirdConfig, length: int) -> Document:
+    """Return the random document of a length; the same length gives the same document."""
+    generator = np.random.default_rng(length)
+    return Document(
+        input_ids=generator.integers(0, config.vocab_size, length),
+        token_type_ids=(np.arange(length) >= length // 3).astype(np.int64) * min(1, config.type_vocab_size - 1),
+        # The last token is among them: it is where a text is continued.
+        positions=np.unique(np.linspace(0, length - 1, _POSITIONS).astype(np.int64)),
+    )
+
+
+def pad_batch(documents: list[Document], length: int, *, with_positions: bool = False) -> Batch:
+    """Pad documents on the right with zeros to `[documents, length]`, positions to the most of any document."""
+    most_positions = max(len(document.positions) for document in documents)
+
+    def padded(row_of: Callable[[Document], npt.NDArray[np.int64]], width: int = length) -> npt.NDArray[np.int64]:
+        rows = np.zeros((len(documents), width), dtype=np.int64)
+        for row, document in zip(rows, documents, strict=True):
+            values = row_of(document)
+            row[: len(values)] = values
+        return rows
+
+    return Batch(
+        input_ids=padded(lambda document: document.input_ids),
+        attention_mask=padded(lambda document: np.ones_like(document.input_ids)),
+        token_type_ids=padded(lambda document: document.token_type_ids),
+        positions=padded(lambda document: document.positions, most_positions) if with_positions else None,
+    )
