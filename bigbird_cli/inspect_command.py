@@ -27,6 +27,11 @@ from service.errors import BundleError
 _WIDTH = 100
 _INDENT = "  "
 _LABEL_WIDTH = 12
+_KERNELS = {
+    frozenset({"composed"}): "",
+    frozenset({"fused"}): ", fused kernel",
+    frozenset({"composed", "fused"}): ", with and without fused kernel",
+}
 _FIXED_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -107,7 +112,7 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     yield from _fact(
         "attention",
         f"{model['attention_type']}, blocks of {manifest.block_size}, {model['num_random_blocks']} random blocks, "
-        f"pattern {manifest.pattern}" + (", fused kernel" if "fused" in manifest.kernels else ""),
+        f"pattern {manifest.pattern}{_KERNELS[frozenset(manifest.kernels)]}",
     )
     yield from _fact("length", f"up to {manifest.max_length} tokens; token types of pairs: {manifest.pair_types}")
     if manifest.max_batch_items is not None:
@@ -140,7 +145,6 @@ def _facts(manifest: Manifest) -> Iterable[str]:
 
 def _buckets(manifest: Manifest) -> Iterable[str]:
     """Yield a line for each bucket: differences from torch, over what lengths, and what one document costs."""
-    several = len(manifest.kernels) > 1
     rows = [("bucket", "attention", "max", "mean", "std", "corr.", "same", "memory", "lengths compared")]
     for bucket in manifest.buckets:
         memory = bucket.peak_memory_bytes
@@ -148,7 +152,7 @@ def _buckets(manifest: Manifest) -> Iterable[str]:
             rows.append(
                 (
                     str(bucket.length),
-                    f"{bucket.attention}, {parity.attention_kernel}" if several else bucket.attention,
+                    bucket.attention + (", fused" if parity.attention_kernel == "fused" else ""),
                     f"{parity.max_abs_difference:.1e}",
                     f"{parity.mean_abs_difference:.1e}",
                     f"{parity.logits_std:.2f}",

@@ -227,7 +227,7 @@ class _Building:
                 for length in track(lengths[::-1], len(lengths), partial(_bucket, plan.attention))
             ][::-1]
             buckets += own
-            runs += known_runs(unfinished, token_ids, own, loaded[0].session)
+            runs += known_runs(unfinished, token_ids, graphs[-1], own, loaded[0].session)
         manifest = replace(
             unfinished,
             weights=_hashed(folder / WEIGHTS_FILE),

@@ -107,7 +107,8 @@ class Parity:
     """How far a bucket's outputs are from the reference: torch in fp32, each document alone.
 
     `attention_kernel` tells which of the bucket's graphs was compared. `documents` are the lengths in tokens that were
-    compared, in one mixed batch if the bundle allows batches.
+    compared, in one mixed batch if the bundle allows batches. `logits_std` is the standard deviation of the reference's
+    outputs over the documents of all buckets.
     `correlation` is Pearson's, over all numbers; `agreement` the share of decisions (labels, span edges, tokens) that
     are the same, None where a task decides nothing. `checked_with` is what gave the outputs: the graph in onnxruntime,
     or, for a half-precision graph on a machine without a GPU, the torch model that it was traced from.

@@ -205,6 +205,7 @@ class ModelChanges:
             model = await asyncio.to_thread(self._source.load, name)
             model = replace(model, version=self._models.next_version(name))
             self._ensure_same_task(model)
+            await self._scheduler.buckets.note_memory()
             await self.check_answers(model)
             await self._scheduler.buckets.prepare(model.buckets())
             self._ensure_running()

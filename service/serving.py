@@ -238,6 +238,7 @@ class Serving:
 
     async def _warm_up(self) -> None:
         try:
+            await self.scheduler.buckets.note_memory()
             for model in self.models.values():
                 await self.changes.check_answers(model)
             await self.scheduler.warm_up()

@@ -1,11 +1,17 @@
 """The `bigbird` command: what it offers, and one line for each mistake."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from bigbird_cli import export_command
 from bigbird_cli.main import main
+from model_export.export.buckets import BucketStep
+from model_export.export.traced_model import AttentionChoice
+from model_export.pipeline import ExportOptions
+from service.bundle import Manifest
 from service.settings import Settings
 
 
@@ -47,6 +53,24 @@ def test_every_setting_is_a_flag_of_serve_but_for_secrets() -> None:
             ["export", "nothing", "--output", "out", "--buckets", "128,x"], 2, "not a list of numbers", id="no numbers"
         ),
         pytest.param(
+            ["export", "nothing", "--output", "out", "--buckets", "every:x"],
+            2,
+            "not a list of numbers like 128,256,704 or a step like every:128",
+            id="no step",
+        ),
+        pytest.param(
+            ["export", "nothing", "--output", "out", "--precision", "fp32,int4"],
+            2,
+            "'int4' is not one of fp32, int8, fp16, bf16",
+            id="no such precision",
+        ),
+        pytest.param(
+            ["export", "nothing", "--output", "out", "--precision", "fp32,int8"],
+            2,
+            "--output needs {precision} in it where several precisions are made",
+            id="one place for two bundles",
+        ),
+        pytest.param(
             ["export", "nothing", "--output", "out", "--pattern", "other"], 2, "'other'", id="no such pattern"
         ),
         pytest.param(["inspect", "nothing"], 1, "manifest.json: missing\n", id="no bundle to inspect"),
@@ -65,3 +89,83 @@ def test_a_mistake_is_told_in_one_line(
     assert message in printed
     assert "Traceback" not in printed
     assert not list(tmp_path.iterdir())
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What the command asked for."""
+
+    outputs: dict[str, Path]
+    options: ExportOptions
+    overwrite: bool
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Exported]:
+    """Takes the place of the export itself, which the tests of the pipeline are about."""
+    asked: list[Exported] = []
+
+    def export(
+        folder: Path, outputs: dict[str, Path], options: ExportOptions, *, overwrite: bool, name: str | None
+    ) -> list[Manifest]:
+        assert (folder, name) == (Path("checkpoint"), None)
+        asked.append(Exported(outputs, options, overwrite))
+        return []
+
+    monkeypatch.chdir(tmp_path)
+    Path("checkpoint").mkdir()
+    # There is nothing to report of no bundle.
+    monkeypatch.setattr(export_command, "export_precisions", export)
+    monkeypatch.setattr(export_command, "zip", lambda outputs, manifests, strict: [], raising=False)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outputs"),
+    [
+        pytest.param(["--output", "out"], {"fp32": "out"}, id="the usual one"),
+        pytest.param(["--output", "out", "--precision", "int8"], {"int8": "out"}, id="another one"),
+        pytest.param(
+            ["--output", "bundles/{precision}/qa", "--precision", "fp32,int8"],
+            {"fp32": "bundles/fp32/qa", "int8": "bundles/int8/qa"},
+            id="two, each at its own place",
+        ),
+        pytest.param(
+            ["--output", "qa-{precision}", "--precision", "int8,fp16,int8"],
+            {"int8": "qa-int8", "fp16": "qa-fp16"},
+            id="one that is named twice counts once",
+        ),
+        pytest.param(
+            ["--output", "qa-{precision}", "--precision", "bf16"], {"bf16": "qa-bf16"}, id="a place for a single one"
+        ),
+    ],
+)
+def test_every_precision_has_a_bundle_of_its_own(
+    arguments: list[str], outputs: dict[str, str], exports: list[Exported]
+) -> None:
+    assert run("export", "checkpoint", *arguments) == (0, "")
+    assert exports[0].outputs == {precision: Path(path) for precision, path in outputs.items()}
+    assert list(exports[0].outputs) == list(outputs)
+
+
+@pytest.mark.parametrize(
+    ("value", "buckets"),
+    [
+        ("704", (704,)),
+        ("128,704,2048", (128, 704, 2048)),
+        ("every:128", BucketStep(128)),
+        ("every:128:2048", BucketStep(128, 2048)),
+    ],
+)
+def test_buckets_are_lengths_or_a_step(
+    value: str, buckets: tuple[int, ...] | BucketStep, exports: list[Exported]
+) -> None:
+    assert run("export", "checkpoint", "--output", "out", "--buckets", value) == (0, "")
+    assert exports[0].options == ExportOptions(buckets=buckets)
+
+
+@pytest.mark.parametrize("choice", ["composed", "fused", "both"])
+def test_attention_kernels_are_asked_for_by_name(choice: AttentionChoice, exports: list[Exported]) -> None:
+    assert run("export", "checkpoint", "--output", "out", "--attention", choice, "--overwrite") == (0, "")
+    assert exports[0].options == ExportOptions(attention=choice)
+    assert exports[0].overwrite

@@ -145,7 +145,7 @@ ALLOWED = {
     "bigbird_cli.serve_command": ["service"],
     "bigbird_cli.key_command": ["service.security"],
     "bigbird_cli.inspect_command": ["model_export.errors", "model_export.reverify", "service.bundle", "service.errors"],
-    "bigbird_cli.bucket_choice": ["model_export.export.buckets"],
+    "bigbird_cli.bucket_choice": ["bigbird_cli.token_numbers", "model_export.export.buckets"],
     "bigbird_cli.export_command": [
         "bigbird_cli.bucket_choice",
         "bigbird_cli.token_numbers",

@@ -19,8 +19,8 @@ from tests.model_export.reference_models import make_config, make_model
 FILES = {
     "weights.bin": bytes(3_000_000),
     "tokenizer.model": bytes(5_120),
-    "graph-704.onnx": b"a graph",
-    "graph-4096.onnx": b"another graph",
+    "graph-full.onnx": b"a graph",
+    "graph-block_sparse.onnx": b"another graph",
 }
 
 
@@ -28,8 +28,9 @@ def hashed(file: str) -> dict[str, Any]:
     return {"file": file, "bytes": len(FILES[file]), "sha256": hashlib.sha256(FILES[file]).hexdigest()}
 
 
-def bucket(length: int, attention: str, memory: int | None, documents: list[int]) -> dict[str, Any]:
-    parity = {
+def parity(documents: list[int], kernel: str = "composed") -> dict[str, Any]:
+    return {
+        "attention_kernel": kernel,
         "max_abs_difference": 1.24e-6,
         "mean_abs_difference": 3.1e-7,
         "logits_std": 0.631,
@@ -39,23 +40,35 @@ def bucket(length: int, attention: str, memory: int | None, documents: list[int]
         "documents": documents,
         "checked_with": "onnxruntime",
     }
+
+
+def bucket(length: int, attention: str, memory: int | None, measured: bool, documents: list[int]) -> dict[str, Any]:
     return {
         "length": length,
         "attention": attention,
-        **hashed(f"graph-{length}.onnx"),
-        "parity": parity,
+        "parity": [parity(documents)],
         "peak_memory_bytes": memory,
+        "peak_memory_measured": measured,
+    }
+
+
+def graph(attention: str, shortest: int, longest: int, step: int) -> dict[str, Any]:
+    range_of_lengths = {"shortest": shortest, "longest": longest, "step": step}
+    return {
+        **hashed(f"graph-{attention}.onnx"),
+        "attention": attention,
+        "attention_kernel": "composed",
+        **range_of_lengths,
     }
 
 
 MANIFEST: dict[str, Any] = {
-    "format_version": 1,
+    "format_version": 2,
     "task": "ner",
     "labels": ["O", "B-PER", "I-PER"],
     "problem_type": None,
     "pattern": "google",
     "precision": "fp32",
-    "attention_kernel": "composed",
     "pair_types": "segments",
     "block_size": 64,
     "max_length": 4096,
@@ -74,9 +87,11 @@ MANIFEST: dict[str, Any] = {
         for name in ("input_ids", "attention_mask", "token_type_ids")
     ],
     "outputs": [{"name": "logits", "dtype": "float32", "shape": ["batch", "length", 3]}],
+    "graphs": [graph("full", 1, 704, 1), graph("block_sparse", 768, 4096, 64)],
     "buckets": [
-        bucket(704, "full", None, [1, 351, 352, 353, 703, 704]),
-        bucket(4096, "block_sparse", 1_500_000_000, [705, 2367, 2368, 2369, 4095, 4096]),
+        bucket(704, "full", None, False, [1, 351, 353, 704]),
+        bucket(2048, "block_sparse", 750_000_000, False, [2048]),
+        bucket(4096, "block_sparse", 1_500_000_000, True, [705, 2367, 2369, 4096]),
     ],
     "source": {
         "name": "bigbr_base",
@@ -97,10 +112,20 @@ MANIFEST: dict[str, Any] = {
     "known_answer": {
         "text": "Zoë pays 3 €.",
         "token_ids": [5, 9, 7],
-        "length": 2401,
-        "bucket": 4096,
-        "expected": [{"output": "logits", "values": [0.25, -1.5], "mean": 0.125, "std": 0.75}],
-        "tolerance": 1.04e-3,
+        "runs": [
+            {
+                "length": 354,
+                "bucket": 704,
+                "expected": [{"output": "logits", "values": [0.5], "mean": 0.5, "std": 0.0}],
+                "tolerance": 1.04e-3,
+            },
+            {
+                "length": 3073,
+                "bucket": 4096,
+                "expected": [{"output": "logits", "values": [0.25, -1.5], "mean": 0.125, "std": 0.75}],
+                "tolerance": 1.04e-3,
+            },
+        ],
     },
 }
 
@@ -117,22 +142,23 @@ entities: ner, fp32
   inputs      input_ids int64 [batch, length], attention_mask int64 [batch, length],
               token_type_ids int64 [batch, length]
   outputs     logits float32 [batch, length, 3]
-  self-test   2401 tokens in bucket 4096, answered alike to 0.001
+  self-test   354 tokens in bucket 704 (to 0.001), 3073 tokens in bucket 4096 (to 0.001)
 
-  bucket  attention         max     mean   std   corr.   same   memory  lengths compared
-     704  full          1.2e-06  3.1e-07  0.63  1.0000  1.000  unknown  1 351 352 353 703 704
-    4096  block_sparse  1.2e-06  3.1e-07  0.63  1.0000  1.000  1.4 GiB  705 2367 2368 2369 4095 4096
+  bucket  attention         max     mean   std   corr.   same      memory  lengths compared
+     704  full          1.2e-06  3.1e-07  0.63  1.0000  1.000     unknown  1 351 353 704
+    2048  block_sparse  1.2e-06  3.1e-07  0.63  1.0000  1.000  ~715.3 MiB  2048
+    4096  block_sparse  1.2e-06  3.1e-07  0.63  1.0000  1.000     1.4 GiB  705 2367 2369 4096
   max, mean: differences of the outputs from torch in fp32, each document alone; allowed: 1.0e-04;
-  std: of torch's outputs; corr.: correlation with them; same: share of equal decisions; lengths in
-  tokens
+  std: of torch's outputs; corr.: correlation with them; same: share of equal decisions; memory of
+  one document, ~ in proportion to the longest; lengths in tokens
 
-  file                size
-  weights.bin      2.9 MiB
-  tokenizer.model  5.0 KiB
-  graph-704.onnx       7 B
-  graph-4096.onnx     13 B
-  manifest.json    {manifest}
-  total            2.9 MiB
+  file                        size
+  weights.bin              2.9 MiB
+  tokenizer.model          5.0 KiB
+  graph-full.onnx              7 B
+  graph-block_sparse.onnx     13 B
+  manifest.json            {manifest}
+  total                    2.9 MiB
 
   versions    bigbird-serve 0.1.0, torch 2.13.0
 """
@@ -162,15 +188,49 @@ def test_the_report_shows_everything_at_a_hundred_columns(folder: Path) -> None:
 
 
 def test_half_precision_graphs_that_no_gpu_has_run_are_told_apart(folder: Path) -> None:
-    values = copy.deepcopy(MANIFEST) | {"precision": "fp16", "attention_kernel": "fused"}
+    values = copy.deepcopy(MANIFEST) | {"precision": "fp16"}
+    for entry in values["graphs"]:
+        entry["attention_kernel"] = "fused"
     for entry in values["buckets"]:
-        entry["parity"]["checked_with"] = "torch"
+        entry["parity"] = [parity([705], "fused") | {"checked_with": "torch"}]
     (folder / "manifest.json").write_text(json.dumps(values), encoding="utf-8")
     _, printed, _ = run(folder)
     assert max(map(len, printed.splitlines())) <= 100
     assert printed.startswith("entities: ner, fp16\n")
     assert "3 random blocks, pattern google, fused kernel" in " ".join(printed.split())
     assert "measured of the half-precision torch model, for want of a GPU" in " ".join(printed.split())
+
+
+def test_each_kernel_has_a_line_of_its_own_where_there_are_both(folder: Path) -> None:
+    values = copy.deepcopy(MANIFEST) | {"precision": "fp16"}
+    for entry in list(values["graphs"]):
+        values["graphs"].append({**entry, "file": f"{entry['file']}-fused", "attention_kernel": "fused"})
+    for entry in values["buckets"]:
+        documents = [705, 2367, 2369, 4096]
+        entry["parity"] = [parity(documents), parity(documents, "fused") | {"max_abs_difference": 2.5e-3}]
+    (folder / "manifest.json").write_text(json.dumps(values), encoding="utf-8")
+    _, printed, _ = run(folder)
+    assert max(map(len, printed.splitlines())) <= 100
+    assert "pattern google, with and without fused kernel" in " ".join(printed.split())
+    lines = [line.split()[:4] for line in printed.splitlines() if "2367" in line]
+    assert lines == [
+        ["704", "full", "1.2e-06", "3.1e-07"],
+        ["704", "full,", "fused", "2.5e-03"],
+        ["2048", "block_sparse", "1.2e-06", "3.1e-07"],
+        ["2048", "block_sparse,", "fused", "2.5e-03"],
+        ["4096", "block_sparse", "1.2e-06", "3.1e-07"],
+        ["4096", "block_sparse,", "fused", "2.5e-03"],
+    ]
+
+
+def test_a_bundle_of_an_earlier_format_is_refused_with_what_to_do(folder: Path) -> None:
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST | {"format_version": 1}), encoding="utf-8")
+    assert run(folder) == (
+        1,
+        "",
+        f"Error: {folder / 'manifest.json'}: format_version is 1; this version reads 2: export the checkpoint again "
+        "with `bigbird export`\n",
+    )
 
 
 def test_many_labels_are_wrapped(folder: Path) -> None:
@@ -214,14 +274,14 @@ def test_a_changed_file_fails_the_check_in_one_line_that_names_it(file: str, fol
 
 
 def test_a_missing_file_fails_the_check_and_is_shown_in_the_report(folder: Path) -> None:
-    (folder / "graph-704.onnx").unlink()
+    (folder / "graph-full.onnx").unlink()
     (folder / "tokenizer.model").write_bytes(b"short")
     status, printed, errors = run(folder, "--check")
     assert (status, printed) == (1, "")
     assert errors.count("\n") == 1
     _, printed, _ = run(folder)
-    assert "graph-704.onnx       7 B  missing\n" in printed
-    assert "tokenizer.model  5.0 KiB  has 5 bytes, not 5120\n" in printed
+    assert "graph-full.onnx              7 B  missing\n" in printed
+    assert "tokenizer.model          5.0 KiB  has 5 bytes, not 5120\n" in printed
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--check"]])
@@ -316,9 +376,9 @@ def test_a_changed_file_is_named_before_any_number_is_compared(exported: tuple[P
     changed.mkdir()
     for file in bundle.iterdir():
         (changed / file.name).write_bytes(file.read_bytes())
-    (changed / "graph-160.onnx").write_bytes(b"no graph")
+    (changed / "graph-block_sparse.onnx").write_bytes(b"no graph")
     status, _, errors = run(changed, "--check", "--checkpoint", checkpoint)
     assert status == 1
-    size = (bundle / "graph-160.onnx").stat().st_size
-    named = f"{changed / 'graph-160.onnx'}: its contents do not match the hash in manifest.json"
+    size = (bundle / "graph-block_sparse.onnx").stat().st_size
+    named = f"{changed / 'graph-block_sparse.onnx'}: its contents do not match the hash in manifest.json"
     assert errors == f"Error: {named}: it has 8 bytes, expected {size}\n"

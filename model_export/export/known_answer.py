@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model_export.errors import ExportError
-from service.bundle import Bucket, KnownRun, Manifest, Precision
+from service.bundle import Bucket, Graph, KnownRun, Manifest, Precision
 from service.errors import BundleError
 from service.runtime.session import Session
 from service.self_test import describe_outputs, known_answer_batch
@@ -46,20 +46,23 @@ def known_text(manifest: Manifest, tokenizer_file: Path) -> list[int]:
 
 
 def known_runs(
-    manifest: Manifest, token_ids: Sequence[int], buckets: Sequence[Bucket], session: Session
+    manifest: Manifest, token_ids: Sequence[int], graph: Graph, buckets: Sequence[Bucket], session: Session
 ) -> list[KnownRun]:
     """Return what a session answers in the shortest and in the longest bucket that can hold the text's frame.
 
     Args:
         manifest: Of the bundle, as far as it is known.
         token_ids: Tokens of the text.
-        buckets: Those of the session's graph, ascending.
+        graph: The session's.
+        buckets: Those of the graph, ascending.
         session: What will serve them, or what stands in for it.
     """
-    possible = [bucket for bucket in buckets if bucket.length >= 3]
+    # CLS, a token and SEP; what is shorter than the graph takes has the other kind of attention.
+    too_short = max(2, graph.shortest - graph.step)
+    possible = [bucket for bucket in buckets if bucket.length > too_short]
     runs = []
     for bucket in possible[:1] + possible[1:][-1:]:
-        shorter = max((other.length for other in buckets if other.length < bucket.length), default=2)
+        shorter = max((other.length for other in buckets if other.length < bucket.length), default=too_short)
         # A length that only this bucket serves, with padding, and with a last block that is partly filled.
         length = (shorter + bucket.length) // 2 + 1
         outputs = session.run(known_answer_batch(manifest, token_ids, length, bucket.length))

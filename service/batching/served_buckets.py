@@ -53,6 +53,10 @@ class ServedBuckets:
         """Run and measure every bucket that is served; nothing else runs yet."""
         await self._warm_up.run([queue.bucket for queue in self._room.queues])
 
+    async def note_memory(self) -> None:
+        """Take note of the memory in use, after models are loaded and before anything of them runs."""
+        await self._warm_up.note_memory()
+
     def call(self, device: int, function: Callable[[], ResultT]) -> asyncio.Future[ResultT]:
         """Run a function on a device's executor, by its number, in turn with its batches."""
         return self._devices[device].calls.call(function)

@@ -108,7 +108,8 @@ class WarmUp:
         """
         self._give_way = give_way or _alone
         ends_at = self._clock() + self._budget_seconds
-        await self._take_baseline()
+        if self._memory_before is None:
+            await self.note_memory()
         graphs = _by_graph(buckets)
         measured = [bucket for graph in graphs for bucket in _measured_ones(graph)]
         for bucket in measured:
@@ -132,8 +133,11 @@ class WarmUp:
             self._predict_others(graph, _measured_ones(graph))
         self._log(measured)
 
-    async def _take_baseline(self) -> None:
-        """Note the memory in use but for what earlier runs took: all buckets share what any of them took."""
+    async def note_memory(self) -> None:
+        """Note the memory in use, but for what runs have taken: all buckets share what any of them took.
+
+        To be called when models are loaded and nothing of them has run: the known answer takes memory too.
+        """
         used = await self._calls[0](self._probe.anonymous_bytes)
         self._memory_before = None if used is None else used - self._most_memory
 

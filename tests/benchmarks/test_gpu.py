@@ -20,6 +20,7 @@ from tests.benchmarks.gpu_examples import cell, findings
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_the_whole_benchmark_can_be_rehearsed_without_a_gpu(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--dry-run-on-cpu", "--output", str(tmp_path)]
     completed = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)

@@ -7,7 +7,7 @@ A document is words that are token ids:
     668    the run waits for a line on standard input
     669    the thread that runs the models dies
 
-    python -m tests.deploy.failing_server PORT
+    python -m tests.deploy.failing_server
 """
 
 import sys
@@ -37,7 +37,7 @@ def load(settings: Settings) -> dict[str, LoadedModel]:
 
 if __name__ == "__main__":
     settings = Settings(
-        port=int(sys.argv[1]),
+        port=0,
         # Batch sizes are measured, so that documents that come together run together.
         warm_up_seconds=1,
         stuck_run_seconds=STUCK_AFTER_SECONDS,

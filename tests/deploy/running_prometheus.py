@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+
+from tests.reliability.served import listening_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "deploy" / "prometheus"
@@ -106,23 +107,27 @@ def running_prometheus(folder: Path, targets: Sequence[str]) -> Iterator[Running
     config["scrape_configs"] = [{**job, "static_configs": [{"targets": list(targets)}]}]
     # JSON is YAML.
     (folder / "prometheus.yml").write_text(json.dumps(config), "utf-8")
-    port = free_port()
     with (folder / "log").open("w+b") as log:
         process = subprocess.Popen(
             [
                 program,
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
+                "--web.listen-address=127.0.0.1:0",
             ],
             stdout=log,
             stderr=log,
         )
         try:
-            prometheus = RunningPrometheus(f"http://127.0.0.1:{port}")
+
+            def listens() -> int:
+                assert process.poll() is None, (folder / "log").read_text("utf-8")
+                return listening_port(process.pid)
+
+            wait_until(listens, "listening")
+            prometheus = RunningPrometheus(f"http://127.0.0.1:{listens()}")
 
             def ready() -> bool:
-                assert process.poll() is None, (folder / "log").read_text("utf-8")
                 with contextlib.suppress(httpx.TransportError):
                     return httpx.get(f"{prometheus.url}/-/ready").status_code == 200
                 return False
@@ -140,10 +145,3 @@ def _impatient(rules: Mapping[str, Any]) -> Mapping[str, Any]:
         for rule in group["rules"]:
             rule.pop("for", None)
     return rules
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

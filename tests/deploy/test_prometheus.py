@@ -31,6 +31,8 @@ from tests.deploy.running_prometheus import (
     wait_until,
 )
 
+pytestmark = pytest.mark.integration
+
 # These have data where there is a GPU. That their metrics exist is tested below.
 ONLY_ON_A_GPU = {
     "models-and-hardware.json: GPU memory: A",

@@ -13,35 +13,35 @@ from tests.deploy.running_prometheus import (
     ROOT,
     RunningPrometheus,
     find_program,
-    free_port,
     running_prometheus,
     wait_until,
 )
+from tests.reliability.served import listening_port
 from tests.service.fake_model import POISON
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def failing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, RunningPrometheus]]:
     """A server whose model fails as it is asked to, its address, and the Prometheus that watches it."""
     find_program("prometheus")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     log = tmp_path / "server.log"
-    with running_prometheus(tmp_path / "prometheus", [f"127.0.0.1:{port}"]) as prometheus, log.open("wb") as stderr:
+    with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.deploy.failing_server", str(port)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stderr=stderr,
+            [sys.executable, "-m", "tests.deploy.failing_server"], cwd=ROOT, stdin=subprocess.PIPE, stderr=stderr
         )
 
-        def ready() -> bool:
+        def listens() -> int:
             assert process.poll() is None, log.read_text("utf-8")
-            return prometheus.values("bigbird_ready") == [1]
+            return listening_port(process.pid)
 
         try:
-            wait_until(ready, "ready")
-            yield process, url, prometheus
+            wait_until(listens, "listening")
+            address = f"127.0.0.1:{listens()}"
+            with running_prometheus(tmp_path / "prometheus", [address]) as prometheus:
+                wait_until(lambda: prometheus.values("bigbird_ready") == [1], "ready")
+                yield process, f"http://{address}", prometheus
         finally:
             process.kill()
             process.communicate()

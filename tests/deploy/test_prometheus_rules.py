@@ -14,15 +14,18 @@ def promtool(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.integration
 def test_promtool_accepts_the_configuration() -> None:
     promtool("check", "config", "prometheus.yml")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("path", sorted((SHIPPED / "rules").glob("*.yml")), ids=lambda path: path.stem)
 def test_promtool_accepts_the_rules(path: Path) -> None:
     promtool("check", "rules", str(path))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("path", sorted((SHIPPED / "tests").glob("*.yml")), ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should_and_only_then(path: Path) -> None:
     promtool("test", "rules", str(path))

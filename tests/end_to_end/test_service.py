@@ -199,6 +199,7 @@ def test_inspect_shows_the_bundle(bundles: Path) -> None:
     assert "B-PER" in printed
 
 
+@pytest.mark.integration
 def test_the_printed_demo_requests_are_examples_that_work(server: RunningServer) -> None:
     port = server.url.rsplit(":", 1)[1]
     printed = subprocess.run(

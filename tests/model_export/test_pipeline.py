@@ -17,12 +17,14 @@ from safetensors.torch import load_file, save_file
 
 from model_export import pipeline
 from model_export.errors import CheckpointError, ConfigError, ExportError
+from model_export.export.buckets import BucketStep, GraphPlan
 from model_export.export.signature import Signature
+from model_export.export.torch_session import TorchSession
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird
-from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import manifest_schema, open_bundle, read_manifest
-from service.runtime.session import Batch, Outputs
+from model_export.pipeline import ExportOptions, export_checkpoint, export_precisions
+from service.bundle import Precision, manifest_schema, open_bundle, read_manifest
+from service.runtime.session import Batch, Outputs, RunControl
 from tests.model_export.conftest import SmallExport
 
 ONE_BUCKET = ExportOptions(buckets=(112,))
@@ -30,11 +32,11 @@ ONE_BUCKET = ExportOptions(buckets=(112,))
 
 @pytest.fixture(scope="module")
 def traced(small_export: SmallExport, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights and the graph of one bucket, so that the tests below need not trace it again and again."""
+    """The weights and the graph of full attention, so that the tests below need not trace it again and again."""
     path = tmp_path_factory.mktemp("traced") / "graph.onnx"
 
-    def keep(model: BigBird, signature: Signature, length: int) -> ir.Model:
-        graph = trace(model, signature, length)
+    def keep(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
+        graph = trace(model, signature, plan)
         ir.save(graph, path)
         return graph
 
@@ -46,7 +48,7 @@ def traced(small_export: SmallExport, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def without_tracing(traced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "trace", lambda model, signature, length: ir.from_proto(onnx.load(traced)))
+    monkeypatch.setattr(pipeline, "trace", lambda model, signature, plan: ir.from_proto(onnx.load(traced)))
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -55,8 +57,8 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_bundle_holds_graphs_weights_tokenizer_and_manifest_and_nothing_else(small_export: SmallExport) -> None:
     assert sorted(path.name for path in small_export.bundle.iterdir()) == [
-        "graph-112.onnx",
-        "graph-160.onnx",
+        "graph-block_sparse.onnx",
+        "graph-full.onnx",
         "manifest.json",
         "tokenizer.model",
         "weights.bin",
@@ -75,6 +77,10 @@ def test_the_manifest_says_what_was_exported(small_export: SmallExport) -> None:
     assert (manifest.pattern, manifest.precision, manifest.pair_types) == ("transformers", "fp32", "segments")
     assert (manifest.block_size, manifest.max_length) == (16, 160)
     assert [(bucket.length, bucket.attention) for bucket in manifest.buckets] == [(112, "full"), (160, "block_sparse")]
+    # What the graphs take is more than what is served: 256 positions, blocks of 16, and (5 + 2 * 1) of them in full.
+    ranges = {graph.attention: (graph.shortest, graph.longest, graph.step) for graph in manifest.graphs}
+    assert ranges == {"full": (1, 112, 1), "block_sparse": (128, 256, 16)}
+    assert manifest.kernels == {"composed"}
     assert manifest.source.name == "checkpoint"
     assert (manifest.tokenizer.cls_id, manifest.tokenizer.sep_id, manifest.tokenizer.mask_id) == (1, 2, 3)
     assert manifest.tokenizer.pad_id == 0
@@ -84,9 +90,10 @@ def test_the_manifest_says_what_was_exported(small_export: SmallExport) -> None:
 
 def test_the_manifest_holds_the_measured_differences(small_export: SmallExport) -> None:
     for bucket in small_export.manifest.buckets:
-        assert bucket.parity.max_abs_difference <= bucket.parity.tolerance
-        assert bucket.parity.logits_std >= 0.5
-        assert bucket.parity.documents
+        (parity,) = bucket.parity
+        assert parity.max_abs_difference <= parity.tolerance
+        assert parity.logits_std >= 0.5
+        assert parity.documents
         assert bucket.peak_memory_bytes is None or bucket.peak_memory_bytes >= 0
 
 
@@ -106,10 +113,15 @@ def test_the_shipped_schema_is_the_one_of_the_manifest_classes() -> None:
     assert shipped == manifest_schema()
 
 
-def test_an_export_tells_its_buckets_and_the_weights_that_it_does_not_use(small_export: SmallExport) -> None:
+def test_an_export_tells_its_graphs_its_buckets_and_the_weights_that_it_does_not_use(small_export: SmallExport) -> None:
     assert "not used by ner: bert.pooler.bias, bert.pooler.weight" in small_export.messages
-    lines = [line for line in small_export.messages.splitlines() if line.startswith("[")]
-    assert lines == ["[1/2] bucket 112 (full attention)", "[2/2] bucket 160 (block-sparse attention)"]
+    lines = [line for line in small_export.messages.splitlines() if line.startswith(("[", "tracing"))]
+    assert lines == [
+        "tracing full attention",
+        "[1/1] bucket 112 (full attention)",
+        "tracing block-sparse attention",
+        "[1/1] bucket 160 (block-sparse attention)",
+    ]
 
 
 @pytest.mark.usefixtures("without_tracing")
@@ -117,7 +129,78 @@ def test_the_same_checkpoint_gives_the_same_files(small_export: SmallExport, tmp
     for name in ("one", "two"):
         export_checkpoint(small_export.checkpoint, tmp_path / name, ONE_BUCKET)
     one, two = (_contents(tmp_path / name) for name in ("one", "two"))
-    assert all(one[file] == two[file] for file in ("weights.bin", "tokenizer.model", "graph-112.onnx"))
+    assert all(one[file] == two[file] for file in ("weights.bin", "tokenizer.model", "graph-full.onnx"))
+
+
+def test_every_bucket_that_a_graph_takes_can_be_asked_for_without_another_trace(
+    small_export: SmallExport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One graph for each kind of attention serves all sixteen; the longest of a kind has its memory measured."""
+    traced: list[GraphPlan] = []
+
+    def from_the_bundle(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
+        traced.append(plan)
+        return ir.from_proto(onnx.load(small_export.bundle / f"graph-{plan.attention}.onnx"))
+
+    monkeypatch.setattr(pipeline, "trace", from_the_bundle)
+    manifest = export_checkpoint(small_export.checkpoint, tmp_path / "bundle", ExportOptions(buckets=BucketStep(16)))
+    assert traced == [GraphPlan("full", 1, 112, 1), GraphPlan("block_sparse", 128, 256, 16)]
+    assert [bucket.length for bucket in manifest.buckets] == list(range(16, 257, 16))
+    measured = [bucket.length for bucket in manifest.buckets if bucket.peak_memory_measured]
+    assert measured in ([112, 256], [])
+    assert [run.bucket for run in manifest.known_answer.runs] == [16, 112, 128, 256]
+    for bucket in manifest.buckets:
+        longest = manifest.buckets[6 if bucket.attention == "full" else 15]
+        if longest.peak_memory_bytes is not None:
+            assert bucket.peak_memory_bytes == longest.peak_memory_bytes * bucket.length // longest.length
+
+
+@pytest.mark.usefixtures("without_tracing")
+def test_several_precisions_are_exported_with_the_same_references(
+    small_export: SmallExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+    run = TorchSession.run
+
+    def count(self: TorchSession, batch: Batch, control: RunControl | None = None) -> Outputs:
+        runs.append(batch.input_ids.shape[1])
+        return run(self, batch, control)
+
+    monkeypatch.setattr(TorchSession, "run", count)
+    outputs: dict[Precision, Path] = {"fp32": tmp_path / "large", "int8": tmp_path / "small"}
+    options = ExportOptions(buckets=(48, 112), precision="bf16")
+    manifests = export_precisions(small_export.checkpoint, outputs, options)
+    # 48 and 112 tokens, and three more around an edge inside 112 tokens; each once, whatever the precision.
+    assert len(runs) == len(
+        set(manifests[0].buckets[0].parity[0].documents + manifests[0].buckets[1].parity[0].documents)
+    )
+    assert [manifest.precision for manifest in manifests] == ["fp32", "int8"]
+    for manifest, folder in zip(manifests, outputs.values(), strict=True):
+        assert open_bundle(folder).manifest == manifest
+    assert (outputs["int8"] / "weights.bin").stat().st_size < (outputs["fp32"] / "weights.bin").stat().st_size
+
+
+@pytest.mark.usefixtures("without_tracing")
+def test_of_several_precisions_those_before_a_failure_are_kept(
+    small_export: SmallExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(graph: ir.Model) -> None:
+        raise ExportError("no 8 bits today")
+
+    monkeypatch.setattr(pipeline, "quantise", fail)
+    outputs: dict[Precision, Path] = {"fp32": tmp_path / "fp32", "int8": tmp_path / "int8"}
+    with pytest.raises(ExportError, match="no 8 bits today"):
+        export_precisions(small_export.checkpoint, outputs, ONE_BUCKET)
+    assert [path.name for path in tmp_path.iterdir()] == ["fp32"]
+    assert open_bundle(outputs["fp32"]).manifest.precision == "fp32"
+
+
+def test_no_precision_is_begun_if_the_place_of_another_is_taken(small_export: SmallExport, tmp_path: Path) -> None:
+    (tmp_path / "int8").mkdir()
+    outputs: dict[Precision, Path] = {"fp32": tmp_path / "fp32", "int8": tmp_path / "int8"}
+    with pytest.raises(ExportError, match="int8: "):
+        export_precisions(small_export.checkpoint, outputs, ONE_BUCKET)
+    assert [path.name for path in tmp_path.iterdir()] == ["int8"]
 
 
 @pytest.mark.usefixtures("without_tracing")
@@ -125,7 +208,7 @@ def test_choices_stand_in_the_manifest(small_export: SmallExport, tmp_path: Path
     options = ExportOptions(buckets=(112,), pattern="none", pair_types="zeros", tolerance=0.5)
     manifest = export_checkpoint(small_export.checkpoint, tmp_path / "bundle", options)
     assert (manifest.pattern, manifest.pair_types, manifest.max_length) == ("none", "zeros", 112)
-    assert manifest.buckets[0].parity.tolerance >= 0.5
+    assert manifest.buckets[0].parity[0].tolerance >= 0.5
     assert read_manifest(tmp_path / "bundle") == manifest
 
 
@@ -138,7 +221,7 @@ class SpoiltSession:
     def __init__(self, session: Any) -> None:
         self._session = session
 
-    def run(self, batch: Batch) -> Outputs:
+    def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
         logits: np.ndarray = self._session.run(batch)["logits"].copy()
         logits[-1, 0, 0] += 1e-3
         return {"logits": logits}
@@ -152,8 +235,8 @@ def _spoil_session(monkeypatch: pytest.MonkeyPatch) -> None:
 def _change_graph(monkeypatch: pytest.MonkeyPatch, change: Callable[[ir.Node], object], op_type: str) -> None:
     good = pipeline.trace
 
-    def spoilt(model: BigBird, signature: Signature, length: int) -> ir.Model:
-        graph = good(model, signature, length)
+    def spoilt(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
+        graph = good(model, signature, plan)
         change(next(node for node in graph.graph if node.op_type == op_type))
         return graph
 
@@ -180,7 +263,7 @@ Spoil = Callable[[pytest.MonkeyPatch], None]
 FAILURES = [
     pytest.param(_spoil_session, ExportError, "bucket 112: outputs differ from torch", id="a session that is off"),
     pytest.param(_spoil_graph, ExportError, "bucket 112: outputs differ from torch", id="a graph that is off"),
-    pytest.param(_spoil_loading, ExportError, "graph-112.onnx", id="a graph that cannot be loaded"),
+    pytest.param(_spoil_loading, ExportError, "graph-full.onnx", id="a graph that cannot be loaded"),
     pytest.param(_interrupt, KeyboardInterrupt, "^$", id="an interruption"),
 ]
 
@@ -231,6 +314,13 @@ def _drop_a_weight(checkpoint: Path) -> None:
     save_file(tensors, checkpoint / "model.safetensors")
 
 
+def _cut_the_vocabulary(checkpoint: Path) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    name = "bert.embeddings.word_embeddings.weight"
+    save_file(tensors | {name: tensors[name][:50].clone()}, checkpoint / "model.safetensors")
+    _edit_config(checkpoint, vocab_size=50)
+
+
 @pytest.mark.parametrize(
     ("spoil", "options", "error", "message"),
     [
@@ -239,8 +329,11 @@ def _drop_a_weight(checkpoint: Path) -> None:
             lambda folder: _edit_config(folder, vocab_size=3),
             ONE_BUCKET,
             CheckpointError,
-            "vocab_size",
-            id="vocabulary",
+            r"word_embeddings.weight is \[100, 48\], expected \[3, 48\]",
+            id="weights of another vocabulary",
+        ),
+        pytest.param(
+            _cut_the_vocabulary, ONE_BUCKET, CheckpointError, "vocab_size", id="a tokenizer of another vocabulary"
         ),
         pytest.param(
             lambda folder: _edit_config(folder, hidden_act="sine"),
@@ -292,7 +385,7 @@ def test_a_folder_that_exists_is_kept_unless_it_may_be_replaced(small_export: Sm
 def test_a_bundle_that_may_be_replaced_is_replaced_whole(small_export: SmallExport, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(small_export.bundle, tmp_path / "bundle"))
     manifest = export_checkpoint(small_export.checkpoint, bundle, ONE_BUCKET, overwrite=True)
-    assert sorted(_contents(bundle)) == ["graph-112.onnx", "manifest.json", "tokenizer.model", "weights.bin"]
+    assert sorted(_contents(bundle)) == ["graph-full.onnx", "manifest.json", "tokenizer.model", "weights.bin"]
     assert open_bundle(bundle).manifest == manifest
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 

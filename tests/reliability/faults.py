@@ -288,7 +288,7 @@ def run(scale: float) -> Report:
     findings = Findings()
     played = []
     for devices, plays in SERVERS:
-        with served("-m", "tests.reliability.faulty_server", "{port}", str(devices)) as server:
+        with served("-m", "tests.reliability.faulty_server", str(devices)) as server:
             for play in plays:
                 before = len(findings.failures)
                 uvloop.run(_play(play, server, findings, rounds))

@@ -3,7 +3,7 @@
 Documents are words that are token ids, and the right answer for one is the sum of its ids; so a right answer among
 faults is easy to tell. Nothing of this is in the product: the session is a stand-in, everything around it is real.
 
-    python -m tests.reliability.faulty_server PORT DEVICES
+    python -m tests.reliability.faulty_server DEVICES
 
 A hanging run goes on until SIGUSR1, or for good.
 """
@@ -97,7 +97,7 @@ def load(devices: int) -> dict[str, LoadedModel]:
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, lambda number, frame: released.set())
     settings = Settings(
-        port=int(sys.argv[1]),
+        port=0,
         warm_up_seconds=1,
         timeout_ms=20_000,
         log_format="json",
@@ -105,4 +105,4 @@ if __name__ == "__main__":
         # A run of a stand-in takes no time: only the seconds count.
         stuck_run_factor=1e-6,
     )
-    sys.exit(serve(settings, lambda settings: load(int(sys.argv[2]))))
+    sys.exit(serve(settings, lambda settings: load(int(sys.argv[1]))))

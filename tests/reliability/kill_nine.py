@@ -1,11 +1,11 @@
 """kill -9 of exports and of servers at random moments: nothing half-written is loaded, and the next start works."""
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +18,7 @@ import httpx
 
 from service.bundle import open_bundle
 from tests.reliability.report import Report
+from tests.reliability.served import listening_port
 
 ROOT = Path(__file__).parents[2]
 KILLED_EXPORTS = 50
@@ -105,14 +106,14 @@ class KilledServers:
         """
         with tempfile.TemporaryFile() as log:
             began = time.monotonic()
-            process, url = _start(self._models, log)
+            process = _start(self._models, log)
             try:
                 if seconds_after_ready < 0:
                     moment = began + max(0.0, self.slowest_start + seconds_after_ready)
-                    started = self._wait_until_ready(process, url, moment)
+                    started = self._wait_until_ready(process, moment)
                     self.while_starting += started is None
                 else:
-                    started = self._wait_until_ready(process, url, began + _READY_SECONDS)
+                    started = self._wait_until_ready(process, began + _READY_SECONDS)
                     if started is None:
                         self.failures.append("a server was not ready in time")
                 if process.poll() is not None:
@@ -120,25 +121,24 @@ class KilledServers:
                     self.failures.append(f"a server ended by itself: {log.read()[-500:].decode(errors='replace')}")
                 if started is not None:
                     self.slowest_start = max(self.slowest_start, started - began)
-                    self._ask_until_killed(process, url, max(0.1, seconds_after_ready))
+                    self._ask_until_killed(process, max(0.1, seconds_after_ready))
             finally:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
         return self.slowest_start
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes], url: str, moment: float) -> float | None:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], moment: float) -> float | None:
         """Return when it was ready, or None if it was not by that moment."""
         while time.monotonic() < moment and process.poll() is None:
-            try:
-                if httpx.get(f"{url}/health/ready").status_code == httpx.codes.OK:
+            with contextlib.suppress(httpx.TransportError, OSError):
+                if (port := listening_port(process.pid)) and _is_ready(port):
                     return time.monotonic()
-            except httpx.TransportError:
-                pass
             time.sleep(0.02)
         return None
 
-    def _ask_until_killed(self, process: subprocess.Popen[bytes], url: str, seconds: float) -> None:
+    def _ask_until_killed(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         """Ask one question after the other, and kill in the middle of one."""
+        url = f"http://127.0.0.1:{listening_port(process.pid)}"
         killer = threading.Timer(seconds, process.send_signal, [signal.SIGKILL])
         killer.start()
         answers = 0
@@ -159,13 +159,14 @@ class KilledServers:
             self.failures.append("a server was ready and did not answer")
 
 
-def _start(models: Path, log: Any) -> tuple[subprocess.Popen[bytes], str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "bigbird_cli", "serve", "--models", str(models), "--port", str(port)]
+def _is_ready(port: int) -> bool:
+    return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == httpx.codes.OK
+
+
+def _start(models: Path, log: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bigbird_cli", "serve", "--models", str(models), "--port", "0"]
     environment = {**os.environ, "BIGBIRD_WARM_UP_SECONDS": "0.5"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log, stdout=log), f"http://127.0.0.1:{port}"
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log, stdout=log)
 
 
 if __name__ == "__main__":

@@ -52,12 +52,16 @@ class _Outcome:
     failures: list[str] = field(default_factory=list)
 
 
-def run(scale: float) -> Report:
-    """Run every phase on an open server and on one with keys; at scale 1 with 150 random examples for each call."""
+def run(scale: float, *, only_with_keys: bool = False) -> Report:
+    """Run every phase on an open server and on one with keys, or on the latter only.
+
+    At scale 1 each call has 150 random examples.
+    """
     examples = max(2, round(_RANDOM_EXAMPLES * scale))
     outcome = _Outcome()
-    with fuzzed_server() as server:
-        _attack(server, examples, outcome)
+    if not only_with_keys:
+        with fuzzed_server() as server:
+            _attack(server, examples, outcome)
     key = make_key()
     keys = {"BIGBIRD_API_KEYS": key_line("caller", make_key()), "BIGBIRD_ADMIN_KEY": key_line("fuzzer", key)}
     with fuzzed_server(keys, {"Authorization": f"Bearer {key}"}) as server:

@@ -37,10 +37,9 @@ _RELOADS = 20
 _CLIENTS = 8
 _LENGTHS = (60, 110, 200, 350, 600, 900, 1400)
 _LONGEST_SECONDS = 120
-# Over fewer, what the allocator rounds cannot be told from what a reload leaves behind.
-_FEWEST_RELOADS_ALONE = 6
-# Rounding of the allocator; a version that stayed would be many times this.
-_MOST_GROWTH = 0.05
+# What the allocator rounds grows for a while and stops; what a reload leaves behind grows in every round.
+_RELOADS_IN_A_ROUND = 3
+_MOST_ROUNDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,7 @@ class Run:
         alone: Each body's answer by version.
         exchanges: Which version was served when; the first from the beginning.
         latencies: When each request was sent, and how long it took.
+        held: Anonymous memory of the server after each reload without traffic, in bytes.
     """
 
     url: str
@@ -80,7 +80,7 @@ class Run:
     wrong: int = 0
     injected: int = 0
     side_answers: int = 0
-    growth: float = 0.0
+    held: list[int] = field(default_factory=list)
 
     def possible_versions(self, sent_at: float, answered_at: float) -> set[str]:
         """Return the versions that may have answered a request."""
@@ -97,7 +97,7 @@ def run(scale: float) -> Report:
     requests, reloads = max(60, int(_REQUESTS * scale)), max(2, int(_RELOADS * scale))
     secret = make_key()
     with _models() as models:
-        command = ["-m", "bigbird_cli", "serve", "--models", str(models), "--port", "{port}"]
+        command = ["-m", "bigbird_cli", "serve", "--models", str(models), "--port", "0"]
         environment = {"BIGBIRD_ADMIN_KEY": key_line("operator", secret), "BIGBIRD_WARM_UP_SECONDS": "2"}
         with served(*command, environment=environment) as server:
             state = Run(server.url, {"Authorization": f"Bearer {secret}"}, models, _bodies())
@@ -188,7 +188,7 @@ async def _exercise(state: Run, server: Served, requests: int, reloads: int) -> 
         await _exchange_all(state, client, asking, requests, reloads)
         await asking
         await _ensure_released(state, server)
-        await _reload_alone(state, client, server, max(reloads, _FEWEST_RELOADS_ALONE))
+        await _reload_alone(state, client, server)
 
 
 async def _ensure_released(state: Run, server: Served) -> None:
@@ -203,17 +203,21 @@ async def _ensure_released(state: Run, server: Served) -> None:
     state.failures.append(f"the weights of {len(mapped)} models are still mapped")
 
 
-async def _reload_alone(state: Run, client: httpx.AsyncClient, server: Served, reloads: int) -> None:
-    """Reload without traffic, whose batches take memory of their own, and compare what is held after the first ones."""
-    held = []
-    for number in range(reloads):
+async def _reload_alone(state: Run, client: httpx.AsyncClient, server: Served) -> None:
+    """Reload without traffic, whose batches take memory of their own, until a round has left nothing behind.
+
+    A version that stayed would take at least its weights, which are packed in memory of the process.
+    """
+    weights = (state.models / ".first" / WEIGHTS_FILE).stat().st_size
+    for number in range(_MOST_ROUNDS * _RELOADS_IN_A_ROUND):
         await _reload(state, client, "second" if number % 2 == 0 else "first")
         await _ensure_released(state, server)
-        held.append(_anonymous_bytes(server))
-    settled = max(held[: len(held) // 2])
-    state.growth = (max(held[len(held) // 2 :]) - settled) / settled
-    if state.growth > _MOST_GROWTH:
-        state.failures.append(f"memory grew by {state.growth:.1%} over {reloads - len(held) // 2} reloads")
+        state.held.append(_anonymous_bytes(server))
+        if len(state.held) % _RELOADS_IN_A_ROUND == 0 and number >= _RELOADS_IN_A_ROUND:
+            *_, before, last = (state.held[i : i + _RELOADS_IN_A_ROUND] for i in range(0, number, _RELOADS_IN_A_ROUND))
+            if min(last) - min(before) < weights:
+                return
+    state.failures.append(f"memory grew in each of {_MOST_ROUNDS} rounds of reloads: {state.held}")
 
 
 def _anonymous_bytes(server: Served) -> int:
@@ -336,7 +340,7 @@ def _facts(state: Run, reloads: int) -> dict[str, str]:
         f"{max(state.reload_seconds):.2f}",
         "p95 latency during reloads": f"{_p95(during):.3f} s of {len(during)}",
         "p95 latency otherwise": f"{_p95(quiet):.3f} s of {len(quiet)}",
-        "memory, second half of as many reloads without traffic against the first": f"{state.growth:+.1%}",
+        "memory after reloads without traffic": ", ".join(f"{held / 1e6:.0f}" for held in state.held) + " MB",
     }
 
 

@@ -5,8 +5,8 @@ lines, memory, files, threads, tasks.
 import contextlib
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +23,8 @@ from prometheus_client.parser import text_string_to_metric_families
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES_VARIABLE = "BIGBIRD_SOAK_BUNDLES"
 TASKS = ("qa", "classify", "ner")
+# The state of a socket in /proc/net/tcp.
+_LISTENS = "0A"
 
 
 def demo_bundles() -> Path:
@@ -133,20 +135,18 @@ class Served:
 
 @contextlib.contextmanager
 def served(*command: str, ready_seconds: float = 180, environment: dict[str, str] | None = None) -> Iterator[Served]:
-    """Run a server on a free loopback port.
+    """Run a server on a free loopback port, which the system chooses.
 
     Args:
-        command: Arguments of Python; a `{port}` in them is replaced.
+        command: Arguments of Python; the server's port in them is 0.
         ready_seconds: How long it may take until it is ready.
         environment: More variables.
     """
     with tempfile.TemporaryDirectory(prefix="bigbird-served-") as folder:
         log = Path(folder) / "log"
-        port = free_port()
-        arguments = [argument.replace("{port}", str(port)) for argument in command]
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [sys.executable, *command],
                 cwd=ROOT,
                 env={**os.environ, "BIGBIRD_LOG_FORMAT": "json", **(environment or {})},
                 stdin=subprocess.PIPE,
@@ -154,7 +154,7 @@ def served(*command: str, ready_seconds: float = 180, environment: dict[str, str
                 stderr=stderr,
                 text=True,
             )
-        server = Served(process, "127.0.0.1", port, log)
+        server = Served(process, "127.0.0.1", 0, log)
         try:
             wait_until_ready(server, ready_seconds)
             yield server
@@ -167,31 +167,42 @@ def demo_server(**settings: object) -> contextlib.AbstractContextManager[Served]
     """Serve the demo bundles with `bigbird serve`."""
     flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     module = ("-m", "tests.reliability.observed_server", "serve", "--models", str(demo_bundles()))
-    return served(*module, "--port", "{port}", *flags)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return served(*module, "--port", "0", *flags)
 
 
 def wait_until_ready(server: Served, seconds: float) -> None:
-    """Wait until it accepts requests.
+    """Wait until it listens, and accepts requests.
 
     Raises:
         RuntimeError: It ended or took longer; the message holds the end of its log.
     """
     ends_at = time.monotonic() + seconds
     while server.alive and time.monotonic() < ends_at:
-        with contextlib.suppress(httpx.TransportError):
-            if server.status("/health/ready") == 200:
+        # A process that ends has no folder to look into.
+        with contextlib.suppress(httpx.TransportError, OSError):
+            server.port = server.port or listening_port(server.process.pid)
+            if server.port and server.status("/health/ready") == 200:
                 return
         time.sleep(0.1)
     tail = server.log.read_text(encoding="utf-8", errors="replace")[-2000:]
     raise RuntimeError(f"the server is not ready (status {server.process.poll()}): {tail}")
+
+
+def listening_port(process: int) -> int:
+    """Return the port that a process listens on, or 0 if there is none yet."""
+    folder = Path(f"/proc/{process}")
+    own = {re.sub(r"\D", "", str(link)) for link in _links(folder / "fd")}
+    for line in (folder / "net" / "tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_, inode = line.split()[:10]
+        if state == _LISTENS and inode in own:
+            return int(local.partition(":")[2], 16)
+    return 0
+
+
+def _links(folder: Path) -> Iterator[str]:
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # a file that was closed meanwhile
+            yield os.readlink(path)
 
 
 @dataclass(slots=True)

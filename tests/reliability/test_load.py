@@ -6,6 +6,7 @@ from tests.reliability import load, load_client
 from tests.reliability.traffic import LONGEST_TOKENS, SHARES, Traffic, document_tokens
 
 
+@pytest.mark.slow
 def test_every_request_of_a_mixed_load_is_accounted_for(demo_bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_client, "SAMPLED", 10)
     report = load.run(0.004)

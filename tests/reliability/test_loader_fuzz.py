@@ -10,6 +10,7 @@ from tests.reliability.fuzzed_loaders import FuzzedLoader, Fuzzing
 from tests.reliability.loader_fuzz import INPUTS, run
 
 
+@pytest.mark.slow
 def test_spoilt_files_are_loaded_or_refused_in_one_line() -> None:
     report = run(0.02)
     assert report.failures == ()

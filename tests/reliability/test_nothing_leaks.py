@@ -267,7 +267,7 @@ def test_the_real_server_tells_neither_texts_nor_paths_nor_keys(
             "BIGBIRD_TRACING": "true",
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         }
-        command = ["-m", "bigbird_cli", "serve", "--models", str(folder), "--port", "{port}"]
+        command = ["-m", "bigbird_cli", "serve", "--models", str(folder), "--port", "0"]
         with served(*command, environment=environment) as server:
             answers = list(_ask_for_everything(server.url, folder, tasks))
             public = [httpx.get(server.url + path).text for path in ("/metrics", "/openapi.json", "/docs")]

@@ -25,6 +25,7 @@ from service.errors import (
 from service.inference import infer
 from service.loading import LoadedModel
 from service.metrics import Metrics
+from service.runtime.devices import Devices
 from service.runtime.session import Batch, OutOfMemory
 from service.serving import Serving
 from service.settings import Settings
@@ -374,10 +375,23 @@ def opening(session: Scaled) -> Callable[[], LoadedModel]:
     return lambda: version_of(0.0, session)
 
 
-@asynchronous
-async def test_a_model_with_another_answer_than_the_known_one_stops_the_start() -> None:
-    failed: list[bool] = []
+def with_another_answer_on_the_second_device() -> LoadedModel:
+    """The known answer is right: CLS 1, the token 5, SEP 2."""
     model = with_another_answer()
+    known = KnownAnswer("a", [5], [KnownRun(3, 8, [KnownOutput("logits", [8.0, 0.0], 4.0, 4.0)], 1e-4)])
+    return replace(
+        model,
+        manifest=replace(model.manifest, known_answer=known),
+        sessions={"full": [Scaled(1.0), Scaled(1.001)]},
+        devices=Devices(("first", "second"), None, ("", "")),
+    )
+
+
+@pytest.mark.parametrize("load", [with_another_answer, with_another_answer_on_the_second_device])
+@asynchronous
+async def test_a_model_with_another_answer_than_the_known_one_stops_the_start(load: Callable[[], LoadedModel]) -> None:
+    failed: list[bool] = []
+    model = load()
     serving = Serving(
         Settings(warm_up_seconds=0), {NAME: model}, Metrics(CollectorRegistry()), lambda: failed.append(True)
     )

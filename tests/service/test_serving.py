@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.batching.work_item import WorkItem
+from service.bundle import KnownAnswer, KnownOutput, KnownRun
 from service.loading import LoadedModel
 from service.metrics import Metrics
 from service.runtime.devices import Devices
@@ -105,6 +106,53 @@ async def test_a_gpu_that_is_missing_shows_while_the_cpu_serves() -> None:
     assert serving.ready
     assert serving.degraded == "the driver is too old"
     assert value(serving, "bigbird_degraded") == 1.0
+    await serving.stop()
+
+
+@asynchronous
+async def test_what_the_known_answer_takes_counts_for_the_bound_of_a_batch(
+    gpu: FakeGpu, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As below, with an answer that is asked before anything is measured, and takes what a sequence takes."""
+
+    def take(batch: Batch) -> None:
+        gpu.free = min(gpu.free, 100 - 20 * len(batch.input_ids))
+
+    caplog.set_level("INFO")
+    model = model_on(Devices(("cuda:0",), None, ("A",)), [FakeSession(take)])
+    # CLS 1, the token 5, SEP 2.
+    run = KnownRun(3, 16, [KnownOutput("logits", [8.0, 0.0], 4.0, 4.0)], 1e-4)
+    known = KnownAnswer("a", [5], [run])
+    model = replace(model, manifest=replace(model.manifest, buckets=[fake_bucket(16)], known_answer=known))
+    settings = Settings(warm_up_seconds=60, max_batch_items=8)
+    serving = Serving(settings, {model.name: model}, Metrics(CollectorRegistry()))
+    await serving.start()
+    await serving.warmed()
+    assert serving.ready
+    (warmed,) = [record.getMessage() for record in caplog.records if "at most" in record.getMessage()]
+    assert warmed.endswith("at most 4 in a batch")
+    await serving.stop()
+
+
+@asynchronous
+async def test_sessions_of_a_gpu_share_the_memory_that_a_batch_may_take(
+    gpu: FakeGpu, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each sequence takes 20 bytes, and a batch of one of the two graphs may take 42."""
+
+    def take(batch: Batch) -> None:
+        gpu.free = min(gpu.free, 100 - 20 * len(batch.input_ids))
+
+    caplog.set_level("INFO")
+    model = model_on(Devices(("cuda:0",), None, ("A",)), [FakeSession(take)])
+    manifest = replace(model.manifest, buckets=[fake_bucket(16), fake_bucket(32, "block_sparse")])
+    sessions = {**model.sessions, "block_sparse": [FakeSession(take)]}
+    model = replace(model, manifest=manifest, sessions=sessions)
+    serving = Serving(Settings(warm_up_seconds=0), {model.name: model}, Metrics(CollectorRegistry()))
+    await serving.start()
+    await serving.warmed()
+    warmed = [record.getMessage() for record in caplog.records if "at most" in record.getMessage()]
+    assert [message.rpartition("; ")[2] for message in warmed] == ["at most 2 in a batch"] * 2
     await serving.stop()
 
 

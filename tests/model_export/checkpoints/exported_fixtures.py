@@ -1,5 +1,9 @@
 """A fixture taken the whole way: exported, loaded by onnxruntime, and asked about the documents of its reference.
 
+What a source differs in is how its weights are read, which block-sparse attention shows as well in torch; that its
+graph gives the same as torch is what parity tests and every export are about. So that graph is traced for one fixture
+of each source only, and of the others torch is asked.
+
 The scripts `tests/fixtures/make_*.py` wrote the references with the libraries that the checkpoints come from.
 """
 
@@ -10,10 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from model_export.checkpoints.recognise import read_checkpoint
+from model_export.export.signature import signature
+from model_export.export.torch_session import TorchSession
+from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Manifest, open_bundle
-from service.runtime.onnx_session import OnnxSession, open_session
-from service.runtime.session import Batch, Outputs
+from service.bundle import Attention, Manifest, open_bundle
+from service.runtime.onnx_session import open_session
+from service.runtime.session import Batch, Outputs, Session
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TOLERANCE = 1e-4
@@ -26,19 +34,19 @@ class ExportedFixture:
 
     Attributes:
         manifest: Of the bundle.
-        sessions: By padded length.
+        sessions: By kind of attention.
         reference: Arrays named `<attention>/<input or output>`.
         outputs: For each output of the bundle, its name in the reference.
     """
 
     manifest: Manifest
-    sessions: dict[int, OnnxSession]
+    sessions: Mapping[Attention, Session]
     reference: Mapping[str, npt.NDArray[np.generic]]
     outputs: Mapping[str, str]
 
     def differences(self) -> dict[tuple[str, str], float]:
         """Return the largest absolute difference for each attention kind of the reference and each output."""
-        found = {}
+        found: dict[tuple[str, str], float] = {}
         for attention in BUCKETS:
             if f"{attention}/input_ids" in self.reference:
                 answers = self._run(attention)
@@ -60,10 +68,14 @@ class ExportedFixture:
         mask[:, :length] = 1
         takes_positions = any(tensor.name == "positions" for tensor in self.manifest.inputs)
         positions = self.reference[f"{attention}/positions"] if takes_positions else None
-        return self.sessions[BUCKETS[attention]].run(Batch(ids, mask, types, positions))
+        # A decoder attends in full whatever the length.
+        kind: Attention = "full" if attention == "full" or self.manifest.task == "generate" else "block_sparse"
+        return self.sessions[kind].run(Batch(ids, mask, types, positions))
 
 
-def export_fixture(checkpoint: Path, task: str | None, outputs: Mapping[str, str], bundle: Path) -> ExportedFixture:
+def export_fixture(
+    checkpoint: Path, task: str | None, outputs: Mapping[str, str], bundle: Path, *, whole: bool
+) -> ExportedFixture:
     """Export a checkpoint and open the bundle.
 
     Args:
@@ -71,12 +83,21 @@ def export_fixture(checkpoint: Path, task: str | None, outputs: Mapping[str, str
         task: The task to export; None for the checkpoint's own.
         outputs: For each output of the bundle, its name in the reference.
         bundle: The folder to make.
+        whole: Whether the bundle has a graph of block-sparse attention.
     """
-    manifest = export_checkpoint(checkpoint, bundle, ExportOptions(task=task, buckets=tuple(BUCKETS.values())))
-    opened = open_bundle(bundle)
-    sessions = {
-        bucket.length: open_session(opened.path(bucket.file), manifest, device="cpu", threads=1)
-        for bucket in manifest.buckets
-    }
+    is_decoder = read_checkpoint(checkpoint, task).config.is_decoder
+    buckets = tuple(BUCKETS.values()) if whole or is_decoder else (BUCKETS["full"],)
+    manifest = export_checkpoint(checkpoint, bundle, ExportOptions(task=task, buckets=buckets))
     with np.load(checkpoint / "reference.npz") as reference:
-        return ExportedFixture(manifest, sessions, dict(reference), outputs)
+        return ExportedFixture(manifest, sessions(checkpoint, task, bundle), dict(reference), outputs)
+
+
+def sessions(checkpoint: Path, task: str | None, bundle: Path) -> dict[Attention, Session]:
+    """Return the sessions of a bundle's graphs, and the torch model of its checkpoint for the attention it lacks."""
+    opened = open_bundle(bundle)
+    found = read_checkpoint(checkpoint, task)
+    model, _ = found.load_model(get_pattern(found.default_pattern))
+    loaded: dict[Attention, Session] = {"block_sparse": TorchSession(model, signature(found.task, model.config))}
+    for graph in opened.manifest.graphs:
+        loaded[graph.attention] = open_session(opened.path(graph.file), opened.manifest, device="cpu", threads=1)
+    return loaded

@@ -1,22 +1,35 @@
 """A checkpoint of a TensorFlow world taken the whole way, and what that world's own code answered."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
 
 from model_export.checkpoints.recognise import read_checkpoint
+from model_export.checkpoints.tensorflow_files import TensorFlowFiles
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import open_bundle
-from service.runtime.onnx_session import open_session
+from service.bundle import Attention
 from service.runtime.session import Batch, Outputs
+from tests.model_export.checkpoints.exported_fixtures import sessions
 
-FIXTURES = Path(__file__).parents[2] / "fixtures"
-TOLERANCE = 1e-4
 Array = npt.NDArray[np.generic]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_process_for_each_checkpoint() -> Iterator[None]:
+    """Remember what TensorFlow has read, shapes and tensors at once: its process needs seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = functools.cache(TensorFlowFiles.tensors)
+        patch.setattr(TensorFlowFiles, "tensors", lambda self: dict(read(self)))
+        patch.setattr(
+            TensorFlowFiles, "shapes", lambda self: {name: tuple(tensor.shape) for name, tensor in read(self).items()}
+        )
+        yield
 
 
 class TensorFlowFixture:
@@ -26,16 +39,17 @@ class TensorFlowFixture:
         checkpoint: A folder below `tests/fixtures` with a `references.npz`.
         folder: An empty folder to work in.
         task: The task to export; None for the checkpoint's own.
-        buckets: Padded lengths.
+        buckets: Padded lengths, the longest full one first.
+        whole: Whether the bundle has a graph of block-sparse attention; otherwise torch is asked (`exported_fixtures`).
     """
 
-    def __init__(self, checkpoint: Path, folder: Path, task: str | None, buckets: tuple[int, ...]) -> None:
-        self.manifest = export_checkpoint(checkpoint, folder / "bundle", ExportOptions(task=task, buckets=buckets))
-        bundle = open_bundle(folder / "bundle")
-        self._sessions = {
-            bucket.length: open_session(bundle.path(bucket.file), self.manifest, device="cpu", threads=1)
-            for bucket in self.manifest.buckets
-        }
+    def __init__(
+        self, checkpoint: Path, folder: Path, task: str | None, buckets: tuple[int, ...], *, whole: bool
+    ) -> None:
+        options = ExportOptions(task=task, buckets=buckets if whole else buckets[:1])
+        self.manifest = export_checkpoint(checkpoint, folder / "bundle", options)
+        self._buckets = buckets
+        self._sessions = sessions(checkpoint, task, folder / "bundle")
         with np.load(checkpoint / "references.npz") as references:
             self.references: Mapping[str, Array] = dict(references)
         lengths = sorted({int(key.partition("/")[0]) for key in self.references})
@@ -47,12 +61,12 @@ class TensorFlowFixture:
     def positions(self, length: int) -> Array:
         return self.references[f"{length}/positions"]
 
-    def attention(self, length: int) -> str:
-        return next(bucket.attention for bucket in self.manifest.buckets if bucket.length >= length)
+    def attention(self, length: int) -> Attention:
+        return "full" if length <= self._buckets[0] else "block_sparse"
 
     def run(self, length: int) -> Outputs:
         """Ask onnxruntime for a document in its bucket, the padding filled with arbitrary tokens."""
-        bucket = next(bucket.length for bucket in self.manifest.buckets if bucket.length >= length)
+        bucket = next(bucket for bucket in self._buckets if bucket >= length)
         noise = np.random.default_rng(length)
         ids, types, mask = noise.integers(5, 60, (1, bucket)), noise.integers(0, 2, (1, bucket)), np.zeros((1, bucket))
         ids[0, :length] = self.references[f"{length}/input_ids"]
@@ -60,7 +74,7 @@ class TensorFlowFixture:
         mask[0, :length] = 1
         has_positions = any(tensor.name == "positions" for tensor in self.manifest.inputs)
         positions = self.positions(length)[None].astype(np.int64) if has_positions else None
-        outputs = self._sessions[bucket].run(Batch(ids, mask.astype(np.int64), types, positions))
+        outputs = self._sessions[self.attention(length)].run(Batch(ids, mask.astype(np.int64), types, positions))
         return {name: values[0] for name, values in outputs.items()}
 
 

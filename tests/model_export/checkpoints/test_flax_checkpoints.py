@@ -23,7 +23,8 @@ CASES = [
 @pytest.fixture(scope="module", params=CASES)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedFixture:
     name, task, outputs = request.param
-    return export_fixture(FIXTURES / "flax" / name, task, outputs, tmp_path_factory.mktemp("flax") / "bundle")
+    bundle = tmp_path_factory.mktemp("flax") / "bundle"
+    return export_fixture(FIXTURES / "flax" / name, task, outputs, bundle, whole=name == "qa")
 
 
 def test_the_bundle_answers_as_flax_does(exported: ExportedFixture) -> None:

@@ -1,5 +1,6 @@
 """Exported google-research checkpoints against google-research's own answers (`tests/fixtures/make_google.py`)."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +11,13 @@ from model_export.checkpoints.google import read
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ConfigError
 from service.runtime.session import Outputs
+from tests.model_export.checkpoints.exported_fixtures import FIXTURES, TOLERANCE
 from tests.model_export.checkpoints.tensorflow_fixture import (
-    FIXTURES,
-    TOLERANCE,
     Array,
     TensorFlowFixture,
     encoder_outputs,
     log_softmax,
+    one_process_for_each_checkpoint,  # noqa: F401
 )
 
 PRETRAINED, CLASSIFIER = FIXTURES / "google" / "pretrained", FIXTURES / "google" / "classifier"
@@ -46,8 +47,8 @@ def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TensorFlowFixture, list[str]]:
     name, task, buckets, outputs = request.param
-    folder = tmp_path_factory.mktemp("google")
-    return TensorFlowFixture(FIXTURES / "google" / name, folder, task, buckets), outputs
+    folder, whole = tmp_path_factory.mktemp("google"), (name, task) == ("pretrained", None)
+    return TensorFlowFixture(FIXTURES / "google" / name, folder, task, buckets, whole=whole), outputs
 
 
 def test_the_bundle_answers_as_google_research_does(exported: tuple[TensorFlowFixture, list[str]]) -> None:
@@ -105,7 +106,10 @@ def test_a_task_without_weights_is_refused_with_those_that_there_are() -> None:
         read(PRETRAINED, "ner")
 
 
-def test_nothing_is_written_to_the_terminal_while_tensorflow_reads(capfd: pytest.CaptureFixture[str]) -> None:
-    checkpoint = read(PRETRAINED, None)
+def test_nothing_is_written_to_the_terminal_while_tensorflow_reads(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # A copy, of which nothing is remembered.
+    checkpoint = read(Path(shutil.copytree(PRETRAINED, tmp_path / "copy")), None)
     assert "bert/embeddings/word_embeddings" in checkpoint.weights.read()
     assert capfd.readouterr() == ("", "")

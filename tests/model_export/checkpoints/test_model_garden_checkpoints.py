@@ -9,12 +9,12 @@ import pytest
 
 from model_export.checkpoints.recognise import read_checkpoint
 from service.runtime.session import Outputs
+from tests.model_export.checkpoints.exported_fixtures import FIXTURES, TOLERANCE
 from tests.model_export.checkpoints.tensorflow_fixture import (
-    FIXTURES,
-    TOLERANCE,
     Array,
     TensorFlowFixture,
     encoder_outputs,
+    one_process_for_each_checkpoint,  # noqa: F401
 )
 
 FOLDER = FIXTURES / "model_garden"
@@ -37,7 +37,8 @@ def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TensorFlowFixture, str, Answer]:
     name, output, answer, buckets = request.param
-    return TensorFlowFixture(FOLDER / name, tmp_path_factory.mktemp(name), None, buckets), output, answer
+    fixture = TensorFlowFixture(FOLDER / name, tmp_path_factory.mktemp(name), None, buckets, whole=name == "encoder")
+    return fixture, output, answer
 
 
 def test_the_bundle_answers_as_model_garden_does(exported: tuple[TensorFlowFixture, str, Answer]) -> None:

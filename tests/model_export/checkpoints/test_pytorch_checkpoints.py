@@ -18,7 +18,8 @@ CASES = [
 @pytest.fixture(scope="module", params=CASES)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedFixture:
     name, task, outputs = request.param
-    return export_fixture(FIXTURES / "pytorch" / name, task, outputs, tmp_path_factory.mktemp("pytorch") / "bundle")
+    bundle = tmp_path_factory.mktemp("pytorch") / "bundle"
+    return export_fixture(FIXTURES / "pytorch" / name, task, outputs, bundle, whole=name == "qa")
 
 
 def test_the_bundle_answers_as_transformers_does(exported: ExportedFixture) -> None:

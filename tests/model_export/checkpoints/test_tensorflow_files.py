@@ -9,7 +9,7 @@ from model_export.checkpoints import google, model_garden, tensorflow_process
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles, find, indexes
 from model_export.errors import CheckpointError
-from tests.model_export.checkpoints.tensorflow_fixture import FIXTURES
+from tests.model_export.checkpoints.exported_fixtures import FIXTURES
 
 GOOGLE, GARDEN = FIXTURES / "google" / "pretrained", FIXTURES / "model_garden" / "classifier"
 INDEX, DATA = "model.ckpt-0.index", "model.ckpt-0.data-00000-of-00001"

@@ -14,8 +14,10 @@ from onnx import TensorProto
 from model_export import pipeline
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
-from model_export.export.signature import signature
+from model_export.export.buckets import GraphPlan
+from model_export.export.signature import Signature, signature
 from model_export.export.torch_session import TorchSession
+from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
 from model_export.reverify import verify_bundle
@@ -27,6 +29,7 @@ from tests.model_export.reference_models import make_config, make_document, make
 
 KINDS: dict[Precision, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 BUCKETS = (112, 160)
+FILES = ("graph-full.onnx", "graph-full-fused.onnx", "graph-block_sparse.onnx", "graph-block_sparse-fused.onnx")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -70,28 +73,41 @@ def bundle(checkpoint: Path, precision: Precision) -> Path:
 
 
 def _graphs(bundle: Path) -> list[onnx.ModelProto]:
-    return [onnx.load(bundle / f"graph-{length}.onnx", load_external_data=False) for length in BUCKETS]
+    return [onnx.load(bundle / file, load_external_data=False) for file in FILES]
 
 
 def test_the_manifest_says_what_was_compared_and_with_what(bundle: Path, precision: Precision) -> None:
     manifest = open_bundle(bundle).manifest
-    assert (manifest.precision, manifest.attention_kernel) == (precision, "fused")
+    assert manifest.precision == precision
+    assert tuple(graph.file for graph in manifest.graphs) == FILES
     assert manifest.max_batch_items is None
     for bucket in manifest.buckets:
-        parity = bucket.parity
-        assert parity.checked_with == "torch"
-        assert 1e-4 < parity.max_abs_difference <= parity.tolerance
-        assert parity.correlation >= {"fp16": 0.9999, "bf16": 0.999}[precision]
-        assert parity.agreement is not None
-        assert parity.agreement >= {"fp16": 0.99, "bf16": 0.95}[precision]
+        assert [parity.attention_kernel for parity in bucket.parity] == ["composed", "fused"]
+        for parity in bucket.parity:
+            assert parity.checked_with == "torch"
+            assert 1e-4 < parity.max_abs_difference <= parity.tolerance
+            assert parity.correlation >= {"fp16": 0.9999, "bf16": 0.999}[precision]
+            assert parity.agreement is not None
+            assert parity.agreement >= {"fp16": 0.99, "bf16": 0.95}[precision]
         assert bucket.peak_memory_bytes is None
 
 
 def test_inputs_and_outputs_are_those_of_every_precision(bundle: Path) -> None:
-    for graph, length in zip(_graphs(bundle), BUCKETS, strict=True):
+    for graph, file in zip(_graphs(bundle), FILES, strict=True):
         kinds = {entry.name: entry.type.tensor_type.elem_type for entry in (*graph.graph.input, *graph.graph.output)}
         inputs = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), TensorProto.INT64)
-        assert kinds == {**inputs, "logits": TensorProto.FLOAT}, length
+        assert kinds == {**inputs, "logits": TensorProto.FLOAT}, file
+
+
+def test_both_kernels_share_their_weights(bundle: Path) -> None:
+    """Bits that are in no graph twice: every tensor with a name has one place in the file, whatever graph holds it."""
+    places: dict[str, set[str]] = {}
+    for graph in _graphs(bundle):
+        for tensor in graph.graph.initializer:
+            if tensor.external_data:
+                places.setdefault(tensor.name, set()).add(str(tensor.external_data))
+    assert len(places) == 4 + 1 + 2 * 16 + 2
+    assert {len(found) for found in places.values()} == {1}
 
 
 def test_weights_lie_in_half_precision_and_norms_and_the_head_in_float32(bundle: Path, precision: Precision) -> None:
@@ -118,20 +134,18 @@ def test_norms_residual_sums_and_logits_are_computed_in_float32(bundle: Path) ->
         assert {known.get(name, TensorProto.FLOAT) for name in producer["logits"].input} == {TensorProto.FLOAT}
 
 
-def test_graphs_are_whole_by_onnxs_own_checks(bundle: Path) -> None:
-    for length in BUCKETS:
-        onnx.checker.check_model(bundle / f"graph-{length}.onnx")
-    for graph in _graphs(bundle):
+def test_graphs_are_whole_by_onnxs_own_checks(bundle: Path, precision: Precision) -> None:
+    largest = {"fp16": 65504.0, "bf16": 3.4e38}[precision]
+    for file, graph in zip(FILES, _graphs(bundle), strict=True):
+        onnx.checker.check_model(bundle / file)
         masks = [
             attribute.f
             for node in graph.graph.node
             for attribute in node.attribute
             if attribute.name == "mask_filter_value"
         ]
-        largest = {TensorProto.FLOAT16: 65504.0, TensorProto.BFLOAT16: 3.4e38}
-        kinds = {tensor.data_type for tensor in graph.graph.initializer} & set(largest)
-        assert masks
-        assert all(-largest[kinds.copy().pop()] <= value < -1e4 for value in masks)
+        assert bool(masks) == ("fused" in file)
+        assert all(-largest <= value < -1e4 for value in masks)
 
 
 def test_an_fp16_graph_is_loaded_by_onnxruntime_and_gives_what_the_figures_say(checkpoint: Path) -> None:
@@ -144,17 +158,28 @@ def test_an_fp16_graph_is_loaded_by_onnxruntime_and_gives_what_the_figures_say(c
         ids, mask = np.zeros((2, 1, bucket), dtype=np.int64)
         ids[0, :length], mask[0, :length] = document.input_ids, 1
         batch = Batch(ids, mask, np.zeros_like(ids))
-        session = onnxruntime.InferenceSession(folder / f"graph-{bucket}.onnx", providers=["CPUExecutionProvider"])
-        feeds = {entry.name: getattr(batch, entry.name) for entry in session.get_inputs()}
         expected = torch_session.run(batch)["logits"][0, :length]
-        difference = np.abs(session.run(None, feeds)[0][0, :length] - expected).max()
-        assert 0 < difference <= 0.02 * expected.std()
+        for file in FILES[:2] if bucket == 112 else FILES[2:]:
+            session = onnxruntime.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
+            feeds = {entry.name: getattr(batch, entry.name) for entry in session.get_inputs()}
+            difference = np.abs(session.run(None, feeds)[0][0, :length] - expected).max()
+            assert 0 < difference <= 0.02 * expected.std(), file
 
 
 def test_a_finished_bundle_is_checked_again(bundle: Path, checkpoint: Path) -> None:
-    for bucket in verify_bundle(bundle, checkpoint):
-        assert bucket.parity.checked_with == "torch"
-        assert bucket.parity.max_abs_difference <= bucket.parity.tolerance
+    recorded = open_bundle(bundle).manifest.buckets
+    for bucket, before in zip(verify_bundle(bundle, checkpoint), recorded, strict=True):
+        assert [parity.attention_kernel for parity in bucket.parity] == ["composed", "fused"]
+        for parity, known in zip(bucket.parity, before.parity, strict=True):
+            assert parity.checked_with == "torch"
+            assert parity.max_abs_difference <= parity.tolerance == known.tolerance
+
+
+@pytest.fixture(scope="module")
+def fused_fp16_graph(checkpoint: Path) -> Callable[[BigBird, Signature, GraphPlan], ir.Model]:
+    """In place of `trace`: the finished graph again, whose weights are read into it."""
+    folder = _exported(checkpoint, "fp16")
+    return lambda model, signature, plan: ir.from_proto(onnx.load(folder / f"graph-{plan.attention}-fused.onnx"))
 
 
 def _exact_gelu(graph: ir.Model) -> None:
@@ -183,30 +208,44 @@ def _other_weight(graph: ir.Model) -> None:
     ],
 )
 def test_a_wrong_graph_is_not_let_through_although_torch_is_right(
-    spoil: Callable[[ir.Model], None], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spoil: Callable[[ir.Model], None],
+    checkpoint: Path,
+    fused_fp16_graph: Callable[[BigBird, Signature, GraphPlan], ir.Model],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The torch model stands in for the graph's precision, never for the graph itself."""
-    good = pipeline.SharedWeights.give_names
 
-    def spoilt(self: Any, graph: ir.Model) -> None:
-        good(self, graph)
+    def spoilt(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
+        graph = fused_fp16_graph(model, signature, plan)
         spoil(graph)
+        return graph
 
-    monkeypatch.setattr(pipeline.SharedWeights, "give_names", spoilt)
+    monkeypatch.setattr(pipeline, "trace", spoilt)
+    options = ExportOptions(precision="fp16", buckets=(112,), attention="fused")
     with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch"):
-        export_checkpoint(checkpoint, tmp_path / "bundle", ExportOptions(precision="fp16", buckets=(112,)))
+        export_checkpoint(checkpoint, tmp_path / "bundle", options)
     assert not list(tmp_path.iterdir())
 
 
-def test_half_precision_that_is_not_enough_is_not_let_through(checkpoint: Path, tmp_path: Path) -> None:
-    options = ExportOptions(precision="bf16", buckets=(112,), tolerance=1e-4)
+def test_half_precision_that_is_not_enough_is_not_let_through(
+    checkpoint: Path,
+    fused_fp16_graph: Callable[[BigBird, Signature, GraphPlan], ir.Model],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline, "trace", fused_fp16_graph)
+    options = ExportOptions(precision="fp16", buckets=(112,), tolerance=1e-4, attention="fused")
     with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch"):
         export_checkpoint(checkpoint, tmp_path / "bundle", options)
     assert not list(tmp_path.iterdir())
 
 
 def test_on_a_gpu_the_graph_itself_is_compared(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path,
+    fused_fp16_graph: Callable[[BigBird, Signature, GraphPlan], ir.Model],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A fake GPU: the fp16 graph on the CPU, where onnxruntime computes it in float32."""
     on_the_cpu = pipeline.open_session
@@ -217,10 +256,11 @@ def test_on_a_gpu_the_graph_itself_is_compared(
         return on_the_cpu(*arguments, device="cpu", **options)
 
     monkeypatch.setattr(pipeline, "open_session", on_a_gpu)
-    options = ExportOptions(precision="fp16", buckets=(112,))
+    monkeypatch.setattr(pipeline, "trace", fused_fp16_graph)
+    options = ExportOptions(precision="fp16", buckets=(112,), attention="fused")
     manifest = export_checkpoint(checkpoint, tmp_path / "bundle", options)
-    assert asked == ["cuda", "cuda"], "once to compare, once for the known answer"
-    assert manifest.buckets[0].parity.checked_with == "onnxruntime"
+    assert asked == ["cuda"], "to compare, and for the known answer"
+    assert [parity.checked_with for parity in manifest.buckets[0].parity] == ["onnxruntime"]
 
 
 @pytest.mark.parametrize("task", ["embed", "fill-mask", "generate"])
@@ -230,4 +270,4 @@ def test_every_kind_of_head_can_be_exported(task: str, tmp_path: Path) -> None:
     options = ExportOptions(task=task, precision="fp16", buckets=(256,) if task == "generate" else (112,))
     manifest = export_checkpoint(checkpoint, tmp_path / "bundle", options)
     assert {tensor.dtype for tensor in manifest.outputs} == {"float32"}
-    assert min(bucket.parity.correlation for bucket in manifest.buckets) >= 0.9999
+    assert min(parity.correlation for bucket in manifest.buckets for parity in bucket.parity) >= 0.9999

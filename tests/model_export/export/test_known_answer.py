@@ -40,8 +40,7 @@ def test_each_kind_of_attention_is_asked_with_padding(small_export: SmallExport)
     known = small_export.manifest.known_answer
     assert known is not None
     assert known.text == TEXT
-    # Half of what only the bucket holds, and one: (2 + 112) / 2 + 1, and (112 + 160) / 2 + 1 once 112 is not its own.
-    assert [(run.bucket, run.length) for run in known.runs] == [(112, 58), (160, 82)]
+    assert [(run.bucket, run.length) for run in known.runs] == [(112, 58), (160, 137)]
     for run, bucket in zip(known.runs, small_export.manifest.buckets, strict=True):
         # 16 of the numbers of 3 labels for each token.
         assert [(output.output, len(output.values)) for output in run.expected] == [("logits", 16)]
@@ -96,19 +95,21 @@ class Constant:
 
 
 @pytest.mark.parametrize(
-    ("buckets", "asked"),
+    ("graph", "buckets", "asked"),
     [
-        pytest.param([128, 512, 704], [(66, 128), (609, 704)], id="the shortest and the longest"),
-        pytest.param([128], [(66, 128)], id="a single one once"),
-        pytest.param([1, 2, 3, 4], [(3, 3), (4, 4)], id="none that CLS, a token and SEP do not fit in"),
-        pytest.param([1, 2], [], id="nothing where all are too short"),
+        pytest.param((1, 1), [128, 512, 704], [(66, 128), (609, 704)], id="the shortest and the longest"),
+        pytest.param((768, 64), [1024, 1536, 4096], [(865, 1024), (2817, 4096)], id="none with full attention"),
+        pytest.param((768, 64), [768], [(737, 768)], id="a single one once"),
+        pytest.param((1, 1), [1, 2, 3, 4], [(3, 3), (4, 4)], id="none that CLS, a token and SEP do not fit in"),
+        pytest.param((1, 1), [1, 2], [], id="nothing where all are too short"),
     ],
 )
 def test_the_shortest_and_the_longest_bucket_are_asked_with_a_length_that_only_they_serve(
-    buckets: list[int], asked: list[tuple[int, int]], small_export: SmallExport
+    graph: tuple[int, int], buckets: list[int], asked: list[tuple[int, int]], small_export: SmallExport
 ) -> None:
     session = Constant()
-    runs = known_runs(small_export.manifest, [7, 8, 9], [bucket(length) for length in buckets], session)
+    described = replace(small_export.manifest.graphs[0], shortest=graph[0], step=graph[1], longest=4096)
+    runs = known_runs(small_export.manifest, [7, 8, 9], described, [bucket(length) for length in buckets], session)
     assert session.asked == asked
     assert [(run.length, run.bucket) for run in runs] == asked
 

@@ -29,5 +29,5 @@ def test_each_precision_has_kernels_of_its_own_unless_others_are_asked_for(
 
 @pytest.mark.parametrize("asked", ["fused", "both"])
 def test_int8_has_no_fused_kernel(asked: AttentionChoice) -> None:
-    with pytest.raises(ExportError, match="^attention: fused is for fp32, fp16 and bf16; int8 is for CPUs"):
+    with pytest.raises(ExportError, match=r"^attention: fused is for fp32, fp16 and bf16; int8 is for CPUs"):
         attention_kernels("int8", asked)

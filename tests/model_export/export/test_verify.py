@@ -5,15 +5,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
+from model_export.export.references import Document, References, random_document
 from model_export.export.signature import signature
 from model_export.export.verify import Verifier, document_lengths
 from model_export.nn.heads import HEADS
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
+from service.bundle import Precision
 from service.runtime.session import Batch, Outputs
 
 CONFIG = BigBirdConfig(
@@ -55,32 +59,33 @@ def _model(task: str = "ner") -> BigBird:
     return build_model(config, task, get_pattern("transformers")).eval()
 
 
+PLANS = [BucketPlan(48, "full"), BucketPlan(112, "full"), BucketPlan(160, "block_sparse")]
+CAUSAL_PLANS = [replace(plan, attention="full") for plan in PLANS]
+
+
 def _verifier(model: BigBird, task: str = "ner") -> Verifier:
-    return Verifier(model, signature(task, CONFIG))
+    plans = CAUSAL_PLANS if task == "generate" else PLANS
+    return Verifier(References(model, signature(task, CONFIG)), plans)
 
 
 @pytest.mark.parametrize("task", HEADS)
-@pytest.mark.parametrize(
-    "bucket",
-    [BucketPlan(48, "full"), BucketPlan(112, "full"), BucketPlan(160, "block_sparse")],
-    ids=["a short bucket", "the edge", "a block-sparse bucket"],
-)
-def test_a_faithful_session_passes_with_its_figures(task: str, bucket: BucketPlan) -> None:
-    if task == "generate":
-        bucket = replace(bucket, attention="full")
+@pytest.mark.parametrize("bucket", [48, 112, 160], ids=["a short bucket", "the edge", "a block-sparse bucket"])
+def test_a_faithful_session_passes_with_its_figures(task: str, bucket: int) -> None:
     model = _model(task)
-    parity = _verifier(model, task).compare(bucket, TorchSession(model, task=task))
+    parity = _verifier(model, task).compare(bucket, TorchSession(model, task=task), "fused", "torch")
+    assert (parity.attention_kernel, parity.checked_with) == ("fused", "torch")
     assert parity.mean_abs_difference <= parity.max_abs_difference <= 1e-5
     assert parity.logits_std > 0
     assert parity.tolerance == pytest.approx(1e-4 * max(1, parity.logits_std))
-    assert parity.documents == document_lengths(bucket, model.config)
+    plans = CAUSAL_PLANS if task == "generate" else PLANS
+    assert parity.documents == document_lengths(plans, model.config)[bucket]
 
 
 @pytest.mark.parametrize("task", HEADS)
 def test_an_output_of_any_task_that_is_off_fails(task: str) -> None:
     model = _model(task)
     with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch by"):
-        _verifier(model, task).compare(BucketPlan(112, "full"), TorchSession(model, 0.1, task=task))
+        _verifier(model, task).compare(112, TorchSession(model, 0.1, task=task))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,7 @@ def test_an_output_of_any_task_that_is_off_fails(task: str) -> None:
 def test_a_difference_beyond_the_tolerance_fails_with_the_bucket(error: float, row: int | slice) -> None:
     model = _model()
     with pytest.raises(ExportError, match=r"^bucket 160: outputs differ from torch by"):
-        _verifier(model).compare(BucketPlan(160, "block_sparse"), TorchSession(model, error, row))
+        _verifier(model).compare(160, TorchSession(model, error, row))
 
 
 def test_a_single_wrong_position_is_enough() -> None:
@@ -104,7 +109,7 @@ def test_a_single_wrong_position_is_enough() -> None:
     error = np.zeros((160, 3))
     error[112] = 1e-3
     with pytest.raises(ExportError, match="bucket 160"):
-        _verifier(model).compare(BucketPlan(160, "block_sparse"), TorchSession(model, error))
+        _verifier(model).compare(160, TorchSession(model, error))
 
 
 def test_the_tolerance_grows_with_logits_that_are_spread_wider_than_one() -> None:
@@ -113,28 +118,53 @@ def test_the_tolerance_grows_with_logits_that_are_spread_wider_than_one() -> Non
         for parameter in model.head.parameters():
             parameter *= 100
     verifier = _verifier(model)
-    parity = verifier.compare(BucketPlan(112, "full"), TorchSession(model))
+    parity = verifier.compare(112, TorchSession(model))
     assert parity.logits_std > 2
     assert parity.tolerance == pytest.approx(1e-4 * parity.logits_std)
 
 
-@pytest.mark.parametrize(
-    ("bucket", "inside", "outside"),
-    [
-        pytest.param(BucketPlan(112, "full"), {1, 111, 112}, {0, 113}, id="full"),
-        pytest.param(BucketPlan(160, "block_sparse"), {113, 159, 160}, {112, 161}, id="block-sparse"),
-        pytest.param(BucketPlan(128, "block_sparse"), {113, 127, 128}, {112, 129}, id="first block-sparse"),
-    ],
+def _plans(full: list[int], block_sparse: list[int]) -> list[BucketPlan]:
+    return [BucketPlan(n, "full") for n in full] + [BucketPlan(n, "block_sparse") for n in block_sparse]
+
+
+def test_the_documents_of_each_bucket_are_written_out_for_a_small_model() -> None:
+    """Blocks of 16 and an edge of 112: 16 is the block edge below the middle of 1 and 48, 128 that of 113 and 144."""
+    plans = _plans([16, 48, 64, 112], [128, 144, 160])
+    assert document_lengths(plans, CONFIG) == {
+        16: [16],
+        48: [1, 15, 16, 17, 48],
+        64: [48, 64],
+        112: [48, 112],
+        128: [128],
+        144: [113, 127, 128, 129, 144],
+        160: [144, 160],
+    }
+
+
+def test_a_single_bucket_of_a_kind_has_the_shortest_document_and_both_sides_of_an_edge_too() -> None:
+    assert document_lengths(_plans([112], [160]), CONFIG) == {112: [1, 47, 49, 112], 160: [113, 127, 129, 160]}
+
+
+@settings(derandomize=True, deadline=None)
+@given(
+    blocks=st.sets(st.integers(1, 40), min_size=1),
+    random_blocks=st.integers(0, 3),
+    block_size=st.sampled_from([1, 2, 16]),
 )
-def test_the_documents_are_the_extremes_and_both_sides_of_a_block_edge(
-    bucket: BucketPlan, inside: set[int], outside: set[int]
+def test_every_bucket_has_a_document_that_fills_it_and_only_documents_of_its_kind_that_it_holds(
+    blocks: set[int], random_blocks: int, block_size: int
 ) -> None:
-    lengths = document_lengths(bucket, CONFIG)
-    assert lengths == sorted(set(lengths))
-    assert inside <= set(lengths)
-    assert not outside & set(lengths)
-    if bucket.length != 128:
-        assert any({edge - 1, edge, edge + 1} <= set(lengths) for edge in range(16, bucket.length, 16))
+    config = replace(
+        CONFIG, max_position_embeddings=40 * block_size, block_size=block_size, num_random_blocks=random_blocks
+    )
+    edge = config.full_attention_edge
+    lengths = sorted({count * block_size for count in blocks} | {edge})
+    documents = document_lengths(_plans([n for n in lengths if n <= edge], [n for n in lengths if n > edge]), config)
+    assert list(documents) == lengths
+    for bucket, own in documents.items():
+        assert own == sorted(set(own))
+        assert own[-1] == bucket
+        assert own[0] > (edge if bucket > edge else 0)
 
 
 def test_documents_shorter_than_the_bucket_are_compared_so_that_anchoring_is_checked() -> None:
@@ -149,7 +179,7 @@ def test_documents_shorter_than_the_bucket_are_compared_so_that_anchoring_is_che
             return unanchored.run(everything)
 
     with pytest.raises(ExportError, match="bucket 160"):
-        _verifier(model).compare(BucketPlan(160, "block_sparse"), Unanchored())
+        _verifier(model).compare(160, Unanchored())
 
 
 class Float64Session(TorchSession):
@@ -171,7 +201,7 @@ def _unsure_model() -> BigBird:
     return model
 
 
-BUCKET = BucketPlan(112, "full")
+BUCKET = 112
 
 
 def test_a_model_that_float32_is_unsure_of_may_differ_as_much_as_torch_does() -> None:
@@ -188,7 +218,9 @@ def test_a_model_that_float32_is_unsure_of_may_differ_as_much_as_torch_does() ->
 def test_a_tolerance_that_was_asked_for_holds_for_every_model() -> None:
     model = _unsure_model()
     with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch by .*"):
-        Verifier(model, signature("ner", CONFIG), tolerance=1e-4).compare(BUCKET, Float64Session(model))
+        Verifier(References(model, signature("ner", CONFIG)), PLANS, tolerance=1e-4).compare(
+            BUCKET, Float64Session(model)
+        )
 
 
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
@@ -209,3 +241,69 @@ class ZeroSession(TorchSession):
 
     def run(self, batch: Batch) -> Outputs:
         return {name: np.zeros_like(array) for name, array in super().run(batch).items()}
+
+
+def test_a_document_is_computed_once_however_many_buckets_and_precisions_are_compared_with_it() -> None:
+    model = _model()
+    references = References(model, signature("ner", CONFIG))
+    asked: list[tuple[int, ...]] = []
+    model.register_forward_pre_hook(lambda module, inputs: asked.append(tuple(inputs[0].shape)))
+    plans = _plans([112], [128, 144, 160])
+    faithful = TorchSession(copy.deepcopy(model))
+    faithful._model._forward_pre_hooks.clear()
+    for precision in ("fp32", "int8"):
+        verifier = Verifier(references, plans, precision=precision)
+        for plan in plans:
+            verifier.compare(plan.length, faithful)
+    documents = {length for own in document_lengths(plans, CONFIG).values() for length in own}
+    # Each alone, in as many whole blocks as it needs.
+    assert sorted(asked) == sorted((1, -(-length // 16) * 16) for length in documents)
+
+
+def test_a_reference_is_what_torch_says_of_the_document_alone() -> None:
+    model = _model()
+    document: Document = random_document(CONFIG, 121)
+    found = References(model, signature("ner", CONFIG)).of(document)
+    ids, mask, types = torch.zeros(3, 1, 128, dtype=torch.int64)
+    ids[0, :121], types[0, :121] = torch.from_numpy(document.input_ids), torch.from_numpy(document.token_type_ids)
+    mask[0, :121] = 1
+    with torch.inference_mode():
+        expected = model(ids, mask, types)[0, :121].numpy()
+    assert found.keys() == {"logits"}
+    assert np.array_equal(found["logits"], expected)
+
+
+SCORES = {"fp32": 0.9e-4, "int8": 0.9, "fp16": 0.09, "bf16": 0.45}
+
+
+@pytest.mark.parametrize("precision", SCORES)
+def test_a_score_for_a_text_is_measured_by_the_spread_over_all_documents(precision: Precision) -> None:
+    """The first bucket has a single document, with a single number, which alone has no spread at all."""
+    model = _model("multiple-choice")
+    references = References(model, signature("multiple-choice", CONFIG))
+    plans = _plans([16, 48, 112], [160])
+    lengths = sorted({length for own in document_lengths(plans, CONFIG).values() for length in own})
+    scores = np.concatenate([references.of(random_document(CONFIG, length))["logits"] for length in lengths])
+    scale = max(1.0, float(scores.std())) if precision == "fp32" else float(scores.std())
+    verifier = Verifier(references, plans, precision=precision, tolerance=None if precision != "fp32" else 1e-4)
+    error = SCORES[precision] * scale
+    parity = verifier.compare(16, TorchSession(model, error, task="multiple-choice"))
+    assert parity.documents == [16]
+    assert (parity.logits_std, parity.correlation) == (pytest.approx(float(scores.std())), 1.0)
+    assert parity.max_abs_difference == pytest.approx(error, rel=1e-2)
+    with pytest.raises(ExportError, match=r"^bucket 16: outputs differ from torch by"):
+        verifier.compare(16, TorchSession(model, 1.3 * error, task="multiple-choice"))
+
+
+def test_scores_that_do_not_follow_those_of_torch_are_refused_where_there_are_enough_of_them() -> None:
+    """The others' order is turned round, which a tolerance of ten standard deviations lets through."""
+    model = _model("multiple-choice")
+    references = References(model, signature("multiple-choice", CONFIG))
+    verifier = Verifier(references, _plans([112], []), precision="int8", tolerance=10.0)
+
+    class Opposite(TorchSession):
+        def run(self, batch: Batch) -> Outputs:
+            return {"logits": -super().run(batch)["logits"]}
+
+    with pytest.raises(ExportError, match=r"^bucket 112: outputs correlate with torch's by -1.000 only"):
+        verifier.compare(112, Opposite(model, task="multiple-choice"))

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from model_export.config import BigBirdConfig
+from model_export.export.buckets import BucketStep
 from model_export.training.card import Card, buckets_of, export_command
 from model_export.training.history import Measurement
 
@@ -11,16 +12,16 @@ BASE = BigBirdConfig()
 
 BUCKETS = [
     pytest.param(4096, None, id="the model's own length"),
-    pytest.param(1024, (128, 256, 512, 704, 1024), id="one of the usual buckets"),
-    pytest.param(1088, (128, 256, 512, 704, 1024, 1088), id="between two of them"),
-    pytest.param(704, (128, 256, 512, 704), id="where full attention ends"),
-    pytest.param(256, (128, 256, 512, 704), id="shorter than any bundle"),
+    pytest.param(1024, BucketStep(128, 1024), id="in whole steps"),
+    pytest.param(1088, BucketStep(128, 1088), id="between two of them"),
+    pytest.param(704, BucketStep(128, 704), id="where full attention ends"),
+    pytest.param(256, BucketStep(128, 704), id="shorter than any bundle"),
 ]
 
 
 @pytest.mark.parametrize(("max_length", "buckets"), BUCKETS)
 def test_the_buckets_of_a_bundle_end_with_the_windows_that_were_measured(
-    max_length: int, buckets: tuple[int, ...] | None
+    max_length: int, buckets: BucketStep | None
 ) -> None:
     assert buckets_of(BASE, max_length) == buckets
 
@@ -28,8 +29,8 @@ def test_the_buckets_of_a_bundle_end_with_the_windows_that_were_measured(
 def test_the_command_names_what_is_not_usual() -> None:
     assert export_command("a/b", "transformers", None) == "bigbird export a/b --output bundles/b"
     assert (
-        export_command("a/b c", "google", (128, 704))
-        == "bigbird export 'a/b c' --pattern google --buckets 128,704 --output 'bundles/b c'"
+        export_command("a/b c", "google", BucketStep(128, 704))
+        == "bigbird export 'a/b c' --pattern google --buckets every:128:704 --output 'bundles/b c'"
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
 import pytest
 
 from service.batching.batch_limits import BatchLimits
@@ -46,15 +47,19 @@ class Device:
         self.memory = max(self.memory, 1000 * items)
         self.clock.advance((length / 4 - 1) * (0.5 + 0.5 * items))
 
-    def warm(
+    def warm_up(
         self, budget_seconds: float, limits: BatchLimits, probe: MemoryProbe | None = None, devices: int = 1
-    ) -> None:
+    ) -> WarmUp:
         async def call(function: Callable[[], ResultT]) -> ResultT:
             return function()
 
         calls = [call] * devices
-        warm_up = WarmUp(calls, self.cost_model, limits, self.clock, budget_seconds, probe or NoProbe())
-        asyncio.run(warm_up.run(self.buckets))
+        return WarmUp(calls, self.cost_model, limits, self.clock, budget_seconds, probe or NoProbe())
+
+    def warm(
+        self, budget_seconds: float, limits: BatchLimits, probe: MemoryProbe | None = None, devices: int = 1
+    ) -> None:
+        asyncio.run(self.warm_up(budget_seconds, limits, probe, devices).run(self.buckets))
 
     def sizes(self) -> list[tuple[int, int]]:
         """The shapes in the order in which they were first run."""
@@ -230,6 +235,22 @@ def test_memory_of_a_bucket_that_is_not_run_is_in_proportion_to_that_of_the_next
     assert by_length[16] == [160, 320]
     assert by_length[10] == [100, 200]
     assert by_length[14] == [140, 280]
+
+
+def test_memory_that_was_taken_between_loading_and_warming_counts() -> None:
+    """The known answer is asked there, in the longest bucket too."""
+    device = Device()
+    limits = BatchLimits(1, 64)
+    warm_up = device.warm_up(0, limits, Arena(device))
+    asyncio.run(warm_up.note_memory())
+    device.buckets[1].session.run(padding(16))
+    asyncio.run(warm_up.run(device.buckets))
+    assert limits.memory_of(device.buckets[1], 1) == 160
+
+
+def padding(length: int) -> Batch:
+    ids = np.zeros((1, length), dtype=np.int64)
+    return Batch(ids, ids, ids)
 
 
 def test_what_is_not_known_of_memory_is_not_predicted_either() -> None:

@@ -1,0 +1,199 @@
+"""No constant of a length is left in the graphs: each gives at every number of blocks what torch gives.
+
+The tracer sees one length only, and what it takes for a constant is right at that length. Sessions are opened as the
+service opens them; torch computes the same documents with the composed kernel, each padded to its own last block.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+
+from model_export.config import BigBirdConfig
+from model_export.export.buckets import GraphPlan, plan_graphs
+from model_export.export.references import Document, pad_batch, random_document
+from model_export.export.signature import signature
+from model_export.export.torch_session import TorchSession
+from model_export.export.trace import trace
+from model_export.export.traced_model import traced_model
+from model_export.nn.model import BigBird, build_model
+from model_export.patterns.registry import get_pattern
+from service.bundle import Attention, AttentionKernelName
+from service.runtime.onnx_session import OnnxSession, session_options
+from service.runtime.session import Outputs
+
+TOLERANCE = 1e-4
+SMALLEST_SPREAD = 0.5
+
+SMALL = BigBirdConfig(
+    vocab_size=60,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=14 * 16,
+    block_size=16,
+    num_random_blocks=1,
+    labels=("A", "B", "C"),
+)
+
+
+def _model(config: BigBirdConfig, pattern: str) -> BigBird:
+    """Return a model whose attention is uneven and whose logits are spread; no tensor is left at zeros or ones."""
+    model = build_model(config, "ner", get_pattern(pattern)).eval()
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if "norm.weight" in name:
+                parameter.copy_(1 + 0.2 * noise)
+            elif parameter.ndim == 1:
+                parameter.copy_(0.2 * noise)
+            elif "embeddings" in name:
+                parameter.copy_(noise)
+            else:
+                gain = 2.0 if any(part in name for part in (".query.", ".key.", "head.")) else 1.0
+                parameter.copy_(gain * noise / parameter.shape[1] ** 0.5)
+    return model
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, and one of its graphs.
+
+    Attributes:
+        attention: Of the graph.
+        kernels: Those that graphs are made with.
+        plan: What the graph must turn out to take.
+    """
+
+    config: BigBirdConfig
+    pattern: str
+    attention: Attention
+    kernels: tuple[AttentionKernelName, ...]
+    plan: GraphPlan
+
+
+def _case(pattern: str, attention: Attention, kernels: str, plan: tuple[int, int, int], **fields: object) -> Case:
+    names: tuple[AttentionKernelName, ...] = ("composed", "fused") if kernels == "both" else (kernels,)  # type: ignore[assignment]
+    return Case(replace(SMALL, **fields), pattern, attention, names, GraphPlan(attention, *plan))  # type: ignore[arg-type]
+
+
+SPARSE: Attention = "block_sparse"
+CASES = {
+    "transformers": _case("transformers", SPARSE, "both", (128, 224, 16)),
+    "none": _case("none", SPARSE, "composed", (128, 224, 16)),
+    # Blocks of 128: 1,024 tokens are a listed length of transformers and google, 2,048 one of google only.
+    "transformers-train, which lists some lengths, blocks of 128": _case(
+        "transformers-train", SPARSE, "both", (1024, 2176, 128), block_size=128, max_position_embeddings=17 * 128
+    ),
+    "google, which lists others, blocks of 128": _case(
+        "google", SPARSE, "composed", (1024, 2176, 128), block_size=128, max_position_embeddings=17 * 128
+    ),
+    "model-garden": _case(
+        "model-garden", SPARSE, "both", (192, 416, 16), num_random_blocks=3, max_position_embeddings=416
+    ),
+    "no random blocks, blocks of 2": _case(
+        "transformers", SPARSE, "both", (12, 40, 2), block_size=2, num_random_blocks=0, max_position_embeddings=41
+    ),
+    "blocks of a single token, three layers": _case(
+        "transformers", SPARSE, "composed", (8, 24, 1), block_size=1, num_hidden_layers=3, max_position_embeddings=24
+    ),
+    "a single block-sparse length, with a random block and positions to spare": _case(
+        "model-garden", SPARSE, "both", (128, 128, 16), max_position_embeddings=133
+    ),
+    "two block-sparse lengths": _case("transformers", SPARSE, "composed", (128, 144, 16), max_position_embeddings=144),
+    "full attention up to the edge": _case("transformers", "full", "both", (1, 112, 1)),
+    "full attention to the maximum, which is the edge": _case(
+        "transformers", "full", "composed", (1, 112, 1), max_position_embeddings=112
+    ),
+    "a maximum of one block": _case("transformers", "full", "composed", (1, 16, 1), max_position_embeddings=30),
+    "a maximum of a single token": _case(
+        "transformers", "full", "composed", (1, 1, 1), block_size=1, max_position_embeddings=1
+    ),
+    "full attention by configuration, 514 positions": _case(
+        "transformers", "full", "both", (1, 514, 1), attention_type="original_full", max_position_embeddings=514
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Traced:
+    case: Case
+    sessions: dict[AttentionKernelName, OnnxSession]
+    reference: TorchSession
+
+
+@pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
+def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Traced:
+    case: Case = request.param
+    plan = next(plan for plan in plan_graphs(case.config) if plan.attention == case.attention)
+    model = _model(case.config, case.pattern)
+    shape = signature("ner", case.config)
+    folder = tmp_path_factory.mktemp("traced")
+    sessions = {}
+    for kernel in case.kernels:
+        ir.save(trace(traced_model(model, "fp32", kernel), shape, plan), folder / f"{kernel}.onnx")
+        sessions[kernel] = _open(folder / f"{kernel}.onnx")
+    return Traced(case, sessions, TorchSession(model, shape))
+
+
+def _open(graph: Path) -> OnnxSession:
+    import onnxruntime
+
+    options = session_options(1, cpu_only=True)
+    return OnnxSession(onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"]))
+
+
+def _padded_lengths(case: Case) -> list[int]:
+    """Return every number of blocks; with full attention some lengths that are no whole blocks, too."""
+    plan, block_size = case.plan, case.config.block_size
+    whole = {length for length in range(block_size, plan.longest + 1, block_size) if length >= plan.shortest}
+    odd = (
+        {1, 2, 3, block_size + 1, plan.longest - 1, plan.longest}
+        if plan.step == 1 and case.attention == "full"
+        else set()
+    )
+    return sorted(length for length in whole | odd if plan.shortest <= length <= plan.longest)
+
+
+def _documents(case: Case, length: int) -> list[Document]:
+    """Return one that fills the padded length, and the shortest of its kind, whose last block is partly filled."""
+    edge = case.config.full_attention_edge
+    shortest = edge + 1 if case.attention == "block_sparse" else max(1, length // 2)
+    return [random_document(case.config, length), random_document(case.config, min(shortest, length))]
+
+
+def _cut(outputs: Outputs, documents: list[Document]) -> Iterator[np.ndarray]:
+    for row, document in zip(outputs["logits"], documents, strict=True):
+        yield row[: len(document.input_ids)]
+
+
+def test_the_graph_takes_what_is_planned(traced: Traced) -> None:
+    assert traced.case.plan in plan_graphs(traced.case.config)
+
+
+def test_every_number_of_blocks_gives_what_torch_gives(traced: Traced) -> None:
+    case = traced.case
+    references: dict[int, np.ndarray] = {}
+    differences, lengths = {}, _padded_lengths(case)
+    for length in lengths:
+        documents = _documents(case, length)
+        for document in documents:
+            own = len(document.input_ids)
+            if own not in references:
+                padded = min(-(-own // case.config.block_size) * case.config.block_size, case.config.max_length)
+                (references[own],) = _cut(traced.reference.run(pad_batch([document], padded)), [document])
+        for kernel, session in traced.sessions.items():
+            found = _cut(session.run(pad_batch(documents, length)), documents)
+            for document, logits in zip(documents, found, strict=True):
+                own = len(document.input_ids)
+                differences[kernel, length, own] = float(np.abs(logits - references[own]).max())
+    print(f"{len(lengths)} lengths: {max(differences.values()):.3g}")
+    assert max(differences.values()) <= TOLERANCE, differences
+    spread = np.concatenate([logits.ravel() for logits in references.values()]).std()
+    assert spread >= SMALLEST_SPREAD
