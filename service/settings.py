@@ -69,7 +69,8 @@ class Settings(BaseSettings):
         10.0,
         ge=0,
         allow_inf_nan=False,
-        description="After so long, warm-up measures no further batch sizes; single documents are measured in any case.",
+        description="After so long, warm-up measures no further batch sizes; single documents are measured in any "
+        "case.",
     )
     stuck_run_factor: float = Field(
         20.0, gt=0, allow_inf_nan=False, description="A run counts as stuck after so many times its predicted time."

@@ -28,7 +28,7 @@ from model_export.nn.model import BigBird
 from model_export.nn.random_block_tables import table_constant
 
 OPSET = 20
-TRANSPOSED = ".transposed"
+TRANSPOSED, FIRST_ROWS = ".transposed", ".first_rows"
 
 # An axis of one would be traced as a constant, and axes of the same size as one axis.
 _EXAMPLE_BATCH, _EXAMPLE_POSITIONS = 2, 3
@@ -154,7 +154,7 @@ def _name_weights(model: ir.Model, parameters: Mapping[str, Array]) -> None:
         if value.const_value is None or value.const_value.dtype not in _FLOATS:
             continue
         array = value.const_value.numpy()
-        name = names.get(_fingerprint(array))
+        name = names.get(_fingerprint(array)) or _first_rows_of(array, parameters)
         if name is None and array.nbytes > _LARGEST_CONSTANT_BYTES:
             raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is no parameter")
         if name is not None and name != old_name:
@@ -163,12 +163,22 @@ def _name_weights(model: ir.Model, parameters: Mapping[str, Array]) -> None:
             initializers[name] = value
 
 
+def _first_rows_of(array: Array, parameters: Mapping[str, Array]) -> str | None:
+    """Return the name of a parameter's first rows: what a graph of a single length takes of the position embeddings."""
+    for name, parameter in parameters.items():
+        if parameter.ndim == array.ndim == 2 and np.array_equal(parameter[: len(array)], array):
+            return f"{name}{FIRST_ROWS}"
+    return None
+
+
 def _put_weights(model: ir.Model, parameters: Mapping[str, Array]) -> None:
     """Put the model's weights in the place of the template's."""
     for name, value in model.graph.initializers.items():
-        own = name.removesuffix(TRANSPOSED)
-        if own in parameters:
-            array = parameters[own] if own == name else parameters[own].T
+        own = name.removesuffix(TRANSPOSED).removesuffix(FIRST_ROWS)
+        if own in parameters and value.const_value is not None:
+            array = parameters[own].T if name.endswith(TRANSPOSED) else parameters[own]
+            if name.endswith(FIRST_ROWS):
+                array = array[: value.const_value.shape[0]]
             value.const_value = ir.tensor(np.ascontiguousarray(array), name=name)
 
 

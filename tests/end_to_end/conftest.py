@@ -23,12 +23,15 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         folder = folder.parent  # of all the processes that the tests are spread over: one of them exports
     folder = folder / "bundles"
     with FileLock(f"{folder}.lock"):
-        for task in TASKS:
-            if not (folder / f"demo-{task}").exists():
-                checkpoint = ROOT / "examples" / "checkpoints" / f"demo-{task}"
-                command = ["export", str(checkpoint), "--output", str(folder / f"demo-{task}"), "--buckets", BUCKETS]
-                subprocess.run([sys.executable, "-m", "bigbird_cli", *command], cwd=ROOT, check=True)
+        exports = [_export(task, folder) for task in TASKS if not (folder / f"demo-{task}").exists()]
+        assert [export.wait() for export in exports] == [0] * len(exports)
     return folder
+
+
+def _export(task: str, folder: Path) -> subprocess.Popen[bytes]:
+    checkpoint = ROOT / "examples" / "checkpoints" / f"demo-{task}"
+    command = ["export", str(checkpoint), "--output", str(folder / f"demo-{task}"), "--buckets", BUCKETS]
+    return subprocess.Popen([sys.executable, "-m", "bigbird_cli", *command], cwd=ROOT)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,41 @@
+"""Small torch models that are compared with their own graphs, without a checkpoint or a bundle."""
+
+from pathlib import Path
+
+import onnx_ir as ir
+import onnxruntime
+import torch
+
+from model_export.config import BigBirdConfig
+from model_export.export.buckets import GraphPlan
+from model_export.export.signature import signature
+from model_export.export.trace import trace
+from model_export.nn.model import BigBird, build_model
+from model_export.patterns.registry import get_pattern
+from service.runtime.onnx_session import OnnxSession, session_options
+
+
+def spread_model(config: BigBirdConfig, pattern: str) -> BigBird:
+    """Return an entity model with uneven attention and logits that are spread; no tensor is left at zeros or ones."""
+    model = build_model(config, "ner", get_pattern(pattern)).eval()
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if "norm.weight" in name:
+                parameter.copy_(1 + 0.2 * noise)
+            elif parameter.ndim == 1:
+                parameter.copy_(0.2 * noise)
+            elif "embeddings" in name:
+                parameter.copy_(noise)
+            else:
+                gain = 2.0 if any(part in name for part in (".query.", ".key.", "head.")) else 1.0
+                parameter.copy_(gain * noise / parameter.shape[1] ** 0.5)
+    return model
+
+
+def traced_session(model: BigBird, plan: GraphPlan, graph: Path) -> OnnxSession:
+    """Trace a model into a file, with its weights inside, and load it as the service does."""
+    ir.save(trace(model, signature("ner", model.config), plan), graph)
+    options = session_options(1, cpu_only=True)
+    return OnnxSession(onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
