@@ -28,7 +28,7 @@ import numpy as np
 
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_run import run_batch
-from service.batching.buckets import ModelVersion, ServedBucket
+from service.batching.buckets import BucketKey, ModelVersion, ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.resident_memory import MemoryMeter
 from service.runtime.session import CapturingSession, OutOfMemory, Shape
@@ -94,6 +94,8 @@ class WarmUp:
         self._probe = probe
         self._memory_before: int | None = None
         self._most_memory = 0
+        self._graphs: dict[BucketKey, list[ServedBucket]] = {}
+        self._memory_rates: dict[BucketKey, float] = {}
         self._give_way: GiveWay = _alone
 
     async def run(self, buckets: Sequence[ServedBucket], give_way: GiveWay | None = None) -> None:
@@ -111,6 +113,8 @@ class WarmUp:
         if self._memory_before is None:
             await self.note_memory()
         graphs = _by_graph(buckets)
+        self._graphs = {bucket.key: graph for graph in graphs for bucket in graph}
+        self._memory_rates = {}
         measured = [bucket for graph in graphs for bucket in _measured_ones(graph)]
         for bucket in measured:
             await self._measure(bucket, 1)
@@ -174,13 +178,25 @@ class WarmUp:
                 break
         self._cost_model.measured(bucket.key, items, median(measured))
         if self._memory_before is not None and peaks:
-            taken = max(max(peaks) - self._memory_before, 0)
-            self._most_memory = max(self._most_memory, taken)
-            self._limits.memory_measured(bucket, items, taken)
+            self._note_taken(bucket, items, max(max(peaks) - self._memory_before, 0))
         for device, call in enumerate(self._calls[1:], start=1):
             for _ in range(UNMEASURED_RUNS):
                 seconds, _ = await call(partial(self._run, bucket.on(device), items, None))
                 await self._give_way(device, seconds)
+
+    def _note_taken(self, bucket: ServedBucket, items: int, taken: int) -> None:
+        """Tell the memory of every bucket of a graph, in proportion to its tokens, by the run that took most for each.
+
+        A run that finds room in what earlier ones have taken tells nothing, unless nothing else is known of its graph.
+        """
+        graph = self._graphs[bucket.key]
+        own = graph[-1].key
+        if taken > self._most_memory or own not in self._memory_rates:
+            rate = max(taken, self._most_memory) / (items * bucket.length)
+            self._memory_rates[own] = max(rate, self._memory_rates.get(own, 0.0))
+            for other in graph:
+                self._limits.memory_measured(other, 1, int(self._memory_rates[own] * other.length))
+        self._most_memory = max(self._most_memory, taken)
 
     def _run(self, bucket: ServedBucket, items: int, probe: MemoryMeter | None) -> tuple[float, int | None]:
         """Run one shape once, on the executor's thread; return its seconds and the highest point of memory."""
@@ -216,7 +232,7 @@ class WarmUp:
         """Tell what batches of a graph's other buckets cost, for the sizes that the next longer one was measured with.
 
         Seconds lie on the straight line between the next shorter and the next longer measured bucket, which is above
-        what they are where attention grows faster than the length. Memory is in proportion to the tokens of the longer.
+        what they are where attention grows faster than the length.
         """
         known = {bucket.key: bucket for bucket in measured}
         for bucket in graph:
@@ -228,9 +244,6 @@ class WarmUp:
             for items, seconds in self._cost_model.measurements[longer.key]:
                 start = below.get(items, seconds * shorter.length / longer.length)
                 self._cost_model.measured(bucket.key, items, start + share * (seconds - start))
-                memory = self._limits.memory_of(longer, items)
-                if memory is not None:
-                    self._limits.memory_measured(bucket, items, memory * bucket.length // longer.length)
 
     async def _measure_again(self, bucket: ServedBucket) -> None:
         for items, _ in self._cost_model.measurements[bucket.key]:

@@ -42,12 +42,12 @@ def vocabulary_size(folder: Path) -> int:
     return int(sentencepiece.SentencePieceProcessor(model_file=str(train_spiece_model(folder))).get_piece_size())
 
 
-def open_graphs(folder: Path) -> dict[tuple[Attention, AttentionKernelName], OnnxSession]:
-    """Open every graph of a bundle as the service does, with one thread."""
+def open_graphs(folder: Path, threads: int = 1) -> dict[tuple[Attention, AttentionKernelName], OnnxSession]:
+    """Open every graph of a bundle as the service does."""
     bundle = open_bundle(folder)
     return {
         (graph.attention, graph.attention_kernel): open_session(
-            bundle.path(graph.file), bundle.manifest, device="cpu", threads=1
+            bundle.path(graph.file), bundle.manifest, device="cpu", threads=threads
         )
         for graph in bundle.manifest.graphs
     }

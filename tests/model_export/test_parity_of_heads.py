@@ -48,7 +48,7 @@ class ExportedHead:
         self.folder = folder / "bundle"
         export_checkpoint(checkpoint, self.folder, ExportOptions(task=task, buckets=buckets))
         self.manifest = read_manifest(self.folder)
-        self.sessions = open_graphs(self.folder)
+        self.sessions = {threads: open_graphs(self.folder, threads) for threads in (1, 2)}
 
     def buckets(self, length: int) -> list[int]:
         """Return every bucket that a document of that length may be padded to."""
@@ -93,7 +93,7 @@ class ExportedHead:
             case _:
                 return {"logits": output.logits[0].numpy()}
 
-    def served(self, lengths: Sequence[int], bucket: int) -> list[Arrays]:
+    def served(self, lengths: Sequence[int], bucket: int, threads: int = 1) -> list[Arrays]:
         """Run documents in one batch; padding holds arbitrary ids, which must not count."""
         noise = np.random.default_rng(bucket)
         ids = noise.integers(0, self.config.vocab_size, (len(lengths), bucket))
@@ -106,7 +106,7 @@ class ExportedHead:
             positions[row, : len(self.positions(length))] = self.positions(length)
         takes_positions = self.task in ("fill-mask", "generate")
         attention = next(known.attention for known in self.manifest.buckets if known.length == bucket)
-        outputs = self.sessions[attention, "composed"].run(
+        outputs = self.sessions[threads][attention, "composed"].run(
             Batch(ids, mask, types, positions if takes_positions else None)
         )
 
@@ -163,10 +163,10 @@ def _padded_and_mixed(head: ExportedHead, lengths: Sequence[int]) -> Iterator[tu
         own = [length for length in lengths if bucket in head.buckets(length)]
         for length in own:
             yield length, bucket, "alone", head.served([length], bucket)[0]
-        for batch in (own, own[::-1], own[::2] * 2, own[1::2]):
+        for batch, threads in ((own, 1), (own[::-1], 2), (own[::2] * 2, 1), (own[1::2], 2)):
             if batch:
-                for length, outputs in zip(batch, head.served(batch, bucket), strict=True):
-                    yield length, bucket, f"with {batch}", outputs
+                for length, outputs in zip(batch, head.served(batch, bucket, threads), strict=True):
+                    yield length, bucket, f"with {batch}, {threads} threads", outputs
 
 
 def test_a_document_has_the_same_bits_in_every_bucket_and_in_every_batch(head: ExportedHead) -> None:

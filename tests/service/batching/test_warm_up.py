@@ -44,7 +44,7 @@ class Device:
             raise OutOfMemory
         self.batches.append(batch)
         self.shapes.append((length, items))
-        self.memory = max(self.memory, 1000 * items)
+        self.memory = max(self.memory, 500 + 100 * items * length)
         self.clock.advance((length / 4 - 1) * (0.5 + 0.5 * items))
 
     def warm_up(
@@ -123,8 +123,16 @@ def test_memory_is_the_rise_from_before_the_first_run() -> None:
 
     limits = BatchLimits(64, 10_000, max_memory_bytes=9500)
     device.warm(50, limits, Probe())
-    # 500 bytes for one sequence and 1000 for each further one, so ten are 9500.
-    assert limits.most_items(device.buckets[0]) == 10
+    # 100 bytes for each token, so eleven sequences of 8 tokens are 8800.
+    assert limits.most_items(device.buckets[0]) == 11
+
+
+def test_short_batches_that_find_room_in_what_the_longest_took_are_not_taken_for_free() -> None:
+    device = Device(lengths=(2, 8, 64))
+    limits = BatchLimits(1000, 10_000, max_memory_bytes=6400)
+    device.warm(0, limits, Arena(device))
+    # 10 bytes for each token, as the longest shows; the runs of 2 tokens took nothing more.
+    assert limits.most_items(device.buckets[0]) == 320
 
 
 @pytest.mark.parametrize("takes_positions", [True, False], ids=["with positions", "without positions"])
