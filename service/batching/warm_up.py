@@ -109,12 +109,18 @@ class WarmUp:
             Exception: A bucket cannot run even one sequence.
         """
         self._give_way = give_way or _alone
+        graphs = _by_graph(buckets)
+        self._graphs = {bucket.key: graph for graph in graphs for bucket in graph}
+        try:
+            await self._run_graphs(graphs, give_way)
+        finally:
+            # No session is held of a model that may be exchanged.
+            self._graphs, self._memory_rates, self._give_way = {}, {}, _alone
+
+    async def _run_graphs(self, graphs: Sequence[Sequence[ServedBucket]], give_way: GiveWay | None) -> None:
         ends_at = self._clock() + self._budget_seconds
         if self._memory_before is None:
             await self.note_memory()
-        graphs = _by_graph(buckets)
-        self._graphs = {bucket.key: graph for graph in graphs for bucket in graph}
-        self._memory_rates = {}
         measured = [bucket for graph in graphs for bucket in _measured_ones(graph)]
         for bucket in measured:
             await self._measure(bucket, 1)

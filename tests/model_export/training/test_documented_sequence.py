@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
 SERVED = "build/finetune/bundles"
 
+# Minutes of training; `make test-integration` runs what takes other programs or long.
+pytestmark = pytest.mark.integration
+
 
 def commands() -> list[list[str]]:
     """Every line of the document's shell blocks, split as a shell does."""
