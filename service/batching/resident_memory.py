@@ -1,6 +1,6 @@
 """What a run needs in memory, and what the machine has left (Linux; elsewhere unknown).
 
-Only anonymous memory counts: the weights are a mapped file, which the system may drop and read again.
+Only anonymous memory counts: what is mapped from files the system may drop and read again.
 """
 
 import re
