@@ -73,7 +73,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM build AS application
 COPY LICENSE README.md ./
 COPY bigbird_cli bigbird_cli
+COPY bigbird_inference bigbird_inference
 COPY evaluation evaluation
+COPY finetuning finetuning
 COPY model_export model_export
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/pip \

@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.cache import cached
+from bigbird_inference.bundle import Precision
 from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE, save_checkpoint
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Precision
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE

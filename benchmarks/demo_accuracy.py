@@ -27,8 +27,8 @@ import httpx
 from tqdm import tqdm
 
 from benchmarks.running_server import running_server
-from model_export.demo.questions import Question
-from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
+from demo.questions import Question
+from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
 # A question is hard if at least so many other facts differ from the one asked for in nothing but their subject.
 MANY = 10

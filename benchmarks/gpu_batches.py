@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.runtime.session import Batch
+from bigbird_inference.runtime.session import Batch
 
 # The first documents of a length, whose logits are compared.
 COMPARED_DOCUMENTS = 2

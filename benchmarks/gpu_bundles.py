@@ -6,8 +6,8 @@ from benchmarks.base_checkpoint import CHECKPOINT_SOURCES, ROOT
 from benchmarks.cache import cached
 from benchmarks.gpu_plan import Plan
 from benchmarks.worker import Worker
+from bigbird_inference.bundle import Precision
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Precision
 
 
 def measured_bundle(plan: Plan) -> Path:

@@ -17,7 +17,7 @@ from benchmarks.gpu_batches import filled_batch
 from benchmarks.gpu_peers import GRAPH, PLAIN, Peer
 from benchmarks.gpu_plan import Plan
 from benchmarks.gpu_sessions import open_buckets, record
-from service.runtime.session import Batch, OutOfMemory, Shape
+from bigbird_inference.runtime.session import Batch, OutOfMemory, Shape
 
 OURS = "ours"
 TRANSFORMERS = "transformers eager block_sparse"

@@ -16,7 +16,7 @@ from benchmarks.gpu_plan import Plan
 from benchmarks.gpu_sessions import OurDevice, attention_kinds, record
 from benchmarks.gpu_worker import LimitedWorker
 from benchmarks.peak_memory import resident_memory
-from service.runtime.session import Shape
+from bigbird_inference.runtime.session import Shape
 
 _WARM_RUNS = 2
 _RECORDED = (1, 2, 4, 8, 16, 32, 64)

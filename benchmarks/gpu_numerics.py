@@ -13,13 +13,13 @@ from benchmarks.gpu_peers import torch_model
 from benchmarks.gpu_plan import Plan
 from benchmarks.gpu_sessions import open_buckets
 from benchmarks.gpu_worker import LimitedWorker
+from bigbird_inference.bundle import Parity, read_manifest
+from bigbird_inference.runtime.graph_sessions import served_kernel
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
 from model_export.export.references import References
 from model_export.export.signature import signature
 from model_export.export.verify import Verifier
-from service.bundle import Parity, read_manifest
-from service.runtime.graph_sessions import served_kernel
 
 
 class WrongNumbers(Exception):

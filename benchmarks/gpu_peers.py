@@ -9,10 +9,10 @@ import torch
 
 from benchmarks.contenders import FloatArray
 from benchmarks.gpu_attention import PeerModel, bigbird_attention, dense_backend, fastest_backend
+from bigbird_inference.runtime.session import Batch
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
-from service.runtime.session import Batch
 
 PLAIN = "plain"
 GRAPH = "CUDA graph"

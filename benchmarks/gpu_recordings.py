@@ -11,7 +11,7 @@ from benchmarks.gpu_batches import filled_batch
 from benchmarks.gpu_plan import Plan
 from benchmarks.gpu_sessions import open_buckets, record
 from benchmarks.gpu_worker import LimitedWorker
-from service.runtime.session import Shape
+from bigbird_inference.runtime.session import Shape
 
 Recorded = Mapping[int, Sequence[int]]
 """For each padded length, the numbers of documents that were recorded."""

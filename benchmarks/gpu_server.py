@@ -20,7 +20,7 @@ from benchmarks.gpu_sessions import open_buckets, record
 from benchmarks.gpu_worker import LimitedWorker
 from benchmarks.http import Case, Round, make_batch, measure_saturation
 from benchmarks.recording_server import RecordedRun, recording_server
-from service.runtime.session import Batch, Session, Shape
+from bigbird_inference.runtime.session import Batch, Session, Shape
 
 
 def measure_server(plan: Plan, bundle: Path) -> Served:

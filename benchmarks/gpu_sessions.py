@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.bundle import Attention, Bundle, read_manifest
-from service.loading import choose_devices, device_openers
-from service.runtime.session import CapturingSession, Session, Shape
+from bigbird_inference.bundle import Attention, Bundle, read_manifest
+from bigbird_inference.runtime.session import CapturingSession, Session, Shape
+from service.models.loading import choose_devices, device_openers
 from service.settings import load_settings
 
 

@@ -10,8 +10,8 @@ import torch
 from benchmarks.contenders import FloatArray
 from benchmarks.gpu_peers import DTYPES, PLAIN
 from benchmarks.transformers_models import INPUTS, EagerModel
+from bigbird_inference.runtime.session import Batch
 from model_export.checkpoints.recognise import read_checkpoint
-from service.runtime.session import Batch
 
 _BLOCK_SPARSE, _FULL = "block_sparse", "original_full"
 

@@ -31,12 +31,8 @@ import numpy as np
 from benchmarks.http_load import LoadGenerator
 from benchmarks.report import RESULTS, Row, write_report
 from benchmarks.worker import Worker
-from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
-from model_export.export.tokenizer import write_tokenizer
-from service.api.request_schemas import ClassificationBody, EntityBody, QuestionBody, RequestBody
-from service.batching.batch_run import run_batch
-from service.batching.buckets import ServedBucket
-from service.bundle import (
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.bundle import (
     FORMAT_VERSION,
     Bucket,
     Graph,
@@ -48,16 +44,20 @@ from service.bundle import (
     Tensor,
     TokenizerFile,
 )
-from service.loading import LoadedModel
-from service.runtime.session import Batch, Outputs, RunControl
-from service.server import serve
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl
+from bigbird_inference.tasks.base import Task
+from bigbird_inference.tasks.classification import ClassificationRequest
+from bigbird_inference.tasks.entity_recognition import EntityRequest
+from bigbird_inference.tasks.question_answering import QuestionRequest
+from bigbird_inference.tasks.registry import create_task
+from bigbird_inference.tokenization.tokenizer import Tokenizer
+from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
+from model_export.export.tokenizer import write_tokenizer
+from service.api.request_schemas import ClassificationBody, EntityBody, QuestionBody, RequestBody
+from service.batching.batch_run import run_batch
+from service.process.server import serve
 from service.settings import load_settings
-from service.tasks.base import Task
-from service.tasks.classification import ClassificationRequest
-from service.tasks.entity_recognition import EntityRequest
-from service.tasks.question_answering import QuestionRequest
-from service.tasks.registry import create_task
-from service.tokenization.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE

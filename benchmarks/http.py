@@ -31,12 +31,12 @@ from benchmarks.recording_server import RecordedRun, RecordingServer, recording_
 from benchmarks.report import QUICK_RESULTS, RESULTS, Row, write_report
 from benchmarks.traffic import document_lengths
 from benchmarks.worker import Worker
-from service.bundle import Bundle, open_bundle
-from service.runtime.cores import available_cores
-from service.runtime.graph_sessions import open_sessions
-from service.runtime.onnx_session import open_session
-from service.runtime.session import Batch
-from service.tokenization.tokenizer import Tokenizer
+from bigbird_inference.bundle import Bundle, open_bundle
+from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.graph_sessions import open_sessions
+from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.session import Batch
+from bigbird_inference.tokenization.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ROOT / "examples" / "documents"

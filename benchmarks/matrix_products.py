@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 import torch
 
-from service.runtime.cores import available_cores
+from bigbird_inference.runtime.cores import available_cores
 
 ROWS, INNER, COLUMNS = 4096, 768, 3072
 OPERATIONS = 2 * ROWS * INNER * COLUMNS

@@ -26,8 +26,8 @@ from benchmarks.models_report import Measurement, figure, notes, rows
 from benchmarks.operator_profile import node_rows, operator_rows, profile_graph
 from benchmarks.report import QUICK_RESULTS, RESULTS, table, write_report
 from benchmarks.worker import Worker
+from bigbird_inference.bundle import Precision, read_manifest
 from model_export.config import BigBirdConfig
-from service.bundle import Precision, read_manifest
 
 LENGTHS = (512, 1024, 2048, 4096)
 QUICK_LENGTHS = (512, 1024, 4096)

@@ -17,8 +17,8 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.report import Row
-from service.runtime.cores import available_cores
-from service.runtime.onnx_session import session_options
+from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.onnx_session import session_options
 
 WARM_RUNS = 2
 

@@ -19,9 +19,10 @@ from typing import TextIO
 
 import httpx
 
-from service.loading import LoadedModel, load_models
-from service.runtime.session import Batch, CapturingSession, Outputs, RunControl, Session, Shape
-from service.server import serve
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.runtime.session import Batch, CapturingSession, Outputs, RunControl, Session, Shape
+from service.models.loading import load_models
+from service.process.server import serve
 from service.settings import Settings, load_settings
 
 _READY_SECONDS = 600

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.runtime.cores import available_cores
+from bigbird_inference.runtime.cores import available_cores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

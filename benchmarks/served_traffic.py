@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.traffic import Traffic
+from bigbird_inference.errors import DeadlineExceeded, DeadlineUnreachable, QueueFull
+from bigbird_inference.tokenization.encoded import EncodedSequence
 from service.batching.observer import DropReason, FinishedBatch, SplitReason
 from service.batching.scheduler import Scheduler
 from service.batching.work_item import InferenceResult, WorkItem
-from service.errors import DeadlineExceeded, DeadlineUnreachable, QueueFull
-from service.tokenization.encoded import EncodedSequence
 
 MODEL = "base"
 

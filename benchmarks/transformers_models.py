@@ -13,8 +13,8 @@ import transformers
 from benchmarks.base_checkpoint import BASE_CONFIG, CHECKPOINT_SOURCES, base_checkpoint
 from benchmarks.cache import cached
 from benchmarks.worker import Worker
-from service.runtime.cores import available_cores
-from service.runtime.session import Batch
+from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.session import Batch
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from service.batching.measured_curve import MeasuredCurve
-from service.runtime.session import Batch, Outputs, RunControl
 
 # Runs of the same batch differ by about so much, as a share of their time.
 _NOISE = 0.05

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import click
 
 from bigbird_cli.bucket_choice import BucketChoice
+from bigbird_inference.bundle import Precision
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketStep
@@ -15,7 +16,6 @@ from model_export.export.traced_model import AttentionChoice
 from model_export.nn.heads import HEADS
 from model_export.patterns.registry import PATTERNS
 from model_export.pipeline import ExportOptions, export_precisions
-from service.bundle import Precision
 
 _PLACE = "{precision}"
 

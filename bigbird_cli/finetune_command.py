@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from evaluation.data.errors import DataError
+from finetuning.card import export_command
+from finetuning.failure import TrainingStopped
+from finetuning.finetune import finetune
+from finetuning.options import FinetuneOptions
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.patterns.registry import PATTERNS
-from model_export.training.card import export_command
-from model_export.training.failure import TrainingStopped
-from model_export.training.finetune import finetune
-from model_export.training.options import FinetuneOptions
 
 _FILE = click.Path(path_type=Path)
 _POSITIVE = click.IntRange(min=1)

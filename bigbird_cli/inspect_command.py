@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from service.bundle import (
+from bigbird_inference.bundle import (
     MANIFEST_FILE,
     Bucket,
     Bundle,
@@ -22,7 +22,7 @@ from service.bundle import (
     open_bundle,
     read_manifest,
 )
-from service.errors import BundleError
+from bigbird_inference.errors import BundleError
 
 _WIDTH = 100
 _INDENT = "  "

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from service.server import serve
+from service.process.server import serve
 from service.settings import InvalidSettings, Settings, environment_name, is_secret, load_settings
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 
+from bigbird_inference.errors import BundleError
 from evaluation.errors import EvaluationError
 from service.app import create_app
-from service.errors import BundleError
 from service.serving import Serving
 from service.settings import InvalidSettings, load_settings
 

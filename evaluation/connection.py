@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
+from bigbird_inference.bundle import read_manifest
+from bigbird_inference.errors import BundleError
 from evaluation.errors import EvaluationError
-from service.bundle import read_manifest
-from service.errors import BundleError
 
 
 @dataclass(frozen=True, slots=True)

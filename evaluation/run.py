@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bigbird_inference.version import service_version
 from evaluation.asking import Asking
 from evaluation.connection import Target
 from evaluation.datasets.opening import DataSource
@@ -12,7 +13,6 @@ from evaluation.measuring import Measured, Prepared, measure, prepare
 from evaluation.metrics.intervals import Resampling
 from evaluation.report import Report
 from evaluation.summary import comparison_of, result_of
-from service.version import service_version
 
 DEFAULT_EDGES = (512, 1024, 2048, 4096, 8192)
 

@@ -18,24 +18,7 @@ from typing import Literal, cast
 
 import onnx_ir as ir
 
-from model_export.checkpoints.checkpoint import Checkpoint
-from model_export.checkpoints.recognise import read_checkpoint
-from model_export.errors import ExportError
-from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
-from model_export.export.graph_check import GraphCheck, OpenGraph, rounded_model
-from model_export.export.known_answer import TEXT, known_runs, known_text
-from model_export.export.placement import check_destination, hidden_folder, put_in_place
-from model_export.export.quantise import quantise
-from model_export.export.references import References
-from model_export.export.shared_weights import SharedWeights
-from model_export.export.signature import signature
-from model_export.export.tokenizer import SpecialIds, write_tokenizer
-from model_export.export.trace import OPSET, trace
-from model_export.export.traced_model import AttentionChoice, attention_kernels, traced_model
-from model_export.nn.model import BigBird
-from model_export.patterns.registry import get_pattern
-from model_export.progress import track
-from service.bundle import (
+from bigbird_inference.bundle import (
     FORMAT_VERSION,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
@@ -55,11 +38,28 @@ from service.bundle import (
     file_sha256,
     write_manifest,
 )
-from service.errors import BundleError
-from service.runtime.cores import available_cores
-from service.runtime.devices import DeviceUnavailable
-from service.runtime.onnx_session import open_session
-from service.runtime.session import Session
+from bigbird_inference.errors import BundleError
+from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.devices import DeviceUnavailable
+from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.session import Session
+from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.checkpoints.recognise import read_checkpoint
+from model_export.errors import ExportError
+from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
+from model_export.export.graph_check import GraphCheck, OpenGraph, rounded_model
+from model_export.export.known_answer import TEXT, known_runs, known_text
+from model_export.export.placement import check_destination, hidden_folder, put_in_place
+from model_export.export.quantise import quantise
+from model_export.export.references import References
+from model_export.export.shared_weights import SharedWeights
+from model_export.export.signature import signature
+from model_export.export.tokenizer import SpecialIds, write_tokenizer
+from model_export.export.trace import OPSET, trace
+from model_export.export.traced_model import AttentionChoice, attention_kernels, traced_model
+from model_export.nn.model import BigBird
+from model_export.patterns.registry import get_pattern
+from model_export.progress import track
 
 PairTypes = Literal["segments", "zeros"]
 _RECORDED_PACKAGES = (

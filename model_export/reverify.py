@@ -4,6 +4,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from bigbird_inference.bundle import Bucket, Parity, open_bundle
+from bigbird_inference.errors import BundleError
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
@@ -14,8 +16,6 @@ from model_export.export.traced_model import traced_model
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import graph_opener
 from model_export.progress import track
-from service.bundle import Bucket, Parity, open_bundle
-from service.errors import BundleError
 
 
 def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:

@@ -8,8 +8,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from model_export.demo.questions import Question
-from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
+from demo.questions import Question
+from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
+from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
 FOLDER = Path(__file__).parents[1] / "examples" / "finetune"
 

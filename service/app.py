@@ -1,6 +1,6 @@
 """The application: everything wired together.
 
-`uvicorn --factory service.app:create_app` serves it with the settings of the environment; `service.server` does the
+`uvicorn --factory service.app:create_app` serves it with the settings of the environment; `service.process.server` does the
 same with a clean start-up, shutdown and exit status.
 """
 
@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.version import service_version
 from service.api import language_model_routes, model_routes, operation_routes, task_routes
 from service.api.authentication import KeyGate
 from service.api.body_limit import BodyLimit
@@ -22,13 +24,12 @@ from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
 from service.api.request_limit import RequestLimit
 from service.api.security_headers import SecurityHeaders
-from service.loading import LoadedModel, ModelLoader
-from service.metrics import Metrics
+from service.models.loading import ModelLoader
 from service.security.configured_access import read_access
 from service.serving import Serving
 from service.settings import Settings, load_settings
+from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import create_tracing
-from service.version import service_version
 
 _DESCRIPTION = """
 BigBird for long documents: question answering, classification, entities, embeddings, multiple choice, and what its

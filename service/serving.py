@@ -12,27 +12,28 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from bigbird_inference.buckets import ModelVersion
+from bigbird_inference.errors import BundleError, NotReady, ServiceError
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.memory import available_bytes
+from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.cuda.nvml import GpuMemory, gpu_memory
+from bigbird_inference.runtime.devices import Devices
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import StuckRule
-from service.batching.buckets import ModelVersion
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor, ThreadExecutor
 from service.batching.least_delay import LeastDelay
 from service.batching.refusals import shutting_down
-from service.batching.resident_memory import available_bytes
 from service.batching.scheduler import Scheduler, SchedulerOptions
-from service.bundle_watch import BundleWatch
-from service.errors import BundleError, NotReady, ServiceError
-from service.loading import LoadedModel, ModelLoader
-from service.metrics import Metrics
-from service.model_changes import ModelChanges, ModelSource
-from service.model_folder import without_paths
-from service.runtime.cores import available_cores
-from service.runtime.cuda.nvml import GpuMemory, gpu_memory
-from service.runtime.devices import Devices
-from service.served_models import ModelState, ServedModels
+from service.models.bundle_watch import BundleWatch
+from service.models.loading import ModelLoader
+from service.models.model_changes import ModelChanges, ModelSource
+from service.models.model_folder import without_paths
+from service.models.served_models import ModelState, ServedModels
 from service.settings import Settings
+from service.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

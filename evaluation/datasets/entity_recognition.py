@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bigbird_inference.tasks.label_scheme import OUTSIDE, LabelScheme
 from evaluation.asking import Answer, Outcome
 from evaluation.connection import ModelInfo
 from evaluation.data.conll import ConllUnit, TaggedText, read_conll
@@ -18,7 +19,6 @@ from evaluation.data.entity_tags import TaggingScheme
 from evaluation.datasets.base import Dataset, Item, Judgement
 from evaluation.figures import Decisions, Figure, IntArray, Scores
 from evaluation.metrics.entities import EntityCounts, count_entities, macro_f1, micro
-from service.tasks.label_scheme import OUTSIDE, LabelScheme
 
 _Entity = tuple[str, tuple[int, int]]
 

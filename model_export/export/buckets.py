@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bigbird_inference.bundle import Attention
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
-from service.bundle import Attention
 
 # Up to so many blocks every number of blocks is a bucket by default; up to four times as many every second one, and
 # from there on the step doubles with the length. Measured in docs/performance.md.

@@ -18,6 +18,8 @@ from typing import Literal, Protocol
 
 import onnx_ir as ir
 
+from bigbird_inference.bundle import AttentionKernelName, Parity, Precision
+from bigbird_inference.runtime.session import Session
 from model_export.export.buckets import BucketPlan
 from model_export.export.references import References
 from model_export.export.resident_memory import peak_rise
@@ -27,8 +29,6 @@ from model_export.export.verify import Verifier
 from model_export.export.widen import widen
 from model_export.nn.half_precision import rounded
 from model_export.nn.model import BigBird
-from service.bundle import AttentionKernelName, Parity, Precision
-from service.runtime.session import Session
 
 
 class OpenGraph(Protocol):

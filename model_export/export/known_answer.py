@@ -1,17 +1,17 @@
 """The known answer of a bundle: what the finished model says to a fixed text, for the machine that will serve it.
 
-`service.self_test` asks for it again before anybody is served, and tells there what that finds.
+`bigbird_inference.known_answer` asks for it again before anybody is served, and tells there what that finds.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from bigbird_inference.bundle import Bucket, Graph, KnownRun, Manifest, Precision
+from bigbird_inference.errors import BundleError
+from bigbird_inference.known_answer import describe_outputs, known_answer_batch
+from bigbird_inference.runtime.session import Session
+from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.errors import ExportError
-from service.bundle import Bucket, Graph, KnownRun, Manifest, Precision
-from service.errors import BundleError
-from service.runtime.session import Session
-from service.self_test import describe_outputs, known_answer_batch
-from service.tokenization.tokenizer import Tokenizer
 
 TEXT = (
     "In 1987 Zoë\u0301 paid 3,50 € for ﬁve  blue pens — “naïve”, they said; [SEP] is no end.\t"

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bigbird_inference.bundle import MANIFEST_FILE
 from model_export.errors import ExportError
-from service.bundle import MANIFEST_FILE
 
 # linux/fs.h
 _NOREPLACE, _EXCHANGE = 1, 2

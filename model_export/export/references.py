@@ -12,11 +12,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from bigbird_inference.runtime.session import Batch
 from model_export.config import BigBirdConfig
 from model_export.export.signature import Signature
 from model_export.export.torch_session import TorchSession
 from model_export.nn.model import BigBird
-from service.runtime.session import Batch
 
 # Positions at which a language model is asked about a document, at most.
 _POSITIONS = 8

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from bigbird_inference.bundle import Tensor
 from model_export.config import BigBirdConfig
-from service.bundle import Tensor
 
 BATCH_AXIS = "batch"
 LENGTH_AXIS = "length"

@@ -11,13 +11,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from bigbird_inference.bundle import AttentionKernelName, CheckedWith, Parity, Precision
+from bigbird_inference.runtime.session import Batch, Session
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
 from model_export.export.references import Arrays, Document, References, random_document
 from model_export.nn.heads import QuestionAnsweringHead
-from service.bundle import AttentionKernelName, CheckedWith, Parity, Precision
-from service.runtime.session import Batch, Session
 
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 0.1, "bf16": 0.5, "int8": 1.0}
 """Largest difference that is let through: for fp32 absolute (for outputs whose standard deviation is at most 1, and in

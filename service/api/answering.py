@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from bigbird_inference.bundle import TaskName
+from bigbird_inference.errors import DeadlineUnreachable, InvalidInput, NotReady, QueueFull, TextTooLarge
+from bigbird_inference.loaded_model import LoadedModel
 from service.api.answer_schemas import AnswerBody
 from service.api.authentication import RequireKey
 from service.api.disconnect import unless_disconnected
@@ -14,10 +17,7 @@ from service.api.json_body import JsonRoute
 from service.api.problems import documented_problems
 from service.api.request_schemas import RequestBody
 from service.api.request_state import request_record
-from service.bundle import TaskName
-from service.errors import DeadlineUnreachable, InvalidInput, NotReady, QueueFull, TextTooLarge
-from service.inference import ItemFailed, ItemResult, infer
-from service.loading import LoadedModel
+from service.request_run import ItemFailed, ItemResult, infer
 from service.serving import Serving
 from service.settings import Settings
 

@@ -11,9 +11,9 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bigbird_inference.errors import AdminDisabled, Forbidden, Unauthorized
 from service.api.problems import service_problem
 from service.api.request_state import request_record
-from service.errors import AdminDisabled, Forbidden, Unauthorized
 from service.security.access import Access, Key
 
 KEY_SCHEME = "apiKey"

@@ -8,9 +8,9 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from bigbird_inference.errors import MalformedRequest
 from service.api.disconnect import ClientGone
 from service.api.json_text import parse_json
-from service.errors import MalformedRequest
 from service.serving import Serving
 
 # Beside the items of two lists: fields, and as much again that is wrong and gets an answer that names it.

@@ -8,7 +8,7 @@ text is one.
 import json
 from typing import Any, NoReturn
 
-from service.errors import MalformedRequest, TextTooLarge
+from bigbird_inference.errors import MalformedRequest, TextTooLarge
 
 
 def parse_json(body: bytes, most_values: int) -> Any:

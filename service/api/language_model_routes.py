@@ -5,6 +5,9 @@ From a checked body to a task's requests, and from its answers to JSON.
 
 from fastapi import Request, Response
 
+from bigbird_inference.tasks.generation import GenerationRequest
+from bigbird_inference.tasks.mask_filling import MaskRequest
+from bigbird_inference.tasks.next_sentence import NextSentenceRequest
 from service.api.answer_schemas import (
     GenerationAnswerBody,
     MaskAnswerBody,
@@ -15,10 +18,7 @@ from service.api.answer_schemas import (
 )
 from service.api.answering import ServingDependency, answer_task, check_sizes, each, pair_up, task_router
 from service.api.request_schemas import GenerationBody, MaskBody, NextSentenceBody
-from service.inference import ItemResult
-from service.tasks.generation import GenerationRequest
-from service.tasks.mask_filling import MaskRequest
-from service.tasks.next_sentence import NextSentenceRequest
+from service.request_run import ItemResult
 
 router = task_router()
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from bigbird_inference.loaded_model import LoadedModel
 from service.api.answer_schemas import (
     BucketBody,
     ModelBody,
@@ -15,9 +16,8 @@ from service.api.answer_schemas import (
 from service.api.answering import ServingDependency
 from service.api.authentication import RequireAdmin, RequireKey
 from service.api.problems import documented_problems
-from service.loading import LoadedModel
-from service.model_folder import NAME_PATTERN
-from service.served_models import ENDPOINTS
+from service.models.model_folder import NAME_PATTERN
+from service.models.served_models import ENDPOINTS
 
 router = APIRouter(tags=["models"])
 

@@ -11,8 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import internal_error_response
-from service.metrics import Metrics
 from service.telemetry.log_formats import with_fields
+from service.telemetry.metrics import Metrics
 from service.telemetry.request_log import log_request
 from service.telemetry.request_record import UNMATCHED, RequestRecord
 from service.telemetry.tracing import Tracing

@@ -7,10 +7,10 @@ otherwise cost the largest body times as many connections as a client opens.
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bigbird_inference.errors import TooManyRequests
 from service.api.problems import service_problem
 from service.api.request_state import request_record
-from service.errors import TooManyRequests
-from service.metrics import Metrics
+from service.telemetry.metrics import Metrics
 
 # They must be answered at any time, and cost next to nothing.
 _PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})

@@ -5,6 +5,12 @@ From a checked body to a task's requests, and from its answers to JSON.
 
 from fastapi import Request, Response
 
+from bigbird_inference.errors import InvalidInput
+from bigbird_inference.tasks.classification import ClassificationRequest
+from bigbird_inference.tasks.embedding import EmbeddingRequest
+from bigbird_inference.tasks.entity_recognition import EntityRequest
+from bigbird_inference.tasks.multiple_choice import ChoiceRequest
+from bigbird_inference.tasks.question_answering import QuestionRequest
 from service.api.answer_schemas import (
     ChoiceAnswerBody,
     ClassificationAnswerBody,
@@ -19,13 +25,7 @@ from service.api.answer_schemas import (
 )
 from service.api.answering import ServingDependency, answer_task, check_sizes, each, pair_up, task_router
 from service.api.request_schemas import ChoiceBody, ClassificationBody, EmbeddingBody, EntityBody, QuestionBody
-from service.errors import InvalidInput
-from service.inference import ItemResult
-from service.tasks.classification import ClassificationRequest
-from service.tasks.embedding import EmbeddingRequest
-from service.tasks.entity_recognition import EntityRequest
-from service.tasks.multiple_choice import ChoiceRequest
-from service.tasks.question_answering import QuestionRequest
+from service.request_run import ItemResult
 
 router = task_router()
 

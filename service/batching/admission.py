@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bigbird_inference.errors import DeadlineUnreachable, QueueFull, TextTooLarge
 from service.batching.forecast import Forecast
 from service.batching.served_device import ServedDevices
 from service.batching.service_rate import ServiceRate
 from service.batching.waiting_room import WaitingRoom
 from service.batching.work_item import WorkItem
-from service.errors import DeadlineUnreachable, QueueFull, TextTooLarge
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """How many sequences a batch of a bucket may hold: by a count, by padded tokens, by memory, and by what has failed."""
 
-from service.batching.buckets import BucketKey, ServedBucket
+from bigbird_inference.buckets import BucketKey, ServedBucket
 from service.batching.measured_curve import MeasuredCurve
 
 # The run's output, and each requester's copy of its part of it.

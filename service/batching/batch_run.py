@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.batching.buckets import ServedBucket
-from service.batching.collate import collate, cut_outputs
-from service.runtime.session import Outputs, RunControl
-from service.tokenization.encoded import EncodedSequence
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.collation import collate, cut_outputs
+from bigbird_inference.runtime.session import Outputs, RunControl
+from bigbird_inference.tokenization.encoded import EncodedSequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, ServiceError
+from bigbird_inference.runtime.session import OutOfMemory, RunControl, RunTerminated
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_run import BatchOutcome, run_batch
 from service.batching.bucket_queue import QueuedItem
-from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.executor_calls import ExecutorCalls
 from service.batching.observer import BatchObserver, FinishedBatch, SplitReason
@@ -26,8 +28,6 @@ from service.batching.policy import Selection
 from service.batching.refusals import run_stuck
 from service.batching.service_rate import ServiceRate
 from service.batching.work_item import InferenceResult
-from service.errors import DeadlineExceeded, InferenceFailed, ServiceError
-from service.runtime.session import OutOfMemory, RunControl, RunTerminated
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.batching.buckets import ServedBucket
+from bigbird_inference.buckets import ServedBucket
 from service.batching.work_item import InferenceResult, WorkItem
 
 Urgency = tuple[float, float, float]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from service.batching.buckets import BucketKey
+from bigbird_inference.buckets import BucketKey
 from service.batching.measured_curve import MeasuredCurve
 
 # Weight of the newest run in the running average: it follows a change within some ten runs.

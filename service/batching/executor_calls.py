@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from bigbird_inference.runtime.session import DeviceLost
 from service.batching.executor import Executor
 from service.batching.refusals import executor_stopped
-from service.runtime.session import DeviceLost
 
 ResultT = TypeVar("ResultT")
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
+from bigbird_inference.buckets import ServedBucket
 from service.batching.batch_limits import BatchLimits
 from service.batching.bucket_queue import BucketQueue
-from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
 
 

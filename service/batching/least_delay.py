@@ -31,9 +31,9 @@ attention take them if that makes the batch dearer by less than what running the
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
+from bigbird_inference.buckets import ServedBucket
 from service.batching.batch_limits import BatchLimits
 from service.batching.bucket_queue import BucketQueue, QueuedItem
-from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.forecast import Forecast
 from service.batching.policy import Selection

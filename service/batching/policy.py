@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from bigbird_inference.buckets import ServedBucket
 from service.batching.bucket_queue import BucketQueue, QueuedItem
-from service.batching.buckets import ServedBucket
 
 
 @dataclass(frozen=True, slots=True)

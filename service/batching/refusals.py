@@ -1,6 +1,6 @@
 """Why no work is taken: the states of the server that a request can meet, as errors."""
 
-from service.errors import Draining, NotReady, ServiceError
+from bigbird_inference.errors import Draining, NotReady, ServiceError
 
 
 def still_warming() -> ServiceError:

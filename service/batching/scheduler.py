@@ -21,11 +21,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.errors import DeadlineExceeded, ServiceError
+from bigbird_inference.memory import MemoryMeter, MemoryProbe
 from service.batching.admission import Admission, QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import BatchRunner, StuckRule
 from service.batching.bucket_queue import QueuedItem
-from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.device_state import DeviceState
 from service.batching.dispatcher import Dispatcher
@@ -34,14 +36,12 @@ from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver, DropReason
 from service.batching.policy import BatchPolicy
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
-from service.batching.resident_memory import MemoryMeter, MemoryProbe
 from service.batching.served_buckets import ServedBuckets
 from service.batching.served_device import ServedDevices
 from service.batching.service_rate import ServiceRate
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 from service.batching.work_item import InferenceResult, WorkItem
-from service.errors import DeadlineExceeded, ServiceError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.runtime.session import CapturingSession
 from service.batching.batch_limits import BatchLimits
-from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.served_device import ServedDevices
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
-from service.runtime.session import CapturingSession
 
 ResultT = TypeVar("ResultT")
 

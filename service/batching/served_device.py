@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from bigbird_inference.errors import ServiceError
 from service.batching.batch_runner import BatchRunner
 from service.batching.bucket_queue import QueuedItem
 from service.batching.device_state import DeviceState
@@ -20,7 +21,6 @@ from service.batching.executor import Executor
 from service.batching.executor_calls import ExecutorCalls
 from service.batching.policy import Selection
 from service.batching.refusals import executor_stopped, run_stuck
-from service.errors import ServiceError
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ read them from another thread.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket, smallest_bucket
 from service.batching.bucket_queue import BucketQueue, QueuedItem
-from service.batching.buckets import BucketKey, ModelVersion, ServedBucket, smallest_bucket
 from service.batching.forecast import Forecast
 from service.batching.work_item import WorkItem
 

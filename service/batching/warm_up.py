@@ -7,7 +7,7 @@ model. The other buckets are predicted from those around them (`_predict_others`
 nor its memory grows with the number of buckets.
 
 The first device is measured, and the others, which are like it, run the same shapes after it. Sessions that can record
-a shape's work (`service.runtime.session.CapturingSession`) do so in the end, device by device: a recording lasts only
+a shape's work (`bigbird_inference.runtime.session.CapturingSession`) do so in the end, device by device: a recording lasts only
 as long as nothing that lives longer than a run takes memory after it, and fails if another device is used meanwhile.
 Then the first device is measured again.
 
@@ -26,13 +26,13 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket
+from bigbird_inference.memory import MemoryMeter
+from bigbird_inference.runtime.session import CapturingSession, OutOfMemory, Shape
+from bigbird_inference.tokenization.encoded import EncodedSequence
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_run import run_batch
-from service.batching.buckets import BucketKey, ModelVersion, ServedBucket
 from service.batching.cost_model import CostModel
-from service.batching.resident_memory import MemoryMeter
-from service.runtime.session import CapturingSession, OutOfMemory, Shape
-from service.tokenization.encoded import EncodedSequence
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from service.batching.buckets import ModelVersion
-from service.runtime.session import Outputs
-from service.tokenization.encoded import EncodedSequence
+from bigbird_inference.buckets import ModelVersion
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tokenization.encoded import EncodedSequence
 
 
 @dataclass(frozen=True, slots=True)

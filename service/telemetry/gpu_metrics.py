@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from service.runtime.cuda.nvml import cuda_devices, open_nvml
+from bigbird_inference.runtime.cuda.nvml import cuda_devices, open_nvml
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from service.errors import BundleError, ServiceError
+from bigbird_inference.errors import BundleError, ServiceError
 from service.settings import LogFormat
 
 # They see ids, files and settings, but no text.
-_TEXTLESS = ("service.batching", "service.loading", "service.runtime", "service.server", "service.serving")
+_TEXTLESS = (
+    "service.batching",
+    "service.models.loading",
+    "bigbird_inference.runtime",
+    "service.process.server",
+    "service.serving",
+)
 # Their messages are written for the public.
 _PUBLIC_ERRORS = (ServiceError, BundleError)
 

@@ -35,9 +35,9 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from bigbird_inference.version import service_version
 from service.batching.observer import FinishedBatch
 from service.telemetry.request_record import UNMATCHED, RequestRecord
-from service.version import service_version
 
 _NAME = "bigbird-serve"
 _CLOSING_SECONDS = 3.0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from service.bundle import Manifest
-from service.version import service_version
+from bigbird_inference.bundle import Manifest
+from bigbird_inference.version import service_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from benchmarks.contenders import FloatArray
 from benchmarks.gpu_contenders import Contestant
 from benchmarks.gpu_worker import LimitedWorker
 from benchmarks.worker import WorkerFailed
-from service.runtime.session import Batch
+from bigbird_inference.runtime.session import Batch
 
 LABELS = 4
 

@@ -6,7 +6,7 @@ from benchmarks.gpu_contenders import DENSE_COMPILED, FLEX, OURS, TRANSFORMERS
 from benchmarks.gpu_findings import Findings, Served
 from benchmarks.gpu_memory import MemoryUse
 from benchmarks.gpu_numerics import Checked
-from service.bundle import Parity
+from bigbird_inference.bundle import Parity
 
 PLAIN, GRAPH = "plain", "CUDA graph"
 GIGA = 10**9

@@ -7,8 +7,8 @@ import pytest
 from tqdm import tqdm
 
 from benchmarks.demo_accuracy import Row, Sample, Service, markdown, measure_entities, measure_questions, measure_types
-from model_export.demo.questions import Question
-from model_export.demo.reports import Entity, Report
+from demo.questions import Question
+from demo.reports import Entity, Report
 
 pytestmark = pytest.mark.anyio
 

@@ -12,11 +12,11 @@ A document is words that are token ids:
 
 import sys
 
-from service.loading import LoadedModel
-from service.runtime.session import Batch, OutOfMemory
-from service.server import serve
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.runtime.session import Batch, OutOfMemory
+from service.process.server import serve
 from service.settings import Settings
-from tests.service.fake_model import FakeSession, fake_loaded_model
+from tests.fake_model import FakeSession, fake_loaded_model
 
 NO_ROOM, STUCK, FATAL = 667, 668, 669
 STUCK_AFTER_SECONDS = 2.0

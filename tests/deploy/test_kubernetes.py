@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.server import _SENDING_SECONDS
+from service.process.server import _SENDING_SECONDS
 from service.settings import ENVIRONMENT_PREFIX, Settings
 from tests.deploy.kustomize import Resource, UnknownField, pod_specs, render
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from benchmarks.running_server import RunningServer, running_server
-from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+from demo.reports import FIRST_EVALUATION_SEED, generate_report
 from tests.deploy.expressions import (
     DASHBOARDS,
     alert_expressions,

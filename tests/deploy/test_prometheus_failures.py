@@ -16,8 +16,8 @@ from tests.deploy.running_prometheus import (
     running_prometheus,
     wait_until,
 )
+from tests.fake_model import POISON
 from tests.reliability.served import listening_port
-from tests.service.fake_model import POISON
 
 pytestmark = pytest.mark.integration
 

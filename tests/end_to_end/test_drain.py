@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from benchmarks.running_server import RunningServer, running_server
-from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+from demo.reports import FIRST_EVALUATION_SEED, generate_report
 
 # Enough work that a drain lasts: lists of windows near the longest bucket, on one thread.
 LISTS = 4

@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.running_server import RunningServer
-from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
+from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "evaluate.md").read_text("utf-8")

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from benchmarks.running_server import RunningServer, running_server
-from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+from demo.reports import FIRST_EVALUATION_SEED, generate_report
 from model_export.pipeline import ExportOptions, export_checkpoint
 from tests.model_export.reference_models import make_config, make_model
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from service.bundle import Attention, Bundle, open_bundle
-from service.runtime.onnx_session import OnnxSession, open_session
-from service.runtime.session import Batch
+from bigbird_inference.bundle import Attention, Bundle, open_bundle
+from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
+from bigbird_inference.runtime.session import Batch
 from tests.end_to_end.conftest import TASKS
 
 # The edge of full attention is at 704 tokens.

@@ -16,8 +16,8 @@ import pytest
 
 from benchmarks.demo_accuracy import MEASURES, Sample, measure
 from benchmarks.running_server import RunningServer, running_server
+from demo.reports import FIRST_EVALUATION_SEED, generate_report
 from examples.same_answer_anywhere import main as count_different_answers
-from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
 
 ROOT = Path(__file__).resolve().parents[2]
 

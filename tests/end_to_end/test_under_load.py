@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 
 from benchmarks.running_server import RunningServer
-from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+from demo.reports import FIRST_EVALUATION_SEED, generate_report
 
 REQUESTS = 200
 CLIENTS = 64

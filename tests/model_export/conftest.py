@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import transformers
 
+from bigbird_inference.bundle import Manifest
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Manifest
 from tests.model_export.exported_models import save_model
 from tests.model_export.reference_models import make_config, make_model
 

@@ -10,13 +10,13 @@ import pytest
 import sentencepiece
 import transformers
 
+from bigbird_inference.bundle import Attention, AttentionKernelName, open_bundle
+from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
+from bigbird_inference.runtime.session import Batch
 from model_export import pipeline
 from model_export.export.buckets import BucketStep, plan_graphs
 from model_export.export.traced_model import AttentionChoice
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Attention, AttentionKernelName, open_bundle
-from service.runtime.onnx_session import OnnxSession, open_session
-from service.runtime.session import Batch
 from tests.model_export.reference_models import (
     Document,
     Reference,

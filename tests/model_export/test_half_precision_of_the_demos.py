@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from bigbird_inference.bundle import Precision
+from bigbird_inference.tokenization.tokenizer import Tokenizer
+from demo.batches import pad
+from demo.question_answering import best_spans
+from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
+from demo.tokens import Inputs, question_inputs, single_inputs
+from demo.vocabulary import CLASSIFY, MASK, PAD, SEPARATOR
 from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
 from model_export.checkpoints.recognise import read_checkpoint
-from model_export.demo.batches import pad
-from model_export.demo.question_answering import best_spans
-from model_export.demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
-from model_export.demo.tokens import Inputs, question_inputs, single_inputs
-from model_export.demo.vocabulary import CLASSIFY, MASK, PAD, SEPARATOR
 from model_export.export.traced_model import traced_model
 from model_export.nn.model import BigBird
 from model_export.nn.wide_products import WideProducts
 from model_export.patterns.registry import get_pattern
-from service.bundle import Precision
-from service.tokenization.tokenizer import Tokenizer
 
 FOLDER = Path(__file__).parents[2] / "examples" / "checkpoints"
 SMALLEST_AGREEMENT = 0.995

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from bigbird_inference.bundle import AttentionKernelName
 from model_export.export.traced_model import AttentionChoice
-from service.bundle import AttentionKernelName
 from tests.model_export.exported_models import ExportedModel, Logits, largest_difference
 
 TOLERANCE = 1e-4

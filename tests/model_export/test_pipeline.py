@@ -15,6 +15,8 @@ import onnx_ir as ir
 import pytest
 from safetensors.torch import load_file, save_file
 
+from bigbird_inference.bundle import Precision, manifest_schema, open_bundle, read_manifest
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from model_export import pipeline
 from model_export.errors import CheckpointError, ConfigError, ExportError
 from model_export.export.buckets import BucketStep, GraphPlan
@@ -23,8 +25,6 @@ from model_export.export.torch_session import TorchSession
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird
 from model_export.pipeline import ExportOptions, export_checkpoint, export_precisions
-from service.bundle import Precision, manifest_schema, open_bundle, read_manifest
-from service.runtime.session import Batch, Outputs, RunControl
 from tests.model_export.conftest import SmallExport
 
 ONE_BUCKET = ExportOptions(buckets=(112,))
@@ -98,7 +98,7 @@ def test_the_manifest_holds_the_measured_differences(small_export: SmallExport) 
 
 
 def test_the_manifest_fits_the_schema_that_is_shipped(small_export: SmallExport) -> None:
-    schema = json.loads((resources.files("service") / "manifest.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((resources.files("bigbird_inference") / "manifest.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     values = json.loads((small_export.bundle / "manifest.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(values)
@@ -109,7 +109,7 @@ def test_the_manifest_fits_the_schema_that_is_shipped(small_export: SmallExport)
 
 
 def test_the_shipped_schema_is_the_one_of_the_manifest_classes() -> None:
-    shipped = json.loads((resources.files("service") / "manifest.schema.json").read_text(encoding="utf-8"))
+    shipped = json.loads((resources.files("bigbird_inference") / "manifest.schema.json").read_text(encoding="utf-8"))
     assert shipped == manifest_schema()
 
 

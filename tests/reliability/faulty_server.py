@@ -16,12 +16,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from service.loading import LoadedModel
-from service.runtime.devices import Devices
-from service.runtime.session import Batch, DeviceLost, OutOfMemory, Outputs, RunControl, RunTerminated
-from service.server import serve
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.runtime.devices import Devices
+from bigbird_inference.runtime.session import Batch, DeviceLost, OutOfMemory, Outputs, RunControl, RunTerminated
+from service.process.server import serve
 from service.settings import Settings
-from tests.service.fake_model import FakeSession, fake_loaded_model
+from tests.fake_model import FakeSession, fake_loaded_model
 
 FAILS = 701
 NO_ROOM_FOR_TWO = 702

@@ -25,19 +25,19 @@ import torch
 from hypothesis import strategies
 from safetensors.torch import save_file
 
+from bigbird_inference.bundle import HashedFile, file_sha256, open_bundle, write_manifest
+from bigbird_inference.errors import BundleError
+from bigbird_inference.runtime.graph_sessions import check_buckets
+from bigbird_inference.tasks.registry import create_task
+from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.checkpoints import flax_files, pytorch_files, safetensors_files, tensorflow_files
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
 from model_export.errors import ExportError
 from model_export.export.buckets import plan_buckets
 from model_export.export.tokenizer import write_tokenizer
-from service.bundle import HashedFile, file_sha256, open_bundle, write_manifest
-from service.errors import BundleError
-from service.runtime.graph_sessions import check_buckets
-from service.tasks.registry import create_task
-from service.tokenization.tokenizer import Tokenizer
+from tests.fake_model import fake_manifest
 from tests.reliability.spoilt_files import json_values, put_somewhere, spoil_bytes, spoil_json
-from tests.service.fake_model import fake_manifest
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 _SECONDS = 10
@@ -93,7 +93,7 @@ def _load_bundle(folder: Path) -> None:
     tokenizer = Tokenizer(bundle.path(special.file), special.cls_id, special.sep_id, special.pad_id)
     try:
         create_task(bundle.manifest, tokenizer)
-    except BundleError as error:  # as in `service.loading.load_model`
+    except BundleError as error:  # as in `service.models.loading.load_model`
         raise BundleError(f"{folder / 'manifest.json'}: {error}") from error
 
 

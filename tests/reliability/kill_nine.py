@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from service.bundle import open_bundle
+from bigbird_inference.bundle import open_bundle
 from tests.reliability.report import Report
 from tests.reliability.served import listening_port
 

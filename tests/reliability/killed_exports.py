@@ -178,11 +178,11 @@ class KilledExports:
 
 def _check(folders: list[Path]) -> int:
     """Serve each folder's known answer; a status, because sessions must not be opened before a fork."""
-    from service.bundle import open_bundle
-    from service.errors import BundleError
-    from service.runtime.onnx_session import open_session
-    from service.self_test import check_known_answer
-    from service.tokenization.tokenizer import Tokenizer
+    from bigbird_inference.bundle import open_bundle
+    from bigbird_inference.errors import BundleError
+    from bigbird_inference.known_answer import check_known_answer
+    from bigbird_inference.runtime.onnx_session import open_session
+    from bigbird_inference.tokenization.tokenizer import Tokenizer
 
     try:
         for folder in folders:

@@ -22,9 +22,9 @@ import httpx
 import numpy as np
 import onnx
 
+from bigbird_inference.bundle import WEIGHTS_FILE, file_sha256, read_manifest, write_manifest
+from demo.reports import generate_report
 from examples.same_answer_anywhere import differs
-from model_export.demo.reports import generate_report
-from service.bundle import WEIGHTS_FILE, file_sha256, read_manifest, write_manifest
 from service.security.key_lines import key_line
 from service.security.new_key import make_key
 from tests.reliability.report import Report

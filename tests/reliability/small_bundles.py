@@ -14,8 +14,8 @@ import onnx
 import sentencepiece
 from onnx import TensorProto, helper, numpy_helper
 
-from service.bundle import HashedFile, TaskName, Tensor, TokenizerFile, file_sha256, write_manifest
-from tests.service.fake_model import MODEL_CONFIG, fake_graph, fake_manifest
+from bigbird_inference.bundle import HashedFile, TaskName, Tensor, TokenizerFile, file_sha256, write_manifest
+from tests.fake_model import MODEL_CONFIG, fake_graph, fake_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / "spiece.model"

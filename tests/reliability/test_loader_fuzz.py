@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BundleError
+from bigbird_inference.errors import BundleError
 from tests.reliability import fuzzed_loaders
 from tests.reliability.fuzzed_loaders import FuzzedLoader, Fuzzing
 from tests.reliability.loader_fuzz import INPUTS, run

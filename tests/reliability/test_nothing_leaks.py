@@ -23,16 +23,16 @@ from fastapi import FastAPI
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from service.bundle import TaskName
-from service.loading import LoadedModel
+from bigbird_inference.bundle import TaskName
+from bigbird_inference.loaded_model import LoadedModel
 from service.security.key_lines import key_line
 from service.settings import LogFormat
 from service.telemetry.opentelemetry_tracing import OpenTelemetryTracing
+from tests.fake_model import POISON, FakeSession, FakeTask, fake_loaded_model, fake_manifest, main_text
 from tests.reliability.served import ROOT, served
 from tests.reliability.small_bundles import write_small_bundles
 from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import POISON, FakeSession, FakeTask, fake_loaded_model, fake_manifest, main_text
 from tests.service.gate import Gate
 from tests.service.running_app import fake_models, running_app
 from tests.service.telemetry.captured_logs import captured_log

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from model_export.demo.reports import FIRST_EVALUATION_SEED, generate_report
+from demo.reports import FIRST_EVALUATION_SEED, generate_report
 
 Kind = Literal["plain", "list", "malformed", "disconnecting", "hurried"]
 Departure = Literal["in the headers", "in the body", "after sending", "while reading"]

@@ -2,8 +2,8 @@
 
 import threading
 
-from service.runtime.session import Batch
-from tests.service.fake_model import FakeSession
+from bigbird_inference.runtime.session import Batch
+from tests.fake_model import FakeSession
 
 
 class Gate:

@@ -7,11 +7,11 @@ from typing import Any, get_args
 import httpx
 from fastapi import FastAPI
 
+from bigbird_inference.bundle import TaskName
+from bigbird_inference.loaded_model import LoadedModel
 from service.app import create_app
-from service.bundle import TaskName
-from service.loading import LoadedModel
 from service.settings import Settings
-from tests.service.fake_model import fake_loaded_model
+from tests.fake_model import fake_loaded_model
 
 
 def fake_models() -> dict[str, LoadedModel]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle import TaskName
-from service.loading import LoadedModel
-from service.runtime.session import Batch, Outputs, RunControl, RunTerminated
-from service.tasks.registry import create_task
-from service.tokenization.tokenizer import Tokenizer
-from tests.service.fake_model import fake_manifest
+from bigbird_inference.bundle import TaskName
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl, RunTerminated
+from bigbird_inference.tasks.registry import create_task
+from bigbird_inference.tokenization.tokenizer import Tokenizer
+from tests.fake_model import fake_manifest
 
 Row = Callable[[list[int], list[int]], Mapping[str, np.ndarray]]
 """From a sequence's ids and positions to its outputs, without batch axis; who shares its batch is unknown to it."""

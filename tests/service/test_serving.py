@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bigbird_inference.bundle import KnownAnswer, KnownOutput, KnownRun
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.runtime.devices import Devices
+from bigbird_inference.runtime.session import Batch
 from service.batching.work_item import WorkItem
-from service.bundle import KnownAnswer, KnownOutput, KnownRun
-from service.loading import LoadedModel
-from service.metrics import Metrics
-from service.runtime.devices import Devices
-from service.runtime.session import Batch
 from service.serving import Serving
 from service.settings import Settings
+from service.telemetry.metrics import Metrics
+from tests.fake_model import FakeSession, fake_bucket, fake_loaded_model, sequence
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import FakeSession, fake_bucket, fake_loaded_model, sequence
 from tests.service.manual_executor import ManualExecutor, settle
 
 SETTINGS = Settings(warm_up_seconds=0, max_batch_items=1)

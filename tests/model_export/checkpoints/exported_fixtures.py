@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bigbird_inference.bundle import Attention, Manifest, open_bundle
+from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.session import Batch, Outputs, Session
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.export.signature import signature
 from model_export.export.torch_session import TorchSession
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Attention, Manifest, open_bundle
-from service.runtime.onnx_session import open_session
-from service.runtime.session import Batch, Outputs, Session
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TOLERANCE = 1e-4

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from bigbird_inference.bundle import Attention
+from bigbird_inference.runtime.session import Batch, Outputs
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Attention
-from service.runtime.session import Batch, Outputs
 from tests.model_export.checkpoints.exported_fixtures import sessions
 
 Array = npt.NDArray[np.generic]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bigbird_inference.runtime.session import Outputs
 from model_export.checkpoints.google import read
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ConfigError
-from service.runtime.session import Outputs
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES, TOLERANCE
 from tests.model_export.checkpoints.tensorflow_fixture import (
     Array,

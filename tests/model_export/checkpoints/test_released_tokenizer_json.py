@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
+from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.export.tokenizer import write_tokenizer
-from service.tokenization.tokenizer import Tokenizer
+from tests.bigbird_inference.tokenization.documents import documents
 from tests.model_export.checkpoints.tokenizer_files import (
     SPACE,
     Converted,
@@ -16,7 +17,6 @@ from tests.model_export.checkpoints.tokenizer_files import (
     saved_by_transformers_5,
     write_json,
 )
-from tests.service.tokenization.documents import documents
 
 RELEASED = Path(os.environ.get("BIGBIRD_RELEASED_VOCABULARY", ""))
 PIECES = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}

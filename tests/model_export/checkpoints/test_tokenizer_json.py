@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sentencepiece import sentencepiece_model_pb2
 
+from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.checkpoints.same_ids import check_same_ids
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
 from model_export.checkpoints.typed_fields import Unusable
 from model_export.errors import CheckpointError
 from model_export.export.tokenizer import write_tokenizer
-from service.tokenization.tokenizer import Tokenizer
+from tests.bigbird_inference.tokenization.documents import documents
 from tests.model_export.checkpoints.tokenizer_files import (
     SPACE,
     Converted,
@@ -27,8 +28,7 @@ from tests.model_export.checkpoints.tokenizer_files import (
     saved_by_transformers_5,
     write_json,
 )
-from tests.service.tokenization.documents import documents
-from tests.service.vocabularies import CORPUS
+from tests.vocabularies import CORPUS
 
 PIECES = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from bigbird_inference.bundle import Attention, AttentionKernelName
+from bigbird_inference.runtime.onnx_session import OnnxSession
+from bigbird_inference.runtime.session import Outputs
 from model_export.config import BigBirdConfig
 from model_export.export.buckets import GraphPlan, plan_graphs
 from model_export.export.references import Document, pad_batch, random_document
 from model_export.export.signature import signature
 from model_export.export.torch_session import TorchSession
 from model_export.export.traced_model import traced_model
-from service.bundle import Attention, AttentionKernelName
-from service.runtime.onnx_session import OnnxSession
-from service.runtime.session import Outputs
 from tests.model_export.export.traced_models import spread_model, traced_session
 
 TOLERANCE = 1e-4

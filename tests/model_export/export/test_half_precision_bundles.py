@@ -11,6 +11,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
+from bigbird_inference.bundle import Precision, open_bundle
+from bigbird_inference.runtime.devices import DeviceUnavailable
+from bigbird_inference.runtime.session import Batch
 from model_export import pipeline
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
@@ -21,9 +24,6 @@ from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
 from model_export.reverify import verify_bundle
-from service.bundle import Precision, open_bundle
-from service.runtime.devices import DeviceUnavailable
-from service.runtime.session import Batch
 from tests.model_export.exported_models import save_model, vocabulary_size
 from tests.model_export.reference_models import make_config, make_document, make_model
 

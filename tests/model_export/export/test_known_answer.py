@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bigbird_inference.bundle import Attention, Bucket, Manifest, Parity, open_bundle
+from bigbird_inference.errors import BundleError
+from bigbird_inference.known_answer import check_known_answer
+from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl
+from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.errors import ExportError
 from model_export.export.known_answer import TEXT, known_runs, known_text
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import Attention, Bucket, Manifest, Parity, open_bundle
-from service.errors import BundleError
-from service.runtime.onnx_session import OnnxSession, open_session
-from service.runtime.session import Batch, Outputs, RunControl
-from service.self_test import check_known_answer
-from service.tokenization.tokenizer import Tokenizer
 from tests.model_export.conftest import SmallExport
 
 

@@ -10,13 +10,13 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from bigbird_inference.bundle import open_bundle
+from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.session import Batch
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketStep
 from model_export.export.quantise import channel_scales, quantise
 from model_export.pipeline import ExportOptions, export_checkpoint
-from service.bundle import open_bundle
-from service.runtime.onnx_session import open_session
-from service.runtime.session import Batch
 from tests.model_export.exported_models import save_model, vocabulary_size
 from tests.model_export.reference_models import make_config, make_document, make_model
 

@@ -1,8 +1,8 @@
 import pytest
 
+from bigbird_inference.bundle import Precision
 from model_export.errors import ExportError
 from model_export.export.traced_model import AttentionChoice, attention_kernels
-from service.bundle import Precision
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bigbird_inference.bundle import Precision
+from bigbird_inference.runtime.session import Batch, Outputs
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
@@ -17,8 +19,6 @@ from model_export.export.verify import Verifier, document_lengths
 from model_export.nn.heads import HEADS
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
-from service.bundle import Precision
-from service.runtime.session import Batch, Outputs
 
 CONFIG = BigBirdConfig(
     vocab_size=40,

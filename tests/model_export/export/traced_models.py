@@ -6,13 +6,13 @@ import onnx_ir as ir
 import onnxruntime
 import torch
 
+from bigbird_inference.runtime.onnx_session import OnnxSession, session_options
 from model_export.config import BigBirdConfig
 from model_export.export.buckets import GraphPlan
 from model_export.export.signature import signature
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
-from service.runtime.onnx_session import OnnxSession, session_options
 
 
 def spread_model(config: BigBirdConfig, pattern: str) -> BigBird:

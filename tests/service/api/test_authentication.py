@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from bigbird_inference.bundle import TaskName
 from service.api.authentication import RequireAdmin
-from service.bundle import TaskName
 from service.security.key_lines import key_line
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app

@@ -7,8 +7,8 @@ from typing import Any
 from service.api import body_timeout
 from service.app import create_app
 from service.settings import Settings
+from tests.fake_model import fake_loaded_model
 from tests.service.asynchronous import LoopClock, asynchronous
-from tests.service.fake_model import fake_loaded_model
 from tests.service.manual_executor import settle
 
 SECONDS = 0.05

@@ -4,8 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+from tests.fake_model import fake_loaded_model
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import fake_loaded_model
 from tests.service.gate import Gate
 from tests.service.running_app import running_app
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from bigbird_inference.errors import MalformedRequest, TextTooLarge
 from service.api.json_text import parse_json
-from service.errors import MalformedRequest, TextTooLarge
 
 
 @pytest.mark.parametrize(

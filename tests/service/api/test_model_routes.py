@@ -10,13 +10,13 @@ import pytest
 from pydantic import SecretStr
 
 from service.app import create_app
-from service.loading import ModelLoader
+from service.models.loading import ModelLoader
 from service.security.key_lines import key_line
 from service.settings import Settings
+from tests.fake_model import fake_loaded_model
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import fake_loaded_model
-from tests.service.test_loading import write_bundle
-from tests.service.test_model_changes import Folder
+from tests.service.models.test_loading import write_bundle
+from tests.service.models.test_model_changes import Folder
 
 ADMIN = {"Authorization": "Bearer the-admin-key"}
 USER = {"Authorization": "Bearer a-users-key"}

@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from bigbird_inference.buckets import BucketKey
+from bigbird_inference.errors import Draining, NotReady
 from service.app import create_app
-from service.batching.buckets import BucketKey
-from service.errors import Draining, NotReady
 from service.settings import Settings
+from tests.fake_model import POISON, FakeSession, fake_loaded_model
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import POISON, FakeSession, fake_loaded_model
 from tests.service.gate import Gate
 from tests.service.running_app import running_app
 

@@ -1,15 +1,15 @@
 import pytest
 
-from service.tasks.classification import ClassificationRequest
-from service.tasks.embedding import EmbeddingRequest
-from service.tasks.entity_recognition import EntityRequest
-from service.tasks.generation import GenerationRequest
-from service.tasks.mask_filling import MaskRequest
-from service.tasks.multiple_choice import ChoiceRequest
-from service.tasks.next_sentence import NextSentenceRequest
-from service.tasks.question_answering import QuestionRequest
+from bigbird_inference.tasks.classification import ClassificationRequest
+from bigbird_inference.tasks.embedding import EmbeddingRequest
+from bigbird_inference.tasks.entity_recognition import EntityRequest
+from bigbird_inference.tasks.generation import GenerationRequest
+from bigbird_inference.tasks.mask_filling import MaskRequest
+from bigbird_inference.tasks.multiple_choice import ChoiceRequest
+from bigbird_inference.tasks.next_sentence import NextSentenceRequest
+from bigbird_inference.tasks.question_answering import QuestionRequest
+from tests.fake_model import fake_loaded_model
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import fake_loaded_model
 from tests.service.running_app import fake_models, running_app
 
 LONG_TEXT = " ".join(str(number) for number in range(10, 23))  # 13 words: windows of 6, 6 and 1

@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.memory import MemoryProbe
+from bigbird_inference.runtime.session import Batch
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import StuckRule
-from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.least_delay import LeastDelay
 from service.batching.observer import FinishedBatch
-from service.batching.resident_memory import MemoryProbe
 from service.batching.scheduler import Scheduler, SchedulerOptions
 from service.batching.work_item import InferenceResult, WorkItem
-from service.runtime.session import Batch
-from tests.service.fake_model import FakeSession, sequence
+from tests.fake_model import FakeSession, sequence
 from tests.service.manual_executor import FakeClock, ManualExecutor, settle
 
 SHORT, LONG = 8, 16

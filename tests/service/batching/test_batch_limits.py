@@ -1,6 +1,6 @@
+from bigbird_inference.buckets import ServedBucket
 from service.batching.batch_limits import BatchLimits
-from service.batching.buckets import ServedBucket
-from tests.service.fake_model import FakeSession
+from tests.fake_model import FakeSession
 
 
 def bucket(length: int = 128, position_bytes: int = 0, max_items: int | None = None) -> ServedBucket:

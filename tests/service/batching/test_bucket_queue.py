@@ -1,9 +1,9 @@
 from typing import Any
 
+from bigbird_inference.buckets import ServedBucket
 from service.batching.bucket_queue import BucketQueue, QueuedItem
-from service.batching.buckets import ServedBucket
 from service.batching.work_item import WorkItem
-from tests.service.fake_model import FakeSession, sequence
+from tests.fake_model import FakeSession, sequence
 
 BUCKET = ServedBucket("model", 8, FakeSession(), 0)
 

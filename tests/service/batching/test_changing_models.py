@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from service.batching.buckets import BucketKey, ServedBucket
+from bigbird_inference.buckets import BucketKey, ServedBucket
+from bigbird_inference.runtime.session import Batch, OutOfMemory
 from service.batching.work_item import InferenceResult, WorkItem
-from service.runtime.session import Batch, OutOfMemory
+from tests.fake_model import FakeSession, sequence
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import LONG, SHORT, Stage, first_column, warm_stage
 from tests.service.batching.test_warm_up import Device, RecordingSession
-from tests.service.fake_model import FakeSession, sequence
 from tests.service.manual_executor import settle
 
 

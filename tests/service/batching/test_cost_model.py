@@ -1,6 +1,6 @@
 import pytest
 
-from service.batching.buckets import BucketKey
+from bigbird_inference.buckets import BucketKey
 from service.batching.cost_model import CostModel
 from tests.service.manual_executor import FakeClock
 

@@ -2,11 +2,11 @@
 
 import pytest
 
+from bigbird_inference.errors import DeadlineExceeded, DeadlineUnreachable
 from service.batching.work_item import WorkItem
-from service.errors import DeadlineExceeded, DeadlineUnreachable
+from tests.fake_model import sequence
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import LONG, SHORT, first_column, warm_stage
-from tests.service.fake_model import sequence
 from tests.service.manual_executor import settle
 
 

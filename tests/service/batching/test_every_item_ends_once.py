@@ -8,15 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from service.batching.admission import QueueLimits
-from service.batching.batch_limits import BatchLimits
-from service.batching.batch_runner import StuckRule
-from service.batching.buckets import ServedBucket
-from service.batching.cost_model import CostModel
-from service.batching.least_delay import LeastDelay
-from service.batching.scheduler import Scheduler, SchedulerOptions
-from service.batching.work_item import InferenceResult, WorkItem
-from service.errors import (
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.errors import (
     DeadlineExceeded,
     DeadlineUnreachable,
     Draining,
@@ -25,9 +18,16 @@ from service.errors import (
     QueueFull,
     TextTooLarge,
 )
-from service.runtime.session import Batch, OutOfMemory, Outputs, RunControl, RunTerminated
+from bigbird_inference.runtime.session import Batch, OutOfMemory, Outputs, RunControl, RunTerminated
+from service.batching.admission import QueueLimits
+from service.batching.batch_limits import BatchLimits
+from service.batching.batch_runner import StuckRule
+from service.batching.cost_model import CostModel
+from service.batching.least_delay import LeastDelay
+from service.batching.scheduler import Scheduler, SchedulerOptions
+from service.batching.work_item import InferenceResult, WorkItem
+from tests.fake_model import POISON, FakeSession, sequence
 from tests.service.batching.stage import NoProbe
-from tests.service.fake_model import POISON, FakeSession, sequence
 from tests.service.manual_executor import FakeClock, ManualExecutor, settle
 
 LENGTHS = (4, 8, 16)

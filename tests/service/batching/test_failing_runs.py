@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from service.batching.buckets import BucketKey
-from service.errors import DeadlineExceeded, InferenceFailed, NotReady
-from service.runtime.session import Batch, OutOfMemory
+from bigbird_inference.buckets import BucketKey
+from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, NotReady
+from bigbird_inference.runtime.session import Batch, OutOfMemory
+from tests.fake_model import POISON
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import SHORT, first_column, warm_stage
-from tests.service.fake_model import POISON
 from tests.service.manual_executor import settle
 
 

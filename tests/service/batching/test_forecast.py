@@ -1,11 +1,11 @@
 import pytest
 
+from bigbird_inference.buckets import BucketKey, ServedBucket
 from service.batching.batch_limits import BatchLimits
 from service.batching.bucket_queue import BucketQueue
-from service.batching.buckets import BucketKey, ServedBucket
 from service.batching.cost_model import CostModel
 from service.batching.forecast import Forecast
-from tests.service.fake_model import FakeSession
+from tests.fake_model import FakeSession
 from tests.service.manual_executor import FakeClock
 
 SHORT, LONG = (ServedBucket("model", length, FakeSession(), 0) for length in (8, 16))

@@ -1,7 +1,7 @@
 """A requester that goes takes its work with it, wherever that work is."""
 
-from service.batching.buckets import BucketKey
-from service.runtime.session import Batch, Outputs, RunControl, RunTerminated
+from bigbird_inference.buckets import BucketKey
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl, RunTerminated
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import SHORT, Stage, first_column, warm_stage
 from tests.service.manual_executor import settle

@@ -7,14 +7,14 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.memory import MemoryProbe
+from bigbird_inference.runtime.session import Batch, OutOfMemory, Shape
 from service.batching.batch_limits import BatchLimits
-from service.batching.buckets import ServedBucket
 from service.batching.cost_model import CostModel
-from service.batching.resident_memory import MemoryProbe
 from service.batching.warm_up import UNMEASURED_RUNS, WarmUp
-from service.runtime.session import Batch, OutOfMemory, Shape
+from tests.fake_model import FakeSession
 from tests.service.batching.stage import NoProbe
-from tests.service.fake_model import FakeSession
 from tests.service.manual_executor import FakeClock
 
 ResultT = TypeVar("ResultT")

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service.runtime.devices import DeviceUnavailable
+from bigbird_inference.runtime.devices import DeviceUnavailable
 from service.telemetry.gpu_metrics import GpuMetrics
-from tests.service.runtime.cuda.fake_nvml import FakeNvml
+from tests.bigbird_inference.runtime.cuda.fake_nvml import FakeNvml
 
 FAMILIES = ("bigbird_gpu_memory_used_bytes", "bigbird_gpu_memory_total_bytes", "bigbird_gpu_utilization_ratio")
 

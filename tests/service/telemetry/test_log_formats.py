@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service.errors import InferenceFailed
+from bigbird_inference.errors import InferenceFailed
 from service.settings import LogFormat
 from service.telemetry.log_formats import log_handler, with_fields
 
@@ -87,7 +87,9 @@ def test_an_exception_stands_in_one_field_with_its_causes_and_places() -> None:
     assert "in fail" in exception
 
 
-@pytest.mark.parametrize("name", ["service.api.request_context", "asyncio", "uvicorn.error", "service.tasks.x"])
+@pytest.mark.parametrize(
+    "name", ["service.api.request_context", "asyncio", "uvicorn.error", "bigbird_inference.tasks.x"]
+)
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_where_texts_are_at_hand_an_exceptions_message_is_left_out(name: str, log_format: LogFormat) -> None:
     error = fail(KeyError("canary"), RuntimeError("cannot read canary"))

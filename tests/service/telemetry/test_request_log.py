@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from service.settings import LogFormat
+from tests.fake_model import POISON, FakeSession, FakeTask, fake_loaded_model, fake_manifest
 from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import POISON, FakeSession, FakeTask, fake_loaded_model, fake_manifest
 from tests.service.gate import Gate
 from tests.service.running_app import fake_models, running_app
 from tests.service.telemetry.captured_logs import captured_log
@@ -165,7 +165,7 @@ async def test_an_unexpected_error_is_one_line_under_the_requests_id() -> None:
             response = await client.post("/ner", json={"text": "crash while encoding"})
     (error,) = [line for line in log.lines if line["level"] == "error"]
     assert error["request_id"] == response.json()["request_id"] == log.requests[0]["request_id"]
-    assert "RuntimeError" in error["exception"] and "tests.service.fake_model" in error["exception"]
+    assert "RuntimeError" in error["exception"] and "tests.fake_model" in error["exception"]
     assert log.requests[0]["status"] == 500
 
 

@@ -10,9 +10,9 @@ ROOT = Path(__file__).parents[3]
 # Serves, asks itself one question, and is told to stop.
 SERVER = """
 import http.client, os, signal, sys, threading, warnings, uvicorn
-from service.server import serve
+from service.process.server import serve
 from service.settings import Settings
-from tests.service.fake_model import fake_loaded_model
+from tests.fake_model import fake_loaded_model
 
 def ask(port):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

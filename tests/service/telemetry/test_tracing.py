@@ -19,13 +19,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
-from service.batching.buckets import BucketKey
+from bigbird_inference.buckets import BucketKey
 from service.settings import InvalidSettings, Settings
 from service.telemetry.opentelemetry_tracing import OpenTelemetryTracing
 from service.telemetry.tracing import NoTracing, create_tracing
+from tests.fake_model import POISON, fake_loaded_model
 from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
-from tests.service.fake_model import POISON, fake_loaded_model
 from tests.service.gate import Gate
 from tests.service.running_app import running_app
 from tests.service.telemetry.captured_logs import captured_log
@@ -302,7 +302,7 @@ def test_an_exporter_that_is_not_there_stops_the_start(
 
 def test_where_tracing_is_off_neither_its_module_nor_the_sdk_is_imported() -> None:
     script = (
-        "import sys, service.server, service.app\n"
+        "import sys, service.process.server, service.app\n"
         "from service.settings import Settings\n"
         "service.app.create_app(Settings(), {})\n"
         "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter',"

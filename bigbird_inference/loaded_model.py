@@ -1,0 +1,140 @@
+"""A bundle that can be run: its task and its sessions, without HTTP or scheduling."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from bigbird_inference.buckets import ModelVersion, ServedBucket
+from bigbird_inference.bundle import MANIFEST_FILE, Attention, Bucket, Bundle, Manifest
+from bigbird_inference.bundle_files import FileState, ensure_same_files
+from bigbird_inference.errors import BundleError
+from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.cuda.device import CudaDevice
+from bigbird_inference.runtime.devices import CPU, Devices
+from bigbird_inference.runtime.graph_sessions import open_sessions, served_kernel
+from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.session import Session
+from bigbird_inference.tasks.base import Task
+from bigbird_inference.tasks.registry import create_task
+from bigbird_inference.tokenization.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+OpenBundle = Callable[[Bundle], Mapping[Attention, Session]]
+"""Loads the graphs of a bundle on one device."""
+
+# An axis of a CUDA grid, along which the fused kernels lay out sequences times heads.
+_LONGEST_GRID_AXIS = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A bundle that can be run.
+
+    Attributes:
+        name: By which requests ask for it: the bundle's folder name.
+        manifest: What was exported.
+        task: Encodes requests and decodes outputs.
+        sessions: By kind of attention; one for each device, in the devices' order.
+        devices: Where the sessions are.
+        weights_bytes: Size of the weights, which every device holds once.
+        files: What it was loaded from; `service.models.bundle_watch` notices if somebody writes into them.
+        version: How often a model of this name has been loaded, this time included.
+    """
+
+    name: str
+    manifest: Manifest
+    task: Task[Any, Any]
+    sessions: Mapping[Attention, Sequence[Session]]
+    devices: Devices = field(default_factory=Devices)
+    weights_bytes: int = 0
+    files: tuple[FileState, ...] = ()
+    version: int = 1
+
+    @property
+    def model_version(self) -> ModelVersion:
+        """What no other loaded model is."""
+        return ModelVersion(self.name, self.version)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Padded lengths of the buckets, ascending."""
+        return sorted(bucket.length for bucket in self.manifest.buckets)
+
+    def buckets(self) -> list[ServedBucket]:
+        """Return the buckets for the scheduler, ascending."""
+        return [
+            ServedBucket(
+                self.name,
+                bucket.length,
+                self.sessions[bucket.attention][0],
+                self.manifest.tokenizer.pad_id,
+                takes_positions=any(tensor.name == "positions" for tensor in self.manifest.inputs),
+                attention=bucket.attention,
+                position_bytes=_position_bytes(self.manifest),
+                max_items=self._most_items(bucket),
+                replicas=tuple(self.sessions[bucket.attention][1:]),
+                version=self.version,
+            )
+            for bucket in sorted(self.manifest.buckets, key=lambda bucket: bucket.length)
+        ]
+
+    def _most_items(self, bucket: Bucket) -> int | None:
+        """Return the largest batch that does not change a document's numbers, and that the kernels can lay out."""
+        manifest = self.manifest
+        if not self.devices.on_gpu or served_kernel(manifest, "fused") != "fused":
+            return manifest.max_batch_items
+        rows = 1 if bucket.attention == "full" else bucket.length // manifest.block_size - 2
+        most = _LONGEST_GRID_AXIS // (rows * manifest.model["num_attention_heads"])
+        return min(most, manifest.max_batch_items or most)
+
+
+def _position_bytes(manifest: Manifest) -> int:
+    """Return the size of the float32 outputs at one position of one sequence."""
+    per_position = [tensor.shape for tensor in manifest.outputs if "positions" in tensor.shape]
+    return sum(4 * math.prod(axis for axis in shape if isinstance(axis, int)) for shape in per_position)
+
+
+def device_openers(
+    devices: Devices, *, threads: int = 0, memory_limit_bytes: int = 0, cuda_graphs: bool = True
+) -> list[OpenBundle]:
+    """Return what loads bundles on each device.
+
+    Args:
+        devices: Where to load them.
+        threads: Threads of a run on the CPU; 0 for one per available core.
+        memory_limit_bytes: Most memory of each GPU; 0 for no limit.
+        cuda_graphs: Whether the runs of a GPU may be recorded.
+    """
+    if not devices.on_gpu:
+        opener = partial(open_session, device=CPU, threads=threads or available_cores())
+        return [partial(open_sessions, open_session=opener)]
+    return [CudaDevice(name, memory_limit_bytes=memory_limit_bytes, graphs=cuda_graphs).open for name in devices.names]
+
+
+def open_model(bundle: Bundle, devices: Devices, openers: Sequence[OpenBundle]) -> LoadedModel:
+    """Open a checked bundle's tokenizer and graphs.
+
+    Args:
+        bundle: The bundle.
+        devices: Where to load it.
+        openers: What loads it on each device.
+
+    Raises:
+        BundleError: The tokenizer or a graph cannot be used.
+    """
+    tokenizer = Tokenizer.from_bundle(bundle)
+    try:
+        task = create_task(bundle.manifest, tokenizer)
+    except BundleError as error:
+        raise BundleError(f"{bundle.path(MANIFEST_FILE)}: {error}") from error
+    opened = [open_bundle_on(bundle) for open_bundle_on in openers]
+    # They were opened by name, and what was compared with the hashes may have been replaced since.
+    ensure_same_files(bundle.files)
+    sessions = {attention: [own[attention] for own in opened] for attention in opened[0]}
+    logger.info("loaded model %s for %s", bundle.name, bundle.manifest.task)
+    weights_bytes = bundle.manifest.weights.bytes
+    return LoadedModel(bundle.name, bundle.manifest, task, sessions, devices, weights_bytes, bundle.files)

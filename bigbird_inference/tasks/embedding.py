@@ -1,0 +1,123 @@
+"""Embeddings: a text as one vector, and on request each of its tokens as one.
+
+A document of several windows has one vector per window; they are averaged by the number of the text's tokens in each
+window, and normalised once, after that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from bigbird_inference.bundle import Manifest
+from bigbird_inference.errors import InvalidInput
+from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.scores import Float64Array
+from bigbird_inference.tasks.window_merging import merge_token_logits
+from bigbird_inference.tokenization.encoded import Window
+from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
+from bigbird_inference.tokenization.windows import plan_windows, window_capacity
+
+Pooling = Literal["cls", "mean", "pooler"]
+
+MAX_TOKEN_NUMBERS = 2**22
+"""Most numbers in the token vectors of one answer: 5,461 tokens of the base model."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """A text to embed.
+
+    Attributes:
+        text: The document; it may be longer than the model.
+        pooling: `cls`, the hidden state of [CLS]; `mean` of the hidden states of all tokens, special ones included;
+            `pooler`, what the model's pooler makes of [CLS].
+        normalize: Whether to scale the embedding to length 1.
+        tokens: Whether to return a vector for each token of the text, too.
+        window_stride: Tokens shared by neighbouring windows; None for the default.
+    """
+
+    text: str
+    pooling: Pooling = "mean"
+    normalize: bool = True
+    tokens: bool = False
+    window_stride: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVector:
+    """A token, `text[start:end]` in code points, and its hidden state as the model gives it."""
+
+    text: str
+    start: int
+    end: int
+    vector: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingAnswer:
+    """The text's vector, and those of its tokens if they were asked for."""
+
+    embedding: list[float]
+    tokens: list[TokenVector] | None
+
+
+class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
+    """The bare encoder, with or without a pooler."""
+
+    needed_outputs: ClassVar[frozenset[str]] = frozenset({"hidden"})
+
+    def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
+        super().__init__(manifest, tokenizer)
+        self._width = manifest.model["hidden_size"]
+        self._has_pooler = any(tensor.name == "pooled" for tensor in manifest.outputs)
+
+    def encode(self, request: EmbeddingRequest) -> EncodedRequest[EmbeddingRequest]:
+        """Cut the text into windows."""
+        if request.pooling == "pooler" and not self._has_pooler:
+            raise InvalidInput("pooling is pooler, but this model was exported from a checkpoint without a pooler")
+        tokens = self.tokenize_field("text", request.text, positions=request.tokens)
+        if request.tokens and len(tokens) * self._width > MAX_TOKEN_NUMBERS:
+            raise InvalidInput(
+                f"tokens would be {len(tokens)} vectors of {self._width} numbers, and at most {MAX_TOKEN_NUMBERS} "
+                "numbers are returned; send the text in parts"
+            )
+        capacity = window_capacity(self.manifest.max_length, SINGLE_SPECIAL_TOKENS, len(tokens))
+        windows = [
+            Window(self.tokenizer.single(tokens.ids[part.first : part.first + part.count]), 1, part.first, part.count)
+            for part in plan_windows(len(tokens), capacity, request.window_stride)
+        ]
+        return EncodedRequest(request, tokens, windows)
+
+    def decode(self, encoded: EncodedRequest[EmbeddingRequest], outputs: Sequence[Outputs]) -> EmbeddingAnswer:
+        """Average the windows' vectors, and give each token the vector of the window where it has most context."""
+        request = encoded.request
+        weights = [window.token_count for window in encoded.windows]
+        embedding = np.average(self._pool(encoded, outputs), axis=0, weights=weights)
+        if request.normalize:
+            embedding /= np.linalg.norm(embedding) or 1.0
+        tokens = self._token_vectors(encoded, outputs) if request.tokens else None
+        return EmbeddingAnswer(embedding.astype(np.float32).tolist(), tokens)
+
+    def _pool(self, encoded: EncodedRequest[EmbeddingRequest], outputs: Sequence[Outputs]) -> Float64Array:
+        """Return one vector for each window, `[windows, hidden_size]`."""
+        if encoded.request.pooling == "pooler":
+            pooled = take_output(outputs, "pooled", [(self._width,)] * len(encoded.windows))
+            return np.stack(pooled).astype(np.float64)
+        hidden = take_output(outputs, "hidden", self._hidden_shapes(encoded))
+        if encoded.request.pooling == "cls":
+            return np.stack([array[0] for array in hidden]).astype(np.float64)
+        return np.stack([array.mean(axis=0, dtype=np.float64) for array in hidden])
+
+    def _token_vectors(
+        self, encoded: EncodedRequest[EmbeddingRequest], outputs: Sequence[Outputs]
+    ) -> list[TokenVector]:
+        hidden = take_output(outputs, "hidden", self._hidden_shapes(encoded))
+        vectors = merge_token_logits(encoded.windows, hidden, len(encoded.tokens))
+        text, tokens = encoded.request.text, encoded.tokens
+        spans = zip(tokens.starts.tolist(), tokens.ends.tolist(), vectors.tolist(), strict=True)
+        return [TokenVector(text[start:end], start, end, vector) for start, end, vector in spans]
+
+    def _hidden_shapes(self, encoded: EncodedRequest[EmbeddingRequest]) -> list[tuple[int, int]]:
+        return [(len(window.sequence), self._width) for window in encoded.windows]

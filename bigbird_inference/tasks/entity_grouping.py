@@ -1,0 +1,125 @@
+"""Token scores to entities: the five aggregation strategies.
+
+`none` labels tokens; `simple` joins neighbouring tokens; `first`, `average` and `max` first give every word one label,
+so that no entity begins or ends inside a word, and then join words. They mean what they mean in the token
+classification pipeline of transformers, with two differences that only concern positions: any whitespace separates
+words there, not the space alone, and pieces of one character never belong to different words.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bigbird_inference.tasks.label_scheme import LabelScheme
+from bigbird_inference.tasks.scores import Float64Array
+from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
+
+Aggregation = Literal["none", "simple", "first", "average", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """`text` is the document's `[start:end]` in code points; `entity` is its type, or with `none` the token's label."""
+
+    entity: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """A run of units (tokens or words) with one label each; all arrays are `[units]`."""
+
+    label_ids: Int64Array
+    scores: Float64Array
+    starts: Int64Array
+    ends: Int64Array
+
+
+def word_starts(text: str, tokens: TokenizedText, unk_id: int) -> npt.NDArray[np.bool_]:
+    """Tell for each token whether it begins a word, bool `[tokens]`; the tokens must have characters of their own.
+
+    A word begins at the first token, after whitespace, and with an unknown piece (transformers' rule).
+    """
+    positions = np.unique(tokens.starts)
+    free = {int(position): position == 0 or text[position - 1].isspace() for position in positions}
+    begins = np.array([free[int(start)] for start in tokens.starts], dtype=np.bool_)
+    begins |= tokens.ids == unk_id
+    begins[1:] &= tokens.starts[1:] >= tokens.ends[:-1]
+    begins[:1] = True
+    return begins
+
+
+def group_entities(
+    text: str,
+    tokens: TokenizedText,
+    scores: Float64Array,
+    scheme: LabelScheme,
+    aggregation: Aggregation,
+    unk_id: int,
+) -> list[Entity]:
+    """Turn each token's label probabilities into entities, in the order of the text.
+
+    Args:
+        text: The document.
+        tokens: Its tokens; those without characters of their own (a lone space) are passed over.
+        scores: Probabilities, float64 `[tokens, labels]`.
+        scheme: What the labels mean.
+        aggregation: The strategy.
+        unk_id: The vocabulary's unknown piece.
+    """
+    visible = tokens.ends > tokens.starts
+    tokens = TokenizedText(tokens.ids[visible], tokens.starts[visible], tokens.ends[visible])
+    scores = scores[visible]
+    if aggregation in ("none", "simple"):
+        labelled = _Labelled(scores.argmax(axis=1), scores.max(axis=1), tokens.starts, tokens.ends)
+    else:
+        labelled = _label_words(tokens, scores, np.flatnonzero(word_starts(text, tokens, unk_id)), aggregation)
+    units = labelled if aggregation == "none" else _join(labelled, scheme)
+    names = scheme.labels if aggregation == "none" else [scheme.entities[entity] for entity in scheme.entity_of]
+    return [
+        Entity(names[label], text[start:end], start, end, score)
+        for label, start, end, score in zip(
+            units.label_ids.tolist(), units.starts.tolist(), units.ends.tolist(), units.scores.tolist(), strict=True
+        )
+        if not scheme.outside[label]
+    ]
+
+
+def _label_words(
+    tokens: TokenizedText, scores: Float64Array, firsts: Int64Array, aggregation: Aggregation
+) -> _Labelled:
+    """Give each word, from one of `firsts` to before the next, one label and score."""
+    counts = np.diff(np.append(firsts, len(tokens)))
+    if aggregation == "average":
+        words = np.add.reduceat(scores, firsts, axis=0) / counts[:, None]
+    elif aggregation == "max":
+        words = scores[_strongest(scores.max(axis=1), firsts, counts)]
+    else:
+        words = scores[firsts]
+    lasts = firsts + counts - 1
+    return _Labelled(words.argmax(axis=1), words.max(axis=1), tokens.starts[firsts], tokens.ends[lasts])
+
+
+def _strongest(strengths: Float64Array, firsts: Int64Array, counts: Int64Array) -> Int64Array:
+    """For each word the index of its token with the largest value, the first of equal ones."""
+    largest = np.repeat(np.maximum.reduceat(strengths, firsts), counts)
+    candidates = np.flatnonzero(strengths == largest)
+    words = np.repeat(np.arange(len(firsts)), counts)[candidates]
+    _, first_candidates = np.unique(words, return_index=True)
+    return np.asarray(candidates[first_candidates], dtype=np.int64)
+
+
+def _join(units: _Labelled, scheme: LabelScheme) -> _Labelled:
+    """Join neighbouring units of one entity type; the score of a group is the mean of its units' scores."""
+    labels = units.label_ids
+    entities = scheme.entity_of[labels]
+    breaks = (entities[1:] != entities[:-1]) | scheme.opens[labels[1:]] | scheme.closes[labels[:-1]]
+    firsts = np.flatnonzero(np.insert(breaks, 0, True))
+    counts = np.diff(np.append(firsts, len(labels)))
+    means = np.add.reduceat(units.scores, firsts) / counts
+    return _Labelled(labels[firsts], means, units.starts[firsts], units.ends[firsts + counts - 1])

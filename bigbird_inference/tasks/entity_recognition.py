@@ -1,0 +1,77 @@
+"""Named-entity recognition: the people, places and other things that a document names.
+
+Every token gets the logits of one window; grouping then runs over the whole text, so no entity ends at a window's edge.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bigbird_inference.bundle import Manifest
+from bigbird_inference.errors import BundleError
+from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, group_entities
+from bigbird_inference.tasks.label_scheme import LabelScheme
+from bigbird_inference.tasks.scores import softmax
+from bigbird_inference.tasks.window_merging import merge_token_logits
+from bigbird_inference.tokenization.encoded import Window
+from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
+from bigbird_inference.tokenization.windows import plan_windows, window_capacity
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRequest:
+    """A text to find entities in.
+
+    Attributes:
+        text: The document; it may be longer than the model.
+        aggregation: How tokens become entities.
+        threshold: Entities with a lower score are left out.
+        window_stride: Tokens shared by neighbouring windows; None for the default.
+    """
+
+    text: str
+    aggregation: Aggregation = "simple"
+    threshold: float = 0.0
+    window_stride: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityAnswer:
+    """Entities in the order of the text."""
+
+    entities: list[Entity]
+
+
+class EntityRecognition(Task[EntityRequest, EntityAnswer]):
+    """Models with one logit per label for each token."""
+
+    def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
+        super().__init__(manifest, tokenizer)
+        if not manifest.labels:
+            raise BundleError("an entity recognition bundle needs labels, and the manifest has none")
+        self.scheme = LabelScheme.of(manifest.labels)
+
+    def encode(self, request: EntityRequest) -> EncodedRequest[EntityRequest]:
+        """Cut the text into windows."""
+        tokens = self.tokenize_field("text", request.text)
+        capacity = window_capacity(self.manifest.max_length, SINGLE_SPECIAL_TOKENS, len(tokens))
+        windows = [
+            Window(
+                self.tokenizer.single(tokens.ids[part.first : part.first + part.count]),
+                text_offset=1,
+                first_token=part.first,
+                token_count=part.count,
+            )
+            for part in plan_windows(len(tokens), capacity, request.window_stride)
+        ]
+        return EncodedRequest(request, tokens, windows)
+
+    def decode(self, encoded: EncodedRequest[EntityRequest], outputs: Sequence[Outputs]) -> EntityAnswer:
+        """Merge the windows token by token, then group."""
+        width = len(self.manifest.labels)
+        logits = take_output(outputs, "logits", [(len(window.sequence), width) for window in encoded.windows])
+        request, tokens = encoded.request, encoded.tokens
+        scores = softmax(merge_token_logits(encoded.windows, logits, len(tokens)))
+        unk_id = self.tokenizer.vocabulary.unk_id
+        entities = group_entities(request.text, tokens, scores, self.scheme, request.aggregation, unk_id)
+        return EntityAnswer([entity for entity in entities if entity.score >= request.threshold])

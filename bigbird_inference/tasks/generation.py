@@ -1,0 +1,150 @@
+"""Text generation: a causal language model continues a prompt, token by token.
+
+There is no cache of keys and values: every token is one more run of everything before it, in the smallest bucket that
+holds it, batched with everybody else's. What a step needs to know stands in the sequence itself (the prompt's tokens,
+then the generated ones) and in the request (the seed), so nothing is kept between steps.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from bigbird_inference.errors import InvalidInput
+from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.token_choice import draw_nucleus, most_probable
+from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText, Window
+
+Sampling = Literal["greedy", "top_p"]
+StopReason = Literal["end", "length"]
+
+DEFAULT_MAX_NEW_TOKENS = 64
+DEFAULT_TOP_P = 0.9
+DEFAULT_TEMPERATURE = 1.0
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """A prompt to continue.
+
+    Attributes:
+        prompt: With [CLS] before it, it fits the model.
+        max_new_tokens: Most tokens to generate.
+        sampling: `greedy` takes the most probable token, `top_p` draws.
+        top_p: Probability of the set that is drawn from; None for the default. Only with `top_p`.
+        temperature: What logits are divided by; None for the default. Only with `top_p`.
+        seed: The same seed gives the same text; None for a new one. Only with `top_p`.
+    """
+
+    prompt: str
+    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
+    sampling: Sampling = "greedy"
+    top_p: float | None = None
+    temperature: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedToken:
+    """A token and what it reads as, without the space around it."""
+
+    token: str
+    token_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationAnswer:
+    """The continuation.
+
+    Attributes:
+        text: What follows the prompt, with the space between the two where there is one.
+        tokens: The generated tokens, without the one that ended the text.
+        stop: `end` if the model ended the text, `length` if it was cut at a limit: the request's or the model's.
+        seed: What the text can be drawn with again; None if nothing was drawn.
+    """
+
+    text: str
+    tokens: list[GeneratedToken]
+    stop: StopReason
+    seed: int | None
+
+
+class Generation(Task[GenerationRequest, GenerationAnswer]):
+    """Causal models with a logit for every token of the vocabulary at the last position."""
+
+    needed_inputs: ClassVar[frozenset[str]] = frozenset({"positions"})
+
+    def encode(self, request: GenerationRequest) -> EncodedRequest[GenerationRequest]:
+        """Put the prompt behind [CLS], and choose a seed where one is needed."""
+        if request.max_new_tokens < 1:
+            raise InvalidInput("max_new_tokens must be at least 1")
+        if request.sampling == "greedy":
+            for name in ("top_p", "temperature", "seed"):
+                if getattr(request, name) is not None:
+                    raise InvalidInput(f"{name} has no effect unless sampling is top_p")
+        elif request.seed is None:
+            request = replace(request, seed=secrets.randbelow(MAX_SEED + 1))
+        prompt = self.tokenize_field("prompt", request.prompt, positions=False)
+        self.ensure_fits("prompt", len(prompt) + 1)
+        ids = np.concatenate(([self.tokenizer.cls_id], prompt.ids)).astype(np.int64)
+        return EncodedRequest(request, prompt, [_causal_window(ids, prompt)])
+
+    def continuation(
+        self, encoded: EncodedRequest[GenerationRequest], outputs: Sequence[Outputs]
+    ) -> EncodedRequest[GenerationRequest] | None:
+        """Append the next token, unless it ends the text or a limit is reached."""
+        generated = len(_generated_ids(encoded)) + 1
+        ids = encoded.windows[0].sequence.input_ids
+        if generated >= encoded.request.max_new_tokens or len(ids) >= self.manifest.max_length:
+            return None
+        token_id = self._next_token(encoded, outputs)
+        if self._ends(token_id):
+            return None
+        return EncodedRequest(
+            encoded.request, encoded.tokens, [_causal_window(np.append(ids, token_id), encoded.tokens)]
+        )
+
+    def decode(self, encoded: EncodedRequest[GenerationRequest], outputs: Sequence[Outputs]) -> GenerationAnswer:
+        """Read what was generated, together with the last run's token."""
+        vocabulary = self.tokenizer.vocabulary
+        token_id = self._next_token(encoded, outputs)
+        ids = _generated_ids(encoded)
+        if not self._ends(token_id):
+            ids = np.append(ids, token_id)
+        return GenerationAnswer(
+            text=vocabulary.text_after(encoded.tokens.ids, ids),
+            tokens=[GeneratedToken(vocabulary.token_text(own), own) for own in ids.tolist()],
+            stop="end" if self._ends(token_id) else "length",
+            seed=encoded.request.seed,
+        )
+
+    def _ends(self, token_id: int) -> bool:
+        return token_id in (self.manifest.tokenizer.eos_id, self.manifest.tokenizer.sep_id)
+
+    def _next_token(self, encoded: EncodedRequest[GenerationRequest], outputs: Sequence[Outputs]) -> int:
+        (logits,) = take_output(outputs, "logits", [(1, self.manifest.model["vocab_size"])])
+        request = encoded.request
+        if request.sampling == "greedy":
+            return most_probable(logits[0])
+        # A generator of its own for each step: the text follows from the seed alone, however the steps are run.
+        generator = np.random.default_rng((request.seed or 0, len(_generated_ids(encoded))))
+        return draw_nucleus(
+            logits[0],
+            top_p=request.top_p or DEFAULT_TOP_P,
+            temperature=request.temperature or DEFAULT_TEMPERATURE,
+            generator=generator,
+        )
+
+
+def _causal_window(ids: Int64Array, prompt: TokenizedText) -> Window:
+    """A sequence whose last token is asked for the next one."""
+    sequence = EncodedSequence(ids, np.zeros_like(ids), positions=np.array([len(ids) - 1], dtype=np.int64))
+    return Window(sequence, text_offset=1, first_token=0, token_count=len(prompt))
+
+
+def _generated_ids(encoded: EncodedRequest[GenerationRequest]) -> Int64Array:
+    """What stands behind [CLS] and the prompt."""
+    return encoded.windows[0].sequence.input_ids[1 + len(encoded.tokens) :]

@@ -1,0 +1,142 @@
+"""Masked language modelling: which tokens could stand where a text has masks.
+
+Every mask is predicted with all the other masks in place, in one run; the model's head is evaluated at the masks only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from bigbird_inference.bundle import Manifest
+from bigbird_inference.errors import BundleError, InvalidInput
+from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.top_tokens import ScoredToken, top_tokens
+from bigbird_inference.tokenization.encoded import EncodedSequence, Window
+from bigbird_inference.tokenization.masked_text import WHITE_SPACE, tokenize_masked
+from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer, check_unicode
+
+DEFAULT_TOP_K = 5
+
+MAX_MASKS = 32
+"""Every sequence of a batch is given room for as many masks as another has, each with the whole vocabulary."""
+
+MAX_SEQUENCE_CHARACTERS = 2**20
+"""Most characters in all the filled-in texts of one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRequest:
+    """A text with masks.
+
+    Attributes:
+        text: The text; with its masks it fits the model.
+        mask: The string that is a mask, and the only one; None for the model's own.
+        top_k: How many tokens to return for each mask.
+        sequences: Whether every prediction comes with the filled-in text.
+    """
+
+    text: str
+    mask: str | None = None
+    top_k: int = DEFAULT_TOP_K
+    sequences: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPrediction:
+    """A token that could stand for a mask.
+
+    Attributes:
+        token: What the token reads as, without the space around it.
+        token_id: Its id.
+        score: Its probability at this mask, among the whole vocabulary.
+        start: First code point of the mask in the text.
+        end: One past its last code point.
+        sequence: The text with the token in the mask's place and all other masks as they are; None if not asked for.
+    """
+
+    token: str
+    token_id: int
+    score: float
+    start: int
+    end: int
+    sequence: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskAnswer:
+    """For each mask, in the order of the text, its predictions by falling score."""
+
+    predictions: list[list[MaskPrediction]]
+
+
+class MaskFilling(Task[MaskRequest, MaskAnswer]):
+    """Models with a logit for every token of the vocabulary at the positions that they are told."""
+
+    needed_inputs: ClassVar[frozenset[str]] = frozenset({"positions"})
+
+    def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
+        super().__init__(manifest, tokenizer)
+        if manifest.tokenizer.mask_id is None:
+            raise BundleError("tokenizer: a bundle of the task fill-mask needs a mask_id")
+        self._mask_id = manifest.tokenizer.mask_id
+        self._own_mask = str(tokenizer.vocabulary.processor.id_to_piece(self._mask_id))
+
+    def encode(self, request: MaskRequest) -> EncodedRequest[MaskRequest]:
+        """Put the mask's id wherever the mask's string is."""
+        mask = self._own_mask if request.mask is None else request.mask
+        self._check(request, mask)
+        tokens = tokenize_masked(self.tokenizer, request.text, mask, self._mask_id)
+        self.ensure_fits("text", len(tokens) + SINGLE_SPECIAL_TOKENS)
+        plain = self.tokenizer.single(tokens.ids)
+        positions = np.flatnonzero(tokens.ids == self._mask_id) + 1
+        sequence = EncodedSequence(plain.input_ids, plain.token_type_ids, positions.astype(np.int64))
+        return EncodedRequest(request, tokens, [Window(sequence, 1, 0, len(tokens))])
+
+    def _check(self, request: MaskRequest, mask: str) -> None:
+        check_unicode(request.text, "text")
+        check_unicode(mask, "mask")
+        if request.top_k < 1:
+            raise InvalidInput("top_k must be at least 1")
+        if not mask or mask.isspace():
+            raise InvalidInput("mask is empty or only whitespace")
+        masks = request.text.count(mask)
+        if masks == 0:
+            spelling = f"this model's mask is {mask}" if request.mask is None else "the field mask says how it is spelt"
+            raise InvalidInput(f"text has no mask in it; {spelling}")
+        if masks > MAX_MASKS:
+            raise InvalidInput(f"text has {masks} masks; at most {MAX_MASKS} are filled at once")
+        characters = masks * request.top_k * len(request.text)
+        if request.sequences and characters > MAX_SEQUENCE_CHARACTERS:
+            raise InvalidInput(
+                f"sequences would repeat the text {masks * request.top_k} times, in {characters} characters, and at "
+                f"most {MAX_SEQUENCE_CHARACTERS} are returned; ask for fewer predictions, or set sequences to false"
+            )
+
+    def decode(self, encoded: EncodedRequest[MaskRequest], outputs: Sequence[Outputs]) -> MaskAnswer:
+        """Rank the vocabulary at each mask."""
+        request, tokens = encoded.request, encoded.tokens
+        masks = np.flatnonzero(tokens.ids == self._mask_id)
+        (logits,) = take_output(outputs, "logits", [(len(masks), self.manifest.model["vocab_size"])])
+        spans = zip(tokens.starts[masks].tolist(), tokens.ends[masks].tolist(), strict=True)
+        # Rows of the embedding beyond the vocabulary were never trained and have no text.
+        pieces = len(self.tokenizer.vocabulary)
+        return MaskAnswer(
+            [
+                [self._prediction(request, token, start, end) for token in top_tokens(row, request.top_k, pieces)]
+                for (start, end), row in zip(spans, logits, strict=True)
+            ]
+        )
+
+    def _prediction(self, request: MaskRequest, token: ScoredToken, start: int, end: int) -> MaskPrediction:
+        text = self.tokenizer.vocabulary.token_text(token.token_id)
+        sequence = None
+        if request.sequences:
+            before = request.text[:start]
+            if not self.tokenizer.vocabulary.begins_word(token.token_id):
+                before = before.rstrip(WHITE_SPACE)  # the token goes on with the word before the mask
+            elif before and before[-1] not in WHITE_SPACE:
+                before += " "
+            sequence = before + text + request.text[end:]
+        return MaskPrediction(text, token.token_id, token.score, start, end, sequence)

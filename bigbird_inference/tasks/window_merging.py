@@ -1,0 +1,37 @@
+"""One row of logits for each token of a text, out of windows that overlap."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigbird_inference.tasks.base import Float32Array
+from bigbird_inference.tokenization.encoded import Window
+
+
+def merge_token_logits(windows: Sequence[Window], logits: Sequence[Float32Array], token_count: int) -> Float32Array:
+    """Take each token from the window in which it is farthest from a cut edge.
+
+    Where the text itself begins or ends, the window is not cut. Of equally good windows the earlier one is taken.
+
+    Args:
+        windows: In the order of the text; together they hold every token.
+        logits: For each window float32 `[length, labels]`, special tokens included.
+        token_count: Tokens of the whole text.
+
+    Returns:
+        float32 `[token_count, labels]`.
+    """
+    merged = np.zeros((token_count, logits[0].shape[1]), dtype=np.float32)
+    farthest = np.full(token_count, -1, dtype=np.int64)
+    uncut = np.iinfo(np.int64).max
+    for window, array in zip(windows, logits, strict=True):
+        stop = window.first_token + window.token_count
+        inside = np.arange(window.token_count)
+        from_left = inside if window.first_token > 0 else np.full_like(inside, uncut)
+        from_right = inside[::-1] if stop < token_count else np.full_like(inside, uncut)
+        distance = np.minimum(from_left, from_right)
+        better = distance > farthest[window.first_token : stop]
+        farthest[window.first_token : stop][better] = distance[better]
+        own = array[window.text_offset : window.text_offset + window.token_count]
+        merged[window.first_token : stop][better] = own[better]
+    return merged

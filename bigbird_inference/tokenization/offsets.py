@@ -1,0 +1,73 @@
+"""From SentencePiece's offsets to spans that can be cut out of the text.
+
+SentencePiece tells for each piece which code points were consumed with it. Taken as they are, these spans include the
+space before a word, are empty for all but the last of several pieces that one character became (bytes, ligatures), and
+leave out a character whose normal form is split between two pieces. The functions here mend all three, on whole arrays.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from bigbird_inference.tokenization.encoded import Int64Array
+
+
+def share_split_characters(starts: Int64Array, ends: Int64Array, split_after: npt.NDArray[np.bool_]) -> Int64Array:
+    """Extend tokens that end inside a character to the end of that character.
+
+    Args:
+        starts: First code point of each token, int64 `[tokens]`, never decreasing.
+        ends: One past the last, int64 `[tokens]`, never decreasing.
+        split_after: Whether a token is known to end inside the normal form of a character, bool `[tokens]`.
+            Tokens with an empty span always do.
+
+    Returns:
+        The new ends, int64 `[tokens]`, never decreasing.
+    """
+    following = np.searchsorted(ends, ends, side="right")
+    reaches = following < len(ends)
+    extended = np.where(reaches, ends[np.minimum(following, len(ends) - 1)], ends)
+    return np.where(split_after | (starts == ends), extended, ends)
+
+
+def split_characters(lengths: Int64Array, normal_offsets: Int64Array) -> npt.NDArray[np.bool_]:
+    """Find the tokens that end inside the normal form of one character.
+
+    Args:
+        lengths: Normalised characters of each token, int64 `[tokens]`.
+        normal_offsets: For each normalised character the code point it came from, then the end of the text,
+            int64 `[normalised characters + 1]`.
+
+    Returns:
+        bool `[tokens]`; all False where lengths and offsets do not tell of the same string.
+    """
+    boundaries = np.cumsum(lengths)
+    last = len(normal_offsets) - 1
+    if len(boundaries) == 0 or boundaries[-1] != last:
+        return np.zeros(len(lengths), dtype=np.bool_)
+    inside = (boundaries > 0) & (boundaries < last)
+    before = normal_offsets[np.maximum(boundaries - 1, 0)]
+    return np.asarray(inside & (before == normal_offsets[boundaries]), dtype=np.bool_)
+
+
+def trim_blanks(starts: Int64Array, ends: Int64Array, blank: npt.NDArray[np.bool_]) -> tuple[Int64Array, Int64Array]:
+    """Take blank characters off both sides of every span.
+
+    A token of nothing but blanks gets an empty span at its end.
+
+    Args:
+        starts: First code point of each token, int64 `[tokens]`, never decreasing.
+        ends: One past the last, int64 `[tokens]`, never decreasing.
+        blank: Whether each code point of the text is blank, bool `[code points]`.
+
+    Returns:
+        New starts and ends, neither of them decreasing.
+    """
+    size = len(blank)
+    positions = np.arange(size + 1)
+    visible = np.where(np.append(blank, False), size, positions)
+    next_visible = np.minimum.accumulate(visible[::-1])[::-1]
+    after_visible = np.where(np.insert(blank, 0, False), 0, positions)
+    previous_visible_end = np.maximum.accumulate(after_visible)
+    new_starts = np.minimum(next_visible[starts], ends)
+    new_ends = np.maximum(previous_visible_end[ends], new_starts)
+    return new_starts, new_ends

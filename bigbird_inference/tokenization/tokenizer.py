@@ -1,0 +1,154 @@
+"""Text to token ids with positions, and token ids to model inputs.
+
+The first step of every request after its task was chosen. Text is data: the ids that steer the model (CLS, SEP,
+mask) are added here and never come out of a text, which is checked when a model file is loaded.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from bigbird_inference.bundle import Bundle
+from bigbird_inference.errors import BundleError, InvalidInput
+from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText
+from bigbird_inference.tokenization.known_tokens import check_known_tokens
+from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, trim_blanks
+from bigbird_inference.tokenization.vocabulary import SPACE_SYMBOL, Vocabulary
+
+SINGLE_SPECIAL_TOKENS = 2
+"""`[CLS] A [SEP]`."""
+
+PAIR_SPECIAL_TOKENS = 3
+"""`[CLS] A [SEP] B [SEP]`."""
+
+
+class Tokenizer:
+    """A SentencePiece vocabulary and the special ids of one model.
+
+    The model file is read on first use; `load` reads it at once. Everything is safe to call from several threads.
+    """
+
+    def __init__(self, model_file: Path, cls_id: int, sep_id: int, pad_id: int, mask_id: int | None = None) -> None:
+        self.model_file = model_file
+        self.cls_id = cls_id
+        self.sep_id = sep_id
+        self.pad_id = pad_id
+        self.mask_id = mask_id
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Self:
+        """Load the tokenizer that a bundle carries.
+
+        Raises:
+            BundleError: The model file is unusable, text could produce a special id, or the text of the known answer
+                has other tokens than at export.
+        """
+        file = bundle.manifest.tokenizer
+        path = bundle.path(file.file)
+        tokenizer = cls(path, file.cls_id, file.sep_id, file.pad_id, file.mask_id).load()
+        known = bundle.manifest.known_answer
+        if known is not None:
+            try:
+                check_known_tokens(known.token_ids, tokenizer.tokenize_without_positions(known.text).ids.tolist())
+            except (BundleError, InvalidInput) as error:
+                raise BundleError(f"{path}: {error}") from error
+        return tokenizer
+
+    def load(self) -> Self:
+        """Read and check the model file now, so that a bad one stops start-up rather than a request.
+
+        Raises:
+            BundleError: The model file is unusable, or text could produce a special id.
+        """
+        _ = self.vocabulary
+        return self
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The loaded and checked SentencePiece model."""
+        vocabulary = Vocabulary.load(self.model_file)
+        # Padding needs no such protection: it is masked by position, whatever its id.
+        reserved = {"cls": self.cls_id, "sep": self.sep_id}
+        if self.mask_id is not None:
+            reserved["mask"] = self.mask_id
+        vocabulary.check_reserved(reserved)
+        return vocabulary
+
+    def tokenize(self, text: str) -> TokenizedText:
+        """Tokenise a text, with the code points that every token stands for.
+
+        Spans hold whole code points and neither begin nor end with a blank, so any non-empty one can be shown as it
+        is. Pieces of one character (bytes, parts of a ligature) all have that character's span. A piece that is only
+        a space has an empty span. Characters that the normaliser drops belong to no span, or lie inside one.
+
+        Raises:
+            InvalidInput: The text holds a lone surrogate, so it is not Unicode.
+        """
+        check_unicode(text)
+        vocabulary = self.vocabulary
+        encoded = vocabulary.processor.encode(text, return_type="offset_mapping")
+        ids = np.array(encoded["ids"], dtype=np.int64)
+        if len(ids) == 0:
+            return TokenizedText(ids, ids, ids)
+        spans = np.array(encoded["offsets"], dtype=np.int64)
+        starts, ends = spans[:, 0], spans[:, 1]
+        split_after = np.zeros(len(ids), dtype=np.bool_)
+        if not text.isascii():
+            lengths = vocabulary.piece_lengths[ids]
+            for index in np.flatnonzero(ids == vocabulary.unk_id):
+                lengths[index] = len(encoded["pieces"][index])
+            _, normal_offsets = vocabulary.processor.normalize(text, with_offsets=True)
+            split_after = split_characters(lengths, np.array(normal_offsets, dtype=np.int64))
+        shared_ends = share_split_characters(starts, ends, split_after)
+        if starts[0] == ends[0] and encoded["pieces"][0] == SPACE_SYMBOL:
+            shared_ends[0] = ends[0]  # the space that SentencePiece puts before a text is no part of it
+        code_points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+        return TokenizedText(ids, *trim_blanks(starts, shared_ends, vocabulary.blank[code_points]))
+
+    def tokenize_without_positions(self, text: str) -> TokenizedText:
+        """Tokenise a text to the same ids in half the time, for tasks that show nothing of it.
+
+        Raises:
+            InvalidInput: As in `tokenize`.
+        """
+        check_unicode(text)
+        ids = np.array(self.vocabulary.processor.encode(text, return_type=int), dtype=np.int64)
+        nowhere = np.empty(0, dtype=np.int64)
+        return TokenizedText(ids, nowhere, nowhere)
+
+    def shows_text(self, tokens: TokenizedText) -> bool:
+        """Tell from ids alone whether some token surely stands for something visible."""
+        return bool(self.vocabulary.visible[tokens.ids].any())
+
+    def single(self, ids: Int64Array) -> EncodedSequence:
+        """Build `[CLS] ids [SEP]`; every token type is 0."""
+        input_ids = np.concatenate(([self.cls_id], ids, [self.sep_id])).astype(np.int64)
+        return EncodedSequence(input_ids, np.zeros(len(input_ids), dtype=np.int64))
+
+    def pair(self, first_ids: Int64Array, second_ids: Int64Array, *, segments: bool = True) -> EncodedSequence:
+        """Build `[CLS] first [SEP] second [SEP]`.
+
+        Token types are 1 from the second's first token through the last [SEP], or all 0 without `segments`.
+        """
+        parts = ([self.cls_id], first_ids, [self.sep_id], second_ids, [self.sep_id])
+        input_ids = np.concatenate(parts).astype(np.int64)
+        token_type_ids = np.zeros(len(input_ids), dtype=np.int64)
+        if segments:
+            token_type_ids[len(first_ids) + 2 :] = 1
+        return EncodedSequence(input_ids, token_type_ids)
+
+
+def check_unicode(text: str, name: str = "the text") -> None:
+    """Refuse a string with a lone surrogate, which JSON can carry and UTF-8 cannot.
+
+    Raises:
+        InvalidInput: The message names the field and the position, not the text.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{name} is not valid Unicode: half of a surrogate pair stands alone at position {error.start}"
+        ) from None

@@ -1,0 +1,164 @@
+"""The SentencePiece model of a bundle, with the facts about it that offsets and safety depend on.
+
+`Vocabulary.load` runs once at start-up. It refuses a file that SentencePiece cannot read, and `check_reserved` refuses
+a model in which a user's text could produce one of the ids that only the service may add.
+"""
+
+import sys
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import sentencepiece
+
+from bigbird_inference.errors import BundleError
+from bigbird_inference.tokenization.encoded import Int64Array
+
+SPACE_SYMBOL = "\u2581"
+"""What SentencePiece writes for a space, also before the first word."""
+
+_BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+_BLANK_OTHERS = (SPACE_SYMBOL, "\u3164", "\ufffd")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A loaded SentencePiece model.
+
+    Attributes:
+        processor: The model; encoding with it from several threads is safe.
+        path: Where it was read from, for messages.
+        unk_id: The id of a run of characters that the vocabulary does not hold.
+        piece_lengths: Normalised characters that each piece stands for, int64 `[pieces]`. The first byte piece of a
+            character counts 1, its other byte pieces 0; the unknown piece has no fixed length and counts 0.
+        visible: Whether a piece holds a letter or a digit, bool `[pieces]`.
+        blank: Whether a code point is whitespace, or normalised away or into a space; bool `[0x110000]`.
+    """
+
+    processor: Any
+    path: Path
+    unk_id: int
+    piece_lengths: Int64Array
+    visible: npt.NDArray[np.bool_]
+    blank: npt.NDArray[np.bool_]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a SentencePiece model.
+
+        Raises:
+            BundleError: The file is missing or is no SentencePiece model.
+        """
+        processor = sentencepiece.SentencePieceProcessor()
+        try:
+            processor.LoadFromSerializedProto(path.read_bytes())
+            size = int(processor.get_piece_size())
+            visible = [_is_visible(processor, piece_id) for piece_id in range(size)]
+            lengths = [_piece_length(processor, piece_id) for piece_id in range(size)]
+            blank = _blank_table(processor)
+        except (OSError, RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is no UTF-8
+            raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
+        return cls(
+            processor=processor,
+            path=path,
+            unk_id=int(processor.unk_id()),
+            piece_lengths=np.array(lengths, dtype=np.int64),
+            visible=np.array(visible, dtype=np.bool_),
+            blank=blank,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of pieces; ids from here on have none."""
+        return len(self.piece_lengths)
+
+    def begins_word(self, token_id: int) -> bool:
+        """Tell whether a space stands before a token's text."""
+        return token_id < len(self) and self.processor.id_to_piece(token_id).startswith(SPACE_SYMBOL)
+
+    def token_text(self, token_id: int) -> str:
+        """Return what a token alone reads as, without the space before or after it.
+
+        Special pieces read as their names; an id without a piece as nothing; a byte that is no character as U+FFFD.
+        """
+        if token_id >= len(self):
+            return ""
+        if self.processor.is_byte(token_id):
+            return str(self.processor.decode([token_id]))
+        return str(self.processor.id_to_piece(token_id)).replace(SPACE_SYMBOL, " ").strip(" ")
+
+    def text_after(self, before: Int64Array, token_ids: Int64Array) -> str:
+        """Return the text of tokens that follow others, with the space between the two where there is one.
+
+        Special pieces and ids without a piece read as nothing.
+
+        Args:
+            before: Ids of the tokens before, int64 `[tokens]`.
+            token_ids: Ids of the tokens to read, int64 `[tokens]`.
+        """
+        ordinary = [token_id for token_id in token_ids.tolist() if token_id < len(self) and not self._inert(token_id)]
+        earlier = str(self.processor.decode(before.tolist()))
+        both = str(self.processor.decode([*before.tolist(), *ordinary]))
+        return both[len(earlier) :] if both.startswith(earlier) else str(self.processor.decode(ordinary))
+
+    def check_reserved(self, reserved: Mapping[str, int]) -> None:
+        """Make sure that no text is ever tokenised to one of the reserved ids.
+
+        SentencePiece never produces control and unused pieces from text; it does produce user-defined ones, which is
+        what "[SEP]" is in the released vocabulary until the export re-types it.
+
+        Args:
+            reserved: Role ("cls", "sep", ...) to token id.
+
+        Raises:
+            BundleError: An id is outside the vocabulary, given twice, or can come out of text.
+        """
+        size = len(self.piece_lengths)
+        for role, token_id in reserved.items():
+            if not 0 <= token_id < size:
+                raise BundleError(f"{self.path}: {role}_id is {token_id}, but the vocabulary holds {size} pieces")
+            piece = self.processor.id_to_piece(token_id)
+            probe = f"{piece} x{piece}x {piece}{piece}"
+            if not self._inert(token_id) or token_id in self.processor.encode(probe, return_type=int):
+                raise BundleError(
+                    f"{self.path}: the piece {piece!r} (id {token_id}) is the {role} token, but a text can contain it; "
+                    "it must be a control or an unused piece"
+                )
+        if len(set(reserved.values())) != len(reserved):
+            raise BundleError(f"{self.path}: the special tokens share an id: {dict(reserved)}")
+
+    def _inert(self, token_id: int) -> bool:
+        """Tell whether no text is tokenised to a piece, by its kind."""
+        return bool(self.processor.is_control(token_id) or self.processor.is_unused(token_id))
+
+
+def _is_visible(processor: Any, piece_id: int) -> bool:
+    ordinary = not (processor.is_unknown(piece_id) or processor.is_byte(piece_id) or processor.is_control(piece_id))
+    letters = set(filter(str.isalnum, processor.id_to_piece(piece_id)))
+    return ordinary and not letters <= set(_BLANK_OTHERS)
+
+
+def _piece_length(processor: Any, piece_id: int) -> int:
+    if processor.is_unknown(piece_id):
+        return 0
+    piece: str = processor.id_to_piece(piece_id)
+    if processor.is_byte(piece_id):
+        byte = int(piece[3:5], 16)  # "<0xE2>"
+        return 0 if byte & 0xC0 == 0x80 else 1
+    return len(piece)
+
+
+def _blank_table(processor: Any) -> npt.NDArray[np.bool_]:
+    """Ask the model's own normaliser which invisible code points it drops or turns into a space."""
+    table = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
+    for code_point in (*range(0x10000), *range(0xE0000, 0xE0080)):
+        character = chr(code_point)
+        if character.isspace():
+            table[code_point] = True
+        elif unicodedata.category(character) in _BLANK_CATEGORIES or character in _BLANK_OTHERS:
+            normalised = processor.normalize(f"x{character}x").replace(SPACE_SYMBOL, "").replace(" ", "")
+            table[code_point] = normalised == "xx"
+    return table

@@ -1,0 +1,92 @@
+"""The service's own task for a model in training: what is learned and measured is what will be served."""
+
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from bigbird_inference.bundle import FORMAT_VERSION, HashedFile, Manifest, ModelConfig, Source, TaskName, TokenizerFile
+from bigbird_inference.errors import InvalidInput
+from bigbird_inference.tasks.base import EncodedRequest, Task
+from bigbird_inference.tasks.registry import create_task
+from bigbird_inference.tokenization.encoded import TokenizedText
+from bigbird_inference.tokenization.tokenizer import Tokenizer
+from evaluation.data.errors import DataError
+from model_export.config import BigBirdConfig
+from model_export.export.signature import signature
+
+_TEXTS_REMEMBERED = 4
+RequestT = TypeVar("RequestT")
+
+
+def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_length: int) -> Task[Any, Any]:
+    """Return the task that will serve the model, with windows of at most so many tokens."""
+    shape = signature(task, config)
+    nothing = HashedFile(file="unwritten", bytes=0, sha256="0" * 64)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        task=cast(TaskName, task),
+        labels=list(config.labels) if task in ("classify", "ner") else [],
+        problem_type=config.problem_type,
+        pattern="transformers",
+        precision="fp32",
+        pair_types="zeros" if config.type_vocab_size == 1 else "segments",
+        block_size=config.block_size,
+        max_length=max_length,
+        max_batch_items=None,
+        tokenizer=TokenizerFile(
+            file=nothing.file,
+            bytes=nothing.bytes,
+            sha256=nothing.sha256,
+            cls_id=tokenizer.cls_id,
+            sep_id=tokenizer.sep_id,
+            pad_id=tokenizer.pad_id,
+            mask_id=tokenizer.mask_id,
+            eos_id=None,
+        ),
+        weights=nothing,
+        inputs=shape.inputs,
+        outputs=shape.outputs,
+        graphs=[],
+        buckets=[],
+        source=Source(name="", kind="", sha256=nothing.sha256, assumptions=[]),
+        model=cast(ModelConfig, config.to_dict()),
+        versions={},
+    )
+    return create_task(manifest, tokenizer)
+
+
+def encode_example(task: Task[RequestT, Any], request: RequestT, path: Path, line: int) -> EncodedRequest[RequestT]:
+    """Encode an example as the service would.
+
+    Args:
+        task: With windows of the training's length.
+        request: The example.
+        path: Where it stands, for messages.
+        line: Where in the file.
+
+    Raises:
+        DataError: The service would refuse it.
+    """
+    try:
+        return task.encode(request)
+    except InvalidInput as error:
+        longest, own = task.manifest.max_length, cast(dict[str, int], task.manifest.model)["max_position_embeddings"]
+        hint = f" (--max-length is {longest}, the model has {own} positions)" if longest < own else ""
+        raise DataError(path, line, f"{error}{hint}") from error
+
+
+class RememberingTokenizer(Tokenizer):
+    """Tokenises a context once for all the questions that follow one another about it."""
+
+    def __init__(self, model_file: Path, cls_id: int, sep_id: int, pad_id: int, mask_id: int | None = None) -> None:
+        super().__init__(model_file, cls_id, sep_id, pad_id, mask_id)
+        self._remembered: dict[str, TokenizedText] = {}
+
+    def tokenize(self, text: str) -> TokenizedText:
+        """Tokenise a text, or return the tokens of one of the last texts."""
+        tokens = self._remembered.pop(text, None)
+        if tokens is None:
+            tokens = super().tokenize(text)
+        self._remembered[text] = tokens
+        if len(self._remembered) > _TEXTS_REMEMBERED:
+            self._remembered.pop(next(iter(self._remembered)))
+        return tokens

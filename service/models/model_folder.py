@@ -1,0 +1,68 @@
+"""The folder of bundles: from a model's name to a place on disk, and never to one outside.
+
+Whoever manages models over HTTP names them and knows no paths. So a name is one entry of the folder, and no message
+that is answered tells where the folder is.
+"""
+
+import re
+from pathlib import Path
+
+from bigbird_inference.bundle import MANIFEST_FILE
+from bigbird_inference.errors import BundleError, ModelNotFound
+
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
+"""Names of models that can be managed: one entry of a folder, and none that is hidden."""
+
+_NAME = re.compile(NAME_PATTERN)
+# What comes before the last part of an absolute path.
+_ABSOLUTE = re.compile(r"(?<![\w./~-])/(?:[^\s/:'\"]+/)*")
+_LONGEST_MESSAGE = 500
+
+
+def find_bundles(folder: Path) -> list[Path]:
+    """Return the folder itself if it is a bundle, otherwise every bundle directly in it, by name.
+
+    Raises:
+        BundleError: There is none.
+    """
+    if (folder / MANIFEST_FILE).is_file():
+        return [folder]
+    # Names that begin with a dot are unfinished exports, or somebody's housekeeping.
+    found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
+    if not found:
+        state = "no bundle in it" if folder.is_dir() else "no such folder"
+        raise BundleError(f"{folder.absolute()}: {state}; `bigbird export` writes one")
+    return found
+
+
+def model_name(folder: Path) -> str:
+    """Return the name of the bundle in a folder: as it is called where it was found, also if that is a link."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+
+
+def bundle_folder(models: Path, name: str) -> Path:
+    """Return where the bundle of a name is.
+
+    A link is followed if it ends inside the folder of bundles, which may itself be one.
+
+    Raises:
+        ModelNotFound: No bundle of that name is in the folder.
+    """
+    inside = models.resolve()
+    if (models / MANIFEST_FILE).is_file():
+        folder, allowed = inside, model_name(models) == name
+    else:
+        folder = (inside / name).resolve()
+        allowed = _NAME.fullmatch(name) is not None and folder.is_relative_to(inside) and folder != inside
+    if not allowed or not folder.is_dir():
+        raise ModelNotFound(f"There is no bundle {name!r} in the folder of models.")
+    return folder
+
+
+def without_paths(message: str, models: Path) -> str:
+    """Return the first line of a message, with paths relative to the folder of bundles, and no others."""
+    lines = message.splitlines() or [""]
+    line = lines[0]
+    for folder in {str(models.resolve()), str(models.absolute())}:
+        line = line.replace(f"{folder}/", "").replace(folder, "the folder of models")
+    return _ABSOLUTE.sub("", line)[:_LONGEST_MESSAGE]

@@ -1,0 +1,161 @@
+"""Running the application as a process: a clear failure at start, bounded connections, a drain, an honest status."""
+
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from bigbird_inference.errors import BundleError
+from bigbird_inference.loaded_model import LoadedModel
+from service.app import create_app
+from service.models.loading import ModelLoader
+from service.process.connections import ConnectionLimits, limit_connections
+from service.process.drain import Drain
+from service.security.configured_access import read_access
+from service.security.exposure import tell_exposure
+from service.serving import Serving
+from service.settings import InvalidSettings, Settings
+from service.telemetry.log_formats import log_handler
+from service.telemetry.uncaught import log_what_python_would_print
+
+logger = logging.getLogger(__name__)
+
+# Beyond the drain timeout every request has been answered with an error; this is the time to send that.
+_SENDING_SECONDS = 5
+# Bundles, sockets of its own, and connections that are being refused.
+_FILES_BESIDE_CONNECTIONS = 256
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that refuses new requests the moment it is asked to stop, and then exits with status 0.
+
+    Args:
+        config: uvicorn's configuration.
+        app: The application.
+        drain: Says when everything that was accepted is answered.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain: Drain) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain = drain
+        self._told_to_stop = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; a second signal ends the process without waiting."""
+        # uvicorn would remember the signal and raise it again after a clean shutdown, which ends the process with the
+        # signal's status. A drained server has done what it was asked to do.
+        serving: Serving | None = getattr(self._app.state, "serving", None)
+        if self._told_to_stop or serving is None:
+            self.force_exit = self._told_to_stop
+            self.should_exit = True
+        else:
+            serving.begin_drain_from_signal()
+        self._told_to_stop = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Listen until the drain is over: what comes in the meantime is refused, not lost."""
+        if self._told_to_stop:
+            # A signal during start-up found no event loop yet to tell.
+            self._app.state.serving.begin_drain()
+        if self._drain.is_over():
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def _is_draining(app: FastAPI) -> bool:
+    serving: Serving | None = getattr(app.state, "serving", None)
+    return serving is not None and serving.draining
+
+
+def _allow_open_files(connections: int) -> None:
+    """Raise the limit of open files where it is below what the connections need: the usual 1,024 is."""
+    needed = connections + _FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = hard == resource.RLIM_INFINITY
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if not unlimited and hard < needed:
+        logger.warning("%d connections need %d open files, and the limit is %d", connections, needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if unlimited else min(needed, hard), hard))
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        max_connections=settings.max_connections,
+        max_header_bytes=settings.max_header_bytes,
+        header_seconds=settings.header_timeout_seconds,
+        body_seconds=settings.body_timeout_seconds,
+        write_seconds=settings.write_timeout_seconds,
+    )
+
+
+def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedModel]] | None = None) -> int:
+    """Load the models, serve until SIGTERM or SIGINT, drain.
+
+    Args:
+        settings: The service's settings.
+        load: Loads the models; None to load the bundles of the settings' folder.
+
+    Returns:
+        The exit status: 0 after a drain, 1 if a bundle, a setting or the warm-up stopped it. A port that is taken ends
+        the process with 3, from uvicorn.
+    """
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler(sys.stderr, settings.log_format)])
+    log_what_python_would_print()
+    # Until uvicorn's own handler is there, nothing has been accepted that would need an answer.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    failed = False
+
+    def stop_with_failure() -> None:
+        nonlocal failed
+        failed = True
+        server.should_exit = True
+
+    try:
+        # Before the models, which take long.
+        tell_exposure(settings.host, read_access(settings))
+        loader = ModelLoader(settings)
+        app = create_app(settings, load(settings) if load else loader.load_all(), stop_with_failure, loader)
+    except (BundleError, InvalidSettings) as error:
+        logger.critical("%s", error)
+        return 1
+    _allow_open_files(settings.max_connections)
+    drain = Drain(app, lambda: _is_draining(app), settings.drain_timeout_seconds)
+    config = uvicorn.Config(
+        drain,
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        # There are no web sockets here, and uvicorn would log the paths and queries of those that are tried.
+        ws="none",
+        http=limit_connections(_connection_limits(settings), app.state.metrics.connections),
+        timeout_keep_alive=settings.keep_alive_seconds,
+        server_header=False,
+        timeout_graceful_shutdown=_SENDING_SECONDS,
+    )
+    server = DrainingServer(config, app, drain)
+    server.run()
+    status = 1 if failed or not server.started else 0
+    _leave_if_a_run_goes_on(app, status)
+    return status
+
+
+def _leave_if_a_run_goes_on(app: FastAPI, status: int) -> None:
+    """End the process now if a device still runs something: a warm-up that was cut short, or a run that hangs.
+
+    Python would take onnxruntime down under that run, which aborts the process with a status of its own.
+    """
+    serving: Serving | None = getattr(app.state, "serving", None)
+    if serving is not None and any(device.alive for device in serving.scheduler.devices):
+        logging.shutdown()
+        sys.stderr.flush()
+        os._exit(status)

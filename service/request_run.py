@@ -1,0 +1,233 @@
+"""One request's way through a model: encode, run every window, decode.
+
+A request may hold several items (a list of texts); their windows are accepted together or not at all, run among
+everybody else's, and each item is decoded as soon as its windows are there. A task that builds its answer step by step
+(text generation) has its next windows run first, as often as it asks for it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from bigbird_inference.buckets import smallest_bucket
+from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ServiceError
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task
+from service.batching.work_item import InferenceResult, WorkItem
+from service.models.served_models import ENDPOINTS
+from service.serving import Serving
+from service.telemetry.request_record import ItemRecord, RequestRecord
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one item cost.
+
+    Attributes:
+        tokens: Tokens that the model read: all windows, special tokens included, padding not.
+        windows: Number of windows; windows of every step, where the answer was built in steps.
+        buckets: Padded length of each window's run, in window order.
+        queue_ms: Longest wait of a window, in milliseconds, summed over the steps.
+        inference_ms: Longest run of a batch that held one of the windows, in milliseconds, summed over the steps.
+        truncated_tokens: Tokens that no window holds: what is too long is windowed or refused, so there are none.
+    """
+
+    tokens: int
+    windows: int
+    buckets: list[int]
+    queue_ms: float
+    inference_ms: float
+    truncated_tokens: int = 0
+
+    def followed_by(self, step: "Usage") -> "Usage":
+        """Return the cost of this and another step after it."""
+        return Usage(
+            tokens=self.tokens + step.tokens,
+            windows=self.windows + step.windows,
+            buckets=self.buckets + step.buckets,
+            queue_ms=round(self.queue_ms + step.queue_ms, 3),
+            inference_ms=round(self.inference_ms + step.inference_ms, 3),
+            truncated_tokens=self.truncated_tokens + step.truncated_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """A task's answer for one item, and its cost."""
+
+    answer: Any
+    usage: Usage
+
+
+class ItemFailed(Exception):
+    """One item of a request failed, and the request with it.
+
+    Attributes:
+        index: Position of the item in the request.
+        error: What went wrong with it.
+    """
+
+    def __init__(self, index: int, error: ServiceError) -> None:
+        super().__init__(index, error)
+        self.index = index
+        self.error = error
+
+
+async def infer(
+    serving: Serving, model: LoadedModel, requests: Sequence[Any], timeout_ms: int, record: RequestRecord
+) -> list[ItemResult]:
+    """Answer every item of a request with a model, in order.
+
+    Args:
+        serving: The running service.
+        model: The model to ask, leased until the answer is there.
+        requests: What the model's task encodes, one for each item.
+        timeout_ms: Time for everything, in milliseconds.
+        record: Takes note of what becomes of each item.
+
+    Raises:
+        ItemFailed: An item could not be encoded, run or decoded; everything else of the request is given up.
+        DeadlineExceeded: Time is up.
+        ServiceError: The windows were not accepted, or the server stopped before they had run.
+    """
+    inference = _Inference(serving, model, serving.scheduler.now() + timeout_ms / 1000, record)
+    try:
+        async with asyncio.timeout(timeout_ms / 1000) as limit:
+            with serving.scheduler.open_request():
+                return await inference.answer(requests)
+    except TimeoutError:
+        if limit.expired():
+            raise DeadlineExceeded(f"The request was not answered within {timeout_ms} ms.") from None
+        raise
+
+
+async def _in_order(futures: Sequence[asyncio.Future[ResultT]]) -> list[ResultT]:
+    """Wait for one future per item; the first item that fails, in their order, fails the request."""
+    results = []
+    try:
+        for index, future in enumerate(futures):
+            try:
+                results.append(await future)
+            except (InvalidInput, InferenceFailed) as error:
+                raise ItemFailed(index, error) from error
+        return results
+    finally:
+        _give_up(futures)
+
+
+def _give_up(futures: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel what has not ended, and take note of failures that nobody waits for any more."""
+    for future in futures:
+        if not future.cancel() and not future.cancelled():
+            future.exception()
+
+
+@dataclass(frozen=True, slots=True)
+class _Inference:
+    """A request on its way through a model."""
+
+    serving: Serving
+    model: LoadedModel
+    deadline: float
+    record: RequestRecord
+
+    async def answer(self, requests: Sequence[Any]) -> list[ItemResult]:
+        """Encode all items, have their windows accepted together, and finish each item on its own."""
+        loop = asyncio.get_running_loop()
+        encode = self.model.task.encode
+        with self.serving.scheduler.expected(len(requests)):
+            encoding = [loop.run_in_executor(self.serving.text_threads, encode, request) for request in requests]
+            encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
+            futures = self.serving.scheduler.submit_all([work for item in encoded for work in self._work(item)])
+        records = self._accepted(encoded)
+        try:
+            waiting = iter(futures)
+            finishing = [
+                loop.create_task(self._finish(item, [next(waiting) for _ in item.windows], record))
+                for item, record in zip(encoded, records, strict=True)
+            ]
+            return await _in_order(finishing)
+        finally:
+            _give_up(futures)
+
+    def _work(self, encoded: EncodedRequest[Any]) -> list[WorkItem]:
+        return [
+            WorkItem(self.model.name, window.sequence, self.deadline, trace=self.record, version=self.model.version)
+            for window in encoded.windows
+        ]
+
+    def _accepted(self, encoded: Sequence[EncodedRequest[Any]]) -> list[ItemRecord]:
+        """Take note that the windows of all items were accepted."""
+        now = self.serving.scheduler.now()
+        buckets = self.model.lengths
+        for item in encoded:
+            longest = max(len(window.sequence) for window in item.windows)
+            self.record.accepted(smallest_bucket(buckets, longest), len(item.windows), _tokens(item), now)
+        endpoint = ENDPOINTS[self.model.manifest.task]
+        self.serving.metrics.request_admitted(endpoint, self.model.name, self.record.items)
+        return self.record.items
+
+    async def _finish(
+        self, encoded: EncodedRequest[Any], windows: Sequence[asyncio.Future[InferenceResult]], record: ItemRecord
+    ) -> ItemResult:
+        """Wait for an item's windows, and for those of the steps that follow, and decode the last outputs."""
+        loop = asyncio.get_running_loop()
+        usage: Usage | None = None
+        try:
+            while True:
+                results = await asyncio.gather(*windows)
+                record.ran(results)
+                step = _usage(encoded, results)
+                usage = step if usage is None else usage.followed_by(step)
+                outputs = [result.outputs for result in results]
+                advance = partial(_advance, self.model.task, encoded, outputs)
+                if self.model.task.decodes_at_once:
+                    following = advance()
+                else:
+                    following = await loop.run_in_executor(self.serving.text_threads, advance)
+                if isinstance(following, _Decoded):
+                    record.decoded(self.serving.scheduler.now())
+                    self.serving.metrics.item_answered(self.model.name, usage.truncated_tokens)
+                    return ItemResult(following.answer, usage)
+                encoded = following
+                windows = self.serving.scheduler.submit_further(self._work(encoded))
+                record.continued(len(windows), _tokens(encoded))
+        finally:
+            _give_up(windows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """An answer, as opposed to a request for another step."""
+
+    answer: Any
+
+
+def _advance(
+    task: Task[Any, Any], encoded: EncodedRequest[Any], outputs: Sequence[Outputs]
+) -> EncodedRequest[Any] | _Decoded:
+    """Ask the task for its next step, or, if there is none, for its answer."""
+    following = task.continuation(encoded, outputs)
+    return _Decoded(task.decode(encoded, outputs)) if following is None else following
+
+
+def _tokens(encoded: EncodedRequest[Any]) -> int:
+    return sum(len(window.sequence) for window in encoded.windows)
+
+
+def _usage(encoded: EncodedRequest[Any], results: Sequence[InferenceResult]) -> Usage:
+    return Usage(
+        tokens=_tokens(encoded),
+        windows=len(results),
+        buckets=[result.bucket for result in results],
+        queue_ms=_milliseconds(max(result.queue_seconds for result in results)),
+        inference_ms=_milliseconds(max(result.inference_seconds for result in results)),
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,522 @@
+import copy
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from bigbird_inference.bundle import (
+    FORMAT_VERSION,
+    Manifest,
+    file_sha256,
+    manifest_schema,
+    open_bundle,
+    read_manifest,
+    write_manifest,
+)
+from bigbird_inference.errors import BundleError
+from tests.fake_model import MODEL_CONFIG
+
+FILES = {
+    "weights.bin": b"weights",
+    "tokenizer.model": b"tokenizer",
+    "graph-full.onnx": b"a graph",
+    "graph-block_sparse.onnx": b"another graph",
+}
+
+
+def _hashed(file: str) -> dict[str, Any]:
+    return {"file": file, "bytes": len(FILES[file]), "sha256": hashlib.sha256(FILES[file]).hexdigest()}
+
+
+def _graph(attention: str, shortest: int, longest: int) -> dict[str, Any]:
+    return {
+        **_hashed(f"graph-{attention}.onnx"),
+        "attention": attention,
+        "attention_kernel": "composed",
+        "shortest": shortest,
+        "longest": longest,
+        "step": 16,
+    }
+
+
+def _bucket(length: int, attention: str) -> dict[str, Any]:
+    parity = {
+        "attention_kernel": "composed",
+        "max_abs_difference": 2e-6,
+        "mean_abs_difference": 3e-7,
+        "logits_std": 0.6,
+        "correlation": 0.999,
+        "agreement": 1.0,
+        "tolerance": 1e-4,
+        "documents": [1, 63, length],
+        "checked_with": "onnxruntime",
+    }
+    return {
+        "length": length,
+        "attention": attention,
+        "parity": [parity],
+        "peak_memory_bytes": None,
+        "peak_memory_measured": False,
+    }
+
+
+def _known_run(length: int, bucket: int) -> dict[str, Any]:
+    return {
+        "length": length,
+        "bucket": bucket,
+        "expected": [{"output": "logits", "values": [0.25, -1.5], "mean": 0.125, "std": 0.75}],
+        "tolerance": 1e-3,
+    }
+
+
+# Written by hand: what a reader who knows the documentation only would expect in a manifest.
+MANIFEST: dict[str, Any] = {
+    "format_version": 2,
+    "task": "ner",
+    "labels": ["O", "B-PER", "I-PER"],
+    "problem_type": None,
+    "pattern": "transformers",
+    "precision": "fp32",
+    "pair_types": "segments",
+    "block_size": 16,
+    "max_length": 128,
+    "max_batch_items": None,
+    "tokenizer": {**_hashed("tokenizer.model"), "cls_id": 1, "sep_id": 2, "pad_id": 0, "mask_id": None, "eos_id": None},
+    "weights": _hashed("weights.bin"),
+    "inputs": [
+        {"name": name, "dtype": "int64", "shape": ["batch", "length"]}
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ],
+    "outputs": [{"name": "logits", "dtype": "float32", "shape": ["batch", "length", 3]}],
+    "graphs": [_graph("full", 16, 64), _graph("block_sparse", 80, 128)],
+    "buckets": [_bucket(64, "full"), _bucket(128, "block_sparse")],
+    "source": {"name": "checkpoint", "kind": "safetensors", "sha256": "0" * 64, "assumptions": []},
+    "model": {**MODEL_CONFIG, "hidden_act": "gelu_new"},
+    "versions": {"torch": "2.13.0"},
+    "known_answer": {
+        "text": "Zoë pays 3 €.",
+        "token_ids": [5, 9, 7],
+        "runs": [_known_run(60, 64), _known_run(66, 128)],
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "entities"
+    folder.mkdir()
+    for file, content in FILES.items():
+        (folder / file).write_bytes(content)
+    _write(folder, MANIFEST)
+    return folder
+
+
+def _write(folder: Path, values: object) -> None:
+    (folder / "manifest.json").write_text(json.dumps(values), encoding="utf-8")
+
+
+def test_a_whole_bundle_is_opened_under_its_folders_name(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    assert bundle.name == "entities"
+    assert bundle.path("weights.bin").read_bytes() == b"weights"
+    assert [bucket.length for bucket in bundle.manifest.buckets] == [64, 128]
+    assert bundle.manifest.tokenizer.mask_id is None
+    assert bundle.manifest.labels == ["O", "B-PER", "I-PER"]
+
+
+def test_a_bundle_opened_through_a_relative_path_still_has_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert open_bundle(Path()).name == "entities"
+
+
+def test_a_manifest_that_is_written_reads_back_equal(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    write_manifest(manifest, folder)
+    assert read_manifest(folder) == manifest
+    assert json.loads((folder / "manifest.json").read_text(encoding="utf-8")) == MANIFEST
+
+
+def test_a_bundle_that_is_being_made_has_no_known_answer_yet(folder: Path) -> None:
+    unfinished = {name: value for name, value in MANIFEST.items() if name != "known_answer"}
+    jsonschema.validate(unfinished, manifest_schema())
+    _write(folder, unfinished)
+    assert open_bundle(folder).manifest.known_answer is None
+
+
+def with_both_kernels() -> dict[str, Any]:
+    """The manifest with a fused graph beside each composed one."""
+    values = copy.deepcopy(MANIFEST)
+    for graph in MANIFEST["graphs"]:
+        fused = graph["file"].replace(".onnx", "-fused.onnx")
+        values["graphs"].append(graph | {"file": fused, "attention_kernel": "fused"})
+    for bucket in values["buckets"]:
+        bucket["parity"].append(bucket["parity"][0] | {"attention_kernel": "fused"})
+    return values
+
+
+def test_a_graph_is_found_by_its_attention_and_its_kernel(folder: Path) -> None:
+    _write(folder, with_both_kernels())
+    manifest = read_manifest(folder)
+    assert manifest.kernels == {"composed", "fused"}
+    assert manifest.graph("full", "composed").file == "graph-full.onnx"
+    assert manifest.graph("block_sparse", "fused").file == "graph-block_sparse-fused.onnx"
+
+
+def test_a_graph_takes_whole_steps_between_its_shortest_and_its_longest_length(folder: Path) -> None:
+    graph = read_manifest(folder).graph("block_sparse", "composed")
+    assert [length for length in range(200) if graph.takes(length)] == [80, 96, 112, 128]
+
+
+def test_labels_in_any_script_stand_in_the_file_as_they_are(folder: Path) -> None:
+    _write(folder, MANIFEST | {"labels": ["人名", "Straße", "O"]})
+    write_manifest(read_manifest(folder), folder)
+    assert "人名" in (folder / "manifest.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_missing_file_is_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(BundleError, match=f"{file}: missing"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_folder_in_the_place_of_a_file_is_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    (folder / file).mkdir()
+    with pytest.raises(BundleError, match=f"{file}: missing"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("spoil", ["a changed byte", "a byte too many", "a byte too few"])
+@pytest.mark.parametrize("file", FILES)
+def test_a_changed_file_is_named(folder: Path, file: str, spoil: str) -> None:
+    content = FILES[file]
+    changed = {
+        "a changed byte": content[:-1] + bytes([content[-1] ^ 1]),
+        "a byte too many": content + b"\0",
+        "a byte too few": content[:-1],
+    }
+    (folder / file).write_bytes(changed[spoil])
+    with pytest.raises(BundleError, match=rf"{file}: its contents do not match the hash in manifest\.json"):
+        open_bundle(folder)
+
+
+def test_a_missing_manifest_is_named(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    with pytest.raises(BundleError, match=r"manifest\.json: missing"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe{}", b"{'task': 1}"], ids=["empty", "cut off", "no UTF-8", "no JSON"]
+)
+def test_a_manifest_that_is_no_json_is_named(folder: Path, content: bytes) -> None:
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError, match=r"manifest\.json: cannot be read as JSON"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(MANIFEST | {"format_version": 3}, id="a later version"),
+        pytest.param(MANIFEST | {"format_version": True}, id="a version that is true"),
+        pytest.param(MANIFEST | {"format_version": 0}, id="an earlier version"),
+        pytest.param(MANIFEST | {"format_version": "1"}, id="a version that is text"),
+        pytest.param({"format_version": None}, id="a version that is null"),
+        pytest.param({}, id="no version"),
+        pytest.param([], id="a list"),
+        pytest.param(None, id="null"),
+        pytest.param("1", id="a text"),
+    ],
+)
+def test_an_unknown_format_version_is_refused_by_file_and_field(folder: Path, values: object) -> None:
+    _write(folder, values)
+    with pytest.raises(BundleError, match=r"manifest\.json: format_version"):
+        open_bundle(folder)
+
+
+def test_a_bundle_of_the_first_format_is_refused_with_what_to_do(folder: Path) -> None:
+    """It had a graph for each bucket."""
+    first = {name: value for name, value in MANIFEST.items() if name != "graphs"}
+    _write(folder, first | {"format_version": 1, "attention_kernel": "composed"})
+    with pytest.raises(BundleError) as refused:
+        open_bundle(folder)
+    assert str(refused.value) == (
+        f"{folder / 'manifest.json'}: format_version is 1; this version reads 2: export the checkpoint again with "
+        "`bigbird export`"
+    )
+
+
+def _set(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
+    def edit(values: Any) -> None:
+        for part in path[:-1]:
+            values = values[part]
+        values[path[-1]] = value
+
+    return edit
+
+
+def _remove(*path: str | int) -> Callable[[dict[str, Any]], None]:
+    def edit(values: Any) -> None:
+        for part in path[:-1]:
+            values = values[part]
+        del values[path[-1]]
+
+    return edit
+
+
+# The version is told apart from a misfit, and a bundle that is being made has no known answer.
+UNREQUIRED = ("format_version", "known_answer")
+
+MISFITS = [
+    pytest.param(_set("extra", value=1), "extra", id="an extra field"),
+    pytest.param(_set("tokenizer", "extra", value=1), "tokenizer.extra", id="an extra field of the tokenizer"),
+    pytest.param(_set("buckets", 1, "extra", value=1), "buckets.1.extra", id="an extra field of a bucket"),
+    pytest.param(_set("buckets", 0, "parity", 0, "x", value=1), "buckets.0.parity.0.x", id="an extra figure"),
+    *(pytest.param(_remove(name), name, id=f"no {name}") for name in MANIFEST if name not in UNREQUIRED),
+    pytest.param(_set("graphs", 0, "extra", value=1), "graphs.0.extra", id="an extra field of a graph"),
+    pytest.param(_remove("graphs", 0, "sha256"), "graphs.0.sha256", id="a graph without hash"),
+    pytest.param(_remove("buckets", 0, "peak_memory_measured"), "peak_memory_measured", id="memory from nowhere"),
+    pytest.param(_remove("known_answer", "runs", 0, "length"), "known_answer.runs.0.length", id="a run of no length"),
+    pytest.param(_set("task", value="summarise"), "task", id="an unknown task"),
+    pytest.param(_set("precision", value="fp8"), "precision", id="an unknown precision"),
+    pytest.param(_set("graphs", 0, "attention_kernel", value="flash"), "graphs.0.attention_kernel", id="a new kernel"),
+    pytest.param(_set("attention_kernel", value="composed"), "attention_kernel", id="a kernel of the whole bundle"),
+    pytest.param(_set("buckets", 0, "parity", 0, "checked_with", value="eyes"), "checked_with", id="an unknown check"),
+    pytest.param(_set("pair_types", value="ones"), "pair_types", id="unknown pair types"),
+    pytest.param(_set("problem_type", value="ranking"), "problem_type", id="an unknown problem type"),
+    pytest.param(_set("buckets", 0, "attention", value="dense"), "buckets.0.attention", id="unknown attention"),
+    pytest.param(_set("labels", value="O"), "labels", id="labels that are no list"),
+    pytest.param(_set("labels", value=[1]), "labels.0", id="a label that is a number"),
+    pytest.param(_set("block_size", value="16"), "block_size", id="a number that is text"),
+    pytest.param(_set("block_size", value=16.5), "block_size", id="half a token"),
+    pytest.param(_set("block_size", value=True), "block_size", id="a number that is true"),
+    pytest.param(_set("max_length", value=0), "max_length", id="no length"),
+    pytest.param(_set("tokenizer", "cls_id", value=-1), "tokenizer.cls_id", id="a negative id"),
+    pytest.param(_set("tokenizer", "cls_id", value=None), "tokenizer.cls_id", id="no id"),
+    pytest.param(_set("buckets", value=[]), "buckets", id="no buckets"),
+    pytest.param(_set("graphs", value=[]), "graphs", id="no graphs"),
+    pytest.param(_set("graphs", 0, "step", value=0), "graphs.0.step", id="a graph without step"),
+    pytest.param(_set("buckets", 0, "parity", value=[]), "buckets.0.parity", id="a bucket that was not compared"),
+    pytest.param(_set("known_answer", "runs", value=[]), "known_answer.runs", id="a known answer without runs"),
+    pytest.param(_set("known_answer", "runs", 0, "length", value=2), "known_answer.runs.0.length", id="no own token"),
+    pytest.param(_set("buckets", 1, "length", value=-128), "buckets.1.length", id="a negative bucket"),
+    pytest.param(_set("graphs", 0, "sha256", value="0" * 63), "graphs.0.sha256", id="a short hash"),
+    pytest.param(_set("weights", "sha256", value="A" * 64), "weights.sha256", id="a hash in capitals"),
+    pytest.param(_set("weights", "sha256", value="0" * 64 + "\n"), "weights.sha256", id="a hash and a line"),
+    pytest.param(_set("weights", "file", value="../weights.bin"), "weights.file", id="a file outside the bundle"),
+    pytest.param(_set("weights", "file", value="/etc/passwd"), "weights.file", id="an absolute path"),
+    pytest.param(_set("tokenizer", "file", value=".."), "tokenizer.file", id="the folder above"),
+    pytest.param(_set("tokenizer", "file", value=""), "tokenizer.file", id="a file without name"),
+    pytest.param(_set("graphs", 0, "file", value="a\\b"), "graphs.0.file", id="a backslash"),
+    pytest.param(_set("inputs", 0, "shape", 1, value=None), "inputs.0.shape.1", id="an axis that is null"),
+    pytest.param(_set("buckets", 0, "parity", 0, "logits_std", value=-1), "logits_std", id="a negative deviation"),
+    pytest.param(_set("buckets", 0, "parity", 0, "tolerance", value=0), "tolerance", id="no tolerance"),
+    pytest.param(_set("buckets", 0, "parity", 0, "logits_std", value=float("nan")), "logits_std", id="no number"),
+    pytest.param(_set("versions", "torch", value=2.13), "versions.torch", id="a version that is a number"),
+    pytest.param(_set("model", value=None), "model", id="no configuration"),
+]
+
+
+@pytest.mark.parametrize(("edit", "field"), MISFITS)
+def test_a_manifest_that_does_not_fit_is_refused_by_file_and_field(
+    folder: Path, edit: Callable[[dict[str, Any]], None], field: str
+) -> None:
+    values = copy.deepcopy(MANIFEST)
+    edit(values)
+    _write(folder, values)
+    with pytest.raises(BundleError) as refused:
+        open_bundle(folder)
+    assert f"{folder / 'manifest.json'}: " in str(refused.value)
+    assert field in str(refused.value)
+
+
+# NaN cannot stand in a schema, and a dollar sign in Python's regular expressions allows one line break.
+ONLY_THE_READER = ("no number", "a hash and a line")
+
+
+@pytest.mark.parametrize(("edit", "field"), [case for case in MISFITS if case.id not in ONLY_THE_READER])
+def test_the_schema_refuses_what_the_reader_refuses(edit: Callable[[dict[str, Any]], None], field: str) -> None:
+    values = copy.deepcopy(MANIFEST)
+    edit(values)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(manifest_schema()).validate(values)
+
+
+def test_the_schema_is_valid_and_takes_the_manifest() -> None:
+    schema = manifest_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(MANIFEST)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert FORMAT_VERSION == 2
+
+
+CONTRADICTIONS = [
+    pytest.param(_set("tokenizer", "file", value="weights.bin"), "graphs", id="weights that are the vocabulary"),
+    pytest.param(_set("graphs", 1, "file", value="graph-full.onnx"), "graphs", id="two graphs in one file"),
+    pytest.param(_set("graphs", 1, "attention", value="full"), "graphs: two have the same", id="two graphs alike"),
+    pytest.param(
+        _set("buckets", 0, "length", value=80), "buckets: no composed graph takes the full bucket of 80", id="too long"
+    ),
+    pytest.param(
+        _set("graphs", 1, "shortest", value=144),
+        "buckets: no composed graph takes the block_sparse bucket of 128",
+        id="a bucket shorter than its graph takes",
+    ),
+    pytest.param(
+        _set("buckets", 1, "length", value=120),
+        "buckets: no composed graph takes the block_sparse bucket of 120",
+        id="a bucket between two steps",
+    ),
+    pytest.param(_remove("graphs", 1), "buckets: no composed graph takes the block", id="a bucket without graph"),
+    pytest.param(
+        _set("graphs", 1, "attention_kernel", value="fused"),
+        "buckets: no (composed|fused) graph takes the",
+        id="a kernel for one attention only",
+    ),
+    pytest.param(
+        _set("buckets", 1, "parity", 0, "attention_kernel", value="fused"),
+        "buckets: 128 was not compared with every kernel",
+        id="a comparison of another kernel",
+    ),
+    pytest.param(_set("tokenizer", "sep_id", value=1000), "tokenizer: the id 1000", id="an id beyond the vocabulary"),
+    pytest.param(_set("known_answer", "runs", 0, "bucket", value=256), "known_answer", id="a question to no bucket"),
+    pytest.param(
+        _set("known_answer", "runs", 1, "length", value=129), "known_answer", id="a question longer than its bucket"
+    ),
+    pytest.param(_set("known_answer", "token_ids", value=[1000]), "known_answer", id="a question of unknown tokens"),
+    pytest.param(
+        _set("known_answer", "runs", 1, "expected", 0, "output", value="x"), "known_answer", id="an unknown output"
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "field"), CONTRADICTIONS)
+def test_fields_that_contradict_each_other_are_refused(
+    folder: Path, edit: Callable[[dict[str, Any]], None], field: str
+) -> None:
+    values = copy.deepcopy(MANIFEST)
+    edit(values)
+    _write(folder, values)
+    with pytest.raises(BundleError, match=f"^{re.escape(str(folder / 'manifest.json'))}: {field}"):
+        read_manifest(folder)
+
+
+HOSTILE = [
+    pytest.param(
+        b'{"format_version": 2, "format_version": 2}', "'format_version' stands there twice", id="a name twice"
+    ),
+    pytest.param(b"[" * 100_000, "nested too deeply", id="a hundred thousand lists in lists"),
+    pytest.param(b'{"format_version": ' + b"9" * 5000 + b"}", "cannot be read as JSON", id="a number of 5,000 digits"),
+    pytest.param(b'{"format_version": "' + b"x" * 10_000 + b'"}', "format_version is 'xxx", id="a long version"),
+    pytest.param(b"\xef\xbb\xbf{}", "cannot be read as JSON", id="a byte order mark"),
+    pytest.param(b'{"\\ud800": 1}', "format_version is None", id="half of a surrogate pair"),
+    pytest.param(b" " * (4 * 2**20 + 1), "is larger than 4194304 bytes", id="four megabytes of blanks"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), HOSTILE)
+def test_a_hostile_manifest_is_refused_in_one_short_line(folder: Path, content: bytes, reason: str) -> None:
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError) as refused:
+        read_manifest(folder)
+    message = str(refused.value)
+    assert message.startswith(f"{folder / 'manifest.json'}: ") and reason in message
+    assert message.isprintable() and len(message) < 1100
+
+
+def test_what_a_manifest_quotes_cannot_break_the_line(folder: Path) -> None:
+    _write(folder, MANIFEST | {"a\nsecond line \x1b[31m \u202e": 1})
+    with pytest.raises(BundleError) as refused:
+        read_manifest(folder)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param("../outside", id="a file above"),
+        pytest.param("/etc/hostname", id="a path from the root"),
+        pytest.param("deeper/file", id="a file below"),
+        pytest.param("..", id="the folder above"),
+        pytest.param("weights\0.bin", id="a NUL"),
+        pytest.param(".hidden", id="a hidden file"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_manifest_names_only_files_beside_it(folder: Path, file: str) -> None:
+    (folder.parent / "outside").write_bytes(FILES["weights.bin"])
+    _write(folder, MANIFEST | {"weights": {**_hashed("weights.bin"), "file": file}})
+    with pytest.raises(BundleError, match=r"manifest\.json: weights\.file"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("file", [*FILES, "manifest.json"])
+def test_a_link_out_of_the_bundle_is_not_followed(folder: Path, file: str) -> None:
+    """What it leads to is what was there: reading it would go well."""
+    (folder / file).rename(folder.parent / file)
+    (folder / file).symlink_to(folder.parent / file)
+    with pytest.raises(BundleError, match=f"{re.escape(str(folder / file))}: leads out of the bundle's folder"):
+        open_bundle(folder)
+
+
+def test_a_link_within_the_bundle_is_followed(folder: Path) -> None:
+    (folder / "weights.bin").rename(folder / "really")
+    (folder / "weights.bin").symlink_to("really")
+    assert open_bundle(folder).name == "entities"
+
+
+def test_a_bundle_behind_a_link_is_opened(folder: Path) -> None:
+    (folder.parent / "current").symlink_to(folder)
+    assert open_bundle(folder.parent / "current").folder == folder
+
+
+@pytest.mark.parametrize("file", [*FILES, "manifest.json"])
+def test_a_pipe_is_not_waited_for(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    with pytest.raises(BundleError, match=f"{re.escape(str(folder / file))}: is not a regular file"):
+        open_bundle(folder)
+
+
+def test_an_endless_device_is_not_read(folder: Path) -> None:
+    (folder / "weights.bin").unlink()
+    (folder / "weights.bin").symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match=r"weights\.bin: leads out"):
+        open_bundle(folder)
+
+
+def test_links_in_a_circle_are_refused(folder: Path) -> None:
+    (folder / "weights.bin").unlink()
+    (folder / "weights.bin").symlink_to("weights.bin")
+    with pytest.raises(BundleError, match=r"weights\.bin: cannot be read"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\udc80", "x" * 201], ids=["a line break", "no UTF-8", "very long"])
+def test_a_folder_whose_name_no_request_could_give_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(BundleError, match="cannot be a model's name"):
+        open_bundle(folder.rename(folder.parent / name))
+
+
+def test_a_manifest_cannot_be_changed_by_accident(folder: Path) -> None:
+    manifest: Manifest = read_manifest(folder)
+    with pytest.raises(AttributeError):
+        manifest.task = "qa"  # type: ignore[misc]
+
+
+def test_a_files_hash_is_the_sha256_of_its_contents(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    assert file_sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

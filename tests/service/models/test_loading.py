@@ -1,0 +1,174 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bigbird_inference.bundle import Attention, AttentionKernelName, Bundle, Manifest, write_manifest
+from bigbird_inference.errors import BundleError
+from bigbird_inference.runtime.devices import Devices, DeviceUnavailable
+from bigbird_inference.runtime.session import Session
+from service.models.loading import choose_devices, load_models
+from service.models.model_folder import find_bundles
+from service.settings import InvalidSettings, Settings
+from tests.fake_model import (
+    MODEL_CONFIG,
+    FakeSession,
+    fake_bucket,
+    fake_graph,
+    fake_loaded_model,
+    fake_manifest,
+)
+
+
+def write_bundle(folder: Path) -> Path:
+    folder.mkdir()
+    write_manifest(fake_manifest("ner"), folder)
+    return folder
+
+
+def test_every_folder_with_a_manifest_is_a_bundle(tmp_path: Path) -> None:
+    second, first = write_bundle(tmp_path / "second"), write_bundle(tmp_path / "first")
+    (tmp_path / "notes").mkdir()
+    assert find_bundles(tmp_path) == [first, second]
+
+
+def test_a_folder_that_is_a_bundle_is_taken_itself(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "one")
+    assert find_bundles(folder) == [folder]
+
+
+def test_a_folder_without_bundles_stops_the_start_by_name(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle in it") as error:
+        load_models(Settings(models=tmp_path))
+    assert str(tmp_path) in str(error.value)
+    with pytest.raises(BundleError, match="no such folder"):
+        load_models(Settings(models=tmp_path / "missing"))
+
+
+def test_a_missing_file_stops_the_start_by_name(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "one")
+    with pytest.raises(BundleError, match=r"weights\.bin: missing"):
+        load_models(Settings(models=tmp_path))
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, object]]]:
+    """Two GPUs that open anything; what they were asked for."""
+    asked: list[tuple[str, dict[str, object]]] = []
+
+    class Device:
+        def __init__(self, name: str, **options: object) -> None:
+            self.name = name
+            asked.append((name, options))
+
+        def open(self, bundle: Bundle) -> dict[Attention, Session]:
+            session = FakeSession()
+            session.device = self.name  # type: ignore[attr-defined]
+            return {"full": session}
+
+    monkeypatch.setattr("service.models.loading.CudaDevice", Device)
+    monkeypatch.setattr("service.models.loading.open_bundle", lambda folder: Bundle(folder, fake_manifest("classify")))
+    monkeypatch.setattr("service.models.loading.Tokenizer.from_bundle", lambda bundle: None)
+    monkeypatch.setattr("service.models.loading.create_task", lambda manifest, tokenizer: None)
+    return asked
+
+
+TWO_GPUS = Devices(("cuda:0", "cuda:2"), None, ("A", "B"))
+
+
+def test_every_device_has_every_bucket_of_every_model_in_the_devices_order(
+    tmp_path: Path, two_gpus: list[tuple[str, dict[str, object]]]
+) -> None:
+    for name in ("first", "second"):
+        write_bundle(tmp_path / name)
+    models = load_models(Settings(models=tmp_path, gpu_memory_limit_bytes=100, cuda_graphs=False), TWO_GPUS)
+    assert list(models) == ["first", "second"]
+    for model in models.values():
+        assert model.devices == TWO_GPUS
+        assert model.weights_bytes == 1
+        for sessions in model.sessions.values():
+            assert [session.device for session in sessions] == ["cuda:0", "cuda:2"]  # type: ignore[attr-defined]
+        assert model.lengths == [8, 16]
+        for bucket in model.buckets():
+            own = [bucket.on(number).session for number in (0, 1)]
+            assert [session.device for session in own] == ["cuda:0", "cuda:2"]  # type: ignore[attr-defined]
+    options = {"memory_limit_bytes": 100, "graphs": False}
+    assert two_gpus == [("cuda:0", options), ("cuda:2", options)], "one for each device, whatever the number of models"
+
+
+def test_all_buckets_of_a_graph_share_its_session() -> None:
+    full, block_sparse = FakeSession(), FakeSession()
+    model = fake_loaded_model()
+    buckets = [fake_bucket(128, "block_sparse"), fake_bucket(88), fake_bucket(96, "block_sparse"), fake_bucket(8)]
+    manifest = replace(model.manifest, graphs=[fake_graph(88), fake_graph(128, "block_sparse")], buckets=buckets)
+    model = replace(model, manifest=manifest, sessions={"full": [full], "block_sparse": [block_sparse]})
+    assert model.lengths == [8, 88, 96, 128]
+    assert [(bucket.length, bucket.attention) for bucket in model.buckets()] == [
+        (8, "full"),
+        (88, "full"),
+        (96, "block_sparse"),
+        (128, "block_sparse"),
+    ]
+    assert [bucket.session for bucket in model.buckets()] == [full, full, block_sparse, block_sparse]
+
+
+def fused_manifest(max_batch_items: int | None, attention_kernel: AttentionKernelName = "fused") -> Manifest:
+    """12 heads and blocks of 64 tokens, as the base configuration has them."""
+    return replace(
+        fake_manifest("classify", (704,)),
+        block_size=64,
+        max_batch_items=max_batch_items,
+        model={**MODEL_CONFIG, "num_attention_heads": 12},
+        graphs=[
+            replace(fake_graph(704, block_size=64), attention_kernel=attention_kernel),
+            replace(fake_graph(4096, "block_sparse", block_size=64), attention_kernel=attention_kernel),
+        ],
+        buckets=[fake_bucket(704), fake_bucket(1024, "block_sparse"), fake_bucket(4096, "block_sparse")],
+    )
+
+
+def most_items(manifest: Manifest, devices: Devices) -> dict[int, int | None]:
+    sessions: dict[Attention, list[Session]] = {"full": [FakeSession()], "block_sparse": [FakeSession()]}
+    model = replace(fake_loaded_model(), manifest=manifest, sessions=sessions, devices=devices)
+    return {bucket.length: bucket.max_items for bucket in model.buckets()}
+
+
+ONE_GPU = Devices(("cuda:0",), None, ("A",))
+
+
+@pytest.mark.parametrize(
+    ("max_batch_items", "most"),
+    [
+        # An axis of a CUDA grid has 65,535 places. Full attention takes 12 for a document, one for each head; sparse
+        # attention one for each head and each block but the first and the last: 12 * 14 at 1,024 tokens, 12 * 62 at
+        # 4,096. 65,535 / 12 = 5,461.25, / 168 = 390.09, / 744 = 88.08.
+        pytest.param(None, {704: 5461, 1024: 390, 4096: 88}, id="any batch"),
+        pytest.param(100, {704: 100, 1024: 100, 4096: 88}, id="batches of a hundred"),
+        pytest.param(1, {704: 1, 1024: 1, 4096: 1}, id="one at a time"),
+    ],
+)
+def test_fused_kernels_bound_a_batch_by_what_they_can_lay_out(
+    max_batch_items: int | None, most: dict[int, int]
+) -> None:
+    assert most_items(fused_manifest(max_batch_items), ONE_GPU) == most
+
+
+@pytest.mark.parametrize(
+    ("kernel", "devices"),
+    [
+        pytest.param("composed", ONE_GPU, id="composed on a GPU"),
+        pytest.param("fused", Devices(), id="fused on the CPU"),
+    ],
+)
+def test_elsewhere_only_the_manifest_bounds_a_batch(kernel: AttentionKernelName, devices: Devices) -> None:
+    assert most_items(fused_manifest(None, kernel), devices) == {704: None, 1024: None, 4096: None}
+    assert most_items(fused_manifest(7, kernel), devices) == {704: 7, 1024: 7, 4096: 7}
+
+
+def test_a_device_that_cannot_be_used_stops_the_start_by_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(asked: str, probe: object) -> Devices:
+        raise DeviceUnavailable(f"{asked} is not there")
+
+    monkeypatch.setattr("service.models.loading.choose", refuse)
+    with pytest.raises(InvalidSettings, match="BIGBIRD_DEVICE: cuda:7 is not there"):
+        choose_devices(Settings(device="cuda:7"))

@@ -1,0 +1,131 @@
+"""When a drain is over, and what the last answers tell their clients."""
+
+import asyncio
+
+from starlette.types import Message, Receive, Scope, Send
+
+from service.process.drain import Drain
+
+REQUEST: Scope = {"type": "http", "method": "GET", "path": "/"}
+
+
+class Server:
+    """An application whose answers wait until they are let go, behind a drain with a clock that stands still."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.now = 0.0
+        self.go = asyncio.Event()
+        self.sent: list[Message] = []
+        self.drain = Drain(self.answer, lambda: self.draining, 30.0, lambda: self.now)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/refused":
+            await send({"type": "http.response.start", "status": 503, "headers": []})
+            return
+        await self.go.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"keep-alive")]})
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    async def receive(self) -> Message:
+        raise AssertionError("nothing reads")
+
+    def ask(self, path: str = "/") -> asyncio.Task[None]:
+        return asyncio.create_task(self.drain({**REQUEST, "path": path}, self.receive, self.send))
+
+
+async def begun(task: asyncio.Task[None]) -> asyncio.Task[None]:
+    await asyncio.sleep(0)
+    return task
+
+
+def test_a_server_that_nobody_has_stopped_is_never_over() -> None:
+    async def scenario() -> None:
+        assert not Server().drain.is_over()
+
+    asyncio.run(scenario())
+
+
+def test_a_server_without_requests_is_over_at_once() -> None:
+    async def scenario() -> None:
+        server = Server()
+        server.draining = True
+        assert server.drain.is_over()
+
+    asyncio.run(scenario())
+
+
+def test_it_is_over_when_the_last_request_from_before_is_answered_and_that_answer_ends_its_connection() -> None:
+    async def scenario() -> None:
+        server = Server()
+        first = await begun(server.ask())
+        server.draining = True
+        assert not server.drain.is_over()
+        server.go.set()
+        await first
+        assert server.drain.is_over()
+        assert server.sent == [{"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]}]
+
+    asyncio.run(scenario())
+
+
+def test_before_the_drain_connections_stay_as_the_application_wants_them() -> None:
+    async def scenario() -> None:
+        server = Server()
+        server.go.set()
+        await server.ask()
+        assert server.sent[0]["headers"] == [(b"connection", b"keep-alive")]
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_during_the_drain_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        server = Server()
+        server.draining = True
+        late = await begun(server.ask())
+        assert server.drain.is_over()
+        server.go.set()
+        await late
+        assert server.drain.is_over()
+
+    asyncio.run(scenario())
+
+
+def test_a_refusal_during_the_drain_ends_its_connection() -> None:
+    async def scenario() -> None:
+        server = Server()
+        server.draining = True
+        await server.ask("/refused")
+        assert server.sent == [{"type": "http.response.start", "status": 503, "headers": [(b"connection", b"close")]}]
+
+    asyncio.run(scenario())
+
+
+def test_it_is_over_when_time_is_up_whatever_has_no_answer() -> None:
+    async def scenario() -> None:
+        server = Server()
+        stuck = await begun(server.ask())
+        server.now, server.draining = 1000.0, True
+        assert not server.drain.is_over()
+        server.now = 1029.9
+        assert not server.drain.is_over()
+        server.now = 1030.0
+        assert server.drain.is_over()
+        stuck.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_that_fails_or_whose_client_leaves_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        server = Server()
+        left = await begun(server.ask())
+        server.draining = True
+        left.cancel()
+        await asyncio.wait([left])
+        assert server.drain.is_over()
+
+    asyncio.run(scenario())
