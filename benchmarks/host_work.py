@@ -31,6 +31,7 @@ import numpy as np
 from benchmarks.http_load import LoadGenerator
 from benchmarks.report import RESULTS, Row, write_report
 from benchmarks.worker import Worker
+from bigbird_inference.batch_run import run_batch
 from bigbird_inference.buckets import ServedBucket
 from bigbird_inference.bundle import (
     FORMAT_VERSION,
@@ -55,7 +56,6 @@ from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
 from model_export.export.tokenizer import write_tokenizer
 from service.api.request_schemas import ClassificationBody, EntityBody, QuestionBody, RequestBody
-from service.batching.batch_run import run_batch
 from service.process.server import serve
 from service.settings import load_settings
 

@@ -23,12 +23,10 @@ from torch import nn
 from tqdm import tqdm
 
 from model_export.config import BigBirdConfig
-from model_export.nn.attention_kernel import AttentionLayout
-from model_export.nn.block_sparse_attention import block_layout, fixed_slots
+from model_export.nn.attention import AttentionLayout, key_bias, masked_score
+from model_export.nn.block_sparse_attention import block_layout, chosen_table, fixed_slots
 from model_export.nn.encoder import Encoder, Layer
-from model_export.nn.masking import key_bias, masked_score
 from model_export.nn.model import BigBird, build_model
-from model_export.nn.random_block_tables import chosen_table
 from model_export.patterns.registry import get_pattern
 
 LENGTHS = (512, 1000, 2048, 3000, 4096)
@@ -148,7 +146,7 @@ class Way:
             yield
             return
         with (
-            patch("model_export.nn.masking.masked_score", return_value=score),
+            patch("model_export.nn.attention.masked_score", return_value=score),
             patch("model_export.nn.block_sparse_attention.masked_score", return_value=score),
         ):
             yield

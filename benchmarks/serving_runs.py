@@ -15,15 +15,14 @@ from benchmarks.fifo_policies import CountFifo, TokenBudgetFifo
 from benchmarks.served_traffic import MODEL, Served, TokenCount, document, serve_traffic
 from benchmarks.traffic import Traffic, document_lengths, poisson_traffic
 from benchmarks.virtual_time import CostedSession, Costs, VirtualExecutor, VirtualLoop
+from bigbird_inference.batch_run import run_batch
 from bigbird_inference.buckets import BucketKey, ServedBucket
 from bigbird_inference.bundle import open_bundle
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
-from service.batching.batch_run import run_batch
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor, ThreadExecutor
-from service.batching.least_delay import LeastDelay
-from service.batching.policy import BatchPolicy
+from service.batching.policy import BatchPolicy, LeastDelay
 from service.batching.scheduler import Scheduler, SchedulerOptions
 from service.models.loading import load_model
 from service.settings import load_settings

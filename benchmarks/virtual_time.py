@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
-from service.batching.measured_curve import MeasuredCurve
+from service.batching.cost_model import MeasuredCurve
 
 # Runs of the same batch differ by about so much, as a share of their time.
 _NOISE = 0.05

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from model_export.nn.attention_kernel import AttentionLayout, BlockSparseSlots
+from model_export.nn.attention import (
+    AttentionLayout,
+    BlockSparseSlots,
+    Dropout,
+    causal_bias,
+    heads_apart,
+    heads_together,
+    key_bias,
+)
 from model_export.nn.block_sparse_attention import BlockLayout, FixedSlots, block_layout, fixed_slots
-from model_export.nn.full_attention import Dropout, heads_apart, heads_together
-from model_export.nn.masking import causal_bias, key_bias
 
 
 class FlashAttention:

@@ -22,7 +22,7 @@ from finetuning.rows import row_of
 from finetuning.served_task import encode_example
 from finetuning.span_rows import QuestionEncoding, SpanRow, never_right, rows_to_learn
 from model_export.config import BigBirdConfig
-from model_export.nn.masking import masked_score
+from model_export.nn.attention import masked_score
 from model_export.nn.model import BigBird
 
 QuestionTask = Task[QuestionRequest, QuestionAnswer]

@@ -11,8 +11,7 @@ from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.config import BigBirdConfig, ProblemType
 from model_export.errors import CheckpointError
-from model_export.nn.heads import HEADS
-from model_export.nn.language_model_head import LanguageModelHead
+from model_export.nn.heads import HEADS, LanguageModelHead
 from model_export.nn.model import BigBird
 from model_export.patterns.pattern import Pattern
 

@@ -15,17 +15,14 @@ from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.version import service_version
 from service.api import language_model_routes, model_routes, operation_routes, task_routes
 from service.api.authentication import KeyGate
-from service.api.body_limit import BodyLimit
-from service.api.body_timeout import BodyTimeout
-from service.api.cross_origin import allow_origins
-from service.api.docs_page import install_docs_page
-from service.api.openapi import DescribedApplication
+from service.api.body_limits import BodyLimit, BodyTimeout
+from service.api.openapi import DescribedApplication, install_docs_page
 from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
 from service.api.request_limit import RequestLimit
-from service.api.security_headers import SecurityHeaders
+from service.api.response_headers import SecurityHeaders, allow_origins
 from service.models.loading import ModelLoader
-from service.security.configured_access import read_access
+from service.security.access import read_access
 from service.serving import Serving
 from service.settings import Settings, load_settings
 from service.telemetry.metrics import Metrics

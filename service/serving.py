@@ -24,7 +24,7 @@ from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import StuckRule
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor, ThreadExecutor
-from service.batching.least_delay import LeastDelay
+from service.batching.policy import LeastDelay
 from service.batching.refusals import shutting_down
 from service.batching.scheduler import Scheduler, SchedulerOptions
 from service.models.bundle_watch import BundleWatch
@@ -37,7 +37,7 @@ from service.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# One batch that runs, and one that is chosen meanwhile: see `service.batching.served_device`.
+# One batch that runs, and one that is chosen meanwhile: see `service.batching.devices`.
 _PLACES_ON_A_GPU = 2
 # Of what is free after loading; the rest is for the CUDA libraries and recorded graphs.
 _SHARE_OF_A_GPU = 0.85

@@ -27,8 +27,8 @@ from model_export.export.torch_session import TorchSession
 from model_export.export.traced_model import HALF_TYPES
 from model_export.export.verify import Verifier
 from model_export.export.widen import widen
-from model_export.nn.half_precision import rounded
 from model_export.nn.model import BigBird
+from model_export.nn.precision import rounded
 
 
 class OpenGraph(Protocol):

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from model_export.nn.attention_kernel import AttentionLayout
+from model_export.nn.attention import AttentionLayout
 
 _DOMAIN = "bigbird"
 _BEGINNING, _END = "LayerBeginning", "LayerEnd"

@@ -5,7 +5,7 @@ import torch
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from model_export.export.signature import Signature
 from model_export.nn.model import BigBird
-from model_export.nn.wide_products import WideProducts
+from model_export.nn.precision import WideProducts
 
 
 class TorchSession:

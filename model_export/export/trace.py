@@ -24,8 +24,8 @@ from model_export.errors import ExportError
 from model_export.export.buckets import GraphPlan
 from model_export.export.repeated_layers import MarkedLayer, repeat_layer
 from model_export.export.signature import BATCH_AXIS, LENGTH_AXIS, Signature
+from model_export.nn.block_sparse_attention import table_constant
 from model_export.nn.model import BigBird
-from model_export.nn.random_block_tables import table_constant
 
 OPSET = 20
 TRANSPOSED, FIRST_ROWS = ".transposed", ".first_rows"

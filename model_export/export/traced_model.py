@@ -7,8 +7,8 @@ import torch
 from bigbird_inference.bundle import AttentionKernelName, Precision
 from model_export.errors import ExportError
 from model_export.nn.attention_kernels import with_kernel
-from model_export.nn.half_precision import halved
 from model_export.nn.model import BigBird
+from model_export.nn.precision import halved
 
 AttentionChoice = Literal["composed", "fused", "both"]
 

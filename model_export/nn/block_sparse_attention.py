@@ -11,21 +11,64 @@ where *last* is the document's own last block, found from its attention mask, no
 the bucket nor the rest of the batch changes a document's numbers. What all layers have in common is laid out once for
 a batch (`fixed_slots`); the random slots are added once for all layers that share their random blocks
 (`block_layout`).
+
+A layer's random blocks are a small table of constants, made for the longest document (uint8 while a block's index
+fits; they are cast after they are chosen, so that the exporter cannot fold them into int64). Which table counts is
+chosen in the graph, by each document's own number of blocks.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from model_export.nn.full_attention import (
+from model_export.nn.attention import (
     Dropout,
     attention_weights,
     full_attention,
     heads_apart,
     heads_together,
+    key_bias,
+    masked_score,
 )
-from model_export.nn.masking import key_bias, masked_score
+from model_export.patterns.pattern import RandomBlocks
+
+
+def chosen_table(random_blocks: RandomBlocks, document_blocks: torch.Tensor, blocks: int) -> torch.Tensor:
+    """Return each document's table.
+
+    Args:
+        random_blocks: The layer's tables.
+        document_blocks: Number of blocks of each document, int64 `[batch]`.
+        blocks: Blocks of the batch, padding included.
+
+    Returns:
+        int64 `[batch or 1, heads or 1, blocks - 2, slots]`.
+    """
+    constant = torch.from_numpy(table_constant(random_blocks)).to(document_blocks.device)
+    # [tables, heads or 1, rows, slots]
+    cut = constant[:, :, : blocks - 2]
+    if random_blocks.listed_table is None:
+        return cut.long()
+    listed = torch.tensor(random_blocks.listed_block_counts, device=document_blocks.device)
+    is_listed = (document_blocks[:, None] == listed).any(dim=1)
+    return cut.index_select(0, is_listed.long()).long()
+
+
+def table_constant(random_blocks: RandomBlocks) -> npt.NDArray[np.integer[Any]]:
+    """Return a layer's general and listed table, in the smallest type that holds every index.
+
+    Returns:
+        `[1 or 2, heads or 1, rows, slots]`.
+    """
+    listed = random_blocks.listed_table
+    tables = np.stack([random_blocks.table] if listed is None else [random_blocks.table, listed])
+    largest = int(tables.max(initial=0))
+    return tables.astype(next(kind for kind in (np.uint8, np.int16, np.int64) if largest <= np.iinfo(kind).max))
+
 
 WINDOW = (-1, 0, 1)
 

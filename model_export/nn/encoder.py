@@ -4,12 +4,31 @@ import torch
 from torch import nn
 
 from model_export.config import BigBirdConfig
-from model_export.nn.attention_kernel import AttentionKernel, AttentionLayout
-from model_export.nn.composed_attention import ComposedAttention
-from model_export.nn.feed_forward import FeedForward
-from model_export.nn.number_format import in_format_of
-from model_export.nn.random_block_tables import chosen_table
+from model_export.nn.activations import get_activation
+from model_export.nn.attention import AttentionKernel, AttentionLayout
+from model_export.nn.attention_kernels import ComposedAttention
+from model_export.nn.block_sparse_attention import chosen_table
+from model_export.nn.precision import in_format_of
 from model_export.patterns.pattern import Pattern, RandomBlocks
+
+
+class FeedForward(nn.Module):
+    """Two linear maps around an activation, with a residual connection and a LayerNorm after it."""
+
+    def __init__(self, config: BigBirdConfig) -> None:
+        super().__init__()
+        self.widen = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = get_activation(config.hidden_act)
+        self.narrow = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        """Map `[batch, length, hidden]` to the same shape; `residual` is the input unless another is given."""
+        widened = self.activation(self.widen(in_format_of(self.widen.weight, hidden)))
+        narrowed = self.dropout(self.narrow(widened))
+        normalised: torch.Tensor = self.norm(narrowed + (hidden if residual is None else residual))
+        return normalised
 
 
 class SelfAttention(nn.Module):

@@ -1,9 +1,12 @@
-"""What the task routes share: sizes, pairing of lists, the way through a model, the shape of the answer."""
+"""What the task routes have in common: sizes, pairing of lists, the way through a model, the shape of the answer.
+
+A request whose client has gone is given up.
+"""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -12,14 +15,49 @@ from bigbird_inference.errors import DeadlineUnreachable, InvalidInput, NotReady
 from bigbird_inference.loaded_model import LoadedModel
 from service.api.answer_schemas import AnswerBody
 from service.api.authentication import RequireKey
-from service.api.disconnect import unless_disconnected
 from service.api.json_body import JsonRoute
 from service.api.problems import documented_problems
+from service.api.request_context import request_record
 from service.api.request_schemas import RequestBody
-from service.api.request_state import request_record
 from service.request_run import ItemFailed, ItemResult, infer
 from service.serving import Serving
 from service.settings import Settings
+
+# Not a registered status and never sent: proxies and dashboards know it as "client closed request".
+CLIENT_GONE_STATUS = 499
+
+ResultT = TypeVar("ResultT")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its answer was there."""
+
+
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Do the work, but cancel it as soon as the client closes the connection.
+
+    The request's body must have been read: after it the only message left is the disconnection.
+
+    Raises:
+        ClientGone: The client went first.
+    """
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_disconnection(request))
+    try:
+        await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _disconnection(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
 
 OneOrMany = str | list[str]
 

@@ -5,15 +5,15 @@ gets no further than the open paths, whatever routes there are. `RequireKey` and
 it needs (`dependencies=[RequireAdmin]`); they are also what the OpenAPI description is made of.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bigbird_inference.errors import AdminDisabled, Forbidden, Unauthorized
-from service.api.problems import service_problem
-from service.api.request_state import request_record
+from service.api.problems import documented_problems, service_problem
+from service.api.request_context import request_record
 from service.security.access import Access, Key
 
 KEY_SCHEME = "apiKey"
@@ -93,3 +93,24 @@ def _is_open(path: str) -> bool:
 
 def _unauthorized() -> Unauthorized:
     return Unauthorized("A known key is needed: the header `Authorization: Bearer KEY`.")
+
+
+def describe_authentication(description: dict[str, Any], access: Access) -> None:
+    """Add the answers 401 and 403 to operations that ask for a key, and leave out what is not configured."""
+    configured = {KEY_SCHEME: access.keys_required, ADMIN_SCHEME: access.admin_enabled}
+    for path in description["paths"].values():
+        for operation in path.values():
+            _describe(operation, configured)
+    schemes = description["components"].get("securitySchemes", {})
+    description["components"]["securitySchemes"] = {name: schemes[name] for name in schemes if configured[name]}
+
+
+def _describe(operation: dict[str, Any], configured: dict[str, bool]) -> None:
+    asked = {name for requirement in operation.pop("security", []) for name in requirement}
+    if not asked:
+        return
+    problems = documented_problems(401, 403) if ADMIN_SCHEME in asked else documented_problems(401)
+    operation["responses"].update({str(status): problem for status, problem in problems.items()})
+    needed = sorted(name for name in asked if configured[name])
+    if needed:
+        operation["security"] = [{name: [] for name in needed}]

@@ -1,18 +1,98 @@
-"""The OpenAPI description behind `/docs`: FastAPI's own, and what FastAPI cannot know.
+"""The OpenAPI description and its page, `/docs`: FastAPI's own, and what FastAPI cannot know.
 
 That is: the schema of problems that every route refers to, what any path can answer before its route is asked, the
-headers of all answers, keys, and the limits that are settings.
+headers of all answers, keys, and the limits that are settings. The page has its scripts from this server: it works
+without the internet and tells nobody that it was opened.
 """
 
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic.json_schema import models_json_schema
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
-from service.api.authentication_description import describe_authentication
-from service.api.document_limits import describe_limits
+from service.api.authentication import describe_authentication
 from service.api.problems import ProblemBody, documented_problems
 from service.api.request_context import REQUEST_ID_HEADER
+from service.api.request_schemas import VISIBLE_PATTERN
+from service.settings import Settings
+
+PATH = "/docs"
+_ASSETS = f"{PATH}/assets"
+_ASSET_PACKAGE = "fastapi_offline"
+
+_INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+
+
+class _WholeFiles(StaticFiles):
+    """Files without ranges: nobody needs a part of these, and a malformed range is not answered with a problem."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+def install_docs_page(app: FastAPI) -> None:
+    """Serve Swagger UI for the application's own description."""
+    app.mount(_ASSETS, _WholeFiles(packages=[(_ASSET_PACKAGE, "static")]), name="docs-assets")
+
+    @app.get(PATH, include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        page = get_swagger_ui_html(
+            openapi_url=str(app.openapi_url),
+            title=app.title,
+            swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{_ASSETS}/favicon.png",
+        )
+        page.headers["Content-Security-Policy"] = _content_security_policy(bytes(page.body))
+        return page
+
+
+def _content_security_policy(page: bytes) -> str:
+    """Allow what the page is made of: this server's files, and the one script inside it by its hash."""
+    hashes = [hashlib.sha256(script).digest() for script in _INLINE_SCRIPT.findall(page)]
+    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes)
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src 'self' {scripts}",
+            # Swagger UI sets styles on its elements, and draws with images inside its style sheet.
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+
+
+def describe_limits(schemas: dict[str, Any], settings: Settings) -> None:
+    """Tell the longest text and the longest list in every request body that has them."""
+    for schema in _within(list(schemas.values())):
+        if schema.get("pattern") == VISIBLE_PATTERN:
+            schema["maxLength"] = settings.max_characters
+        elif schema.get("items", {}).get("pattern") == VISIBLE_PATTERN:
+            schema["maxItems"] = min(schema.get("maxItems", settings.max_list_items), settings.max_list_items)
+
+
+def _within(value: Any) -> Iterator[dict[str, Any]]:
+    """Return every object in a JSON value, outer ones first."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _within(part)
+
 
 # What is no HTTP, too slow or too much; a method that the path has not; a fault; a server that is not ready.
 _ANYWHERE = (400, 405, 408, 429, 431, 500, 503)

@@ -17,11 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from bigbird_inference.errors import MalformedRequest, ServiceError, TextTooLarge
-from service.api.disconnect import CLIENT_GONE_STATUS, ClientGone
+from service.api.answering import CLIENT_GONE_STATUS, ClientGone
+from service.api.request_context import request_record
 from service.api.request_schemas import MANY, ONE
-from service.api.request_state import request_record
 from service.request_run import ItemFailed
-from service.telemetry.log_formats import with_fields
+from service.telemetry.logs import with_fields
 
 logger = logging.getLogger(__name__)
 

@@ -6,16 +6,23 @@ import time
 import uuid
 from collections.abc import Callable
 
+from fastapi import Request
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import internal_error_response
-from service.telemetry.log_formats import with_fields
+from service.telemetry.logs import log_request, with_fields
 from service.telemetry.metrics import Metrics
-from service.telemetry.request_log import log_request
 from service.telemetry.request_record import UNMATCHED, RequestRecord
 from service.telemetry.tracing import Tracing
+
+
+def request_record(request: Request) -> RequestRecord:
+    """Return the request's record."""
+    record: RequestRecord = request.state.record
+    return record
+
 
 logger = logging.getLogger(__name__)
 

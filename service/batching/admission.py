@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bigbird_inference.errors import DeadlineUnreachable, QueueFull, TextTooLarge
+from service.batching.cost_model import ServiceRate
+from service.batching.devices import ServedDevices
 from service.batching.forecast import Forecast
-from service.batching.served_device import ServedDevices
-from service.batching.service_rate import ServiceRate
-from service.batching.waiting_room import WaitingRoom
+from service.batching.queues import WaitingRoom
 from service.batching.work_item import WorkItem
 
 

@@ -1,7 +1,7 @@
 """How many sequences a batch of a bucket may hold: by a count, by padded tokens, by memory, and by what has failed."""
 
 from bigbird_inference.buckets import BucketKey, ServedBucket
-from service.batching.measured_curve import MeasuredCurve
+from service.batching.cost_model import MeasuredCurve
 
 # The run's output, and each requester's copy of its part of it.
 _OUTPUT_COPIES = 2

@@ -15,18 +15,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from bigbird_inference.batch_run import BatchOutcome, run_batch
 from bigbird_inference.buckets import ServedBucket
 from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, ServiceError
 from bigbird_inference.runtime.session import OutOfMemory, RunControl, RunTerminated
 from service.batching.batch_limits import BatchLimits
-from service.batching.batch_run import BatchOutcome, run_batch
-from service.batching.bucket_queue import QueuedItem
-from service.batching.cost_model import CostModel
-from service.batching.executor_calls import ExecutorCalls
+from service.batching.cost_model import CostModel, ServiceRate
+from service.batching.executor import ExecutorCalls
 from service.batching.observer import BatchObserver, FinishedBatch, SplitReason
 from service.batching.policy import Selection
+from service.batching.queues import QueuedItem
 from service.batching.refusals import run_stuck
-from service.batching.service_rate import ServiceRate
 from service.batching.work_item import InferenceResult
 
 logger = logging.getLogger(__name__)

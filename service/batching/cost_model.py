@@ -5,12 +5,53 @@ the measurements say that a batch costs as much as its padded tokens, on a GPU t
 than a small one. What later runs take refreshes it.
 """
 
+import math
 import time
+from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bigbird_inference.buckets import BucketKey
-from service.batching.measured_curve import MeasuredCurve
+
+
+class MeasuredCurve:
+    """Straight lines between measured sizes; beyond the largest, the last line goes on.
+
+    With one measurement the quantity is proportional to the size: nothing is assumed to be gained by batching that
+    was not seen.
+    """
+
+    def __init__(self) -> None:
+        self._points: list[tuple[int, float]] = []
+
+    @property
+    def points(self) -> list[tuple[int, float]]:
+        """The measurements, by ascending size."""
+        return list(self._points)
+
+    def add(self, items: int, value: float) -> None:
+        """Take a measurement; an earlier one of the same size is replaced."""
+        self._points = [point for point in self._points if point[0] != items]
+        insort(self._points, (items, value))
+
+    def at(self, items: int) -> float | None:
+        """Return the value at a size, or None if nothing was measured."""
+        if not self._points:
+            return None
+        position = bisect_right(self._points, (items, float("inf")))
+        if position and self._points[position - 1][0] == items:
+            return self._points[position - 1][1]
+        first, first_value = self._points[0]
+        if len(self._points) == 1 or items < first:
+            return first_value * items / first
+        start = min(position - 1, len(self._points) - 2)
+        (left, left_value), (right, right_value) = self._points[start : start + 2]
+        # Noise may make a larger batch look cheaper than a smaller one; extended, that line would fall below zero.
+        slope = (right_value - left_value) / (right - left)
+        if items > right:
+            return right_value + max(slope, 0.0) * (items - right)
+        return left_value + slope * (items - left)
+
 
 # Weight of the newest run in the running average: it follows a change within some ten runs.
 _NEWEST = 0.2
@@ -93,3 +134,27 @@ class CostModel:
 def _group(items: int) -> int:
     """0 for 1, 1 for 2, 2 for 3 and 4, 3 for 5 to 8, and so on."""
     return (items - 1).bit_length()
+
+
+_UNKNOWN_SECONDS = 1.0
+_LONGEST_SECONDS = 60.0
+
+
+class ServiceRate:
+    """Running average of the real tokens per second of a busy device."""
+
+    def __init__(self) -> None:
+        self._tokens_per_second: float | None = None
+
+    def record(self, tokens: int, seconds: float) -> None:
+        """Take a finished batch into account."""
+        measured = tokens / max(seconds, 1e-6)
+        average = self._tokens_per_second
+        self._tokens_per_second = measured if average is None else average + _NEWEST * (measured - average)
+
+    def seconds_for(self, tokens: int, devices: int = 1) -> float:
+        """Return whole seconds, 1 to 60, in which devices work off so many tokens; 1 before the first batch."""
+        if self._tokens_per_second is None:
+            return _UNKNOWN_SECONDS
+        seconds = math.ceil(tokens / (self._tokens_per_second * devices))
+        return float(min(max(seconds, _UNKNOWN_SECONDS), _LONGEST_SECONDS))

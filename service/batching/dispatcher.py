@@ -13,9 +13,9 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from service.batching.devices import ServedDevice, ServedDevices
 from service.batching.policy import BatchPolicy, Selection
-from service.batching.served_device import ServedDevice, ServedDevices
-from service.batching.waiting_room import WaitingRoom
+from service.batching.queues import WaitingRoom
 
 logger = logging.getLogger(__name__)
 

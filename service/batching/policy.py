@@ -1,15 +1,47 @@
-"""What a batching policy is: which entries the executor runs next, and in which bucket.
+"""Which entries a device runs next, and in which bucket.
 
-The scheduler asks it whenever the executor is free; everything else (admission, deadlines, failures) is the
-scheduler's. `service.batching.least_delay` is the policy that serves; the benchmark puts others in its place.
+The scheduler asks its policy whenever a device is free; everything else (admission, deadlines, failures) is the
+scheduler's. `LeastDelay` is the policy that serves: it takes the batch that takes most waiting off the queues for each
+second of the device. The benchmark puts others in its place.
+
+Three rules, all of them by the cost model, so that the same policy runs single documents on a CPU, where a batch costs
+what its documents cost, and large batches on a GPU, where it does not:
+
+1. *How many.* With N entries of a bucket and n others waiting, batches of k that take C(k) seconds clear the bucket
+   with a mean delay in proportion to C(k) * ((N + 2n) / k + 1): the first part is throughput, which everybody who waits
+   gains by, the second is the time that a batch's own entries wait for each other. The k with the least delay is
+   taken. With a short queue on a device where batching gains little that is 1; with a long queue, or where a batch is
+   cheap, it grows to the caps. A size that would make one of its entries miss a deadline is not taken.
+2. *Which bucket.* The one whose batch has the largest sum of (time waited + time to run alone) per second that the
+   batch takes: short documents need not wait for long ones, and what has waited long gains weight.
+3. *Nobody is overtaken for ever.* Every entry has a time at which it is due: its acceptance plus `patience_seconds`, or
+   the last moment at which it would still make its deadline, if that is earlier. A batch goes ahead of the entry that
+   is due first only if it ends before that; otherwise the batch is built around this entry.
+
+The bound: an entry waits at most until it is due, then for the run that was under way and for runs that are built
+around entries due earlier. Nothing accepted after its due time is due earlier, so those runs are at most as many as the
+queue holds entries (`max_queued_items`):
+
+    wait <= patience_seconds + (max_queued_items + 1) * longest run
+
+(one run more where a device is given a second batch while it runs the first, `service.batching.devices`)
+
+if runs take what the cost model says; a run that takes longer delays everybody by the difference.
+
+When own entries leave places free, shorter documents of the same model, in the same version, and of the same kind of
+attention take them if that makes the batch dearer by less than what running them in their own bucket would cost.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 from bigbird_inference.buckets import ServedBucket
-from service.batching.bucket_queue import BucketQueue, QueuedItem
+from service.batching.batch_limits import BatchLimits
+from service.batching.cost_model import CostModel
+from service.batching.forecast import Forecast
+from service.batching.queues import BucketQueue, QueuedItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +65,123 @@ class BatchPolicy(Protocol):
     def select(self, queues: Iterable[BucketQueue], now: float) -> Selection | None:
         """Return the next batch, or None if every queue is empty; the queues are left as they are."""
         ...
+
+
+# Between two sizes the cost model is a straight line, so trying a few sizes finds the best one nearly.
+_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+
+class LeastDelay:
+    """See the module.
+
+    Args:
+        cost_model: Predicts the seconds of a batch.
+        limits: The caps of every bucket.
+        delay_seconds: How long an entry may wait for company while the executor is free.
+    """
+
+    def __init__(self, cost_model: CostModel, limits: BatchLimits, delay_seconds: float = 0.0) -> None:
+        self._cost_model = cost_model
+        self._limits = limits
+        self._forecast = Forecast(cost_model, limits)
+        self._delay_seconds = delay_seconds
+
+    def select(self, queues: Iterable[BucketQueue], now: float) -> Selection | None:
+        """Return the next batch."""
+        waiting = [queue for queue in queues if len(queue)]
+        if not waiting:
+            return None
+        total = sum(len(queue) for queue in waiting)
+        bucket, entries = max(
+            ((queue.bucket, self._batch(queue, total, now)) for queue in waiting),
+            key=lambda batch: (self._relief(batch[0], batch[1], now), -batch[1][0].due_at),
+        )
+        first = min(waiting, key=lambda queue: queue.first.urgency)
+        due = first.first
+        if due not in entries and now + self._cost(bucket, len(entries)) > due.due_at:
+            bucket, entries = first.bucket, self._batch(first, total, now)
+        ends_by = float("inf") if due in entries else due.due_at
+        entries = self._filled(bucket, entries, waiting, now, ends_by)
+        return Selection(bucket, entries, self._start(bucket, entries))
+
+    def _cost(self, bucket: ServedBucket, items: int) -> float:
+        return self._cost_model.predict(bucket.key, items)
+
+    def _relief(self, bucket: ServedBucket, entries: Sequence[QueuedItem], now: float) -> float:
+        """Waiting that the batch ends, for each second that it takes."""
+        alone = self._cost(bucket, 1)
+        return sum(now - entry.accepted_at + alone for entry in entries) / self._cost(bucket, len(entries))
+
+    def _batch(self, queue: BucketQueue, total: int, now: float) -> list[QueuedItem]:
+        """Return the first entries of a queue, as many as cause the least delay."""
+        bucket = queue.bucket
+        entries = self._within_limits(bucket, queue)
+        weight = len(queue) + 2 * (total - len(queue))
+        most = self._most_in_time(bucket, entries, now)
+        sizes = [*takewhile(lambda size: size < most, _SIZES), most]
+        # Of equal ones the larger: it leaves less behind.
+        best = min(sizes, key=lambda size: (self._cost(bucket, size) * (weight / size + 1), -size))
+        return entries[:best]
+
+    def _within_limits(self, bucket: ServedBucket, candidates: Iterable[QueuedItem]) -> list[QueuedItem]:
+        """Take candidates as long as the bucket's caps allow; one that asks for too many positions is passed over."""
+        taken: list[QueuedItem] = []
+        positions = 0
+        for entry in candidates:
+            if len(taken) >= self._limits.most_items(bucket):
+                break
+            if len(taken) < self._limits.most_items(bucket, max(positions, entry.positions)):
+                taken.append(entry)
+                positions = max(positions, entry.positions)
+        return taken
+
+    def _most_in_time(self, bucket: ServedBucket, entries: Sequence[QueuedItem], now: float) -> int:
+        """Return the size up to which no entry misses a deadline that it could make alone."""
+        ends = now + self._cost(bucket, len(entries))
+        if all(entry.item.deadline is None or entry.item.deadline >= ends for entry in entries):
+            return len(entries)
+        alone_ends = now + self._cost(bucket, 1)
+        earliest = float("inf")
+        most = 1
+        for size, entry in enumerate(entries, start=1):
+            deadline = entry.item.deadline
+            if deadline is not None and deadline >= alone_ends:
+                earliest = min(earliest, deadline)
+            if size > 1 and now + self._cost(bucket, size) > earliest:
+                break
+            most = size
+        return most
+
+    def _filled(
+        self,
+        bucket: ServedBucket,
+        entries: list[QueuedItem],
+        waiting: Sequence[BucketQueue],
+        now: float,
+        ends_by: float,
+    ) -> list[QueuedItem]:
+        """Add shorter documents where they are cheaper here than in their own bucket."""
+        shorter = [
+            queue
+            for queue in waiting
+            if queue.bucket.model_version == bucket.model_version
+            and queue.bucket.attention == bucket.attention
+            and queue.bucket.length < bucket.length
+        ]
+        for queue in sorted(shorter, key=lambda queue: -queue.bucket.length):
+            own_share = self._forecast.work(queue.bucket, len(queue)) / len(queue)
+            for entry in queue:
+                size = len(entries) + 1
+                cost = self._cost(bucket, size)
+                if cost - self._cost(bucket, size - 1) >= own_share or now + cost > ends_by:
+                    break
+                company = self._within_limits(bucket, [*entries, entry])
+                if len(company) < size or self._most_in_time(bucket, company, now) < size:
+                    break
+                entries = company
+        return entries
+
+    def _start(self, bucket: ServedBucket, entries: Sequence[QueuedItem]) -> float:
+        if not self._delay_seconds or len(entries) >= self._limits.most_items(bucket):
+            return 0.0
+        return min(min(entry.accepted_at for entry in entries) + self._delay_seconds, entries[0].due_at)

@@ -27,19 +27,16 @@ from bigbird_inference.memory import MemoryMeter, MemoryProbe
 from service.batching.admission import Admission, QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import BatchRunner, StuckRule
-from service.batching.bucket_queue import QueuedItem
-from service.batching.cost_model import CostModel
-from service.batching.device_state import DeviceState
+from service.batching.cost_model import CostModel, ServiceRate
+from service.batching.devices import DeviceState, ServedDevices
 from service.batching.dispatcher import Dispatcher
 from service.batching.executor import Executor
 from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver, DropReason
 from service.batching.policy import BatchPolicy
+from service.batching.queues import QueuedItem, WaitingRoom
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.served_buckets import ServedBuckets
-from service.batching.served_device import ServedDevices
-from service.batching.service_rate import ServiceRate
-from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 from service.batching.work_item import InferenceResult, WorkItem
 
@@ -54,7 +51,7 @@ class SchedulerOptions:
         stuck_rule: When a run counts as stuck.
         keeps_deadlines: Whether work that cannot make its deadline, by the cost model, is refused and dropped. Off, an
             item is dropped only once its deadline has passed.
-        places: How many batches a device may be given at once; see `service.batching.served_device`.
+        places: How many batches a device may be given at once; see `service.batching.devices`.
     """
 
     patience_seconds: float = 5.0

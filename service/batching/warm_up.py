@@ -26,12 +26,12 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from bigbird_inference.batch_run import run_batch
 from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket
 from bigbird_inference.memory import MemoryMeter
 from bigbird_inference.runtime.session import CapturingSession, OutOfMemory, Shape
 from bigbird_inference.tokenization.encoded import EncodedSequence
 from service.batching.batch_limits import BatchLimits
-from service.batching.batch_run import run_batch
 from service.batching.cost_model import CostModel
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ never read what they asked for, could hold every connection. Here each stage of 
 
     new or idle ─> head ─────────> body ──────────────────────> answer ─────────> idle
      closed        408, 431        408, by                      cut off when      closed
-                   after a time    service.api.body_timeout     nobody reads it
+                   after a time    service.api.body_limits     nobody reads it
 
 What is refused here never became a request, so it is not in the log or in `bigbird_requests_total`; it is counted by
 `bigbird_ended_connections_total`. While a request of the same connection is still being answered, its answer goes out
@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.problems import problem_response
 from service.api.request_context import REQUEST_ID_HEADER
-from service.telemetry.connection_metrics import ConnectionMetrics, EndReason
+from service.telemetry.state_metrics import ConnectionMetrics, EndReason
 
 # A client that reads or sends at this rate is slow, not stalled: 128 kbit/s.
 LEAST_BYTES_PER_SECOND = 16 * 1024

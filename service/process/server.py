@@ -17,12 +17,10 @@ from service.app import create_app
 from service.models.loading import ModelLoader
 from service.process.connections import ConnectionLimits, limit_connections
 from service.process.drain import Drain
-from service.security.configured_access import read_access
-from service.security.exposure import tell_exposure
+from service.security.access import read_access, tell_exposure
 from service.serving import Serving
 from service.settings import InvalidSettings, Settings
-from service.telemetry.log_formats import log_handler
-from service.telemetry.uncaught import log_what_python_would_print
+from service.telemetry.logs import log_handler, log_what_python_would_print
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from service.batching.observer import DropReason, FinishedBatch, SplitReason
-from service.telemetry.seconds import SECONDS
-from service.telemetry.stage_metrics import StageMetrics
+from service.telemetry.stages import SECONDS, StageMetrics
 
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 # Actual over predicted time of a run: 1 is a perfect prediction.

@@ -12,14 +12,11 @@ from prometheus_client import CollectorRegistry
 from bigbird_inference.bundle import Manifest
 from service.batching.observer import DropReason, FinishedBatch, SplitReason
 from service.telemetry.batch_metrics import BatchMetrics
-from service.telemetry.connection_metrics import ConnectionMetrics
 from service.telemetry.gpu_metrics import GpuMetrics
-from service.telemetry.key_metrics import KeyMetrics
-from service.telemetry.model_metrics import ModelMetrics, NamedState
-from service.telemetry.request_metrics import RequestMetrics
+from service.telemetry.request_metrics import KeyMetrics, RequestMetrics
 from service.telemetry.request_record import ItemRecord, RequestRecord
-from service.telemetry.stage_metrics import StageMetrics
-from service.telemetry.state_metrics import StateMetrics
+from service.telemetry.stages import StageMetrics
+from service.telemetry.state_metrics import ConnectionMetrics, ModelMetrics, NamedState, StateMetrics
 
 
 class Metrics:

@@ -1,10 +1,11 @@
-"""Metrics of requests: how many, how they ended, how long they took, what they asked for."""
+"""Metrics of requests: how many, how they ended, how long they took, what they asked for, and by which key."""
+
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.telemetry.request_record import ItemRecord, RequestRecord
-from service.telemetry.seconds import SECONDS
-from service.telemetry.stage_metrics import StageMetrics
+from service.telemetry.stages import SECONDS, StageMetrics
 
 # What can happen once a model was chosen, and before.
 _MODEL_STATUSES = (200, 413, 422, 429, 499, 500, 503, 504)
@@ -106,3 +107,38 @@ class RequestMetrics:
                 self._stages.observe("decode", record.model, item.bucket, item.stages.seconds["decode"])
         if record.answered:
             self._stages.observe("respond", record.model, longest, record.stages.seconds["respond"])
+
+
+UNKNOWN = ""
+"""The label of requests without a known key."""
+
+
+class KeyMetrics:
+    """Counts the requests of each key, and those that were refused for want of one.
+
+    The label is a name from the configuration or empty, never what a client sent.
+
+    Args:
+        registry: Where the metrics are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "bigbird_key_requests",
+            "Requests by the name of their key; those with an empty name were refused for want of a known one.",
+            ["key", "status"],
+            registry=registry,
+        )
+        self._requests.labels(UNKNOWN, 401)
+
+    def declare(self, names: Iterable[str]) -> None:
+        """Create the series of known keys."""
+        for name in names:
+            self._requests.labels(name, 200)
+
+    def finished(self, record: RequestRecord) -> None:
+        """Count a request that has ended, unless it had no key and needed none."""
+        if record.key is not None:
+            self._requests.labels(record.key, record.status).inc()
+        elif record.status == 401:
+            self._requests.labels(UNKNOWN, 401).inc()

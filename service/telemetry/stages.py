@@ -9,6 +9,11 @@ that ended last. A text that is built step by step goes through queue, collate, 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from prometheus_client import CollectorRegistry, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
 Stage = Literal["parse", "tokenise", "queue", "collate", "inference", "decode", "respond"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -58,3 +63,32 @@ class StageClock:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
         self.intervals += other.intervals[: MOST_INTERVALS - len(self.intervals)]
         self.end = other.end
+
+
+class StageMetrics:
+    """One histogram for all stages.
+
+    Args:
+        registry: Where it is registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "bigbird_stage_duration_seconds",
+            "Time in a stage of a request's way: parse and respond once for each request, tokenise and decode once for "
+            "each of its documents, queue, collate and inference once for each window.",
+            ["stage", "model", "bucket"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def declare(self, model: str, bucket: int) -> None:
+        """Create a bucket's series."""
+        for stage in STAGES:
+            self._seconds.labels(stage, model, bucket)
+
+    def observe(self, stage: Stage, model: str, bucket: int, seconds: float, times: int = 1) -> None:
+        """Count a stage that so many took together."""
+        histogram = self._seconds.labels(stage, model, bucket)
+        for _ in range(times):
+            histogram.observe(seconds)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bigbird_inference.collation import collate, cut_outputs
+from bigbird_inference.batch_run import collate, cut_outputs
 from bigbird_inference.tokenization.encoded import EncodedSequence
 
 

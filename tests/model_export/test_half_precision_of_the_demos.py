@@ -22,7 +22,7 @@ from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.export.traced_model import traced_model
 from model_export.nn.model import BigBird
-from model_export.nn.wide_products import WideProducts
+from model_export.nn.precision import WideProducts
 from model_export.patterns.registry import get_pattern
 
 FOLDER = Path(__file__).parents[2] / "examples" / "checkpoints"

@@ -4,9 +4,9 @@ import torch
 
 from model_export.config import BigBirdConfig
 from model_export.nn.attention_kernels import with_kernel
-from model_export.nn.half_precision import halved, rounded
 from model_export.nn.heads import HEADS
 from model_export.nn.model import BigBird, build_model
+from model_export.nn.precision import halved, rounded
 from model_export.patterns.registry import get_pattern
 
 

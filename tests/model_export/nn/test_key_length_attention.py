@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from model_export.nn.key_length_attention import key_length_attention
+from model_export.nn.fused_attention import key_length_attention
 
 SEQUENCES, QUERIES, KEYS, HEADS, WIDTH = 5, 6, 9, 2, 16
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model_export.nn.masking import causal_bias, key_bias, masked_score
+from model_export.nn.attention import causal_bias, key_bias, masked_score
 
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
 

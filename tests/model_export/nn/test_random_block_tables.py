@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_export.nn.random_block_tables import chosen_table, table_constant
+from model_export.nn.block_sparse_attention import chosen_table, table_constant
 from model_export.patterns.pattern import RandomBlocks
 from model_export.patterns.registry import get_pattern
 from tests.model_export.patterns.reference_tables import reference_table

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from model_export.nn.wide_products import WideProducts
+from model_export.nn.precision import WideProducts
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["with bias", "without bias"])

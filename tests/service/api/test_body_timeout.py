@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from service.api import body_timeout
+from service.api import body_limits as body_timeout
 from service.app import create_app
 from service.settings import Settings
 from tests.fake_model import fake_loaded_model

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bigbird_inference.errors import MalformedRequest, TextTooLarge
-from service.api.json_text import parse_json
+from service.api.json_body import parse_json
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import StuckRule
 from service.batching.cost_model import CostModel
-from service.batching.least_delay import LeastDelay
 from service.batching.observer import FinishedBatch
+from service.batching.policy import LeastDelay
 from service.batching.scheduler import Scheduler, SchedulerOptions
 from service.batching.work_item import InferenceResult, WorkItem
 from tests.fake_model import FakeSession, sequence

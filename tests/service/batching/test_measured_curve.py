@@ -1,6 +1,6 @@
 import pytest
 
-from service.batching.measured_curve import MeasuredCurve
+from service.batching.cost_model import MeasuredCurve
 
 
 def curve(*points: tuple[int, float]) -> MeasuredCurve:

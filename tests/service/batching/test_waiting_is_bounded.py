@@ -1,4 +1,4 @@
-"""No bucket starves another: the bound of `service.batching.least_delay`, under traffic made to break it."""
+"""No bucket starves another: the bound of `service.batching.policy`, under traffic made to break it."""
 
 import asyncio
 import contextlib

@@ -6,7 +6,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from service.process.connections import ConnectionLimits, limit_connections
-from service.telemetry.connection_metrics import ConnectionMetrics
+from service.telemetry.state_metrics import ConnectionMetrics
 from tests.service.asynchronous import asynchronous
 
 LIMITS = ConnectionLimits(

@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from service.security.access import Access, Key
-from service.security.exposure import is_loopback, tell_exposure
+from service.security.access import Access, Key, is_loopback, tell_exposure
 
 USER = Key("reporting", b"1")
 ADMIN = Key("root", b"2", admin=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from service.settings import LogFormat
-from service.telemetry.log_formats import log_handler
+from service.telemetry.logs import log_handler
 
 # Everything that runs in the server's process; the client of the tests, which runs there too, logs what it asks for.
 _LOGGERS = ("asyncio", "fastapi", "opentelemetry", "service", "uvicorn")

@@ -11,7 +11,7 @@ import pytest
 
 from bigbird_inference.errors import InferenceFailed
 from service.settings import LogFormat
-from service.telemetry.log_formats import log_handler, with_fields
+from service.telemetry.logs import log_handler, with_fields
 
 
 class Terminal(io.StringIO):

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PRELUDE = """
 import logging, sys, threading, warnings
-from service.telemetry.log_formats import log_handler, with_fields
-from service.telemetry.uncaught import log_what_python_would_print
+from service.telemetry.logs import log_handler, with_fields
+from service.telemetry.logs import log_what_python_would_print
 logging.basicConfig(level="INFO", handlers=[log_handler(sys.stderr, "{log_format}")])
 log_what_python_would_print()
 

@@ -11,16 +11,36 @@ A device that dies takes what it was given with it; the others go on. One that i
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from bigbird_inference.errors import ServiceError
 from service.batching.batch_runner import BatchRunner
-from service.batching.bucket_queue import QueuedItem
-from service.batching.device_state import DeviceState
-from service.batching.executor import Executor
-from service.batching.executor_calls import ExecutorCalls
+from service.batching.executor import Executor, ExecutorCalls
 from service.batching.policy import Selection
+from service.batching.queues import QueuedItem
 from service.batching.refusals import executor_stopped, run_stuck
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """One device of the scheduler.
+
+    Attributes:
+        name: For example `cpu` or `cuda:0`.
+        alive: Whether the thread that runs its batches lives.
+        stuck: Whether its run takes so much longer than predicted that it may never end.
+    """
+
+    name: str
+    alive: bool
+    stuck: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be given work."""
+        return self.alive and not self.stuck
+
 
 logger = logging.getLogger(__name__)
 

@@ -2,18 +2,24 @@
 
 A record's own values travel under one name, `fields`. Texts of users must never reach the log, and an exception raised
 while one was at hand may quote it: of an exception that is no error of our own, a line tells the types and the places
-in the code (modules, no files), and its message only if the logger belongs to a part that never holds a text.
+in the code (modules, no files), and its message only if the logger belongs to a part that never holds a text. What
+Python itself would print (uncaught exceptions, warnings) takes the same way.
 """
 
 import json
 import logging
+import sys
+import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, TextIO
 
 from bigbird_inference.errors import BundleError, ServiceError
 from service.settings import LogFormat
+from service.telemetry.request_record import RequestRecord
 
 # They see ids, files and settings, but no text.
 _TEXTLESS = (
@@ -107,3 +113,77 @@ def _told(error: BaseException, textless: bool) -> str:
         for frame, line in traceback.walk_tb(error.__traceback__)
     ]
     return "\n".join([f"{kind.__module__}.{kind.__qualname__}: {message}", *places])
+
+
+def log_request(logger: logging.Logger, level: int, record: RequestRecord) -> None:
+    """Write a finished request's line.
+
+    The message says what, and how it ended; the rest are fields. Stages are those of the document that ended last, and
+    together with each other the request's duration; a request that was not answered has those that it passed.
+    """
+    if not logger.isEnabledFor(level):
+        return
+    accepted = bool(record.items)
+    stages = {f"{stage}_ms": _milliseconds(seconds) for stage, seconds in record.stages.seconds.items()}
+    logger.log(
+        level,
+        "%s %s %d",
+        record.method,
+        record.endpoint,
+        record.status,
+        extra=with_fields(
+            request_id=record.request_id,
+            trace_id=record.trace_id,
+            method=record.method,
+            endpoint=record.endpoint,
+            key=record.key,
+            model=record.model or None,
+            status=record.status,
+            refused=record.refused,
+            items=len(record.items) if accepted else None,
+            windows=sum(item.windows for item in record.items) if accepted else None,
+            tokens=sum(item.tokens for item in record.items) if accepted else None,
+            buckets=record.buckets if accepted else None,
+            duration_ms=_milliseconds(record.seconds),
+            **stages,
+        ),
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+logger = logging.getLogger(__name__)
+
+
+def log_what_python_would_print() -> None:
+    """Send it all to the log, for the rest of the process."""
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+    sys.unraisablehook = _unraisable
+    warnings.formatwarning = _warning
+    logging.captureWarnings(True)
+    # Otherwise a value that a format cannot write is printed, with a traceback.
+    logging.raiseExceptions = False
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        logger.critical("uncaught exception", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
+        name = failure.thread.name if failure.thread else "unknown"
+        logger.critical("uncaught exception in the thread %s", name, exc_info=failure.exc_value)
+
+
+def _unraisable(failure: "sys.UnraisableHookArgs") -> None:
+    logger.error("an exception could not be raised", exc_info=failure.exc_value)
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return f"{category.__name__}: {message}"

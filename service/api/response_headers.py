@@ -1,7 +1,16 @@
-"""What every answer tells browsers: take it as what it says it is, keep it nowhere, run nothing, frame it nowhere."""
+"""What answers tell browsers.
 
+Every answer: take it as what it says it is, keep it nowhere, run nothing, frame it nowhere. And which pages of other
+origins may call the service: none, unless they are named. Without that a browser keeps a page's script from reading an
+answer, and from sending JSON at all.
+"""
+
+from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.request_context import REQUEST_ID_HEADER
 
 _EVERY_ANSWER = {
     "X-Content-Type-Options": "nosniff",
@@ -39,3 +48,27 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+_PREFLIGHT_SECONDS = 600
+
+
+def allow_origins(app: FastAPI, origins: str) -> None:
+    """Let pages of these origins call the service.
+
+    Keys travel in a header that the page sets itself. So cookies and the like are never asked for, and a page can do no
+    more than what it has a key for.
+
+    Args:
+        app: The application.
+        origins: Their list, with commas, as the setting holds it.
+    """
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=[origin.strip() for origin in origins.split(",")],
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", REQUEST_ID_HEADER],
+        expose_headers=["Retry-After", REQUEST_ID_HEADER],
+        allow_credentials=False,
+        max_age=_PREFLIGHT_SECONDS,
+    )
