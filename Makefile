@@ -46,9 +46,10 @@ test-slow: install ## Run the tests that take minutes: the base configuration at
 soak: install demo-bundles ## Try to break it, for about 30 minutes; the table goes to docs/reliability.md
 	$(BIN)/python -m tests.reliability.soak --bundles bundles --docs docs/reliability.md
 
-lint: install ## Check style and formatting
+lint: install ## Check style, formatting and what may import what
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 types: install ## Check types
 	$(BIN)/mypy

@@ -10,8 +10,8 @@ from click.core import ParameterSource
 from bigbird_cli.token_numbers import TokenNumbers
 from evaluation.asking import Asking
 from evaluation.connection import Target
-from evaluation.data.errors import DataError
 from evaluation.data.labelled_texts import Columns
+from evaluation.data.source_text import DataError
 from evaluation.datasets.opening import DataSource
 from evaluation.errors import EvaluationError
 from evaluation.markdown import markdown

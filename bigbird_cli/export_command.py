@@ -1,5 +1,6 @@
 """`bigbird export`: from a checkpoint to a bundle."""
 
+import re
 import signal
 import sys
 from pathlib import Path
@@ -7,15 +8,36 @@ from typing import Literal, get_args
 
 import click
 
-from bigbird_cli.bucket_choice import BucketChoice
+from bigbird_cli.token_numbers import TokenNumbers
 from bigbird_inference.bundle import Precision
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketStep
-from model_export.export.traced_model import AttentionChoice
+from model_export.export.trace import AttentionChoice
 from model_export.nn.heads import HEADS
 from model_export.patterns.registry import PATTERNS
 from model_export.pipeline import ExportOptions, export_precisions
+
+_STEP = re.compile(r"every:([0-9]{1,9})(?::([0-9]{1,9}))?")
+
+
+class BucketChoice(click.ParamType[tuple[int, ...] | BucketStep]):
+    """`128,256,704`, or `every:128`, or `every:128:2048` for lengths up to 2,048."""
+
+    name = "lengths"
+    _lengths = TokenNumbers("128,256,704 or a step like every:128")
+
+    def convert(
+        self, value: str | tuple[int, ...] | BucketStep, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...] | BucketStep:
+        """Read the lengths or the step."""
+        if isinstance(value, BucketStep):
+            return value
+        step = _STEP.fullmatch(value) if isinstance(value, str) else None
+        if step is None:
+            return self._lengths.convert(value, param, ctx)
+        return BucketStep(int(step[1]), int(step[2]) if step[2] else None)
+
 
 _PLACE = "{precision}"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 from finetuning.card import export_command
-from finetuning.failure import TrainingStopped
 from finetuning.finetune import finetune
 from finetuning.options import FinetuneOptions
+from finetuning.trainer import TrainingStopped
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.patterns.registry import PATTERNS

@@ -3,7 +3,7 @@
 Hashes show that the files are those of the export. They do not show that this processor, driver or onnxruntime computes
 what the exporting machine did. So the manifest holds a text, its tokens, and some of the numbers that the serving
 session gave for them at export (`KnownAnswer`); a model whose numbers are others is not served. That the text still has
-these tokens is checked where the tokenizer is loaded (`bigbird_inference.tokenization.known_tokens`).
+these tokens is checked where the tokenizer is loaded (`bigbird_inference.tokenization.tokenizer`).
 
 The export writes the answer with the functions that check it here.
 """

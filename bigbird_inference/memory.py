@@ -1,9 +1,12 @@
 """What a run needs in memory, and what the machine has left (Linux; elsewhere unknown).
 
 Only anonymous memory counts: what is mapped from files the system may drop and read again.
+
+How much a process's resident memory rises while something runs (Linux; elsewhere unknown).
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -59,6 +62,18 @@ def available_bytes(machine: Path = _MACHINE, group: Path = _GROUP) -> int | Non
         return min(free, int(limit) - int(used) + (int(cache[1]) if cache else 0))
     except (OSError, ValueError):
         return free  # no control group, or one without a limit ("max")
+
+
+def peak_rise(run: Callable[[], object]) -> int | None:
+    """Return the rise in bytes from before the call to its highest point, or None where it cannot be told."""
+    try:
+        _CLEAR_REFS.write_text(_RESET_PEAK)
+        before = _field_bytes(_STATUS, "VmRSS")
+        run()
+        return max(0, _field_bytes(_STATUS, "VmHWM") - before)
+    except (OSError, LookupError):
+        run()
+        return None
 
 
 def _field_bytes(file: Path, field: str) -> int:

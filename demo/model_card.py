@@ -7,7 +7,7 @@ from typing import Any
 from demo.batches import Lengths
 from demo.objective import Objective
 from demo.recipe import Recipe
-from finetuning.position import Position
+from finetuning.plan import Position
 from model_export.nn.model import BigBird
 
 MEASURED = tuple(Lengths(tokens, tokens) for tokens in (100, 200, 400, 650, 1000, 2000, 3600))

@@ -14,10 +14,9 @@ from demo.initialisation import initialise
 from demo.objective import Objective
 from demo.positions import PERIOD
 from demo.recipe import TOKENS_PER_BATCH, Recipe, demo_config
+from finetuning.forward import Precision
 from finetuning.objective import Measured
-from finetuning.plan import Plan
-from finetuning.position import Position
-from finetuning.precision import Precision
+from finetuning.plan import Plan, Position
 from finetuning.trainer import Trainer
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern

@@ -7,8 +7,7 @@ from typing import Any
 
 from evaluation.connection import ModelInfo
 from evaluation.figures import Estimate
-from evaluation.metrics.intervals import Resampling
-from evaluation.metrics.mcnemar import McNemar
+from evaluation.metrics.intervals import McNemar, Resampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ from evaluation.figures import (
 )
 from evaluation.lengths import LengthRange
 from evaluation.measuring import Measured
-from evaluation.metrics.intervals import Resampling
-from evaluation.metrics.mcnemar import McNemar, exact_mcnemar
+from evaluation.metrics.intervals import McNemar, Resampling, exact_mcnemar
 from evaluation.report import Comparison, ModelResult, RefusedItem, Row
 
 

@@ -17,13 +17,20 @@ import torch.nn.functional as F
 from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.classification import ClassificationAnswer, ClassificationRequest
 from evaluation.data.labelled_texts import LabelledText
-from evaluation.metrics.classification import LabelCounts, accuracy, confusion_matrix, macro_f1, matthews, micro_f1
-from evaluation.metrics.regression import mean_absolute_error, pearson, spearman
-from finetuning.batch import Batch
-from finetuning.file_objective import Batching, FileObjective, Targets
-from finetuning.model_outputs import model_outputs
-from finetuning.objective import Measured
-from finetuning.rows import Row, row_of
+from evaluation.metrics.classification import (
+    LabelCounts,
+    accuracy,
+    confusion_matrix,
+    macro_f1,
+    matthews,
+    mean_absolute_error,
+    micro_f1,
+    pearson,
+    spearman,
+)
+from finetuning.batches import Batch, Row, row_of
+from finetuning.forward import model_outputs
+from finetuning.objective import Batching, FileObjective, Measured, Targets
 from finetuning.served_task import encode_example
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird

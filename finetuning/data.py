@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.data.conll import ConllFile, read_conll
-from evaluation.data.errors import DataError
 from evaluation.data.labelled_texts import Columns, LabelledText, Target, read_labelled_texts
 from evaluation.data.plain_texts import PlainText, read_texts
+from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadFile, read_squad
 from finetuning.entity_recognition import OUTSIDE, bio_labels
 from finetuning.options import FinetuneOptions

@@ -16,13 +16,11 @@ from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.entity_recognition import EntityAnswer, EntityRequest
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 from evaluation.data.conll import ConllFile, TaggedText
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 from evaluation.metrics.entities import add_up, count_entities, micro
-from finetuning.batch import Batch
-from finetuning.file_objective import Batching, FileObjective, Targets
-from finetuning.model_outputs import model_outputs
-from finetuning.objective import Measured
-from finetuning.rows import Row, row_of
+from finetuning.batches import Batch, Row, row_of
+from finetuning.forward import model_outputs
+from finetuning.objective import Batching, FileObjective, Measured, Targets
 from finetuning.served_task import encode_example
 from finetuning.span_rows import tokens_of_span
 from model_export.config import BigBirdConfig

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from bigbird_inference.errors import InferenceFailed
-from finetuning.failure import TrainingFailed
-from finetuning.trainer import Trainer
+from finetuning.trainer import Trainer, TrainingFailed
 
 # What torch says of a computer without memory; it has a class for GPUs alone.
 _OUT_OF_MEMORY = "can't allocate memory"

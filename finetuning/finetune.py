@@ -14,33 +14,28 @@ import torch
 from bigbird_inference.bundle import file_sha256
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from finetuning.card import Card, buckets_of
-from finetuning.curve import Curve, require_matplotlib
 from finetuning.data import PROBLEM_OF_TARGET, read_data
-from finetuning.failure import TrainingStopped
 from finetuning.failure_hints import explained
-from finetuning.file_objective import Batching, FileObjective
-from finetuning.gradient_checkpointing import recompute_activations
-from finetuning.history import Measurement
-from finetuning.note import Note
+from finetuning.forward import Precision, recompute_activations
+from finetuning.history import Curve, Measurement, require_matplotlib
+from finetuning.objective import Batching, FileObjective, Note
 from finetuning.objectives import create_objective, window_length
 from finetuning.options import DeviceName, FinetuneOptions
 from finetuning.output_folder import OutputFolder
 from finetuning.plan import Plan, Stage
-from finetuning.precision import Precision
 from finetuning.progress import Progress
 from finetuning.served_task import RememberingTokenizer
 from finetuning.start import Start
 from finetuning.state_file import Setting
 from finetuning.stop_signals import StopSignals
-from finetuning.trainer import Trainer
+from finetuning.trainer import Trainer, TrainingStopped
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.errors import ConfigError
 from model_export.export.buckets import BucketStep
 from model_export.export.tokenizer import write_tokenizer
 from model_export.nn.model import BigBird
-from model_export.patterns.pattern import Pattern
+from model_export.patterns.pattern import NoRandomPattern, Pattern
 from model_export.patterns.registry import get_pattern
-from model_export.patterns.unseeded import NoRandomPattern
 
 
 @dataclass(frozen=True, slots=True)

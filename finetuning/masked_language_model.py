@@ -15,12 +15,10 @@ import torch.nn.functional as F
 from bigbird_inference.errors import InvalidInput
 from bigbird_inference.tokenization.encoded import Int64Array
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
-from evaluation.data.errors import DataError
 from evaluation.data.plain_texts import PlainText
-from finetuning.batch import Batch, pad, uses_full_attention
-from finetuning.file_objective import Batching, FileObjective, Targets
-from finetuning.objective import Measured
-from finetuning.rows import Int32Array, Row
+from evaluation.data.source_text import DataError
+from finetuning.batches import Batch, Int32Array, Row, pad, uses_full_attention
+from finetuning.objective import Batching, FileObjective, Measured, Targets
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird
 

@@ -8,8 +8,8 @@ from bigbird_inference.tokenization.windows import plan_windows
 from finetuning.classification import Classification
 from finetuning.data import Data, LabelledTexts, PlainTexts, Questions, TaggedTexts
 from finetuning.entity_recognition import EntityRecognition
-from finetuning.file_objective import Batching, FileObjective
 from finetuning.masked_language_model import MaskedLanguageModel, masked_rows
+from finetuning.objective import Batching, FileObjective
 from finetuning.options import FinetuneOptions
 from finetuning.question_answering import QuestionAnswering
 from finetuning.served_task import served_task

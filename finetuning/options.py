@@ -8,8 +8,8 @@ from typing import Literal
 from bigbird_inference.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS
 from evaluation.data.conll import ConllUnit
 from evaluation.data.labelled_texts import Target
+from finetuning.forward import PrecisionName
 from finetuning.plan import Decay
-from finetuning.precision import PrecisionName
 from finetuning.state_file import Setting
 
 TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]

@@ -14,11 +14,9 @@ from bigbird_inference.tasks.base import Task
 from bigbird_inference.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS, QuestionAnswer, QuestionRequest
 from evaluation.data.squad import SquadFile
 from evaluation.metrics.squad import exact_match, token_f1
-from finetuning.batch import Batch
-from finetuning.file_objective import Batching, FileObjective, Targets
-from finetuning.model_outputs import model_outputs
-from finetuning.objective import Measured
-from finetuning.rows import row_of
+from finetuning.batches import Batch, row_of
+from finetuning.forward import model_outputs
+from finetuning.objective import Batching, FileObjective, Measured, Targets
 from finetuning.served_task import encode_example
 from finetuning.span_rows import QuestionEncoding, SpanRow, never_right, rows_to_learn
 from model_export.config import BigBirdConfig

@@ -9,7 +9,7 @@ from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.registry import create_task
 from bigbird_inference.tokenization.encoded import TokenizedText
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 from model_export.config import BigBirdConfig
 from model_export.export.signature import signature
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadAnswer, SquadExample, SquadFile
-from finetuning.note import Note
-from finetuning.rows import Row, row_of
+from finetuning.batches import Row, row_of
+from finetuning.objective import Note
 
 QuestionEncoding = EncodedRequest[QuestionRequest]
 Span = tuple[int, int]

@@ -1,9 +1,4 @@
-"""The training loop: steps through a plan's stages, measures, saves its state and goes on from it.
-
-A run is determined by its seed, its settings and the machine's arithmetic. What is shown at a step, and what dropout
-leaves out of it, depends on the seed and the step's number alone, so a resumed run goes on exactly where it was and no
-state of a random generator has to be saved.
-"""
+"""The training loop: steps through a plan's stages, measures, saves its state and goes on from it."""
 
 import math
 import time
@@ -15,16 +10,32 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from finetuning.drawn_ahead import DrawnAhead
-from finetuning.failure import TrainingFailed
+from finetuning.batches import DrawnAhead
+from finetuning.forward import Precision
 from finetuning.history import History, Measurement
 from finetuning.objective import Measured, Objective
-from finetuning.plan import Plan, Stage
-from finetuning.position import Position, learning_rate, step_seed
-from finetuning.precision import Precision
+from finetuning.plan import Plan, Position, Stage, learning_rate, step_seed
 from finetuning.progress import Progress
 from finetuning.state_file import Setting, check_settings, read_state, write_state
+from model_export.errors import ExportError
 from model_export.nn.model import BigBird
+
+
+class TrainingFailed(ExportError):
+    """It cannot go on: what it computes is no number, or there is no memory for it."""
+
+
+class TrainingStopped(Exception):
+    """It was asked to stop by a signal, and has saved its state.
+
+    Attributes:
+        signal_number: Which.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
 
 ShownT = TypeVar("ShownT")
 PartT = TypeVar("PartT")

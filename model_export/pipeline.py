@@ -55,8 +55,7 @@ from model_export.export.references import References
 from model_export.export.shared_weights import SharedWeights
 from model_export.export.signature import signature
 from model_export.export.tokenizer import SpecialIds, write_tokenizer
-from model_export.export.trace import OPSET, trace
-from model_export.export.traced_model import AttentionChoice, attention_kernels, traced_model
+from model_export.export.trace import OPSET, AttentionChoice, attention_kernels, trace, traced_model
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
 from model_export.progress import track

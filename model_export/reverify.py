@@ -12,7 +12,7 @@ from model_export.export.buckets import BucketPlan
 from model_export.export.graph_check import GraphCheck, rounded_model
 from model_export.export.references import References
 from model_export.export.signature import signature
-from model_export.export.traced_model import traced_model
+from model_export.export.trace import traced_model
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import graph_opener
 from model_export.progress import track

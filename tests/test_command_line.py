@@ -10,7 +10,7 @@ from bigbird_cli import export_command
 from bigbird_cli.main import main
 from bigbird_inference.bundle import Manifest
 from model_export.export.buckets import BucketStep
-from model_export.export.traced_model import AttentionChoice
+from model_export.export.trace import AttentionChoice
 from model_export.pipeline import ExportOptions
 from service.settings import Settings
 

@@ -11,8 +11,7 @@ import onnxruntime
 from bigbird_inference.bundle import Manifest, Tensor
 from bigbird_inference.errors import BundleError
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
-from bigbird_inference.runtime.run_failures import meaning_of
-from bigbird_inference.runtime.session import Batch, Outputs, RunControl
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl, meaning_of
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
-from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, group_entities
-from bigbird_inference.tasks.label_scheme import LabelScheme
+from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, LabelScheme, group_entities
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.window_merging import merge_token_logits
 from bigbird_inference.tokenization.encoded import Window

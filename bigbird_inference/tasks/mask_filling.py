@@ -1,6 +1,8 @@
 """Masked language modelling: which tokens could stand where a text has masks.
 
 Every mask is predicted with all the other masks in place, in one run; the model's head is evaluated at the masks only.
+
+The most probable tokens of a vocabulary at one position.
 """
 
 from collections.abc import Sequence
@@ -11,11 +13,38 @@ import numpy as np
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InvalidInput
-from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
-from bigbird_inference.tasks.top_tokens import ScoredToken, top_tokens
+from bigbird_inference.tasks.base import EncodedRequest, Float32Array, Outputs, Task, take_output
 from bigbird_inference.tokenization.encoded import EncodedSequence, Window
 from bigbird_inference.tokenization.masked_text import WHITE_SPACE, tokenize_masked
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer, check_unicode
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredToken:
+    """A token and its probability."""
+
+    token_id: int
+    score: float
+
+
+def top_tokens(logits: Float32Array, count: int, candidates: int) -> list[ScoredToken]:
+    """Return the best tokens by falling score; of equal ones the lower id first.
+
+    Args:
+        logits: float32 `[vocabulary]`.
+        count: How many tokens to return.
+        candidates: Only ids below this can be returned; the others take their share of the probability all the same.
+    """
+    own = logits[:candidates]
+    count = min(count, len(own))
+    # The vocabulary is large and `count` is small: find the last value that belongs, then sort only what reaches it.
+    reaching = np.flatnonzero(own >= np.partition(own, len(own) - count)[len(own) - count])
+    best = reaching[np.argsort(-own[reaching], kind="stable")][:count]
+    highest = float(logits.max())
+    total = float(np.exp(logits.astype(np.float64) - highest).sum())
+    scores = np.exp(own[best].astype(np.float64) - highest) / total
+    return [ScoredToken(int(token_id), float(score)) for token_id, score in zip(best, scores, strict=True)]
+
 
 DEFAULT_TOP_K = 5
 

@@ -2,8 +2,13 @@
 
 The first step of every request after its task was chosen. Text is data: the ids that steer the model (CLS, SEP,
 mask) are added here and never come out of a text, which is checked when a model file is loaded.
+
+The text of a bundle's known answer, tokenised again on the machine that serves. The tokenizer's file has its hash; the
+SentencePiece that reads it has none. Another build may normalise or cut a text differently, and then every answer is a
+little wrong and every position may be.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -13,9 +18,27 @@ import numpy as np
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError, InvalidInput
 from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText
-from bigbird_inference.tokenization.known_tokens import check_known_tokens
 from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, trim_blanks
 from bigbird_inference.tokenization.vocabulary import SPACE_SYMBOL, Vocabulary
+
+
+def check_known_tokens(expected: Sequence[int], found: Sequence[int]) -> None:
+    """Compare the tokens of a text with those that it had at export.
+
+    Raises:
+        BundleError: They differ; the message names the first that does.
+    """
+    if list(expected) == list(found):
+        return
+    pairs = enumerate(zip(expected, found, strict=False))
+    shorter = min(len(expected), len(found))
+    place = next((place for place, (wanted, actual) in pairs if wanted != actual), shorter)
+    wanted, actual = (ids[place] if place < len(ids) else "none" for ids in (expected, found))
+    raise BundleError(
+        f"the text of the known answer is not tokenised as at export: token {place} is {actual}, expected {wanted}; "
+        "this SentencePiece does something else"
+    )
+
 
 SINGLE_SPECIAL_TOKENS = 2
 """`[CLS] A [SEP]`."""

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from evaluation.data.entity_tags import TAG, TaggingScheme, detect_scheme, spans_of_tags, violation
-from evaluation.data.errors import DataError
-from evaluation.data.source_text import read_source
+from evaluation.data.source_text import DataError, read_source
 
 ConllUnit = Literal["sentence", "document"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 from evaluation.data.tables import Cell, Row, read_table
 
 Target = Literal["label", "labels", "number"]

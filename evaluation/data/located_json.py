@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}

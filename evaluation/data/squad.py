@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evaluation.data.errors import DataError
 from evaluation.data.located_json import LocatedJson, parse_located
-from evaluation.data.source_text import read_source
+from evaluation.data.source_text import DataError, read_source
 
 SquadVersion = Literal["v1.1", "v2.0"]
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from evaluation.data.errors import DataError
 from evaluation.data.located_json import LocatedJson, parse_located
-from evaluation.data.source_text import read_source
+from evaluation.data.source_text import DataError, read_source
 
 Cell = str | int | float | bool | list[object] | dict[str, object] | None
 """Tables hold text only."""

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from evaluation.asking import Answer, Outcome
 from evaluation.connection import ModelInfo
-from evaluation.data.errors import DataError
 from evaluation.data.labelled_texts import Columns, LabelledText, Target, read_labelled_texts
+from evaluation.data.source_text import DataError
 from evaluation.datasets.base import Dataset, Item, Judgement
 from evaluation.errors import EvaluationError
 from evaluation.figures import Decisions, Figure, FigureGroup, IntArray, Scores
@@ -23,10 +23,12 @@ from evaluation.metrics.classification import (
     label_numbers,
     macro_f1,
     matthews,
+    mean_absolute_error,
     micro_f1,
+    pearson,
+    spearman,
 )
 from evaluation.metrics.intervals import FloatArray, WeightArray
-from evaluation.metrics.regression import mean_absolute_error, pearson, spearman
 
 # A label of a multi-label model applies from this probability up.
 _APPLIES = 0.5

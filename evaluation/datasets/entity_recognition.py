@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bigbird_inference.tasks.label_scheme import OUTSIDE, LabelScheme
+from bigbird_inference.tasks.entity_grouping import OUTSIDE, LabelScheme
 from evaluation.asking import Answer, Outcome
 from evaluation.connection import ModelInfo
 from evaluation.data.conll import ConllUnit, TaggedText, read_conll

@@ -3,6 +3,8 @@
 A confusion matrix is int64 `[expected, predicted]`. Its last row and column are for "no label" (a text that got no
 answer), so that nothing has to be left out; for Matthews' coefficient that is a label like the others, F1 is not
 averaged over it.
+
+Correlation of predicted with expected numbers.
 """
 
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 IntArray = npt.NDArray[np.int64]
 
@@ -93,3 +96,27 @@ def label_numbers(labels: Sequence[str], values: Sequence[str | None]) -> IntArr
     numbers: dict[str | None, int] = {label: number for number, label in enumerate(labels)}
     numbers[None] = len(labels)
     return np.array([numbers[value] for value in values], dtype=np.int64)
+
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def pearson(expected: FloatArray, predicted: FloatArray) -> float:
+    """Return Pearson's correlation coefficient; NaN for fewer than two pairs or if one side is constant."""
+    if not _varies(expected, predicted):
+        return float("nan")
+    return float(np.corrcoef(expected, predicted)[0, 1])
+
+
+def spearman(expected: FloatArray, predicted: FloatArray) -> float:
+    """Return Spearman's: Pearson's of the ranks, equal values sharing the mean of theirs."""
+    return pearson(stats.rankdata(expected), stats.rankdata(predicted))
+
+
+def mean_absolute_error(expected: FloatArray, predicted: FloatArray) -> float:
+    """Return the mean distance; NaN if there is no pair."""
+    return float(np.abs(expected - predicted).mean()) if len(expected) else float("nan")
+
+
+def _varies(*sides: FloatArray) -> bool:
+    return all(len(side) > 1 and bool(np.any(side != side[0])) for side in sides)

@@ -13,8 +13,7 @@ from typing import Protocol
 
 import torch
 
-from model_export.checkpoints.source_tensor import SourceTensor
-from model_export.checkpoints.strict_load import load_strictly
+from model_export.checkpoints.source_tensors import SourceTensor, load_strictly
 from model_export.config import BigBirdConfig
 from model_export.errors import ConfigError
 from model_export.nn.model import BigBird, build_model

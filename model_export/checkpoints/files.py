@@ -1,8 +1,4 @@
-"""Files of a checkpoint folder, found without leaving it.
-
-A checkpoint comes from somebody else. What its index, its links and its sizes say is checked here, once, before any
-reader opens a file: nothing outside the folder is ever read because a checkpoint asked for it.
-"""
+"""Files of a checkpoint folder, found without leaving it."""
 
 import json
 import os
@@ -126,3 +122,29 @@ def _roots(folder: Path) -> tuple[Path, ...]:
     if own.parent.name == "snapshots" and own.parent.parent.name.startswith("models--"):
         return own, own.parent.parent
     return (own,)
+
+
+SENTENCEPIECE_FILE = "spiece.model"
+SPECIAL_TOKENS = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
+"""Pieces of the released vocabulary; the TensorFlow worlds write down no others."""
+
+
+def find_vocabulary(folder: Path) -> Path:
+    """Return the SentencePiece model of a folder.
+
+    Raises:
+        CheckpointError: There is none, or several and none is called `spiece.model`.
+    """
+    usual = optional_file(folder, SENTENCEPIECE_FILE)
+    if usual is not None:
+        return usual
+    names = sorted(entry.name for entry in folder.iterdir() if entry.suffix == ".model")
+    if not names:
+        raise CheckpointError(
+            f"{folder / SENTENCEPIECE_FILE}: missing; put the model's SentencePiece vocabulary beside the checkpoint"
+        )
+    if len(names) > 1:
+        raise CheckpointError(
+            f"{folder}: {', '.join(map(repr, names))}: call the one that is the vocabulary {SENTENCEPIECE_FILE}"
+        )
+    return regular_file(folder, names[0])

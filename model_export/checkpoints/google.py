@@ -13,11 +13,11 @@ import torch
 
 from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary
 from model_export.checkpoints.google_names import WORD_EMBEDDINGS, GoogleNames
-from model_export.checkpoints.source_tensor import SourceTensor
+from model_export.checkpoints.source_tensors import SourceTensor
 from model_export.checkpoints.tensorflow_configuration import Dialect, choose_task, settle
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles
-from model_export.checkpoints.vocabulary_file import SPECIAL_TOKENS, find_vocabulary
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from model_export.checkpoints.source_tensor import Layout, SourceTensor
+from model_export.checkpoints.source_tensors import Layout, SourceTensor
 from model_export.config import BigBirdConfig
 
 Kind = Literal["table", "dense", "into heads", "out of heads", "norm"]

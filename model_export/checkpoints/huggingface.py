@@ -10,10 +10,12 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from model_export.checkpoints import flax_files, pytorch_files, safetensors_files
+from model_export.checkpoints import flax as flax_files
+from model_export.checkpoints import pytorch as pytorch_files
+from model_export.checkpoints import safetensors_files
 from model_export.checkpoints.checkpoint import Checkpoint, Weights
 from model_export.checkpoints.files import optional_file, read_json, regular_file
-from model_export.checkpoints.pytorch_names import huggingface_names
+from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
 from model_export.config import BigBirdConfig

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from model_export.checkpoints.source_tensor import SourceTensor
+from model_export.checkpoints.source_tensors import SourceTensor
 from model_export.config import BigBirdConfig
 
 Kind = Literal["dense", "into heads", "out of heads", "norm"]

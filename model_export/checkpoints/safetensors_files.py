@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from model_export.checkpoints.files import weight_files
-from model_export.checkpoints.pytorch_names import IGNORABLE, huggingface_names, with_encoder_prefix
-from model_export.checkpoints.source_tensor import SourceTensor
+from model_export.checkpoints.pytorch import IGNORABLE, huggingface_names, with_encoder_prefix
+from model_export.checkpoints.source_tensors import SourceTensor
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
 

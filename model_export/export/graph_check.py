@@ -8,6 +8,8 @@ where there is one. Elsewhere it is checked in two parts:
 - that half precision is enough for it: the torch model that was traced, in half precision, against torch in fp32. These
   are the figures that the bundle records, as `checked_with` torch. `bigbird inspect --check --checkpoint` on a machine
   with a GPU measures those of the graph itself.
+
+A half-precision graph in float32: the same nodes and weights, so that machines without half kernels can run it.
 """
 
 import tempfile
@@ -16,19 +18,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
 import onnx_ir as ir
 
 from bigbird_inference.bundle import AttentionKernelName, Parity, Precision
+from bigbird_inference.memory import peak_rise
 from bigbird_inference.runtime.session import Session
 from model_export.export.buckets import BucketPlan
-from model_export.export.references import References
-from model_export.export.resident_memory import peak_rise
-from model_export.export.torch_session import TorchSession
-from model_export.export.traced_model import HALF_TYPES
+from model_export.export.references import References, TorchSession
+from model_export.export.trace import HALF_TYPES
 from model_export.export.verify import Verifier
-from model_export.export.widen import widen
 from model_export.nn.model import BigBird
 from model_export.nn.precision import rounded
+
+_HALF_TENSORS = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
+
+
+def widen(graph: ir.Model) -> None:
+    """Make every half-precision value of a graph a float32 one, in place; what the weights hold stays the same."""
+    for value in graph.graph.initializers.values():
+        if value.const_value is not None and value.const_value.dtype in _HALF_TENSORS:
+            value.const_value = _widened_tensor(value.const_value)
+            value.dtype = ir.DataType.FLOAT
+    for node in graph.graph.all_nodes():
+        for name, attribute in list(node.attributes.items()):
+            if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype in _HALF_TENSORS:
+                node.attributes[name] = ir.AttrTensor(name, _widened_tensor(attribute.value))
+            if node.op_type == "Cast" and name == "to" and attribute.value in _HALF_TENSORS:
+                node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT)
+        for output in node.outputs:
+            if output.dtype in _HALF_TENSORS:
+                output.dtype = ir.DataType.FLOAT
+
+
+def _widened_tensor(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    return ir.tensor(np.asarray(tensor.numpy()).astype(np.float32), name=tensor.name)
 
 
 class OpenGraph(Protocol):

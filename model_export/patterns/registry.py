@@ -1,9 +1,8 @@
 """Patterns by the name that stands on the command line and in the manifest."""
 
 from model_export.errors import ExportError
-from model_export.patterns.pattern import Pattern
+from model_export.patterns.pattern import NoRandomPattern, Pattern, TransformersPattern
 from model_export.patterns.seeded import GOOGLE, TRANSFORMERS_TRAIN, ModelGardenPattern
-from model_export.patterns.unseeded import NoRandomPattern, TransformersPattern
 
 _PATTERNS: tuple[Pattern, ...] = (
     TransformersPattern(),

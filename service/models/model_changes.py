@@ -27,8 +27,7 @@ from bigbird_inference.errors import (
 )
 from bigbird_inference.known_answer import check_known_answer
 from bigbird_inference.loaded_model import LoadedModel
-from bigbird_inference.runtime.run_failures import meaning_of
-from bigbird_inference.runtime.session import OutOfMemory
+from bigbird_inference.runtime.session import OutOfMemory, meaning_of
 from service.batching.refusals import shutting_down
 from service.batching.scheduler import Scheduler
 from service.models.model_folder import without_paths

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders import FloatArray
-from benchmarks.gpu_contenders import Contestant
-from benchmarks.gpu_worker import LimitedWorker
+from benchmarks.gpu.contenders import Contestant
+from benchmarks.gpu.worker import LimitedWorker
 from benchmarks.worker import WorkerFailed
 from bigbird_inference.runtime.session import Batch
 

@@ -11,7 +11,7 @@ from bigbird_inference.bundle import KnownAnswer, KnownOutput, KnownRun, Manifes
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import check_known_answer, describe_outputs, known_answer_batch
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
-from bigbird_inference.tokenization.known_tokens import check_known_tokens
+from bigbird_inference.tokenization.tokenizer import check_known_tokens
 from tests.fake_model import fake_bucket, fake_graph, fake_manifest
 
 LENGTH, BUCKET = 7, 16

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from finetuning.forward import Precision
 from finetuning.objective import Measured
-from finetuning.plan import Plan, Stage
-from finetuning.position import Position
-from finetuning.precision import Precision
+from finetuning.plan import Plan, Position, Stage
 from finetuning.trainer import Trainer
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird, build_model

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from finetuning.file_objective import Batching
+from finetuning.objective import Batching
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.export.tokenizer import write_tokenizer
 from model_export.nn.model import BigBird

@@ -13,11 +13,11 @@ import torch
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from evaluation.data.conll import read_conll
 from evaluation.data.plain_texts import PlainText
+from finetuning.batches import Row
 from finetuning.entity_recognition import EntityRecognition
-from finetuning.file_objective import FileObjective
 from finetuning.masked_language_model import MaskedLanguageModel, Masking, masked_rows
-from finetuning.position import Position
-from finetuning.rows import Row
+from finetuning.objective import FileObjective
+from finetuning.plan import Position
 from finetuning.served_task import served_task
 from finetuning.start import Start
 from model_export.nn.model import BigBird

@@ -38,7 +38,7 @@ def test_a_lack_of_memory_is_one_line_that_says_what_helps(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("finetuning.file_objective.FileObjective.loss", fail)
+    monkeypatch.setattr("finetuning.objective.FileObjective.loss", fail)
     result = run(arguments)
     assert result.exit_code == 1
     assert result.output.splitlines()[-1].startswith(
@@ -53,7 +53,7 @@ def test_any_other_error_is_not_taken_for_a_lack_of_memory(
     def fail(*_: object) -> None:
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr("finetuning.file_objective.FileObjective.loss", fail)
+    monkeypatch.setattr("finetuning.objective.FileObjective.loss", fail)
     assert isinstance(run(arguments).exception, RuntimeError)
 
 
@@ -73,7 +73,7 @@ def test_a_picture_that_cannot_be_drawn_costs_a_note_alone(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("no font")
 
-    monkeypatch.setattr("finetuning.curve.draw", fail)
+    monkeypatch.setattr("finetuning.history.draw", fail)
     result = run(arguments)
     assert result.exit_code == 0, result.output
     assert read_checkpoint(tmp_path / "out").task == "classify"
@@ -89,6 +89,6 @@ def test_the_picture_is_drawn_anew_at_every_measurement(
         drawn.append(len(history.measurements))
         path.write_bytes(b"")
 
-    monkeypatch.setattr("finetuning.curve.draw", count)
+    monkeypatch.setattr("finetuning.history.draw", count)
     assert run([*arguments, "--steps", "6", "--measure-every", "2"]).exit_code == 0
     assert drawn == [1, 2, 3, 3]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from finetuning.fresh_blocks import fresh_blocks
+from finetuning.forward import fresh_blocks
 from model_export.config import BigBirdConfig
 
 CONFIG = BigBirdConfig(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from evaluation.data.errors import DataError
 from evaluation.data.plain_texts import PlainText
+from evaluation.data.source_text import DataError
 from finetuning.masked_language_model import MaskedRow, Masking, masked_rows
 from tests.finetuning.small_models import sentence
 

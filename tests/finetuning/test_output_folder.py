@@ -55,7 +55,7 @@ def test_a_training_that_ended_before_it_saved_anything_begins_anew(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("finetuning.file_objective.FileObjective.loss", fail)
+    monkeypatch.setattr("finetuning.objective.FileObjective.loss", fail)
     assert run(arguments).exit_code != 0
     monkeypatch.undo()
     assert not (tmp_path / "out" / "training" / "state").exists()

@@ -1,7 +1,6 @@
 import pytest
 
-from finetuning.plan import Plan, Stage
-from finetuning.position import Position, learning_rate, step_seed
+from finetuning.plan import Plan, Position, Stage, learning_rate, step_seed
 
 
 def rates(plan: Plan[None]) -> list[float]:

@@ -12,15 +12,14 @@ from bigbird_inference.tasks.question_answering import QuestionRequest
 from bigbird_inference.tokenization.encoded import EncodedSequence
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from evaluation.data.conll import read_conll
-from evaluation.data.errors import DataError
 from evaluation.data.labelled_texts import LabelledText
+from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadAnswer, SquadExample, SquadFile
-from finetuning.batch import pad, uses_full_attention
+from finetuning.batches import pad, row_of, uses_full_attention
 from finetuning.classification import PROBLEM_TYPES, Classification
 from finetuning.entity_recognition import EntityRecognition, bio_labels
-from finetuning.position import Position
+from finetuning.plan import Position
 from finetuning.question_answering import QuestionAnswering
-from finetuning.rows import row_of
 from finetuning.served_task import served_task
 from model_export.config import BigBirdConfig
 from tests.finetuning.small_models import batching, load, sentence

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadAnswer, SquadExample, SquadFile
 from finetuning.question_answering import QuestionAnswering
 from finetuning.served_task import served_task

@@ -1,6 +1,6 @@
 import numpy as np
 
-from finetuning.step_rows import StepRows
+from finetuning.batches import StepRows
 
 LENGTHS = [64 * int(number) for number in np.random.default_rng(3).integers(1, 20, 1003)]
 

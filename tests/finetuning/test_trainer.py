@@ -5,14 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetuning.failure import TrainingFailed
-from finetuning.gradient_checkpointing import recompute_activations
+from finetuning.forward import Precision, recompute_activations
 from finetuning.objective import Measured
-from finetuning.plan import Plan, Stage
-from finetuning.position import Position
-from finetuning.precision import Precision
+from finetuning.plan import Plan, Position, Stage
 from finetuning.progress import Progress
-from finetuning.trainer import Trainer
+from finetuning.trainer import Trainer, TrainingFailed
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.nn.model import BigBird, build_model

@@ -15,7 +15,7 @@ from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
 from bigbird_inference.runtime.session import Batch
 from model_export import pipeline
 from model_export.export.buckets import BucketStep, plan_graphs
-from model_export.export.traced_model import AttentionChoice
+from model_export.export.trace import AttentionChoice
 from model_export.pipeline import ExportOptions, export_checkpoint
 from tests.model_export.reference_models import (
     Document,

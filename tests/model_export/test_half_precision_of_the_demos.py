@@ -20,7 +20,7 @@ from demo.tokens import Inputs, question_inputs, single_inputs
 from demo.vocabulary import CLASSIFY, MASK, PAD, SEPARATOR
 from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
 from model_export.checkpoints.recognise import read_checkpoint
-from model_export.export.traced_model import traced_model
+from model_export.export.trace import traced_model
 from model_export.nn.model import BigBird
 from model_export.nn.precision import WideProducts
 from model_export.patterns.registry import get_pattern

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bigbird_inference.bundle import AttentionKernelName
-from model_export.export.traced_model import AttentionChoice
+from model_export.export.trace import AttentionChoice
 from tests.model_export.exported_models import ExportedModel, Logits, largest_difference
 
 TOLERANCE = 1e-4

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from model_export.export.traced_model import AttentionChoice
+from model_export.export.trace import AttentionChoice
 from model_export.patterns.registry import PATTERNS
 from tests.model_export.dense_attention import Table, TablePattern, dense_logits, same_for_all
 from tests.model_export.exported_models import ExportedModel, largest_difference

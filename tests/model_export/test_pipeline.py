@@ -20,8 +20,8 @@ from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from model_export import pipeline
 from model_export.errors import CheckpointError, ConfigError, ExportError
 from model_export.export.buckets import BucketStep, GraphPlan
+from model_export.export.references import TorchSession
 from model_export.export.signature import Signature
-from model_export.export.torch_session import TorchSession
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird
 from model_export.pipeline import ExportOptions, export_checkpoint, export_precisions

@@ -30,7 +30,9 @@ from bigbird_inference.errors import BundleError
 from bigbird_inference.runtime.graph_sessions import check_buckets
 from bigbird_inference.tasks.registry import create_task
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from model_export.checkpoints import flax_files, pytorch_files, safetensors_files, tensorflow_files
+from model_export.checkpoints import flax as flax_files
+from model_export.checkpoints import pytorch as pytorch_files
+from model_export.checkpoints import safetensors_files, tensorflow_files
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
 from model_export.errors import ExportError

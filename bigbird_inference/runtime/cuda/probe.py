@@ -18,8 +18,7 @@ import numpy as np
 import onnxruntime
 
 from bigbird_inference.runtime.cuda.nvml import cuda_devices, open_nvml
-from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
-from bigbird_inference.runtime.installed_runtimes import conflicting_runtimes
+from bigbird_inference.runtime.devices import CPU, DeviceUnavailable, conflicting_runtimes
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,16 @@ import onnxruntime
 from bigbird_inference.bundle import Tensor
 from bigbird_inference.runtime.cuda.recordings import Recording, Recordings
 from bigbird_inference.runtime.onnx_session import OnnxSession
-from bigbird_inference.runtime.run_failures import meaning_of
-from bigbird_inference.runtime.session import Batch, DeviceLost, OutOfMemory, Outputs, RunControl, RunTerminated, Shape
+from bigbird_inference.runtime.session import (
+    Batch,
+    DeviceLost,
+    OutOfMemory,
+    Outputs,
+    RunControl,
+    RunTerminated,
+    Shape,
+    meaning_of,
+)
 
 logger = logging.getLogger(__name__)
 

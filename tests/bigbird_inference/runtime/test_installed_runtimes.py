@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bigbird_inference.runtime.installed_runtimes import conflicting_runtimes
+from bigbird_inference.runtime.devices import conflicting_runtimes
 
 
 def install(site_packages: Path, name: str) -> None:

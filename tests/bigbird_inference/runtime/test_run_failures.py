@@ -1,7 +1,6 @@
 import pytest
 
-from bigbird_inference.runtime.run_failures import meaning_of
-from bigbird_inference.runtime.session import DeviceLost, OutOfMemory, RunTerminated
+from bigbird_inference.runtime.session import DeviceLost, OutOfMemory, RunTerminated, meaning_of
 
 
 @pytest.mark.parametrize(

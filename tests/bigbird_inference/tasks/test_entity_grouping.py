@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.pipelines.token_classification import TokenClassificationPipeline
 
-from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, group_entities, word_starts
-from bigbird_inference.tasks.label_scheme import LabelScheme
+from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, LabelScheme, group_entities, word_starts
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tokenization.encoded import TokenizedText
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bigbird_inference.tasks.label_scheme import LabelScheme
+from bigbird_inference.tasks.entity_grouping import LabelScheme
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
-from bigbird_inference.tasks.token_choice import draw_nucleus, most_probable
+from bigbird_inference.tasks.generation import draw_nucleus, most_probable
 
 PROBABILITIES = np.array([0.1, 0.4, 0.2, 0.3])
 LOGITS = np.log(PROBABILITIES).astype(np.float32)

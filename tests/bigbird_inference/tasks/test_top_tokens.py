@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigbird_inference.tasks.top_tokens import top_tokens
+from bigbird_inference.tasks.mask_filling import top_tokens
 
 
 def test_the_best_tokens_come_first_with_their_share_of_all_probability() -> None:

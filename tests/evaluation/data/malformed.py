@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 
 
 def refusal(read: Callable[[Path], object], path: Path, content: str | bytes) -> str:

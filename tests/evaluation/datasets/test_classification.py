@@ -7,8 +7,8 @@ from sklearn.metrics import f1_score
 
 from evaluation.asking import Outcome, Refusal
 from evaluation.connection import ModelInfo
-from evaluation.data.errors import DataError
 from evaluation.data.labelled_texts import Columns
+from evaluation.data.source_text import DataError
 from evaluation.datasets import classification
 from evaluation.datasets.base import Judgement
 from evaluation.datasets.classification import Classification, LabelledFile

@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.asking import Answer, Outcome, Refusal
 from evaluation.data.conll import ConllUnit
-from evaluation.data.errors import DataError
+from evaluation.data.source_text import DataError
 from evaluation.datasets.base import Judgement
 from evaluation.datasets.entity_recognition import EntityRecognition
 from tests.evaluation.asked import answer, model

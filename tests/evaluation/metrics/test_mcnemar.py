@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.metrics.mcnemar import McNemar, exact_mcnemar
+from evaluation.metrics.intervals import McNemar, exact_mcnemar
 
 
 @pytest.mark.parametrize(

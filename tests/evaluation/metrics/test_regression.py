@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.metrics.regression import mean_absolute_error, pearson, spearman
+from evaluation.metrics.classification import mean_absolute_error, pearson, spearman
 
 
 @pytest.mark.parametrize("decimals", [pytest.param(6, id="without ties"), pytest.param(0, id="with many ties")])

@@ -18,8 +18,8 @@ from bigbird_inference.bundle import Attention, Manifest, open_bundle
 from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.runtime.session import Batch, Outputs, Session
 from model_export.checkpoints.recognise import read_checkpoint
+from model_export.export.references import TorchSession
 from model_export.export.signature import signature
-from model_export.export.torch_session import TorchSession
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
 

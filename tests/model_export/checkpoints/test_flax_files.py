@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_export.checkpoints.flax_files import FlaxWeights, find
+from model_export.checkpoints.flax import FlaxWeights, find
 from model_export.errors import CheckpointError
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES
 from tests.model_export.checkpoints.flax_packing import array, chunked, packed_array
@@ -169,7 +169,7 @@ def test_memory_stays_a_small_multiple_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "flax_model.msgpack"
     file.write_bytes(msgpack.packb({str(number): array(np.zeros(2_500_000)) for number in range(10)}))
     program = (
-        "import resource, sys; from pathlib import Path; from model_export.checkpoints.flax_files import find\n"
+        "import resource, sys; from pathlib import Path; from model_export.checkpoints.flax import find\n"
         "start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "find(Path(sys.argv[1])).read()\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) * 1024)"

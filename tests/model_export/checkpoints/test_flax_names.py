@@ -1,9 +1,8 @@
 import pytest
 
-from model_export.checkpoints.flax_files import find
-from model_export.checkpoints.flax_names import flax_names
-from model_export.checkpoints.pytorch_names import huggingface_names
-from model_export.checkpoints.source_tensor import SourceTensor
+from model_export.checkpoints.flax import find, flax_names
+from model_export.checkpoints.pytorch import huggingface_names
+from model_export.checkpoints.source_tensors import SourceTensor
 from model_export.config import BigBirdConfig
 from model_export.nn.heads import HEADS
 from model_export.nn.model import build_model

@@ -8,7 +8,7 @@ import torch
 
 from model_export.checkpoints.google import DIALECT, GoogleWeights, configure, find_variables
 from model_export.checkpoints.google_names import GoogleNames
-from model_export.checkpoints.strict_load import load_strictly
+from model_export.checkpoints.source_tensors import load_strictly
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.model import build_model

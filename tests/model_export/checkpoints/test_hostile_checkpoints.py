@@ -14,7 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model_export.checkpoints import flax_files, pytorch_files, safetensors_files
+from model_export.checkpoints import flax as flax_files
+from model_export.checkpoints import pytorch as pytorch_files
+from model_export.checkpoints import safetensors_files
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from model_export.patterns.registry import get_pattern

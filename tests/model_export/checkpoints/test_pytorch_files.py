@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_export.checkpoints.pytorch_files import find
-from model_export.checkpoints.pytorch_names import huggingface_names
+from model_export.checkpoints.pytorch import find, huggingface_names
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES

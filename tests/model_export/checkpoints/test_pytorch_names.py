@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model_export.checkpoints.pytorch_names import huggingface_names, with_encoder_prefix
+from model_export.checkpoints.pytorch import huggingface_names, with_encoder_prefix
 from model_export.config import BigBirdConfig
 from model_export.nn.heads import HEADS
 from model_export.nn.model import build_model

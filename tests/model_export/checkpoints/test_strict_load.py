@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from model_export.checkpoints.source_tensor import Layout, SourceTensor
-from model_export.checkpoints.strict_load import load_strictly
+from model_export.checkpoints.source_tensors import Layout, SourceTensor, load_strictly
 from model_export.errors import CheckpointError
 
 NAMES = {"weight": SourceTensor("theirs.w"), "bias": SourceTensor("theirs.b")}

@@ -15,10 +15,9 @@ from bigbird_inference.runtime.onnx_session import OnnxSession
 from bigbird_inference.runtime.session import Outputs
 from model_export.config import BigBirdConfig
 from model_export.export.buckets import GraphPlan, plan_graphs
-from model_export.export.references import Document, pad_batch, random_document
+from model_export.export.references import Document, TorchSession, pad_batch, random_document
 from model_export.export.signature import signature
-from model_export.export.torch_session import TorchSession
-from model_export.export.traced_model import traced_model
+from model_export.export.trace import traced_model
 from tests.model_export.export.traced_models import spread_model, traced_session
 
 TOLERANCE = 1e-4

@@ -18,8 +18,8 @@ from model_export import pipeline
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 from model_export.export.buckets import GraphPlan
+from model_export.export.references import TorchSession
 from model_export.export.signature import Signature, signature
-from model_export.export.torch_session import TorchSession
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint

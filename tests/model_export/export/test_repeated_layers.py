@@ -11,9 +11,8 @@ import torch
 from bigbird_inference.runtime.session import Batch, Session
 from model_export.config import BigBirdConfig
 from model_export.export.buckets import GraphPlan
-from model_export.export.references import pad_batch, random_document
+from model_export.export.references import TorchSession, pad_batch, random_document
 from model_export.export.signature import signature
-from model_export.export.torch_session import TorchSession
 from model_export.nn.model import BigBird
 from tests.model_export.export.traced_models import spread_model, traced_session
 from tests.model_export.patterns.reference_tables import reference_table

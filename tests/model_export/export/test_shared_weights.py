@@ -7,7 +7,7 @@ import onnx_ir as ir
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from model_export.checkpoints.pytorch_names import huggingface_names
+from model_export.checkpoints.pytorch import huggingface_names
 from model_export.config import BigBirdConfig
 from model_export.export.shared_weights import SharedWeights
 from tests.model_export.conftest import SmallExport

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bigbird_inference.bundle import Attention
 from model_export.errors import ExportError
 from model_export.export import trace
-from model_export.export.traced_model import AttentionChoice
+from model_export.export.trace import AttentionChoice
 from model_export.pipeline import ExportOptions, export_checkpoint
 from tests.model_export.conftest import SmallExport
 

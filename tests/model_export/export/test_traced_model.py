@@ -2,7 +2,7 @@ import pytest
 
 from bigbird_inference.bundle import Precision
 from model_export.errors import ExportError
-from model_export.export.traced_model import AttentionChoice, attention_kernels
+from model_export.export.trace import AttentionChoice, attention_kernels
 
 
 @pytest.mark.parametrize(

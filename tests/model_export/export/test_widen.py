@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from model_export.export.widen import widen
+from model_export.export.graph_check import widen
 
 # Exact in both half types.
 WEIGHT = [[0.5, -2.0], [0.25, 8.0]]

@@ -5,8 +5,8 @@ import pytest
 import torch
 import transformers
 
-from model_export.checkpoints.pytorch_names import IGNORABLE, huggingface_names
-from model_export.checkpoints.strict_load import load_strictly
+from model_export.checkpoints.pytorch import IGNORABLE, huggingface_names
+from model_export.checkpoints.source_tensors import load_strictly
 from model_export.config import BigBirdConfig
 from model_export.errors import ConfigError
 from model_export.nn.model import BigBird, build_model

@@ -122,7 +122,7 @@ def test_a_runtime_without_cuda_is_told_apart_from_one_that_is_hidden(
 
 def test_packages_that_overwrite_each_other_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "bigbird_inference.runtime.installed_runtimes._is_installed", {"onnxruntime", "onnxruntime-gpu"}.__contains__
+        "bigbird_inference.runtime.devices._is_installed", {"onnxruntime", "onnxruntime-gpu"}.__contains__
     )
     assert "overwrite each other" in str(MachineProbe().conflict())
 

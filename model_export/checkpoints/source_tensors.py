@@ -1,0 +1,105 @@
+"""Put a checkpoint's tensors into a model: every key used or reported, every shape checked, all mismatches at once.
+
+Where one of our tensors stands in a source, and how it lies there: the entry of every weight-name table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from model_export.errors import CheckpointError
+
+Layout = Literal["same", "transposed", "heads_out", "heads_in", "flat"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTensor:
+    """One entry of a table.
+
+    Attributes:
+        name: The tensor's name in the source.
+        layout: `same` as ours; `transposed`: a matrix `[in, out]`; `heads_out`: `[in, heads, head_dim]`; `heads_in`:
+            `[heads, head_dim, out]` (both also with the heads merged); `flat`: any shape whose elements in order are
+            ours.
+    """
+
+    name: str
+    layout: Layout = "same"
+
+    def arranged(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the source's tensor as ours lies; one of an unexpected rank is returned as it is."""
+        match self.layout, tensor.ndim:
+            case "transposed", 2:
+                return tensor.T
+            case "heads_out", 2 | 3:
+                return tensor.flatten(1).T
+            case "heads_in", 2 | 3:
+                return tensor.reshape(-1, tensor.shape[-1]).T
+            case "flat", _:
+                return tensor.flatten()
+            case _:
+                return tensor
+
+
+def load_strictly(
+    model: nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    names: Mapping[str, SourceTensor],
+    ignorable: tuple[str, ...],
+) -> list[str]:
+    """Load the tensors into the model, converted to float32.
+
+    Args:
+        model: Takes the weights; it may be on the meta device.
+        tensors: The checkpoint's tensors by their names there.
+        names: For each of the model's tensors, where it stands in the checkpoint.
+        ignorable: Prefixes of tensors that a model may leave unused; a prefix under which it uses some does not count.
+
+    Returns:
+        Names of the tensors that were left unused.
+
+    Raises:
+        CheckpointError: Tensors are missing, unexpected or of another shape; the message lists them all.
+    """
+    own = model.state_dict()
+    if own.keys() != names.keys():
+        raise AssertionError(f"weight names and model differ: {sorted(own.keys() ^ names.keys())}")
+    used = [source.name for source in names.values()]
+    unused = sorted(tensors.keys() - set(used))
+    found = {key: source for key, source in names.items() if source.name in tensors}
+    problems = [f"missing: {source.name} {list(own[key].shape)}" for key, source in names.items() if key not in found]
+    idle = tuple(prefix for prefix in ignorable if not any(name.startswith(prefix) for name in used))
+    problems += [f"unexpected: {name}" for name in unused if not name.startswith(idle)]
+    arranged = {key: source.arranged(tensors[source.name]) for key, source in found.items()}
+    problems += [
+        f"shape: {source.name} is {list(tensors[source.name].shape)}, expected {_expected(source, own[key])}"
+        for key, source in found.items()
+        if arranged[key].shape != own[key].shape
+    ]
+    problems += [
+        f"not floating point: {source.name} is {tensors[source.name].dtype}"
+        for source in found.values()
+        if not tensors[source.name].is_floating_point()
+    ]
+    if problems:
+        raise CheckpointError("the weights do not fit the configuration:\n  " + "\n  ".join(problems))
+    loaded = {key: tensor.float().contiguous() for key, tensor in arranged.items()}
+    model.load_state_dict(loaded, assign=True)
+    return unused
+
+
+def _expected(source: SourceTensor, own: torch.Tensor) -> str:
+    """Describe the shape that the source's tensor should have."""
+    shape = list(own.shape)
+    match source.layout:
+        case "transposed":
+            return str(shape[::-1])
+        case "heads_out":
+            return f"[{shape[1]}, heads, head_dim] with {shape[0]} in all heads"
+        case "heads_in":
+            return f"[heads, head_dim, {shape[0]}] with {shape[1]} in all heads"
+        case "same" | "flat":
+            return str(shape)
