@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from service.batching.bucket_queue import BucketQueue, QueuedItem
 from service.batching.policy import Selection
-from service.batching.queues import BucketQueue, QueuedItem
 
 
 class CountFifo:

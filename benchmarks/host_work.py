@@ -51,11 +51,11 @@ from bigbird_inference.tasks.base import Task
 from bigbird_inference.tasks.classification import ClassificationRequest
 from bigbird_inference.tasks.entity_recognition import EntityRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
-from bigbird_inference.tasks.registry import create_task
+from bigbird_inference.tasks.registry import TASKS, create_task
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
 from model_export.export.tokenizer import write_tokenizer
-from service.api.request_schemas import ClassificationBody, EntityBody, QuestionBody, RequestBody
+from service.api.task_bodies import RequestBody, TaskBodies
 from service.process.server import serve
 from service.settings import load_settings
 
@@ -65,7 +65,9 @@ DOCUMENTS = ROOT / "examples" / "documents"
 TOKENS = 4096
 QUESTION = "What does the report say about the budget?"
 LABELS: dict[TaskName, list[str]] = {"classify": ["a", "b"], "ner": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]}
-BODIES: dict[TaskName, type[RequestBody]] = {"classify": ClassificationBody, "qa": QuestionBody, "ner": EntityBody}
+BODIES: dict[TaskName, type[RequestBody]] = {
+    task: TaskBodies(TASKS[task].operation).request for task in ("classify", "qa", "ner")
+}
 _REPEATS = 30
 _REQUESTS = 300
 # In standard deviations of the noise: some hundred entities in a document.

@@ -9,9 +9,9 @@ import numpy as np
 from benchmarks.traffic import Traffic
 from bigbird_inference.errors import DeadlineExceeded, DeadlineUnreachable, QueueFull
 from bigbird_inference.tokenization.encoded import EncodedSequence
+from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.batching.observer import DropReason, FinishedBatch, SplitReason
 from service.batching.scheduler import Scheduler
-from service.batching.work_item import InferenceResult, WorkItem
 
 MODEL = "base"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from service.security.key_lines import NAME, key_line, make_key, names_in
+from service.security.access import NAME, key_line, make_key, names_in
 
 _ONLY_FOR_THE_OWNER = 0o600
 

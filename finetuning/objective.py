@@ -1,4 +1,4 @@
-"""What is to be learned, as the trainer sees it, and what all tasks that learn from the rows of a file have in common."""
+"""What is to be learned, as the trainer sees it, and what all tasks that learn from a file have in common."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence

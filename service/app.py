@@ -1,7 +1,7 @@
 """The application: everything wired together.
 
-`uvicorn --factory service.app:create_app` serves it with the settings of the environment; `service.process.server` does the
-same with a clean start-up, shutdown and exit status.
+`uvicorn --factory service.app:create_app` serves it with the settings of the environment; `service.process.server` does
+the same with a clean start-up, shutdown and exit status.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.version import service_version
-from service.api import language_model_routes, model_routes, operation_routes, task_routes
+from service.api import model_routes, operation_routes
 from service.api.authentication import KeyGate
 from service.api.body_limits import BodyLimit, BodyTimeout
 from service.api.openapi import DescribedApplication, install_docs_page
@@ -21,6 +21,7 @@ from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
 from service.api.request_limit import RequestLimit
 from service.api.response_headers import SecurityHeaders, allow_origins
+from service.api.task_routes import task_routes
 from service.models.loading import ModelLoader
 from service.security.access import read_access
 from service.serving import Serving
@@ -100,8 +101,7 @@ def create_app(
             "auto_configure": False,
         },
     )
-    app.include_router(task_routes.router)
-    app.include_router(language_model_routes.router)
+    app.include_router(task_routes())
     app.include_router(model_routes.router)
     app.include_router(operation_routes.router)
     install_docs_page(app)

@@ -9,13 +9,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
 
 from bigbird_inference.buckets import smallest_bucket
 from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ServiceError
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task
-from service.batching.work_item import InferenceResult, WorkItem
+from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.models.served_models import ENDPOINTS
 from service.serving import Serving
 from service.telemetry.request_record import ItemRecord, RequestRecord
@@ -25,23 +27,33 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one item cost.
+    """What the answer cost."""
 
-    Attributes:
-        tokens: Tokens that the model read: all windows, special tokens included, padding not.
-        windows: Number of windows; windows of every step, where the answer was built in steps.
-        buckets: Padded length of each window's run, in window order.
-        queue_ms: Longest wait of a window, in milliseconds, summed over the steps.
-        inference_ms: Longest run of a batch that held one of the windows, in milliseconds, summed over the steps.
-        truncated_tokens: Tokens that no window holds: what is too long is windowed or refused, so there are none.
-    """
-
-    tokens: int
-    windows: int
-    buckets: list[int]
-    queue_ms: float
-    inference_ms: float
-    truncated_tokens: int = 0
+    tokens: Annotated[int, Field(description="Tokens that the model read over all windows, special tokens included.")]
+    windows: Annotated[
+        int,
+        Field(
+            description="Windows that were run: 1 if the document fits the model; one for each choice of "
+            "`/multiple-choice` and for each token that `/generate` predicted."
+        ),
+    ]
+    buckets: Annotated[
+        list[int], Field(description="Padded length of each window's run, in the order of the document.")
+    ]
+    truncated_tokens: Annotated[
+        int, Field(description="Tokens that no window holds: always 0, what is too long is windowed or refused.")
+    ]
+    queue_ms: Annotated[
+        float,
+        Field(description="Longest wait of a window, in milliseconds; for `/generate`, of all together."),
+    ]
+    inference_ms: Annotated[
+        float,
+        Field(
+            description="Longest run of a batch with one of the windows, in milliseconds; for `/generate`, of all "
+            "together. Batches are shared with others."
+        ),
+    ]
 
     def followed_by(self, step: "Usage") -> "Usage":
         """Return the cost of this and another step after it."""
@@ -224,6 +236,7 @@ def _usage(encoded: EncodedRequest[Any], results: Sequence[InferenceResult]) -> 
         tokens=_tokens(encoded),
         windows=len(results),
         buckets=[result.bucket for result in results],
+        truncated_tokens=0,
         queue_ms=_milliseconds(max(result.queue_seconds for result in results)),
         inference_ms=_milliseconds(max(result.inference_seconds for result in results)),
     )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InferenceFailed, InvalidInput
+from bigbird_inference.tasks.declaration import Operation
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
 from bigbird_inference.tokenization.tokenizer import Tokenizer, check_unicode
 
@@ -44,6 +45,7 @@ class Task(ABC, Generic[RequestT, AnswerT]):
     """Pre- and post-processing of one task for one model.
 
     Attributes:
+        operation: How it is called, with its request and its answer.
         needed_inputs: Inputs that the model's graphs must have beside those that every model has.
         needed_outputs: Outputs that they must have.
         decodes_at_once: Whether decoding is a handful of numbers for each window, so that handing it to another thread
@@ -53,6 +55,7 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         BundleError: The manifest lacks one of them.
     """
 
+    operation: ClassVar[Operation]
     needed_inputs: ClassVar[frozenset[str]] = frozenset()
     needed_outputs: ClassVar[frozenset[str]] = frozenset({"logits"})
     decodes_at_once: ClassVar[bool] = False

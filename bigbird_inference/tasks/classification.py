@@ -6,13 +6,16 @@ each window, and the function that turns logits into scores is applied once, to 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from bigbird_inference.bundle import Manifest
-from bigbird_inference.errors import BundleError, InvalidInput
+from bigbird_inference.errors import BundleError
 from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.scores import Float64Array, sigmoid, softmax
 from bigbird_inference.tokenization.encoded import Int64Array, Window
 from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, SINGLE_SPECIAL_TOKENS, Tokenizer
@@ -21,23 +24,29 @@ from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
 class ClassificationRequest:
-    """A text to classify, alone or together with a second one.
+    """A text to classify, alone or with a second text, or a list of texts."""
 
-    Attributes:
-        text: The document; it may be longer than the model.
-        text_pair: A second text that stands whole in every window, or None.
-        top_k: How many labels to return; None for all.
-        function: How logits become scores; None for what the model was trained with.
-        window_stride: Tokens shared by neighbouring windows; None for the default.
-    """
-
-    text: str
-    text_pair: str | None = None
-    top_k: int | None = None
-    function: ScoreFunction | None = None
-    window_stride: int | None = None
+    text: Annotated[
+        Text,
+        Field(
+            description="The document, or a list. It may be longer than the model.",
+            examples=["Quarterly report: revenue rose by four percent."],
+        ),
+        Listed(),
+    ]
+    text_pair: Annotated[
+        Text | None,
+        Field(description="A second text for models of pairs, or a list. It stands whole in every window."),
+        Listed(),
+    ] = None
+    top_k: Annotated[int | None, Field(ge=1, le=10_000, description="Most labels in `labels`. Default: all.")] = None
+    function: Annotated[
+        ScoreFunction | None,
+        Field(description="How logits become scores. Default: what the model was trained with."),
+    ] = None
+    window_stride: WindowStride = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +58,22 @@ class LabelScore:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassificationAnswer:
-    """Labels by falling score; equal scores in the model's label order."""
+class ClassificationAnswer(LabelScore):
+    """The best label; of equally good ones the first in the model's order."""
 
-    labels: list[LabelScore]
+    labels: Annotated[list[LabelScore], Field(description="The `top_k` best labels, best first, this one among them.")]
 
 
 class Classification(Task[ClassificationRequest, ClassificationAnswer]):
     """Single-label, multi-label and regression models."""
+
+    operation = Operation(
+        "classify",
+        "Label a document",
+        "Score the model's labels for the text.",
+        ClassificationRequest,
+        ClassificationAnswer,
+    )
 
     decodes_at_once = True
 
@@ -67,8 +84,6 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
 
     def encode(self, request: ClassificationRequest) -> EncodedRequest[ClassificationRequest]:
         """Cut the text into windows, with the second text after each."""
-        if request.top_k is not None and request.top_k < 1:
-            raise InvalidInput("top_k must be at least 1")
         tokens = self.tokenize_field("text", request.text, positions=False)
         pair_ids = None
         if request.text_pair is not None:
@@ -99,7 +114,8 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
         merged = np.average(np.stack(logits).astype(np.float64), axis=0, weights=weights)
         scores = self._scores(merged, encoded.request.function)
         ranking = np.argsort(-scores, kind="stable")[: encoded.request.top_k]
-        return ClassificationAnswer([LabelScore(labels[index], float(scores[index])) for index in ranking])
+        ranked = [LabelScore(labels[index], float(scores[index])) for index in ranking]
+        return ClassificationAnswer(ranked[0].label, ranked[0].score, ranked)
 
     def _scores(self, logits: Float64Array, function: ScoreFunction | None) -> Float64Array:
         match function or self._default_function():

@@ -6,13 +6,16 @@ window, and normalised once, after that.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import InvalidInput
 from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.scores import Float64Array
 from bigbird_inference.tasks.window_merging import merge_token_logits
 from bigbird_inference.tokenization.encoded import Window
@@ -25,46 +28,74 @@ MAX_TOKEN_NUMBERS = 2**22
 """Most numbers in the token vectors of one answer: 5,461 tokens of the base model."""
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "if": {"properties": {"tokens": {"const": True}}, "required": ["tokens"]},
+            "then": {"properties": {"text": {"type": "string"}}},
+        },
+    ),
+)
 class EmbeddingRequest:
-    """A text to embed.
+    """A text to embed, or a list of texts."""
 
-    Attributes:
-        text: The document; it may be longer than the model.
-        pooling: `cls`, the hidden state of [CLS]; `mean` of the hidden states of all tokens, special ones included;
-            `pooler`, what the model's pooler makes of [CLS].
-        normalize: Whether to scale the embedding to length 1.
-        tokens: Whether to return a vector for each token of the text, too.
-        window_stride: Tokens shared by neighbouring windows; None for the default.
-    """
-
-    text: str
-    pooling: Pooling = "mean"
-    normalize: bool = True
-    tokens: bool = False
-    window_stride: int | None = None
+    text: Annotated[
+        Text,
+        Field(
+            description="The document, or a list. It may be longer than the model.",
+            examples=["The survey of the northern bridges was led by Maria Okafor."],
+        ),
+        Listed(),
+    ]
+    pooling: Annotated[
+        Pooling,
+        Field(
+            description="What the embedding is: the hidden state of `[CLS]`, the mean of the hidden states of all "
+            "tokens with the special ones, or what the model's pooler makes of `[CLS]`, if it has one."
+        ),
+    ] = "mean"
+    normalize: Annotated[bool, Field(description="Whether the embedding is scaled to length 1.")] = True
+    tokens: Annotated[
+        bool, Field(description="Whether each token's vector is returned, too. For one text, not for a list.")
+    ] = False
+    window_stride: WindowStride = None
 
 
 @dataclass(frozen=True, slots=True)
 class TokenVector:
-    """A token, `text[start:end]` in code points, and its hidden state as the model gives it."""
+    """A token of the text, `text` being exactly its `[start:end]` in Unicode code points, and its hidden state."""
 
     text: str
     start: int
     end: int
-    vector: list[float]
+    vector: Annotated[list[float], Field(description="As the model gives it, never normalised.")]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingAnswer:
-    """The text's vector, and those of its tokens if they were asked for."""
+    """The text as a vector."""
 
     embedding: list[float]
-    tokens: list[TokenVector] | None
+    dimension: int
+    tokens: Annotated[
+        list[TokenVector] | None, Field(description="Every token of the text, if `tokens` asked for them.")
+    ]
 
 
 class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
     """The bare encoder, with or without a pooler."""
+
+    operation = Operation(
+        "embed",
+        "Turn a document into a vector",
+        "Return the text's embedding, and on request a vector for each of its tokens.",
+        EmbeddingRequest,
+        EmbeddingAnswer,
+        one_text_only=frozenset({"tokens"}),
+    )
 
     needed_outputs: ClassVar[frozenset[str]] = frozenset({"hidden"})
 
@@ -98,7 +129,7 @@ class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
         if request.normalize:
             embedding /= np.linalg.norm(embedding) or 1.0
         tokens = self._token_vectors(encoded, outputs) if request.tokens else None
-        return EmbeddingAnswer(embedding.astype(np.float32).tolist(), tokens)
+        return EmbeddingAnswer(embedding.astype(np.float32).tolist(), len(embedding), tokens)
 
     def _pool(self, encoded: EncodedRequest[EmbeddingRequest], outputs: Sequence[Outputs]) -> Float64Array:
         """Return one vector for each window, `[windows, hidden_size]`."""

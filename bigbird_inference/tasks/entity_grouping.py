@@ -81,7 +81,10 @@ Aggregation = Literal["none", "simple", "first", "average", "max"]
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """`text` is the document's `[start:end]` in code points; `entity` is its type, or with `none` the token's label."""
+    """An entity: `text` is exactly the document's `[start:end]` in Unicode code points.
+
+    `entity` is its type, or with the aggregation `none` the token's label.
+    """
 
     entity: str
     text: str

@@ -5,10 +5,15 @@ Every token gets the logits of one window; grouping then runs over the whole tex
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, LabelScheme, group_entities
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.window_merging import merge_token_logits
@@ -17,32 +22,44 @@ from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Toke
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
 class EntityRequest:
-    """A text to find entities in.
+    """A text to find entities in, or a list of texts."""
 
-    Attributes:
-        text: The document; it may be longer than the model.
-        aggregation: How tokens become entities.
-        threshold: Entities with a lower score are left out.
-        window_stride: Tokens shared by neighbouring windows; None for the default.
-    """
-
-    text: str
-    aggregation: Aggregation = "simple"
-    threshold: float = 0.0
-    window_stride: int | None = None
+    text: Annotated[
+        Text,
+        Field(
+            description="The document, or a list. It may be longer than the model.",
+            examples=["Maria Okafor signed for Halden Works in Bergen."],
+        ),
+        Listed(),
+    ]
+    aggregation: Annotated[
+        Aggregation, Field(description="How tokens become entities; `none` returns tokens with their labels.")
+    ] = "simple"
+    threshold: Annotated[
+        float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="Entities with a lower score are left out.")
+    ] = 0.0
+    window_stride: WindowStride = None
 
 
 @dataclass(frozen=True, slots=True)
 class EntityAnswer:
-    """Entities in the order of the text."""
+    """The entities in the order of the text."""
 
     entities: list[Entity]
 
 
 class EntityRecognition(Task[EntityRequest, EntityAnswer]):
     """Models with one logit per label for each token."""
+
+    operation = Operation(
+        "find_entities",
+        "Find entities in a document",
+        "Find names and other entities in the text, with their exact positions.",
+        EntityRequest,
+        EntityAnswer,
+    )
 
     def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
         super().__init__(manifest, tokenizer)

@@ -10,12 +10,15 @@ Which token comes next: the most probable one, or one drawn from the most probab
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from bigbird_inference.errors import InvalidInput
 from bigbird_inference.tasks.base import EncodedRequest, Float32Array, Outputs, Task, take_output
+from bigbird_inference.tasks.declaration import Listed, Operation, Text
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText, Window
 
@@ -53,67 +56,106 @@ def draw_nucleus(logits: Float32Array, *, top_p: float, temperature: float, gene
 Sampling = Literal["greedy", "top_p"]
 StopReason = Literal["end", "length"]
 
-DEFAULT_MAX_NEW_TOKENS = 64
 DEFAULT_TOP_P = 0.9
 DEFAULT_TEMPERATURE = 1.0
 MAX_SEED = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "if": {"properties": {"sampling": {"const": "greedy"}}},
+            "then": {"properties": {name: {"type": "null"} for name in ("top_p", "temperature", "seed")}},
+        },
+    ),
+)
 class GenerationRequest:
-    """A prompt to continue.
+    """A prompt to continue, or a list of prompts."""
 
-    Attributes:
-        prompt: With [CLS] before it, it fits the model.
-        max_new_tokens: Most tokens to generate.
-        sampling: `greedy` takes the most probable token, `top_p` draws.
-        top_p: Probability of the set that is drawn from; None for the default. Only with `top_p`.
-        temperature: What logits are divided by; None for the default. Only with `top_p`.
-        seed: The same seed gives the same text; None for a new one. Only with `top_p`.
-    """
-
-    prompt: str
-    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
-    sampling: Sampling = "greedy"
-    top_p: float | None = None
-    temperature: float | None = None
-    seed: int | None = None
+    prompt: Annotated[
+        Text,
+        Field(
+            description="The text to continue, or a list. It must fit the model.",
+            examples=["The survey of the bridges"],
+        ),
+        Listed(),
+    ]
+    max_new_tokens: Annotated[
+        int,
+        Field(ge=1, le=4096, description="Most tokens to generate. Each one costs a run of all text before it."),
+    ] = 64
+    sampling: Annotated[
+        Sampling, Field(description="`greedy` takes the most probable token each time, `top_p` draws.")
+    ] = "greedy"
+    top_p: Annotated[
+        float | None,
+        Field(
+            gt=0.0,
+            le=1.0,
+            allow_inf_nan=False,
+            description="Draw from the most probable tokens that together have this probability. Default: 0.9.",
+        ),
+    ] = None
+    temperature: Annotated[
+        float | None,
+        Field(
+            ge=0.01,
+            le=100.0,
+            allow_inf_nan=False,
+            description="Below 1 the probable becomes more probable, above 1 less. Default: 1.",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        Field(ge=0, le=MAX_SEED, description="The same seed gives the same text. Default: a new one each time."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedToken:
-    """A token and what it reads as, without the space around it."""
+    """A generated token."""
 
-    token: str
+    token: Annotated[str, Field(description="What it reads as, without the space before it.")]
     token_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationAnswer:
-    """The continuation.
+    """The continuation of the prompt."""
 
-    Attributes:
-        text: What follows the prompt, with the space between the two where there is one.
-        tokens: The generated tokens, without the one that ended the text.
-        stop: `end` if the model ended the text, `length` if it was cut at a limit: the request's or the model's.
-        seed: What the text can be drawn with again; None if nothing was drawn.
-    """
-
-    text: str
-    tokens: list[GeneratedToken]
-    stop: StopReason
-    seed: int | None
+    text: Annotated[
+        str, Field(description="What follows the prompt, with the space between the two where there is one.")
+    ]
+    tokens: Annotated[
+        list[GeneratedToken], Field(description="The generated tokens, without the one that ended the text.")
+    ]
+    stop: Annotated[
+        StopReason,
+        Field(
+            description="`end`: the model ended the text. `length`: `max_new_tokens` or the model's length was reached."
+        ),
+    ]
+    seed: Annotated[int | None, Field(description="Draws the same text again; null for greedy generation.")]
 
 
 class Generation(Task[GenerationRequest, GenerationAnswer]):
     """Causal models with a logit for every token of the vocabulary at the last position."""
 
+    operation = Operation(
+        "generate",
+        "Continue a prompt",
+        "Generate text after the prompt, token by token.",
+        GenerationRequest,
+        GenerationAnswer,
+    )
+
     needed_inputs: ClassVar[frozenset[str]] = frozenset({"positions"})
 
     def encode(self, request: GenerationRequest) -> EncodedRequest[GenerationRequest]:
         """Put the prompt behind [CLS], and choose a seed where one is needed."""
-        if request.max_new_tokens < 1:
-            raise InvalidInput("max_new_tokens must be at least 1")
         if request.sampling == "greedy":
             for name in ("top_p", "temperature", "seed"):
                 if getattr(request, name) is not None:

@@ -7,13 +7,16 @@ The most probable tokens of a vocabulary at one position.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InvalidInput
 from bigbird_inference.tasks.base import EncodedRequest, Float32Array, Outputs, Task, take_output
+from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text
 from bigbird_inference.tokenization.encoded import EncodedSequence, Window
 from bigbird_inference.tokenization.masked_text import WHITE_SPACE, tokenize_masked
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer, check_unicode
@@ -46,8 +49,6 @@ def top_tokens(logits: Float32Array, count: int, candidates: int) -> list[Scored
     return [ScoredToken(int(token_id), float(score)) for token_id, score in zip(best, scores, strict=True)]
 
 
-DEFAULT_TOP_K = 5
-
 MAX_MASKS = 32
 """Every sequence of a batch is given room for as many masks as another has, each with the whole vocabulary."""
 
@@ -55,53 +56,68 @@ MAX_SEQUENCE_CHARACTERS = 2**20
 """Most characters in all the filled-in texts of one answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
 class MaskRequest:
-    """A text with masks.
+    """A text with masks to fill, or a list of texts."""
 
-    Attributes:
-        text: The text; with its masks it fits the model.
-        mask: The string that is a mask, and the only one; None for the model's own.
-        top_k: How many tokens to return for each mask.
-        sequences: Whether every prediction comes with the filled-in text.
-    """
-
-    text: str
-    mask: str | None = None
-    top_k: int = DEFAULT_TOP_K
-    sequences: bool = True
+    text: Annotated[
+        Text,
+        Field(
+            description="The text with its masks, or a list. It must fit the model.",
+            examples=["Bergen is a city in [MASK]."],
+        ),
+        Listed(),
+    ]
+    mask: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            description="The string that is a mask in the text, and the only one. Default: the model's own, which is "
+            "`[MASK]` in the released vocabulary.",
+        ),
+    ] = None
+    top_k: Annotated[int, Field(ge=1, le=1000, description="Most predictions for each mask.")] = 5
+    sequences: Annotated[bool, Field(description="Whether each prediction comes with the filled-in text.")] = True
 
 
 @dataclass(frozen=True, slots=True)
 class MaskPrediction:
-    """A token that could stand for a mask.
+    """A token that could stand for a mask."""
 
-    Attributes:
-        token: What the token reads as, without the space around it.
-        token_id: Its id.
-        score: Its probability at this mask, among the whole vocabulary.
-        start: First code point of the mask in the text.
-        end: One past its last code point.
-        sequence: The text with the token in the mask's place and all other masks as they are; None if not asked for.
-    """
-
-    token: str
+    token: Annotated[str, Field(description="What it reads as, without the space before it.")]
     token_id: int
-    score: float
-    start: int
-    end: int
-    sequence: str | None
+    score: Annotated[float, Field(description="Its probability among the whole vocabulary.")]
+    start: Annotated[int, Field(description="Where the mask begins in the text, in Unicode code points.")]
+    end: Annotated[int, Field(description="One past the mask's last code point.")]
+    sequence: Annotated[
+        str | None,
+        Field(
+            description="The text with the token in this mask's place; other masks stay. Null if `sequences` is false."
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class MaskAnswer:
-    """For each mask, in the order of the text, its predictions by falling score."""
+    """What could stand for each mask."""
 
-    predictions: list[list[MaskPrediction]]
+    predictions: Annotated[
+        list[list[MaskPrediction]],
+        Field(description="For each mask, in the order of the text, its `top_k` best tokens, best first."),
+    ]
 
 
 class MaskFilling(Task[MaskRequest, MaskAnswer]):
     """Models with a logit for every token of the vocabulary at the positions that they are told."""
+
+    operation = Operation(
+        "fill_masks",
+        "Fill the masks of a text",
+        "Predict the tokens that the text's masks could stand for.",
+        MaskRequest,
+        MaskAnswer,
+    )
 
     needed_inputs: ClassVar[frozenset[str]] = frozenset({"positions"})
 
@@ -126,8 +142,6 @@ class MaskFilling(Task[MaskRequest, MaskAnswer]):
     def _check(self, request: MaskRequest, mask: str) -> None:
         check_unicode(request.text, "text")
         check_unicode(mask, "mask")
-        if request.top_k < 1:
-            raise InvalidInput("top_k must be at least 1")
         if not mask or mask.isspace():
             raise InvalidInput("mask is empty or only whitespace")
         masks = request.text.count(mask)

@@ -6,47 +6,65 @@ softmax over the choices. So a request's choices are batched, padded and buckete
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from bigbird_inference.errors import InvalidInput
 from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tokenization.encoded import Window
 
-MIN_CHOICES, MAX_CHOICES = 2, 64
 
-
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
 class ChoiceRequest:
-    """A prompt and the texts to choose from; the prompt fits the model together with each of them."""
+    """A prompt and the texts to choose from, or a list of prompts that share their choices."""
 
-    prompt: str
-    choices: tuple[str, ...]
+    prompt: Annotated[
+        Text,
+        Field(
+            description="The prompt, or a list. It must fit the model together with each choice.",
+            examples=["The survey of the bridges took longer than planned, because"],
+        ),
+        Listed(),
+    ]
+    choices: Annotated[
+        list[Text],
+        Field(
+            min_length=2,
+            max_length=64,
+            description="The texts to choose from.",
+            examples=[["the river was in flood.", "bridges cross rivers."]],
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceAnswer:
-    """The best choice.
+    """The choice that goes best with the prompt; the first of equally good ones."""
 
-    Attributes:
-        index: Its position among the choices; the first of equally good ones.
-        scores: The probability of each choice, in the order of the request.
-    """
-
-    index: int
-    scores: list[float]
+    choice: str
+    index: Annotated[int, Field(description="Its position in `choices`, from 0.")]
+    scores: Annotated[list[float], Field(description="The probability of each choice, in the order of the request.")]
 
 
 class MultipleChoice(Task[ChoiceRequest, ChoiceAnswer]):
     """Models with one logit for a pair of texts."""
 
+    operation = Operation(
+        "choose",
+        "Choose the text that goes with a prompt",
+        "Score each choice after the prompt, and return the best one.",
+        ChoiceRequest,
+        ChoiceAnswer,
+    )
+
     decodes_at_once = True
 
     def encode(self, request: ChoiceRequest) -> EncodedRequest[ChoiceRequest]:
         """Put the prompt before each choice."""
-        if not MIN_CHOICES <= len(request.choices) <= MAX_CHOICES:
-            raise InvalidInput(f"choices must be {MIN_CHOICES} to {MAX_CHOICES} texts")
         prompt = self.tokenize_field("prompt", request.prompt, positions=False)
         windows = []
         for number, choice in enumerate(request.choices):
@@ -61,4 +79,5 @@ class MultipleChoice(Task[ChoiceRequest, ChoiceAnswer]):
         """Let the choices compete."""
         logits = take_output(outputs, "logits", [(1,)] * len(encoded.windows))
         scores = softmax(np.concatenate(logits))
-        return ChoiceAnswer(int(np.argmax(scores)), scores.tolist())
+        best = int(np.argmax(scores))
+        return ChoiceAnswer(encoded.request.choices[best], best, scores.tolist())

@@ -7,11 +7,14 @@ takes its share of the probability in every window, and wins only where the requ
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from bigbird_inference.errors import InvalidInput
 from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.span_search import CharacterSpan, WindowProbabilities, best_spans
 from bigbird_inference.tokenization.encoded import Window
@@ -21,61 +24,76 @@ from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 DEFAULT_MAX_ANSWER_TOKENS = 30
 
 
-@dataclass(frozen=True, slots=True)
+@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
 class QuestionRequest:
-    """A question about a context.
+    """A question about a document, or a list of such pairs.
 
-    Attributes:
-        question: It stands whole in every window.
-        context: The document; it may be longer than the model.
-        top_k: How many answers `alternatives` holds at most.
-        max_answer_tokens: The longest answer, in tokens.
-        window_stride: Context tokens shared by neighbouring windows; None for the default.
-        no_answer: Whether "the context does not say" is a possible answer.
+    Either field may be a list. Two lists pair up item by item; one text beside a list goes with each of its items.
     """
 
-    question: str
-    context: str
-    top_k: int = 1
-    max_answer_tokens: int = DEFAULT_MAX_ANSWER_TOKENS
-    window_stride: int | None = None
-    no_answer: bool = False
+    question: Annotated[
+        Text,
+        Field(
+            description="The question, or a list. It stands whole in every window, so it must be much shorter than "
+            "one.",
+            examples=["Who led the survey?"],
+        ),
+        Listed(),
+    ]
+    context: Annotated[
+        Text,
+        Field(
+            description="The document that holds the answer, or a list. It may be longer than the model.",
+            examples=["The survey of the northern bridges was led by Maria Okafor."],
+        ),
+        Listed(),
+    ]
+    top_k: Annotated[int, Field(ge=1, le=100, description="Most answers in `alternatives`.")] = 1
+    max_answer_tokens: Annotated[int, Field(ge=1, le=4096, description="Longest answer in tokens.")] = (
+        DEFAULT_MAX_ANSWER_TOKENS
+    )
+    window_stride: WindowStride = None
+    no_answer: Annotated[bool, Field(description="Whether the empty answer competes: the document may not say.")] = (
+        False
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerSpan:
-    """`context[start:end]` in code points and its score; the null answer is "" at 0 to 0."""
+    """An answer and where it stands: `context[start:end]` in Unicode code points."""
 
-    answer: str
+    answer: Annotated[str, Field(description="Exactly `context[start:end]`; empty if the document does not say.")]
     score: float
     start: int
     end: int
 
 
 @dataclass(frozen=True, slots=True)
-class QuestionAnswer:
-    """The best answer, and the `top_k` best ones with it.
+class QuestionAnswer(AnswerSpan):
+    """The best answer.
 
-    `alternatives` is never empty, is sorted by falling score, and begins with the best answer itself. With `no_answer`
-    the null answer has its place in it like any span; a span of the same score stands before it.
+    With `no_answer` the empty answer, at 0 to 0, has its place in `alternatives` like any span; a span of the same
+    score stands before it.
     """
 
-    answer: str
-    score: float
-    start: int
-    end: int
-    alternatives: list[AnswerSpan]
+    alternatives: Annotated[
+        list[AnswerSpan], Field(description="The `top_k` best answers, best first, this one among them.")
+    ]
 
 
 class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
     """Models with a start and an end logit for each token."""
 
+    operation = Operation(
+        "answer_question",
+        "Answer a question from a document",
+        "Find the span of the context that answers the question, with its exact position.",
+        QuestionRequest,
+        QuestionAnswer,
+    )
+
     def encode(self, request: QuestionRequest) -> EncodedRequest[QuestionRequest]:
         """Cut the context into windows, each after the whole question."""
-        if request.top_k < 1:
-            raise InvalidInput("top_k must be at least 1")
-        if request.max_answer_tokens < 1:
-            raise InvalidInput("max_answer_tokens must be at least 1")
         question_ids = self.tokenize_field("question", request.question, positions=False).ids
         tokens = self.tokenize_field("context", request.context)
         surrounding = PAIR_SPECIAL_TOKENS + len(question_ids)

@@ -6,7 +6,8 @@ kernel (cuDNN's), and the CPU takes it as well. Outside a graph the same is comp
 makes the model its own reference.
 
 Full attention is dense, one sequence for each document. For the block-sparse rows the slots of
-`block_sparse_attention` are ordered so that the padding of a row is a length. The key blocks of a query block are gathered into one sequence, in which all that counts comes first:
+`block_sparse_attention` are ordered so that the padding of a row is a length. The key blocks of a query block are
+gathered into one sequence, in which all that counts comes first:
 
     block 0, once and its further copies | window | random | the document's last block, once or more | dropped slots
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bigbird_inference.errors import AdminDisabled, Forbidden, Unauthorized
 from service.api.problems import documented_problems, service_problem
-from service.api.request_context import request_record
+from service.api.request_state import request_record
 from service.security.access import Access, Key
 
 KEY_SCHEME = "apiKey"

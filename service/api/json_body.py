@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from bigbird_inference.errors import MalformedRequest, TextTooLarge
-from service.api.answering import ClientGone
+from service.api.disconnect import ClientGone
 from service.serving import Serving
 
 

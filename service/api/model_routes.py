@@ -1,21 +1,14 @@
 """`/v1/models`: which models there are, and, with the admin key, changing them while the server runs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field
 
 from bigbird_inference.loaded_model import LoadedModel
-from service.api.answer_schemas import (
-    BucketBody,
-    ModelBody,
-    ModelsBody,
-    ModelStateBody,
-    SourceBody,
-    UnloadedBody,
-)
-from service.api.answering import ServingDependency
 from service.api.authentication import RequireAdmin, RequireKey
 from service.api.problems import documented_problems
+from service.api.request_state import ServingDependency
 from service.models.model_folder import NAME_PATTERN
 from service.models.served_models import ENDPOINTS
 
@@ -25,6 +18,71 @@ ModelName = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of a fol
 
 _CHANGE_PROBLEMS = documented_problems(404, 405, 409, 422, 503)
 _LOADING_PROBLEMS = documented_problems(404, 405, 409, 422, 500, 503, 507)
+
+
+class AnswerBody(BaseModel):
+    """Is read out of the dataclasses of the service."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class BucketBody(AnswerBody):
+    """A padded length of a model."""
+
+    length: int
+    attention: str
+    max_abs_difference: float = Field(description="Largest difference of logits from the reference, at export.")
+
+
+class SourceBody(AnswerBody):
+    """The checkpoint that a model came from."""
+
+    name: str
+    kind: str = Field(description="The format of its weights.")
+    sha256: str
+
+
+class ModelBody(AnswerBody):
+    """A loaded model."""
+
+    name: str
+    version: int = Field(description="How often a model of this name has been loaded since the server started.")
+    task: str
+    endpoint: str
+    labels: list[str]
+    problem_type: str | None
+    max_length: int = Field(description="Longest window in tokens.")
+    block_size: int
+    pattern: str = Field(description="Which reference implementation's random blocks the model attends to.")
+    precision: str
+    pair_types: str
+    buckets: list[BucketBody]
+    source: SourceBody
+    versions: dict[str, str] = Field(description="What the bundle was written with.")
+
+
+class ModelStateBody(AnswerBody):
+    """Whether a model answers, and if not, why."""
+
+    name: str
+    state: Literal["loading", "ready", "unloading", "failed"]
+    version: int = Field(description="Which version answers, or did last; 0 if none ever did.")
+    change: Literal["load", "unload", "reload"] | None = Field(description="What is being done with it, or null.")
+    failure: str | None = Field(description="Why the last change failed or the model does not answer; null otherwise.")
+
+
+class ModelsBody(AnswerBody):
+    """The loaded models by name, and the state of every model that is known."""
+
+    models: list[ModelBody]
+    states: list[ModelStateBody]
+
+
+class UnloadedBody(AnswerBody):
+    """A model that is not served any more."""
+
+    name: str
+    version: int
 
 
 @router.get("/v1/models", summary="List the models", dependencies=[RequireKey])

@@ -18,10 +18,10 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from bigbird_inference.tasks.declaration import VISIBLE_PATTERN
 from service.api.authentication import describe_authentication
 from service.api.problems import ProblemBody, documented_problems
 from service.api.request_context import REQUEST_ID_HEADER
-from service.api.request_schemas import VISIBLE_PATTERN
 from service.settings import Settings
 
 PATH = "/docs"

@@ -5,16 +5,37 @@ import re
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
+from pydantic import BaseModel, Field
 
-from service.api.answer_schemas import DeviceBody, HealthBody, ReadinessBody
-from service.api.answering import ServingDependency
 from service.api.problems import documented_problems
+from service.api.request_state import ServingDependency
 
 router = APIRouter(tags=["operation"])
 
 _METRICS_FORMATS = ("text/plain", "application/openmetrics-text")
 _METRICS_VERSION = re.compile(r";\s*version=\"?([^;\"]*)")
 _METRICS_VERSIONS = ("0.0.1", "0.0.4", "1.0.0")
+
+
+class HealthBody(BaseModel):
+    """The state of the process."""
+
+    status: str
+
+
+class DeviceBody(BaseModel):
+    """A device that runs batches."""
+
+    name: str = Field(description="`cpu`, or `cuda:0` and up.")
+    alive: bool = Field(description="Whether its thread lives.")
+    stuck: bool = Field(description="Whether its run takes so much longer than predicted that it may never end.")
+
+
+class ReadinessBody(HealthBody):
+    """What requests are answered with."""
+
+    degraded: str | None = Field(description="Why the CPU serves although there is a GPU to be used; null otherwise.")
+    devices: list[DeviceBody]
 
 
 @router.get("/health/live", summary="Is a restart needed?", responses=documented_problems(503))

@@ -17,9 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from bigbird_inference.errors import MalformedRequest, ServiceError, TextTooLarge
-from service.api.answering import CLIENT_GONE_STATUS, ClientGone
-from service.api.request_context import request_record
-from service.api.request_schemas import MANY, ONE
+from service.api.disconnect import CLIENT_GONE_STATUS, ClientGone
+from service.api.request_state import request_record
+from service.api.task_bodies import MANY, ONE
 from service.request_run import ItemFailed
 from service.telemetry.logs import with_fields
 

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable
 
-from fastapi import Request
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,13 +15,6 @@ from service.telemetry.logs import log_request, with_fields
 from service.telemetry.metrics import Metrics
 from service.telemetry.request_record import UNMATCHED, RequestRecord
 from service.telemetry.tracing import Tracing
-
-
-def request_record(request: Request) -> RequestRecord:
-    """Return the request's record."""
-    record: RequestRecord = request.state.record
-    return record
-
 
 logger = logging.getLogger(__name__)
 

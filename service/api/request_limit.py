@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bigbird_inference.errors import TooManyRequests
 from service.api.problems import service_problem
-from service.api.request_context import request_record
+from service.api.request_state import request_record
 from service.telemetry.metrics import Metrics
 
 # They must be answered at any time, and cost next to nothing.

@@ -1,182 +1,100 @@
-"""`POST /qa`, `/classify`, `/ner`, `/embed`: documents of any length, and `/multiple-choice`.
+"""`POST /qa`, `/classify`, `/ner` and the routes of all other tasks: from a checked body through a model to JSON."""
 
-From a checked body to a task's requests, and from its answers to JSON.
-"""
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 
-from bigbird_inference.errors import InvalidInput
-from bigbird_inference.tasks.classification import ClassificationRequest
-from bigbird_inference.tasks.embedding import EmbeddingRequest
-from bigbird_inference.tasks.entity_recognition import EntityRequest
-from bigbird_inference.tasks.multiple_choice import ChoiceRequest
-from bigbird_inference.tasks.question_answering import QuestionRequest
-from service.api.answer_schemas import (
-    ChoiceAnswerBody,
-    ClassificationAnswerBody,
-    EmbeddingAnswerBody,
-    EntityAnswerBody,
-    EntitySpanBody,
-    LabelBody,
-    QuestionAnswerBody,
-    Results,
-    SpanBody,
-    UsageBody,
-)
-from service.api.answering import ServingDependency, answer_task, check_sizes, each, pair_up, task_router
-from service.api.request_schemas import ChoiceBody, ClassificationBody, EmbeddingBody, EntityBody, QuestionBody
-from service.request_run import ItemResult
+from bigbird_inference.bundle import TaskName
+from bigbird_inference.errors import DeadlineUnreachable, NotReady, QueueFull
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.tasks.registry import TASKS
+from service.api.authentication import RequireKey
+from service.api.disconnect import unless_disconnected
+from service.api.json_body import JsonRoute
+from service.api.problems import documented_problems
+from service.api.request_state import ServingDependency, request_record
+from service.api.task_bodies import RequestBody, Results, TaskBodies
+from service.request_run import ItemFailed, ItemResult, infer
+from service.serving import Serving
 
-router = task_router()
+# Beyond so many, an answer can take longer to write than it takes to hand it to another thread.
+_TOKENS_WRITTEN_AT_ONCE = 2_000
 
 
-@router.post(
-    "/qa", summary="Answer a question from a document", response_model=QuestionAnswerBody | Results[QuestionAnswerBody]
-)
-async def answer_question(request: Request, body: QuestionBody, serving: ServingDependency) -> Response:
-    """Find the span of the context that answers the question, with its exact position."""
-    check_sizes(serving.settings, question=body.question, context=body.context)
-    items = [
-        QuestionRequest(
-            question=question,
-            context=context,
-            top_k=body.top_k,
-            max_answer_tokens=body.max_answer_tokens,
-            window_stride=body.window_stride,
-            no_answer=body.no_answer,
-        )
-        for question, context in pair_up("question", body.question, "context", body.context)
-    ]
-    listed = isinstance(body.question, list) or isinstance(body.context, list)
-    return await answer_task(request, serving, "qa", body, items, listed=listed, shape=_question_answer)
+def task_routes() -> APIRouter:
+    """Return the routes of all tasks."""
+    router = APIRouter(
+        route_class=JsonRoute,
+        tags=["tasks"],
+        dependencies=[RequireKey],
+        responses=documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504),
+    )
+    for task in TASKS:
+        _add_route(router, task)
+    return router
 
 
-@router.post(
-    "/classify", summary="Label a document", response_model=ClassificationAnswerBody | Results[ClassificationAnswerBody]
-)
-async def classify(request: Request, body: ClassificationBody, serving: ServingDependency) -> Response:
-    """Score the model's labels for the text."""
-    check_sizes(serving.settings, text=body.text, text_pair=body.text_pair)
-    pairs: list[tuple[str, str | None]]
-    if body.text_pair is None:
-        pairs = [(text, None) for text in each(body.text)]
+def _add_route(router: APIRouter, task: TaskName) -> None:
+    operation = TASKS[task].operation
+    bodies = TaskBodies(operation)
+    request_body, answer_body = bodies.request, bodies.answer
+
+    async def answer(request: Request, body: request_body, serving: ServingDependency) -> Response:  # type: ignore[valid-type]
+        return await _answer(request, serving, task, bodies, body)
+
+    router.add_api_route(
+        f"/{task}",
+        answer,
+        methods=["POST"],
+        name=operation.name,
+        summary=operation.summary,
+        description=operation.description,
+        response_model=answer_body | Results[answer_body],  # type: ignore[valid-type]
+    )
+
+
+async def _answer(
+    request: Request, serving: Serving, task: TaskName, bodies: TaskBodies, body: RequestBody
+) -> Response:
+    """Run a request's items through its model; its work is cancelled when its client goes."""
+    items, listed = bodies.items(body, serving.settings)
+    with serving.models.lease(task, body.model) as model:
+        name = model.name
+        results = await _results(request, serving, model, body, items, listed=listed)
+    write = partial(_write, bodies, name, results, listed=listed)
+    if sum(result.usage.tokens for result in results) <= _TOKENS_WRITTEN_AT_ONCE:
+        content = write()
     else:
-        pairs = list(pair_up("text", body.text, "text_pair", body.text_pair))
-    items = [
-        ClassificationRequest(
-            text=text,
-            text_pair=text_pair,
-            top_k=body.top_k,
-            function=body.function,
-            window_stride=body.window_stride,
-        )
-        for text, text_pair in pairs
-    ]
-    listed = isinstance(body.text, list) or isinstance(body.text_pair, list)
-    return await answer_task(request, serving, "classify", body, items, listed=listed, shape=_classification_answer)
+        content = await asyncio.get_running_loop().run_in_executor(serving.text_threads, write)
+    return Response(content, media_type="application/json")
 
 
-@router.post("/ner", summary="Find entities in a document", response_model=EntityAnswerBody | Results[EntityAnswerBody])
-async def find_entities(request: Request, body: EntityBody, serving: ServingDependency) -> Response:
-    """Find names and other entities in the text, with their exact positions."""
-    check_sizes(serving.settings, text=body.text)
-    items = [
-        EntityRequest(
-            text=text,
-            aggregation=body.aggregation,
-            threshold=body.threshold,
-            window_stride=body.window_stride,
-        )
-        for text in each(body.text)
-    ]
-    listed = isinstance(body.text, list)
-    return await answer_task(request, serving, "ner", body, items, listed=listed, shape=_entity_answer)
+def _write(bodies: TaskBodies, model: str, results: Sequence[ItemResult], *, listed: bool) -> bytes:
+    """Write the answer once: FastAPI would check it twice more, which takes seconds for a hundred thousand entities."""
+    answers = [bodies.write(model, result) for result in results]
+    return b'{"results":[' + b",".join(answers) + b"]}" if listed else answers[0]
 
 
-@router.post(
-    "/embed", summary="Turn a document into a vector", response_model=EmbeddingAnswerBody | Results[EmbeddingAnswerBody]
-)
-async def embed(request: Request, body: EmbeddingBody, serving: ServingDependency) -> Response:
-    """Return the text's embedding, and on request a vector for each of its tokens."""
-    check_sizes(serving.settings, text=body.text)
-    listed = isinstance(body.text, list)
-    if listed and body.tokens:
-        raise InvalidInput("tokens are returned for one text, not for a list")
-    items = [
-        EmbeddingRequest(
-            text=text,
-            pooling=body.pooling,
-            normalize=body.normalize,
-            tokens=body.tokens,
-            window_stride=body.window_stride,
-        )
-        for text in each(body.text)
-    ]
-    return await answer_task(request, serving, "embed", body, items, listed=listed, shape=_embedding_answer)
-
-
-@router.post(
-    "/multiple-choice",
-    summary="Choose the text that goes with a prompt",
-    response_model=ChoiceAnswerBody | Results[ChoiceAnswerBody],
-)
-async def choose(request: Request, body: ChoiceBody, serving: ServingDependency) -> Response:
-    """Score each choice after the prompt, and return the best one."""
-    check_sizes(serving.settings, prompt=body.prompt, choices=body.choices)
-    items = [ChoiceRequest(prompt, tuple(body.choices)) for prompt in each(body.prompt)]
-
-    def shape(model: str, result: ItemResult) -> ChoiceAnswerBody:
-        answer = result.answer
-        return ChoiceAnswerBody(
-            choice=body.choices[answer.index],
-            index=answer.index,
-            scores=answer.scores,
-            model=model,
-            usage=UsageBody.model_validate(result.usage),
-        )
-
-    listed = isinstance(body.prompt, list)
-    return await answer_task(request, serving, "multiple-choice", body, items, listed=listed, shape=shape)
-
-
-def _question_answer(model: str, result: ItemResult) -> QuestionAnswerBody:
-    answer = result.answer
-    return QuestionAnswerBody(
-        answer=answer.answer,
-        score=answer.score,
-        start=answer.start,
-        end=answer.end,
-        alternatives=[SpanBody.model_validate(span) for span in answer.alternatives],
-        model=model,
-        usage=UsageBody.model_validate(result.usage),
-    )
-
-
-def _classification_answer(model: str, result: ItemResult) -> ClassificationAnswerBody:
-    labels = [LabelBody.model_validate(label) for label in result.answer.labels]
-    return ClassificationAnswerBody(
-        label=labels[0].label,
-        score=labels[0].score,
-        labels=labels,
-        model=model,
-        usage=UsageBody.model_validate(result.usage),
-    )
-
-
-def _entity_answer(model: str, result: ItemResult) -> EntityAnswerBody:
-    return EntityAnswerBody(
-        entities=[EntitySpanBody.model_validate(entity) for entity in result.answer.entities],
-        model=model,
-        usage=UsageBody.model_validate(result.usage),
-    )
-
-
-def _embedding_answer(model: str, result: ItemResult) -> EmbeddingAnswerBody:
-    answer = result.answer
-    return EmbeddingAnswerBody(
-        embedding=answer.embedding,
-        dimension=len(answer.embedding),
-        tokens=answer.tokens,
-        model=model,
-        usage=UsageBody.model_validate(result.usage),
-    )
+async def _results(
+    request: Request, serving: Serving, model: LoadedModel, body: RequestBody, items: Sequence[Any], *, listed: bool
+) -> list[ItemResult]:
+    record = request_record(request)
+    record.model = model.name
+    record.stages.until("parse", serving.scheduler.now())
+    timeout_ms = body.timeout_ms or serving.settings.timeout_ms
+    try:
+        serving.ensure_running()
+        serving.ensure_undamaged(model.name)
+        return await unless_disconnected(request, infer(serving, model, items, timeout_ms, record))
+    except (QueueFull, NotReady, DeadlineUnreachable) as refusal:
+        if not record.items:  # otherwise it was accepted, and the server went
+            record.refused = refusal.code
+            serving.metrics.request_refused(refusal.code)
+        raise
+    except ItemFailed as failure:
+        if listed:
+            raise
+        raise failure.error from failure

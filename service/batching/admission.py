@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bigbird_inference.errors import DeadlineUnreachable, QueueFull, TextTooLarge
+from service.batching.bucket_queue import WorkItem
 from service.batching.cost_model import ServiceRate
 from service.batching.devices import ServedDevices
 from service.batching.forecast import Forecast
-from service.batching.queues import WaitingRoom
-from service.batching.work_item import WorkItem
+from service.batching.waiting_room import WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)

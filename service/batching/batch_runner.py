@@ -20,13 +20,12 @@ from bigbird_inference.buckets import ServedBucket
 from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, ServiceError
 from bigbird_inference.runtime.session import OutOfMemory, RunControl, RunTerminated
 from service.batching.batch_limits import BatchLimits
+from service.batching.bucket_queue import InferenceResult, QueuedItem
 from service.batching.cost_model import CostModel, ServiceRate
 from service.batching.executor import ExecutorCalls
 from service.batching.observer import BatchObserver, FinishedBatch, SplitReason
 from service.batching.policy import Selection
-from service.batching.queues import QueuedItem
 from service.batching.refusals import run_stuck
-from service.batching.work_item import InferenceResult
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from functools import partial
 
 from bigbird_inference.errors import ServiceError
 from service.batching.batch_runner import BatchRunner
+from service.batching.bucket_queue import QueuedItem
 from service.batching.executor import Executor, ExecutorCalls
 from service.batching.policy import Selection
-from service.batching.queues import QueuedItem
 from service.batching.refusals import executor_stopped, run_stuck
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from service.batching.devices import ServedDevice, ServedDevices
 from service.batching.policy import BatchPolicy, Selection
-from service.batching.queues import WaitingRoom
+from service.batching.waiting_room import WaitingRoom
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from itertools import accumulate
 
 from bigbird_inference.buckets import ServedBucket
 from service.batching.batch_limits import BatchLimits
+from service.batching.bucket_queue import BucketQueue
 from service.batching.cost_model import CostModel
-from service.batching.queues import BucketQueue
 
 
 class Forecast:

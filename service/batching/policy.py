@@ -39,9 +39,9 @@ from typing import Protocol
 
 from bigbird_inference.buckets import ServedBucket
 from service.batching.batch_limits import BatchLimits
+from service.batching.bucket_queue import BucketQueue, QueuedItem
 from service.batching.cost_model import CostModel
 from service.batching.forecast import Forecast
-from service.batching.queues import BucketQueue, QueuedItem
 
 
 @dataclass(frozen=True, slots=True)

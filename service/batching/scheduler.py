@@ -27,6 +27,7 @@ from bigbird_inference.memory import MemoryMeter, MemoryProbe
 from service.batching.admission import Admission, QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import BatchRunner, StuckRule
+from service.batching.bucket_queue import InferenceResult, QueuedItem, WorkItem
 from service.batching.cost_model import CostModel, ServiceRate
 from service.batching.devices import DeviceState, ServedDevices
 from service.batching.dispatcher import Dispatcher
@@ -34,11 +35,10 @@ from service.batching.executor import Executor
 from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver, DropReason
 from service.batching.policy import BatchPolicy
-from service.batching.queues import QueuedItem, WaitingRoom
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.served_buckets import ServedBuckets
+from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
-from service.batching.work_item import InferenceResult, WorkItem
 
 
 @dataclass(frozen=True, slots=True)

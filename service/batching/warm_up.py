@@ -7,9 +7,9 @@ model. The other buckets are predicted from those around them (`_predict_others`
 nor its memory grows with the number of buckets.
 
 The first device is measured, and the others, which are like it, run the same shapes after it. Sessions that can record
-a shape's work (`bigbird_inference.runtime.session.CapturingSession`) do so in the end, device by device: a recording lasts only
-as long as nothing that lives longer than a run takes memory after it, and fails if another device is used meanwhile.
-Then the first device is measured again.
+a shape's work (`CapturingSession`) do so in the end, device by device: a recording lasts only as long as nothing that
+lives longer than a run takes memory after it, and fails if another device is used meanwhile. Then the first device is
+measured again.
 
 A model that is loaded while others serve is warmed beside their work, run by run: before each run the device gives way
 to what waits. Larger batches are then measured only where they pay, and none that would take longer than anything

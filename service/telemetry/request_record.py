@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.batching.work_item import InferenceResult
+from service.batching.bucket_queue import InferenceResult
 from service.telemetry.stages import StageClock
 
 UNMATCHED = "unmatched"

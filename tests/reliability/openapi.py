@@ -24,7 +24,7 @@ from schemathesis.core.transport import Response
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.hooks import unregister
 
-from service.security.key_lines import key_line, make_key
+from service.security.access import key_line, make_key
 from tests.reliability.fuzzed_server import FuzzedServer, fuzzed_server
 from tests.reliability.report import Report
 

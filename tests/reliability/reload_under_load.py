@@ -25,7 +25,7 @@ import onnx
 from bigbird_inference.bundle import WEIGHTS_FILE, file_sha256, read_manifest, write_manifest
 from demo.reports import generate_report
 from examples.same_answer_anywhere import differs
-from service.security.key_lines import key_line, make_key
+from service.security.access import key_line, make_key
 from tests.reliability.report import Report
 from tests.reliability.served import Served, demo_bundles, served
 

@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from bigbird_inference.bundle import TaskName
 from bigbird_inference.loaded_model import LoadedModel
-from service.security.key_lines import key_line
+from service.security.access import key_line
 from service.settings import LogFormat
 from service.telemetry.opentelemetry_tracing import OpenTelemetryTracing
 from tests.fake_model import POISON, FakeSession, FakeTask, fake_loaded_model, fake_manifest, main_text

@@ -10,7 +10,7 @@ from bigbird_inference.bundle import KnownAnswer, KnownOutput, KnownRun
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.devices import Devices
 from bigbird_inference.runtime.session import Batch
-from service.batching.work_item import WorkItem
+from service.batching.bucket_queue import WorkItem
 from service.serving import Serving
 from service.settings import Settings
 from service.telemetry.metrics import Metrics

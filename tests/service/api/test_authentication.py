@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from bigbird_inference.bundle import TaskName
 from service.api.authentication import RequireAdmin
-from service.security.key_lines import key_line
+from service.security.access import key_line
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
 from tests.service.telemetry.captured_logs import captured_log

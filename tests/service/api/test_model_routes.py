@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from service.app import create_app
 from service.models.loading import ModelLoader
-from service.security.key_lines import key_line
+from service.security.access import key_line
 from service.settings import Settings
 from tests.fake_model import fake_loaded_model
 from tests.service.asynchronous import asynchronous

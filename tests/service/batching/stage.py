@@ -10,11 +10,11 @@ from bigbird_inference.runtime.session import Batch
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import StuckRule
+from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.batching.cost_model import CostModel
 from service.batching.observer import FinishedBatch
 from service.batching.policy import LeastDelay
 from service.batching.scheduler import Scheduler, SchedulerOptions
-from service.batching.work_item import InferenceResult, WorkItem
 from tests.fake_model import FakeSession, sequence
 from tests.service.manual_executor import FakeClock, ManualExecutor, settle
 

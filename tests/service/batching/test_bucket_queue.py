@@ -1,8 +1,7 @@
 from typing import Any
 
 from bigbird_inference.buckets import ServedBucket
-from service.batching.queues import BucketQueue, QueuedItem
-from service.batching.work_item import WorkItem
+from service.batching.bucket_queue import BucketQueue, QueuedItem, WorkItem
 from tests.fake_model import FakeSession, sequence
 
 BUCKET = ServedBucket("model", 8, FakeSession(), 0)

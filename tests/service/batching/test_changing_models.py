@@ -7,7 +7,7 @@ import pytest
 
 from bigbird_inference.buckets import BucketKey, ServedBucket
 from bigbird_inference.runtime.session import Batch, OutOfMemory
-from service.batching.work_item import InferenceResult, WorkItem
+from service.batching.bucket_queue import InferenceResult, WorkItem
 from tests.fake_model import FakeSession, sequence
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import LONG, SHORT, Stage, first_column, warm_stage

@@ -3,7 +3,7 @@
 import pytest
 
 from bigbird_inference.errors import DeadlineExceeded, DeadlineUnreachable
-from service.batching.work_item import WorkItem
+from service.batching.bucket_queue import WorkItem
 from tests.fake_model import sequence
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import LONG, SHORT, first_column, warm_stage

@@ -22,10 +22,10 @@ from bigbird_inference.runtime.session import Batch, OutOfMemory, Outputs, RunCo
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import StuckRule
+from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.batching.cost_model import CostModel
 from service.batching.policy import LeastDelay
 from service.batching.scheduler import Scheduler, SchedulerOptions
-from service.batching.work_item import InferenceResult, WorkItem
 from tests.fake_model import POISON, FakeSession, sequence
 from tests.service.batching.stage import NoProbe
 from tests.service.manual_executor import FakeClock, ManualExecutor, settle

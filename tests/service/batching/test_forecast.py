@@ -2,9 +2,9 @@ import pytest
 
 from bigbird_inference.buckets import BucketKey, ServedBucket
 from service.batching.batch_limits import BatchLimits
+from service.batching.bucket_queue import BucketQueue
 from service.batching.cost_model import CostModel
 from service.batching.forecast import Forecast
-from service.batching.queues import BucketQueue
 from tests.fake_model import FakeSession
 from tests.service.manual_executor import FakeClock
 

@@ -8,10 +8,9 @@ import pytest
 
 from bigbird_inference.buckets import BucketKey, ServedBucket
 from service.batching.batch_limits import BatchLimits
+from service.batching.bucket_queue import BucketQueue, QueuedItem, WorkItem
 from service.batching.cost_model import CostModel
 from service.batching.policy import LeastDelay
-from service.batching.queues import BucketQueue, QueuedItem
-from service.batching.work_item import WorkItem
 from tests.fake_model import FakeSession, sequence
 from tests.service.manual_executor import FakeClock
 

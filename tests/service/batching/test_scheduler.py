@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bigbird_inference.errors import DeadlineExceeded, Draining, InferenceFailed, NotReady, QueueFull, TextTooLarge
-from service.batching.work_item import WorkItem
+from service.batching.bucket_queue import WorkItem
 from tests.fake_model import sequence
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import LONG, SHORT, Stage, first_column, warm_stage

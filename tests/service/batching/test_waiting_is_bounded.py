@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from bigbird_inference.errors import DeadlineUnreachable
-from service.batching.work_item import InferenceResult
+from service.batching.bucket_queue import InferenceResult
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import LONG, SHORT, Stage, warm_stage
 from tests.service.manual_executor import settle

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from service.security.access import read_access
-from service.security.key_lines import key_line
+from service.security.access import key_line, read_access
 from service.settings import InvalidSettings, load_settings
 
 

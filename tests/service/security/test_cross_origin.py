@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.security.key_lines import key_line
+from service.security.access import key_line
 from service.settings import InvalidSettings, load_settings
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app

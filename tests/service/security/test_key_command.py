@@ -6,8 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from bigbird_cli.key_command import command
-from service.security.access import Access
-from service.security.key_lines import read_key_file, read_key_variable
+from service.security.access import Access, read_key_file, read_key_variable
 
 
 def run(*arguments: str) -> tuple[int, str]:

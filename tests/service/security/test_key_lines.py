@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.security.key_lines import KeyLineError, key_line, make_key, read_key_file, read_key_variable
+from service.security.access import KeyLineError, key_line, make_key, read_key_file, read_key_variable
 
 # The SHA-256 of "abc", from FIPS 180-4.
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,6 +1,6 @@
 """What a request's record makes of times that are written here by hand."""
 
-from service.batching.work_item import InferenceResult
+from service.batching.bucket_queue import InferenceResult
 from service.telemetry.request_record import RequestRecord
 
 

@@ -1,110 +1,15 @@
-"""Everything that waits: one queue for each bucket, the entry that is due first in front.
+"""Everything that waits: one queue for each bucket, and the totals that admission asks for.
 
 Queues are opened and closed while the server runs. The tables are replaced and never changed in place, because metrics
 read them from another thread.
 """
 
 import asyncio
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
 from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket, smallest_bucket
+from service.batching.bucket_queue import BucketQueue, QueuedItem, WorkItem
 from service.batching.forecast import Forecast
-from service.batching.work_item import InferenceResult, WorkItem
-
-Urgency = tuple[float, float, float]
-
-_NEVER = float("inf")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QueuedItem:
-    """An accepted work item and the future its requester waits on.
-
-    Compared and hashed by identity: two requests may hold equal items.
-
-    Attributes:
-        item: What to run.
-        bucket: The shortest that holds it.
-        future: Receives the result or one error, exactly once.
-        accepted_at: Time of acceptance on the scheduler's clock, in seconds.
-        due_at: From when on nothing that was accepted later may go before it.
-        number: Order of acceptance among all items.
-    """
-
-    item: WorkItem
-    bucket: ServedBucket
-    future: asyncio.Future[InferenceResult]
-    accepted_at: float
-    due_at: float
-    number: int
-
-    @property
-    def tokens(self) -> int:
-        """Real tokens, without padding."""
-        return len(self.item.sequence)
-
-    @property
-    def positions(self) -> int:
-        """How many tokens are to be predicted; 0 for models that take no positions."""
-        return 0 if self.item.sequence.positions is None else len(self.item.sequence.positions)
-
-    @property
-    def urgency(self) -> Urgency:
-        """The order of entries: by due time, then by deadline, then by acceptance."""
-        return self.due_at, _NEVER if self.item.deadline is None else self.item.deadline, self.number
-
-    def expired(self, now: float) -> bool:
-        """Tell whether the deadline has passed."""
-        return self.item.deadline is not None and now >= self.item.deadline
-
-
-def _urgency(entry: QueuedItem) -> Urgency:
-    return entry.urgency
-
-
-class BucketQueue:
-    """In the order of `due_at`; any entry can be taken out of the middle."""
-
-    def __init__(self, bucket: ServedBucket) -> None:
-        self.bucket = bucket
-        self._entries: list[QueuedItem] = []
-        self._tokens = 0
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __iter__(self) -> Iterator[QueuedItem]:
-        return iter(self._entries)
-
-    def __contains__(self, entry: QueuedItem) -> bool:
-        position = bisect_left(self._entries, entry.urgency, key=_urgency)
-        return position < len(self._entries) and self._entries[position] is entry
-
-    @property
-    def first(self) -> QueuedItem:
-        """The entry that is due first; the queue must not be empty."""
-        return self._entries[0]
-
-    @property
-    def tokens(self) -> int:
-        """Real tokens that wait."""
-        return self._tokens
-
-    def due_until(self, due_at: float) -> int:
-        """Return how many entries are due at this time or earlier."""
-        return bisect_right(self._entries, (due_at, _NEVER, _NEVER), key=_urgency)
-
-    def add(self, entry: QueuedItem) -> None:
-        """Put an entry in its place."""
-        insort(self._entries, entry, key=_urgency)
-        self._tokens += entry.tokens
-
-    def remove(self, entry: QueuedItem) -> None:
-        """Take out an entry, wherever it stands."""
-        del self._entries[bisect_left(self._entries, entry.urgency, key=_urgency)]
-        self._tokens -= entry.tokens
 
 
 class WaitingRoom:

@@ -1,0 +1,54 @@
+"""How a task declares its request and its answer: once, for HTTP, for evaluation and for whoever calls it from Python.
+
+A request is a pydantic dataclass, checked where it is made; an answer is a plain one. Each field says its type, its
+limits, its default and its description. `Operation` ties the two together; `service.api.task_bodies` makes the bodies
+and routes of HTTP from it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+VISIBLE_PATTERN = r"\S"
+"""A text of nothing but white space is refused. By the tasks: only they know what their model's normaliser leaves."""
+
+STRICT = ConfigDict(strict=True)
+
+Text = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": VISIBLE_PATTERN})]
+
+WindowStride = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=1_000_000,
+        description="Tokens that neighbouring windows of a document longer than the model share. Default: 512, or half "
+        "a window where that is less.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Marks a text in whose place a body may hold a list: then there is an item for each of its texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """How a task is called.
+
+    Attributes:
+        name: A verb, which becomes the operation's id in the OpenAPI description.
+        summary: One line.
+        description: What it does.
+        request: Of one item.
+        answer: For one item.
+        one_text_only: Fields that cannot be true where a list is asked about.
+    """
+
+    name: str
+    summary: str
+    description: str
+    request: type[Any]
+    answer: type[Any]
+    one_text_only: frozenset[str] = frozenset()

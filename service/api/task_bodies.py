@@ -1,0 +1,157 @@
+"""The bodies of the task routes, made of what each task declares (`bigbird_inference.tasks.declaration`).
+
+A request's body has the declared fields, in which texts may be lists, and beside them those of every request: strict
+JSON types, no unknown fields. An answer's body has the declared fields, the model and what the answer cost.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
+
+from bigbird_inference.errors import InvalidInput, TextTooLarge
+from bigbird_inference.tasks.declaration import Listed, Operation, Text
+from service.request_run import ItemResult, Usage
+from service.settings import Settings
+
+# Names of a union's branches; `service.api.problems` leaves them out of the names of fields.
+ONE = "<one>"
+MANY = "<many>"
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+
+def _branch(value: Any) -> str:
+    return MANY if isinstance(value, list) else ONE
+
+
+OneOrMany = Annotated[
+    Annotated[Text, Tag(ONE)] | Annotated[list[Text], Field(min_length=1), Tag(MANY)], Discriminator(_branch)
+]
+
+
+class RequestBody(BaseModel):
+    """What every task's request may hold."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    model: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        description="Name of a loaded model, from `/v1/models`. Not needed where one model serves the task.",
+    )
+    timeout_ms: int | None = Field(
+        None, ge=1, le=3_600_000, description="Time for the answer in milliseconds; then 504. Default: the server's."
+    )
+
+
+class Results(BaseModel, Generic[AnswerT]):
+    """One answer for each item of a list, in the same order."""
+
+    results: list[AnswerT]
+
+
+class TaskBodies:
+    """A task's bodies.
+
+    Args:
+        operation: What the task declares.
+
+    Attributes:
+        request: The body of a request.
+        answer: The body of the answer for one item.
+    """
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+        declared = get_type_hints(operation.request, include_extras=True)
+        self._listed = [name for name, hint in declared.items() if _marked(hint)]
+        fields = {field.name: field for field in dataclasses.fields(operation.request)}
+        config: Mapping[str, Any] = getattr(operation.request, "__pydantic_config__", {})
+        own: dict[str, Any] = {
+            name: (_one_or_many(hint) if name in self._listed else hint, _default(fields[name]))
+            for name, hint in declared.items()
+        }
+        self.request: type[RequestBody] = create_model(
+            operation.request.__name__.replace("Request", "Body"),
+            __base__=RequestBody,
+            __doc__=operation.request.__doc__,
+            **own,
+        )
+        if extra := config.get("json_schema_extra"):
+            self.request.model_config["json_schema_extra"] = extra
+            self.request.model_rebuild(force=True)
+        answered: dict[str, Any] = {
+            **get_type_hints(operation.answer, include_extras=True),
+            "model": Annotated[str, Field(description="The model that answered.")],
+            "usage": Usage,
+        }
+        self.answer: type[BaseModel] = create_model(
+            f"{operation.answer.__name__}Body", __doc__=operation.answer.__doc__, **answered
+        )
+
+    def items(self, body: RequestBody, settings: Settings) -> tuple[list[Any], bool]:
+        """Return the requests that a body holds, and whether it holds a list and wants one back.
+
+        Two lists pair up item by item; one text beside a list goes with each of its items.
+
+        Raises:
+            TextTooLarge: A list or a text is over a configured limit; the message names the field.
+            InvalidInput: Two lists have different lengths, or what is for one text was asked of a list.
+        """
+        values = {name: getattr(body, name) for name in type(body).model_fields if name not in RequestBody.model_fields}
+        for name, value in values.items():
+            if isinstance(value, list) or name in self._listed:
+                _check_size(name, value, settings)
+        lists = {name: values[name] for name in self._listed if isinstance(values[name], list)}
+        if not lists:
+            return [self._operation.request(**values)], False
+        for name in self._operation.one_text_only:
+            if values[name]:
+                raise InvalidInput(f"{name} are returned for one text, not for a list")
+        (first, texts), *others = lists.items()
+        for name, more in others:
+            if len(more) != len(texts):
+                raise InvalidInput(
+                    f"{first} has {len(texts)} items and {name} {len(more)}; two lists must be equally long."
+                )
+        return [
+            self._operation.request(**values, **dict(zip(lists, item, strict=True)))
+            for values in [{name: value for name, value in values.items() if name not in lists}]
+            for item in zip(*lists.values(), strict=True)
+        ], True
+
+    def write(self, model: str, result: ItemResult) -> bytes:
+        """Return an item's answer as JSON; nothing of it is checked again, it was made here."""
+        answer = {field.name: getattr(result.answer, field.name) for field in dataclasses.fields(result.answer)}
+        body = self.answer.model_construct(**answer, model=model, usage=result.usage)
+        return body.model_dump_json().encode()
+
+
+def _marked(hint: Any) -> bool:
+    return any(isinstance(mark, Listed) for mark in getattr(hint, "__metadata__", ()))
+
+
+def _one_or_many(hint: Any) -> Any:
+    """Return the type of a text that may be a list, with the same description and examples."""
+    kind = OneOrMany | None if type(None) in getattr(hint.__origin__, "__args__", ()) else OneOrMany
+    # What holds for a single text is said in `OneOrMany`.
+    own = [mark for mark in hint.__metadata__ if mark not in Text.__metadata__]
+    return Annotated[kind, *own]
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return ... if field.default is dataclasses.MISSING else field.default
+
+
+def _check_size(name: str, value: str | list[str] | None, settings: Settings) -> None:
+    texts = value if isinstance(value, list) else [] if value is None else [value]
+    if len(texts) > settings.max_list_items:
+        raise TextTooLarge(f"{name} has {len(texts)} items; at most {settings.max_list_items} are accepted.")
+    for text in texts:
+        if len(text) > settings.max_characters:
+            raise TextTooLarge(
+                f"{name} has a text of {len(text)} characters; at most {settings.max_characters} are accepted."
+            )
