@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from bigbird_cli.task_options import task_option
 from bigbird_cli.token_numbers import TokenNumbers
 from evaluation.asking import Asking
 from evaluation.connection import Target
@@ -52,9 +53,9 @@ _OF_TASK = {
 @click.option("--against-model", help="The same for --against.")
 @click.option("--api-key", envvar="BIGBIRD_API_KEY", show_envvar=True, help="For a server that wants one.")
 @click.option("--against-api-key", envvar="BIGBIRD_AGAINST_API_KEY", show_envvar=True, help="The same for --against.")
-@click.option("--window-stride", type=click.IntRange(0, 1_000_000), help="As in requests.")
-@click.option("--max-answer-tokens", type=click.IntRange(1, 4096), help="qa: as in requests.")
-@click.option("--aggregation", type=click.Choice(["simple", "first", "average", "max"]), help="ner: as in requests.")
+@task_option("qa", "window_stride", "As in requests.")
+@task_option("qa", "max_answer_tokens", "qa: as in requests.")
+@task_option("ner", "aggregation", "ner: as in requests.", without="none")
 @click.option(
     "--unit",
     type=click.Choice(["document", "sentence"]),

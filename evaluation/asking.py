@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from bigbird_inference.tasks.registry import TASKS
 from evaluation.connection import Connection, explain
 from evaluation.errors import EvaluationError
 from evaluation.progress import Progress
@@ -28,7 +29,7 @@ _GRACE_SECONDS = 30
 _LONGEST_UNASKED_WAIT_SECONDS = 30.0
 _SHORTEST_WAIT_SECONDS = 1.0
 # Fields whose values are options of the command; what is wrong with them has nothing to do with the text.
-_OPTIONS = frozenset({"window_stride", "max_answer_tokens", "top_k", "no_answer", "aggregation", "timeout_ms"})
+_OPTIONS = frozenset({"timeout_ms"} | {name for task in TASKS.values() for name in task.operation.options})
 
 
 @dataclass(frozen=True, slots=True)

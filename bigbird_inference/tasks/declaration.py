@@ -6,7 +6,7 @@ and routes of HTTP from it.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field
 
@@ -52,3 +52,14 @@ class Operation:
     request: type[Any]
     answer: type[Any]
     one_text_only: frozenset[str] = frozenset()
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """The fields in whose place a body may hold a list of texts."""
+        hints = get_type_hints(self.request, include_extras=True)
+        return frozenset(name for name, hint in hints.items() if Listed() in get_args(hint))
+
+    @property
+    def options(self) -> frozenset[str]:
+        """All other fields."""
+        return frozenset(get_type_hints(self.request)) - self.texts

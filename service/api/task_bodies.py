@@ -6,12 +6,12 @@ JSON types, no unknown fields. An answer's body has the declared fields, the mod
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from bigbird_inference.errors import InvalidInput, TextTooLarge
-from bigbird_inference.tasks.declaration import Listed, Operation, Text
+from bigbird_inference.tasks.declaration import Operation, Text
 from service.request_run import ItemResult, Usage
 from service.settings import Settings
 
@@ -67,7 +67,7 @@ class TaskBodies:
     def __init__(self, operation: Operation) -> None:
         self._operation = operation
         declared = get_type_hints(operation.request, include_extras=True)
-        self._listed = [name for name, hint in declared.items() if _marked(hint)]
+        self._listed = [name for name in declared if name in operation.texts]
         fields = {field.name: field for field in dataclasses.fields(operation.request)}
         config: Mapping[str, Any] = getattr(operation.request, "__pydantic_config__", {})
         own: dict[str, Any] = {
@@ -130,15 +130,11 @@ class TaskBodies:
         return body.model_dump_json().encode()
 
 
-def _marked(hint: Any) -> bool:
-    return any(isinstance(mark, Listed) for mark in getattr(hint, "__metadata__", ()))
-
-
 def _one_or_many(hint: Any) -> Any:
     """Return the type of a text that may be a list, with the same description and examples."""
     kind = OneOrMany | None if type(None) in getattr(hint.__origin__, "__args__", ()) else OneOrMany
     # What holds for a single text is said in `OneOrMany`.
-    own = [mark for mark in hint.__metadata__ if mark not in Text.__metadata__]
+    own = [mark for mark in hint.__metadata__ if mark not in get_args(Text)]
     return Annotated[kind, *own]
 
 

@@ -1,0 +1,33 @@
+"""Options of commands that are fields of requests: type, limits and choices come from what the task declares."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import click
+
+from bigbird_inference.bundle import TaskName
+from bigbird_inference.tasks.registry import TASKS
+
+
+def task_option(task: TaskName, field: str, help_text: str, *, without: str = "") -> Callable[[Any], Any]:
+    """Return the option `--field` of a command; absent, it leaves the field to the task.
+
+    Args:
+        task: The task that declares the field.
+        field: Its name.
+        help_text: What the help says of it.
+        without: A choice that the command has no use for.
+    """
+    request = TASKS[task].operation.request
+    (info,) = (own for own in dataclasses.fields(request) if own.name == field)
+    return click.option(f"--{info.name.replace('_', '-')}", type=_option_type(request, field, without), help=help_text)
+
+
+def _option_type(request: type[Any], field: str, without: str) -> click.ParamType[Any]:
+    hint = get_type_hints(request)[field]
+    if get_origin(hint) is Literal:
+        return click.Choice([choice for choice in get_args(hint) if choice != without])
+    limits = request.__pydantic_fields__[field].metadata
+    least, most = (next(getattr(limit, sign) for limit in limits if hasattr(limit, sign)) for sign in ("ge", "le"))
+    return click.IntRange(least, most)
