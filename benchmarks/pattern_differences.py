@@ -1,4 +1,4 @@
-"""What the differences between the worlds of BigBird do to the logits of one model with random weights.
+"""What the differences between the implementations of BigBird do to the logits of one model with random weights.
 
     python -m benchmarks.pattern_differences
 

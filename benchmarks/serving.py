@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 2 if asked.quick else 20)
     notes = [
         f"Documents have {mean_tokens():.0f} tokens on average (log-normal, median 900, sigma 0.8, cut to 4096) and "
-        "arrive by chance. 100% load is what `ours` works off when its queue never empties.",
+        "arrive by chance. 100% load is what `ours` processes when its queue never empties.",
         f"The deadline is {DEADLINE_DOCUMENTS} times the mean service time at that rate. Late answers count in the "
         "throughput and not in the goodput. All policies drop what is past its deadline; only `ours` predicts.",
         f"The count policy takes up to {POLICIES['FIFO by count'].cap} documents, the token policy up to "
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sets = bucket_sets(costs, 300 if asked.quick else 1800)
     buckets_note = [
         "Costs of buckets that were not measured lie between those around them, for each kind of attention.",
-        "Capacity is what `ours` works off when its queue never empties.",
+        "Capacity is what `ours` processes when its queue never empties.",
     ]
     write_report("serving_buckets", "Sets of buckets", sets, buckets_note, folder=output)
     return 0
@@ -110,7 +110,7 @@ def compare(device: "VirtualDevice | DemoDevice", run: str, seconds: float) -> l
 
 
 def documents_per_second(device: "VirtualDevice | DemoDevice", seconds: float) -> float:
-    """Return the rate at which `ours` works off a queue that never empties."""
+    """Return the rate at which `ours` processes a queue that never empties."""
     estimate = device.estimate(mean_tokens())
     served = device.serve("ours", SATURATION * estimate, seconds, None)
     return served.tokens / seconds / mean_tokens()
@@ -181,13 +181,13 @@ def bucket_sets(costs: Costs, seconds: float) -> list[Row]:
 
 
 def compare_buckets(costs: Costs, folder: Path) -> None:
-    """Let the base model work off the same documents with nine buckets and with the default ones, and report."""
+    """Run the same documents through the base model with nine buckets and with the default ones, and report."""
     every = DemoDevice(base_bundle(), costs)
     devices = {"nine": every.with_lengths(NINE_BUCKETS), "default": every}
     rounds: dict[str, list[Served]] = {name: [] for name in devices}
     for _ in range(BUCKET_ROUNDS):
         for name, device in devices.items():
-            rounds[name].append(device.work_off(BUCKET_DOCUMENTS))
+            rounds[name].append(device.process_all(BUCKET_DOCUMENTS))
             print(f"{name}: {rounds[name][-1].seconds:.1f} s", file=sys.stderr, flush=True)
     rows: list[Row] = [
         {

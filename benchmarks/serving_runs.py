@@ -67,7 +67,7 @@ class VirtualDevice:
         self._costs = costs
 
     def estimate(self, tokens: float) -> float:
-        """Return about how many documents of a length are worked off in a second."""
+        """Return about how many documents of a length are processed in a second."""
         bucket = min((bucket for bucket in self._costs if bucket >= tokens), default=max(self._costs))
         return 1 / self._costs[bucket][1]
 
@@ -117,7 +117,7 @@ class DemoDevice:
         return device
 
     def estimate(self, tokens: float) -> float:
-        """Return about how many documents of a length are worked off in a second."""
+        """Return about how many documents of a length are processed in a second."""
         # Measured once: every policy starts from the same figures, and from memory that has been faulted in.
         self._costs = self._costs or self.measure()
         bucket = min((bucket for bucket in self._costs if bucket >= tokens), default=max(self._costs))
@@ -137,7 +137,7 @@ class DemoDevice:
         """Serve traffic of a rate with a policy."""
         return self._run(policy, poisson_traffic(rate, seconds), seconds, deadline_seconds)
 
-    def work_off(self, documents: int) -> Served:
+    def process_all(self, documents: int) -> Served:
         """Serve documents that all come at once; the seconds are those until the last of them is answered."""
         traffic = Traffic(np.zeros(documents), document_lengths(documents))
         served = self._run("ours", traffic, float("inf"), None)

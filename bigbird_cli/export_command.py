@@ -73,7 +73,7 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
 @click.option(
     "--pattern",
     type=click.Choice(list(PATTERNS)),
-    help="Which implementation's random blocks to reproduce. That of the checkpoint's own world when absent.",
+    help="Which implementation's random blocks to reproduce. That of the checkpoint's own source when absent.",
 )
 @click.option(
     "--pair-types",

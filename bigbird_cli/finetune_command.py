@@ -27,7 +27,7 @@ _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
 @click.option("--train", "training_file", required=True, type=_FILE, help="What to learn from.")
 @click.option("--eval", "evaluation_file", required=True, type=_FILE, help="What to measure on.")
 @click.option("--output", required=True, type=_FILE, help="Folder of the checkpoint to make.")
-@click.option("--epochs", type=_POSITIVE, default=3, show_default=True, help="How often every example is shown.")
+@click.option("--epochs", type=_POSITIVE, default=3, show_default=True, help="How often every example is learned from.")
 @click.option("--steps", type=_POSITIVE, help="Optimiser steps, instead of epochs.")
 @click.option("--batch-size", type=_POSITIVE, default=8, show_default=True, help="Windows that are computed at once.")
 @click.option(
@@ -73,7 +73,7 @@ _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--pattern",
     type=click.Choice(list(PATTERNS)),
-    help="Random blocks to train, measure and later export with. Those of the checkpoint's own world when absent.",
+    help="Random blocks to train, measure and later export with. Those of the checkpoint's own source when absent.",
 )
 @click.option(
     "--random-blocks",

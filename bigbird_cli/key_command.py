@@ -33,7 +33,7 @@ def command(name: str, file: Path | None) -> None:
     key = make_key()
     line = key_line(name, key)
     if file is None:
-        click.echo(f"key, shown only now:   {key}\nline for the key file: {line}")
+        click.echo(f"key, printed only now: {key}\nline for the key file: {line}")
         return
     try:
         _append(file, name, line)

@@ -324,7 +324,7 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{path}: {field}: {first['msg']}") from error
-    problem = f"{constants[0]} is no JSON" if constants else _contradiction(manifest)
+    problem = f"{constants[0]} is not JSON" if constants else _contradiction(manifest)
     if problem is not None:
         raise BundleError(f"{path}: {problem}")
     return manifest
@@ -335,7 +335,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.80} stands there twice")
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.80} appears twice")
     return members
 
 

@@ -21,7 +21,7 @@ from bigbird_inference.errors import BundleError
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """By what a file is recognised without reading it again.
+    """What identifies a file without reading it again.
 
     Attributes:
         path: The file.

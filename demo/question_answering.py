@@ -89,9 +89,9 @@ class QuestionAnswering:
         reports = reports_of_batch(number, lengths, first_seed)
         rows: list[_Row] = []
         while not rows or len(rows) < rows_within(tokens, rows[0].inputs, self._block_size):
-            shown = list(islice(reports, lengths.windows))
-            texts = [beginning(self._tokenizer.tokenize(report.text)) for report in shown]
-            for question in _drawn_questions(shown[0], lengths.unanswered, rng):
+            drawn = list(islice(reports, lengths.windows))
+            texts = [beginning(self._tokenizer.tokenize(report.text)) for report in drawn]
+            for question in _drawn_questions(drawn[0], lengths.unanswered, rng):
                 if question.end <= texts[0].ends[-1]:
                     rows += self._rows(question, texts)
         batch = pad((row.inputs for row in rows), self._block_size)

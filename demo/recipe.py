@@ -1,4 +1,4 @@
-"""How the three demo models are shaped and what they are shown, in which order.
+"""How the three demo models are shaped and what they learn from, in which order.
 
 Question answering needs a curriculum: trained at once on reports with several subjects, a small model learns which kind
 of entity is asked for and then guesses among those of that kind. It starts with two subjects in 50 to 110 tokens and
@@ -23,7 +23,7 @@ class Recipe:
     """A task's training.
 
     Attributes:
-        stages: The kinds of reports shown, in order; each batch of a stage is drawn from one of its kinds, in turn, and
+        stages: The kinds of reports to learn from, in order; each batch of a stage is drawn from one of its kinds, in turn, and
             a stage is over early when the score on its first kind is enough.
         learning_rate: The highest learning rate.
         starts_from: The task whose trained encoder is the starting point, if any.

@@ -39,9 +39,9 @@ class ReportObjective:
     tokens: int
     validation_batches: int
 
-    def parts(self, shown: tuple[Lengths, ...], position: Position) -> Sequence[MovedExamples]:
+    def parts(self, source: tuple[Lengths, ...], position: Position) -> Sequence[MovedExamples]:
         """Take the kinds of reports in turn."""
-        number, lengths = position.total_steps, shown[position.step % len(shown)]
+        number, lengths = position.total_steps, source[position.step % len(source)]
         examples = self.task.examples(number, lengths, round(lengths.share * self.tokens), first_seed=0)
         return [MovedExamples(examples, position_shift(number, PERIOD))]
 
@@ -49,10 +49,10 @@ class ReportObjective:
         """Compute the task's loss."""
         return self.task.loss(model, self.aids, part.examples, part.shift)
 
-    def measure(self, model: BigBird, shown: tuple[Lengths, ...]) -> Measured:
+    def measure(self, model: BigBird, source: tuple[Lengths, ...]) -> Measured:
         """Measure each kind of reports; the first decides."""
         figures: dict[str, float] = {}
-        for lengths in dict.fromkeys(shown):
+        for lengths in dict.fromkeys(source):
             scores = self.task.scores(model, lengths, self.validation_batches, self.tokens)
             figures |= {f"{name} at {lengths}": score for name, score in scores.items()}
         return Measured(next(iter(figures.values())), figures)

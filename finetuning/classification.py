@@ -173,7 +173,7 @@ class Classification(FileObjective[TargetRow]):
         """Compute the loss that transformers computes for the problem type."""
         return self._problem.summed_loss(model(*batch.inputs).float(), targets[0])
 
-    def measure(self, model: BigBird, shown: None) -> Measured:
+    def measure(self, model: BigBird, source: None) -> Measured:
         """Classify every text of the evaluation file."""
         rows = [row_of(window.sequence) for request in self._requests for window in request.windows]
         outputs = iter(model_outputs(model, rows, self.batching.rows, self.batching.device))

@@ -79,7 +79,7 @@ class EntityRecognition(FileObjective[TokenRow]):
         logits = model(*batch.inputs).float()
         return F.cross_entropy(logits.flatten(0, 1), targets[0].flatten(), ignore_index=NO_TARGET, reduction="sum")
 
-    def measure(self, model: BigBird, shown: None) -> Measured:
+    def measure(self, model: BigBird, source: None) -> Measured:
         """Find the entities of every text of the evaluation file."""
         rows = [row_of(window.sequence) for request in self._requests for window in request.windows]
         outputs = iter(model_outputs(model, rows, self.batching.rows, self.batching.device))

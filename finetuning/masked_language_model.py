@@ -121,7 +121,7 @@ class MaskedLanguageModel(FileObjective[MaskedRow]):
         logits = model(*batch.inputs, positions).float()
         return F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), ignore_index=NO_TARGET, reduction="sum")
 
-    def measure(self, model: BigBird, shown: None) -> Measured:
+    def measure(self, model: BigBird, source: None) -> Measured:
         """Fill the masks of the evaluation file."""
         loss, right, count = 0.0, 0, 0
         for rows in self._evaluation_groups():

@@ -38,7 +38,7 @@ class Note:
             yield f"... and {len(self.places) - _PLACES_SHOWN} more"
 
 
-ShownT = TypeVar("ShownT", contravariant=True)
+SourceT = TypeVar("SourceT", contravariant=True)
 PartT = TypeVar("PartT")
 
 
@@ -55,10 +55,10 @@ class Measured:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-class Objective(Protocol[ShownT, PartT]):
+class Objective(Protocol[SourceT, PartT]):
     """A task's examples, its loss and its measure."""
 
-    def parts(self, shown: ShownT, position: Position) -> Sequence[PartT]:
+    def parts(self, source: SourceT, position: Position) -> Sequence[PartT]:
         """Draw the batch of one step, in parts that are computed one after the other (gradient accumulation).
 
         It depends on its arguments alone, and is called in a thread of its own, one step ahead.
@@ -69,7 +69,7 @@ class Objective(Protocol[ShownT, PartT]):
         """Compute a part's share in the loss of its step; the shares of all parts add up to it."""
         ...
 
-    def measure(self, model: BigBird, shown: ShownT) -> Measured:
+    def measure(self, model: BigBird, source: SourceT) -> Measured:
         """Measure the model, which is in evaluation mode."""
         ...
 
@@ -132,10 +132,10 @@ class FileObjective(ABC, Generic[RowT]):
 
     @property
     def steps_per_epoch(self) -> int:
-        """In so many steps every row is shown once."""
+        """In so many steps every row comes up once."""
         return self._steps.steps_per_epoch
 
-    def parts(self, shown: None, position: Position) -> list[Part]:
+    def parts(self, source: None, position: Position) -> list[Part]:
         """Draw a step."""
         number = position.total_steps
         rows = self.drawn([self.rows[index] for index in self._steps.of_step(number)], number)
@@ -156,7 +156,7 @@ class FileObjective(ABC, Generic[RowT]):
             model.encoder.random_blocks = own
 
     def drawn(self, rows: list[RowT], step: int) -> list[RowT]:
-        """Return the rows of a step as they are shown in it."""
+        """Return the rows of a step as they are in that step."""
         return rows
 
     def count(self, row: RowT) -> int:
@@ -172,7 +172,7 @@ class FileObjective(ABC, Generic[RowT]):
         """Compute the sum of the losses of all targets."""
 
     @abstractmethod
-    def measure(self, model: BigBird, shown: None) -> Measured:
+    def measure(self, model: BigBird, source: None) -> Measured:
         """Measure the model on the evaluation file."""
 
     def _groups(self, rows: Sequence[RowT]) -> Iterator[list[RowT]]:

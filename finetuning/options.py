@@ -28,7 +28,7 @@ class FinetuneOptions:
         task: What to learn.
         training_file: What to learn from.
         evaluation_file: What to measure on.
-        epochs: How often every row is shown.
+        epochs: How often every row is learned from.
         steps: Optimiser steps instead of epochs.
         batch_size: Rows that are computed at once.
         accumulate: So many batches make an optimiser step.
@@ -46,7 +46,7 @@ class FinetuneOptions:
         patience: Measurements without a better score that end the training; None: never.
         measure_every: Steps between measurements; None for an epoch's.
         save_every: Seconds between saves of the state.
-        pattern: Random blocks with which the model will be exported; None for those of the checkpoint's world.
+        pattern: Random blocks with which the model will be exported; None for those of the checkpoint's source.
         random_blocks: Whether training uses the pattern's blocks, or draws some anew at every step.
         target: Of classification: one label, any number of labels, or a number.
         text_column, pair_column, label_column: Names of columns or fields; None for those of GLUE.

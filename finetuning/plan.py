@@ -9,30 +9,30 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
-ShownT = TypeVar("ShownT")
+SourceT = TypeVar("SourceT")
 
 Decay = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage(Generic[ShownT]):
+class Stage(Generic[SourceT]):
     """A part of the training.
 
     Attributes:
-        shown: What the objective is to draw its examples from; the trainer only hands it on.
+        source: What the objective is to draw its examples from; the trainer only hands it on.
         steps: At most so many optimiser steps.
         enough: The stage ends early at this score; None: never.
         decay: How the learning rate falls over the stage, once the warm-up is over: to zero or not at all.
     """
 
-    shown: ShownT
+    source: SourceT
     steps: int
     enough: float | None = None
     decay: Decay = "constant"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Generic[ShownT]):
+class Plan(Generic[SourceT]):
     """A whole training.
 
     Attributes:
@@ -49,7 +49,7 @@ class Plan(Generic[ShownT]):
         seconds_between_saves: So much time may be lost in a crash; at 0 every step is saved.
     """
 
-    stages: tuple[Stage[ShownT], ...]
+    stages: tuple[Stage[SourceT], ...]
     learning_rate: float
     warm_up_steps: int = 200
     weight_decay: float = 0.01

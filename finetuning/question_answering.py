@@ -66,7 +66,7 @@ class QuestionAnswering(FileObjective[SpanRow]):
         logits = model(*batch.inputs).float().masked_fill(~competing[..., None], masked_score(torch.float32))
         return F.cross_entropy(logits, edges, reduction="sum") / 2
 
-    def measure(self, model: BigBird, shown: None) -> Measured:
+    def measure(self, model: BigBird, source: None) -> Measured:
         """Ask every question of the evaluation file."""
         rows = [row_of(window.sequence) for request in self._requests for window in request.windows]
         outputs = iter(model_outputs(model, rows, self.batching.rows, self.batching.device))

@@ -1,4 +1,4 @@
-"""Where a fine-tuning starts: a checkpoint of any world, with its head or with a new one."""
+"""Where a fine-tuning starts: a checkpoint of any source, with its head or with a new one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -37,11 +37,11 @@ class TrainingStopped(Exception):
         self.signal_number = signal_number
 
 
-ShownT = TypeVar("ShownT")
+SourceT = TypeVar("SourceT")
 PartT = TypeVar("PartT")
 
 
-class Trainer(Generic[ShownT, PartT]):
+class Trainer(Generic[SourceT, PartT]):
     """One training of one model.
 
     Attributes:
@@ -53,16 +53,16 @@ class Trainer(Generic[ShownT, PartT]):
     def __init__(
         self,
         model: BigBird,
-        objective: Objective[ShownT, PartT],
-        plan: Plan[ShownT],
+        objective: Objective[SourceT, PartT],
+        plan: Plan[SourceT],
         state_file: Path,
         *,
         seed: int,
         precision: Precision,
         settings: Mapping[str, Setting] | None = None,
         aids: nn.Module | None = None,
-        after_save: "Callable[[Trainer[ShownT, PartT]], None] | None" = None,
-        after_measurement: "Callable[[Trainer[ShownT, PartT]], None] | None" = None,
+        after_save: "Callable[[Trainer[SourceT, PartT]], None] | None" = None,
+        after_measurement: "Callable[[Trainer[SourceT, PartT]], None] | None" = None,
     ) -> None:
         """Prepares a training; nothing is trained yet.
 
@@ -189,9 +189,9 @@ class Trainer(Generic[ShownT, PartT]):
                     return
 
     def _draw(self, position: Position) -> Sequence[PartT]:
-        return self._objective.parts(self._plan.stages[position.stage].shown, position)
+        return self._objective.parts(self._plan.stages[position.stage].source, position)
 
-    def _following(self, stage: Stage[ShownT]) -> Position | None:
+    def _following(self, stage: Stage[SourceT]) -> Position | None:
         """Where the training stands after the next step, unless its stage ends early."""
         following = self.position.after_step(0.0)
         if following.step >= stage.steps:
@@ -224,7 +224,7 @@ class Trainer(Generic[ShownT, PartT]):
             step = self.position.total_steps + 1
             raise TrainingFailed(f"the {what} of step {step} is {value}: try a lower learning rate or a longer warm-up")
 
-    def _measure_and_note(self, stage: Stage[ShownT], loss: float, progress: Progress) -> bool:
+    def _measure_and_note(self, stage: Stage[SourceT], loss: float, progress: Progress) -> bool:
         """Measures, and tells whether the score is enough to end the stage."""
         measured = self._measure(stage)
         progress.note(self._describe(loss, measured))
@@ -232,11 +232,11 @@ class Trainer(Generic[ShownT, PartT]):
             self._after_measurement(self)
         return stage.enough is not None and measured.score >= stage.enough
 
-    def _measure(self, stage: Stage[ShownT]) -> Measured:
+    def _measure(self, stage: Stage[SourceT]) -> Measured:
         """Measures in single precision, as the model is served by default."""
         self.model.eval()
         with torch.no_grad():
-            measured = self._objective.measure(self.model, stage.shown)
+            measured = self._objective.measure(self.model, stage.source)
         position = self.position
         if not math.isfinite(measured.score):
             raise TrainingFailed(

@@ -80,7 +80,7 @@ class ExportOptions:
     Attributes:
         task: A key of `HEADS`.
         buckets: Padded lengths in tokens, or a step.
-        pattern: Name of the random-block pattern; None takes that of the checkpoint's world.
+        pattern: Name of the random-block pattern; None takes that of the checkpoint's source.
         pair_types: Token types of pairs: 0 and 1 for the two segments, or zeros throughout.
         precision: `fp32`, `int8` weights and activations in the encoder, or `fp16` or `bf16` ones for GPUs.
         attention: The attention kernels; None takes the precision's own.

@@ -60,17 +60,19 @@ class Settings(BaseSettings):
         "at start.",
     )
     batch_delay_ms: float = Field(
-        0.0, ge=0, allow_inf_nan=False, description="How long a window may wait for company while nothing runs."
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long a window may wait for others to join its batch while nothing runs.",
     )
     queue_patience_seconds: float = Field(
-        5.0, ge=0, allow_inf_nan=False, description="After so long in the queue a window goes before all younger ones."
+        5.0, ge=0, allow_inf_nan=False, description="A window that has waited this long goes before all younger ones."
     )
     warm_up_seconds: float = Field(
         10.0,
         ge=0,
         allow_inf_nan=False,
-        description="After so long, warm-up measures no further batch sizes; single documents are measured in any "
-        "case.",
+        description="How long warm-up measures larger batches; single documents are measured in any case.",
     )
     stuck_run_factor: float = Field(
         20.0, gt=0, allow_inf_nan=False, description="A run counts as stuck after so many times its predicted time."
@@ -79,7 +81,7 @@ class Settings(BaseSettings):
         60.0,
         ge=0,
         allow_inf_nan=False,
-        description="A run counts as stuck after so long at the earliest; `/health/live` then answers 503.",
+        description="A run counts as stuck after this time at the earliest; `/health/live` then answers 503.",
     )
     max_queued_items: int = Field(1024, ge=1, description="Most windows that wait; beyond them 429.")
     max_queued_tokens: int = Field(1_048_576, ge=1, description="Most tokens that wait; beyond them 429.")
@@ -129,7 +131,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Most bytes that the bodies of all requests under way may have; beyond them 429.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log lines shown.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
     log_format: LogFormat = Field(
         "auto", description="`json`: one object on each line; `text`; or `auto`: text on a terminal, otherwise JSON."
     )
@@ -155,7 +159,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def is_secret(setting: str) -> bool:
-    """Tell whether a setting's value must not be shown, nor given where others can read it."""
+    """Tell whether a setting's value must not be printed, nor given where others can read it."""
     field = Settings.model_fields.get(setting)
     return field is not None and SecretStr in get_args(field.annotation)
 

@@ -60,7 +60,7 @@ class GpuBenchmark:
     Args:
         plan: What is measured.
         folder: Where the report is written.
-        seconds: After so long no further part is begun.
+        seconds: No part begins after this time.
     """
 
     def __init__(self, plan: Plan, folder: Path, seconds: float) -> None:
@@ -176,7 +176,7 @@ def main() -> int:
     parser.add_argument("--prepare", action="store_true", help="make checkpoint and bundles, and measure nothing")
     parser.add_argument("--dry-run-on-cpu", action="store_true", help="rehearse with a small model on the CPU")
     parser.add_argument("--output", type=Path, help="folder of the report")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="after so long no further part is begun")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="no part begins after this time")
     arguments = parser.parse_args()
     plan = REHEARSAL if arguments.dry_run_on_cpu else MEASUREMENT
     if arguments.prepare:

@@ -142,7 +142,7 @@ class Task(ABC, Generic[RequestT, AnswerT]):
             positions: Whether the task needs to know where its tokens stand; tokenising takes twice as long then.
 
         Raises:
-            InvalidInput: It is not Unicode, or has nothing that could be shown; the message names the field.
+            InvalidInput: It is not Unicode, or has no visible character; the message names the field.
         """
         check_unicode(text, name)
         if not text or text.isspace():

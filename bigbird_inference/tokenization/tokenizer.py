@@ -102,7 +102,7 @@ class Tokenizer:
     def tokenize(self, text: str) -> TokenizedText:
         """Tokenise a text, with the code points that every token stands for.
 
-        Spans hold whole code points and neither begin nor end with a blank, so any non-empty one can be shown as it
+        Spans hold whole code points and neither begin nor end with a blank, so any non-empty one can be printed as it
         is. Pieces of one character (bytes, parts of a ligature) all have that character's span. A piece that is only
         a space has an empty span. Characters that the normaliser drops belong to no span, or lie inside one.
 

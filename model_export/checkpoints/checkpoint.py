@@ -1,6 +1,6 @@
-"""What a checkpoint is, whatever world it comes from: configuration, task, weights and vocabulary.
+"""What a checkpoint is, whatever source it comes from: configuration, task, weights and vocabulary.
 
-Each world has a module that finds these in a folder (`huggingface`, `google`, `model_garden`); everything after it sees
+Each source has a module that finds these in a folder (`huggingface`, `google`, `model_garden`); everything after it sees
 only the types here. Weights are described by a table from our tensors to the source's (`SourceTensor`), so that a new
 source is a new table.
 """
@@ -25,7 +25,7 @@ class Weights(Protocol):
 
     @property
     def kind(self) -> str:
-        """Format and world, for the manifest."""
+        """Format and source, for the manifest."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class Checkpoint:
         tokenizer: A serialised SentencePiece model.
         files: Configuration and weights in a fixed order, the vocabulary last: what the checkpoint's hash covers.
         special_tokens: Pieces of the special tokens by role (`cls`, `sep`, `pad`, `mask`).
-        default_pattern: The random-block pattern of the checkpoint's world.
+        default_pattern: The random-block pattern of the checkpoint's source.
         assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
     """
 

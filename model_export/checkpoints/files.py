@@ -28,19 +28,19 @@ def regular_file(folder: Path, name: str) -> Path:
         CheckpointError: It is missing, is no regular file, or lies outside the folder.
     """
     path = folder / name
-    shown = str(path) if str(path).isprintable() else repr(str(path))
+    printable = str(path) if str(path).isprintable() else repr(str(path))
     try:
         target = path.resolve(strict=True)
         mode = target.stat().st_mode
         inside = any(target.is_relative_to(root) for root in _roots(folder))
     except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(f"{shown}: missing") from None
+        raise CheckpointError(f"{printable}: missing") from None
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no permission, a name that cannot be
-        raise CheckpointError(f"{shown}: cannot be read: {error}") from error
+        raise CheckpointError(f"{printable}: cannot be read: {error}") from error
     if not inside:
-        raise CheckpointError(f"{shown}: leads out of the folder, to {target}")
+        raise CheckpointError(f"{printable}: leads out of the folder, to {target}")
     if not stat.S_ISREG(mode):
-        raise CheckpointError(f"{shown}: is not a regular file")
+        raise CheckpointError(f"{printable}: is not a regular file")
     return path
 
 
@@ -126,7 +126,7 @@ def _roots(folder: Path) -> tuple[Path, ...]:
 
 SENTENCEPIECE_FILE = "spiece.model"
 SPECIAL_TOKENS = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
-"""Pieces of the released vocabulary; the TensorFlow worlds write down no others."""
+"""Pieces of the released vocabulary; the TensorFlow sources write down no others."""
 
 
 def find_vocabulary(folder: Path) -> Path:

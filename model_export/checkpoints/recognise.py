@@ -1,4 +1,4 @@
-"""Which world a checkpoint folder comes from, told by its contents.
+"""Which source a checkpoint folder comes from, told by its contents.
 
 config.json + weights of PyTorch or Flax   Hugging Face
 a TensorFlow checkpoint, names bert/...    google-research
@@ -13,8 +13,8 @@ from model_export.checkpoints.checkpoint import Checkpoint, check_task
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
 
-# The TensorFlow worlds first: their folders may hold a config.json of their own.
-_WORLDS: tuple[ModuleType, ...] = (google, model_garden, huggingface)
+# The TensorFlow sources first: their folders may hold a config.json of their own.
+_SOURCES: tuple[ModuleType, ...] = (google, model_garden, huggingface)
 
 
 def read_checkpoint(folder: Path, task: str | None = None) -> Checkpoint:
@@ -32,12 +32,12 @@ def read_checkpoint(folder: Path, task: str | None = None) -> Checkpoint:
         raise CheckpointError(f"{folder}: is not a folder")
     if task is not None and task not in HEADS:
         raise CheckpointError(f"task: {task!r} is not one of {', '.join(HEADS)}")
-    world = next((world for world in _WORLDS if world.recognises(folder)), None)
-    if world is None:
+    source = next((source for source in _SOURCES if source.recognises(folder)), None)
+    if source is None:
         raise CheckpointError(
             f"{folder}: is no checkpoint: config.json: missing, and there is no TensorFlow checkpoint either"
         )
-    checkpoint: Checkpoint = world.read(folder, task)
+    checkpoint: Checkpoint = source.read(folder, task)
     try:
         check_task(checkpoint.config, checkpoint.task)
     except ConfigError as error:

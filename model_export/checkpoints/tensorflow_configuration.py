@@ -32,7 +32,7 @@ class GivenConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a world writes down its configuration.
+    """How a source writes down its configuration.
 
     Attributes:
         file_names: Files to look for; the first that is there is read.

@@ -50,5 +50,5 @@ def _shown(value: object) -> str:
         return "an object" if isinstance(value, dict) else "a list"
     if isinstance(value, int) and abs(value) > 10**18:
         return "a huge number"
-    shown = ascii(value) if isinstance(value, str) else repr(value)
-    return shown if len(shown) <= 40 else f"{shown[:40]}..."
+    printable = ascii(value) if isinstance(value, str) else repr(value)
+    return printable if len(printable) <= 40 else f"{printable[:40]}..."

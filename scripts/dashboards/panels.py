@@ -1,6 +1,6 @@
 """The kinds of panels that the dashboards are made of: one place for their looks, units and legends.
 
-Every panel has a title that says what is shown and a description that says what to make of it.
+Every panel has a title that says what it plots and a description that says what to make of it.
 """
 
 from collections.abc import Sequence

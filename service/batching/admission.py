@@ -69,7 +69,7 @@ class Admission:
     Args:
         limits: Bounds on what waits.
         room: What waits.
-        devices: What works it off.
+        devices: What runs it.
         rate: How fast, to say when a refused client may come back.
         forecast: How long the work ahead of a request takes.
         clock: Monotonic seconds, on which deadlines are.

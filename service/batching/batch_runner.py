@@ -29,7 +29,7 @@ from service.batching.refusals import run_stuck
 
 logger = logging.getLogger(__name__)
 
-# A timer may be early by the resolution of its clock; then it looks again after so long.
+# A timer may be early by the resolution of its clock; then it looks again after this time.
 _LOOK_AGAIN_SECONDS = 0.01
 
 
@@ -63,7 +63,7 @@ class BatchRunner:
         executor: Runs the batches.
         cost_model: Predicts runs and learns from them.
         limits: The caps of every bucket, lowered where memory is short.
-        rate: Learns how fast tokens are worked off.
+        rate: Learns how fast tokens are processed.
         observer: Hears what happens.
         stuck_rule: When a run counts as stuck.
         clock: Monotonic seconds.

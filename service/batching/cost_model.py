@@ -153,7 +153,7 @@ class ServiceRate:
         self._tokens_per_second = measured if average is None else average + _NEWEST * (measured - average)
 
     def seconds_for(self, tokens: int, devices: int = 1) -> float:
-        """Return whole seconds, 1 to 60, in which devices work off so many tokens; 1 before the first batch."""
+        """Return whole seconds, 1 to 60, that devices take for this many tokens; 1 before the first batch."""
         if self._tokens_per_second is None:
             return _UNKNOWN_SECONDS
         seconds = math.ceil(tokens / (self._tokens_per_second * devices))

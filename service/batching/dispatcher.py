@@ -3,7 +3,7 @@
 Whenever a device has nothing to do, the policy chooses the next batch from the one set of queues, so that devices share
 all work and none of them has a queue of its own. A device that may be given a second batch while it runs the first one
 gets it only if all devices are busy and more waits than fits into it: what arrives in the meantime could not have
-joined that batch anyway, and a batch that is not full waits for company until a device is free.
+joined that batch anyway, and a batch that is not full waits for more until a device is free.
 
 It wakes on events (an arrival, a batch that has ended, the death of a device) and never polls.
 """
@@ -28,8 +28,8 @@ class Dispatcher:
         room: What waits.
         policy: Chooses each batch.
         clock: Monotonic seconds.
-        before_choice: Called with the time before each choice, to take out what has become hopeless.
-        may_wait: Whether a batch may wait for company: not while draining, when nothing arrives that could join.
+        before_choice: Called with the time before each choice, to take out what cannot be answered in time any more.
+        may_wait: Whether a batch may wait for more: not while draining, when nothing arrives that could join.
         on_batch_end: Called when a batch has ended.
         on_failure: Called once, if the dispatcher or a batch's task fails: nothing is run any more.
     """
@@ -83,10 +83,10 @@ class Dispatcher:
             await self._event.wait()
             self._event.clear()
             while (start_at := self._begin_batches()) is not None:
-                await self._company(start_at)
+                await self._wait_for_more(start_at)
 
     def _begin_batches(self) -> float | None:
-        """Begin what can begin now; return when the next batch is to start if it waits for company until then.
+        """Begin what can begin now; return when the next batch is to start if it waits for more until then.
 
         No name in here outlives the call: one that did would keep the sessions of a model that is served no more.
         """
@@ -116,7 +116,7 @@ class Dispatcher:
     def _leaves_some(self, selection: Selection) -> bool:
         return self._room.items > len(selection.entries)
 
-    async def _company(self, start_at: float) -> None:
+    async def _wait_for_more(self, start_at: float) -> None:
         """Wait for an arrival that may join a batch, until the batch must start."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(start_at - self._clock()):

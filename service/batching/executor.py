@@ -44,7 +44,7 @@ class ThreadExecutor:
     """An executor on a thread of its own.
 
     Args:
-        name: The thread's name, as shown by debuggers and logs.
+        name: The thread's name, as debuggers and logs give it.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """When a request could be finished, before it is accepted: refused at once is better than refused after its deadline.
 
 The work ahead of a request is the rest of the batches that run and every entry that is due no later than it; its own
-work shares batches with entries of its buckets. Each bucket is taken to be worked off in batches of the cheapest size,
+work shares batches with entries of its buckets. Each bucket is taken to run in batches of the cheapest size,
 and all devices to share the work.
 """
 
@@ -32,7 +32,7 @@ class Forecast:
         return self._cost_model.predict(bucket.key, 1)
 
     def work(self, bucket: ServedBucket, items: int) -> float:
-        """Return the seconds in which so many sequences of a bucket are worked off."""
+        """Return the seconds in which so many sequences of a bucket are run."""
         if not items:
             return 0.0
         most = min(items, self._limits.most_items(bucket))

@@ -77,7 +77,7 @@ class LeastDelay:
     Args:
         cost_model: Predicts the seconds of a batch.
         limits: The caps of every bucket.
-        delay_seconds: How long an entry may wait for company while the executor is free.
+        delay_seconds: How long an entry may wait for more while the executor is free.
     """
 
     def __init__(self, cost_model: CostModel, limits: BatchLimits, delay_seconds: float = 0.0) -> None:
@@ -175,10 +175,10 @@ class LeastDelay:
                 cost = self._cost(bucket, size)
                 if cost - self._cost(bucket, size - 1) >= own_share or now + cost > ends_by:
                     break
-                company = self._within_limits(bucket, [*entries, entry])
-                if len(company) < size or self._most_in_time(bucket, company, now) < size:
+                joined = self._within_limits(bucket, [*entries, entry])
+                if len(joined) < size or self._most_in_time(bucket, joined, now) < size:
                     break
-                entries = company
+                entries = joined
         return entries
 
     def _start(self, bucket: ServedBucket, entries: Sequence[QueuedItem]) -> float:

@@ -46,7 +46,7 @@ class SchedulerOptions:
     """Numbers that somebody may want to change.
 
     Attributes:
-        patience_seconds: After so long in the queue an item goes before everything younger.
+        patience_seconds: An item that has waited this long goes before everything younger.
         warm_up_seconds: When warm-up stops measuring larger batches.
         stuck_rule: When a run counts as stuck.
         keeps_deadlines: Whether work that cannot make its deadline, by the cost model, is refused and dropped. Off, an
@@ -122,7 +122,7 @@ class Scheduler:
             self._room,
             policy,
             clock,
-            before_choice=self._drop_hopeless,
+            before_choice=self._drop_unreachable,
             may_wait=lambda: self._refusal is None,
             on_batch_end=self._note_idle,
             on_failure=partial(self.close, executor_stopped),
@@ -310,8 +310,8 @@ class Scheduler:
         else:
             self._devices.end_unwanted_runs()
 
-    def _drop_hopeless(self, now: float) -> None:
-        for entry in self._room.hopeless(now):
+    def _drop_unreachable(self, now: float) -> None:
+        for entry in self._room.unreachable(now):
             if entry.future.done():
                 self._ended(entry)
             elif self._keeps_deadlines or entry.expired(now):

@@ -18,7 +18,7 @@ class WaitingRoom:
     Args:
         buckets: What is served at first.
         forecast: Says how long an item runs alone.
-        patience_seconds: After so long in the queue an item is due, and goes before everything younger.
+        patience_seconds: An item that has waited this long is due, and goes before everything younger.
     """
 
     def __init__(self, buckets: Iterable[ServedBucket], forecast: Forecast, patience_seconds: float) -> None:
@@ -99,7 +99,7 @@ class WaitingRoom:
         queue.remove(entry)
         return True
 
-    def hopeless(self, now: float) -> list[QueuedItem]:
+    def unreachable(self, now: float) -> list[QueuedItem]:
         """Return entries that nobody waits for, or that would miss their deadline even if they began now and alone."""
         found = []
         for queue in self._queues.values():

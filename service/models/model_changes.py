@@ -137,10 +137,10 @@ class ModelChanges:
         if under_way is not None:
             raise ModelConflict(f"The model {name!r} is being changed: {under_way} is under way.")
         # Here and not in the task: a second request may come before its first step.
-        shown = contextlib.ExitStack()
-        shown.enter_context(self._models.changing(name, kind))
+        announced = contextlib.ExitStack()
+        announced.enter_context(self._models.changing(name, kind))
         task = asyncio.create_task(self._change_now(name, kind, steps), name=f"{kind} {name}")
-        task.add_done_callback(lambda _: shown.close())
+        task.add_done_callback(lambda _: announced.close())
         self._tasks.add(task)
         if kind != "unload":
             self._revocable.add(task)

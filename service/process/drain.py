@@ -18,7 +18,7 @@ class Drain:
     Args:
         app: The application.
         draining: Tells whether the server has been asked to stop.
-        timeout_seconds: After so long a drain is over, whatever has not been answered.
+        timeout_seconds: Time after which a drain is over, whatever has not been answered.
         clock: Monotonic seconds.
     """
 

@@ -413,9 +413,7 @@ def test_fields_that_contradict_each_other_are_refused(
 
 
 HOSTILE = [
-    pytest.param(
-        b'{"format_version": 2, "format_version": 2}', "'format_version' stands there twice", id="a name twice"
-    ),
+    pytest.param(b'{"format_version": 2, "format_version": 2}', "'format_version' appears twice", id="a name twice"),
     pytest.param(b"[" * 100_000, "nested too deeply", id="a hundred thousand lists in lists"),
     pytest.param(b'{"format_version": ' + b"9" * 5000 + b"}", "cannot be read as JSON", id="a number of 5,000 digits"),
     pytest.param(b'{"format_version": "' + b"x" * 10_000 + b'"}', "format_version is 'xxx", id="a long version"),

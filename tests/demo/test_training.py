@@ -90,8 +90,8 @@ def test_the_state_of_another_seed_is_not_taken_for_this_one(
 
 
 def test_a_stage_ends_when_its_score_is_reached(tokenizer: Tokenizer, tmp_path: Path, progress: Progress) -> None:
-    shown: tuple[Lengths, ...] = (SHORT,)
-    stages = (Stage(shown, 1, enough=0.0), Stage(shown, 1))
+    source: tuple[Lengths, ...] = (SHORT,)
+    stages = (Stage(source, 1, enough=0.0), Stage(source, 1))
     own = training(QuestionAnswering(tokenizer, 64), tmp_path / "state", Recipe(stages, learning_rate=1e-3))
     own.run(progress)
     assert (own.position.stage, own.position.total_steps) == (2, 2)

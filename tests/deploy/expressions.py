@@ -92,14 +92,14 @@ def _split(expression: str, operator: re.Pattern[str]) -> list[str]:
 
 def _hidden(expression: str) -> str:
     """Return the expression with everything nested replaced by spaces."""
-    shown, depth, quoted = [], 0, False
+    visible, depth, quoted = [], 0, False
     for character in expression:
         quoted ^= character == '"'
         closes = character in ")}]" and not quoted
         depth -= closes
-        shown.append(character if depth == 0 and not quoted and not closes else " ")
+        visible.append(character if depth == 0 and not quoted and not closes else " ")
         depth += character in "({[" and not quoted
-    return "".join(shown)
+    return "".join(visible)
 
 
 def _without_parentheses(expression: str) -> str:

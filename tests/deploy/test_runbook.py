@@ -26,7 +26,7 @@ def headings(path: Path = RUNBOOK) -> list[str]:
 
 
 def anchor(heading: str) -> str:
-    """Return what a link to a heading ends with, where Markdown is shown on the web."""
+    """Return what a link to a heading ends with, where Markdown is rendered on the web."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 

@@ -1,4 +1,4 @@
-"""In fp32 a document's numbers are the same to the last bit: alone, padded, in any company, with any number of threads.
+"""In fp32 a document's numbers are the same to the last bit: alone, padded, in any batch, with any number of threads.
 
 Over HTTP it depends on the machine which documents share a batch; here they are put together.
 """
@@ -55,7 +55,7 @@ class Documents:
 
 @pytest.mark.parametrize("attention", LENGTHS)
 @pytest.mark.parametrize("task", TASKS)
-def test_numbers_do_not_depend_on_bucket_company_or_threads(bundles: Path, task: str, attention: Attention) -> None:
+def test_numbers_do_not_depend_on_bucket_batch_or_threads(bundles: Path, task: str, attention: Attention) -> None:
     documents = Documents(open_bundle(bundles / f"demo-{task}"), attention)
     one_thread, two_threads = documents.open(1), documents.open(2)
     alone = {
@@ -66,6 +66,8 @@ def test_numbers_do_not_depend_on_bucket_company_or_threads(bundles: Path, task:
     for bucket in documents.buckets:
         fitting = [length for length in documents.lengths if length <= bucket]
         for session in (one_thread, two_threads):
-            for company in ([fitting[0]], fitting, fitting[::-1]):
-                for length, logits in zip(company, documents.run(session, bucket, company), strict=True):
+            for documents_together in ([fitting[0]], fitting, fitting[::-1]):
+                for length, logits in zip(
+                    documents_together, documents.run(session, bucket, documents_together), strict=True
+                ):
                     np.testing.assert_array_equal(logits, alone[length])

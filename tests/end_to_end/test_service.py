@@ -66,7 +66,7 @@ async def test_the_shipped_checkpoints_are_nearly_always_right_on_unseen_reports
     assert figures["entity F1"] >= 0.95
 
 
-def test_the_answer_is_the_same_alone_and_in_any_company(server: RunningServer) -> None:
+def test_the_answer_is_the_same_alone_and_in_any_batch(server: RunningServer) -> None:
     assert asyncio.run(count_different_answers(server.url, allowed=0.0)) == 0
 
 
@@ -173,9 +173,9 @@ def test_an_error_is_a_problem_with_its_status_and_code(
 
 
 def test_the_answer_in_the_readme_is_the_real_one(server: RunningServer) -> None:
-    shown = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    assert len(shown) == 1
-    expected = json.loads(shown[0])
+    printed = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert len(printed) == 1
+    expected = json.loads(printed[0])
     answer = post(server, "/qa", json.loads((ROOT / "examples" / "requests" / "qa-short.json").read_text("utf-8")))
     for measured in ("queue_ms", "inference_ms"):
         assert answer["usage"].pop(measured) >= 0

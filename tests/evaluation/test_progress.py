@@ -28,6 +28,6 @@ def test_a_plain_line_tells(capsys: pytest.CaptureFixture[str], total: int, coun
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     count(3)
-    shown = capsys.readouterr().err
-    assert "demo: 100%" in shown
-    assert "3/3" in shown
+    printed = capsys.readouterr().err
+    assert "demo: 100%" in printed
+    assert "3/3" in printed

@@ -37,7 +37,7 @@ class Parity:
         self.cuts, self.scores, self.length = cuts, list(scores), length
         self.stop_at: int | None = None
 
-    def parts(self, shown: str, position: Position) -> list[torch.Tensor]:
+    def parts(self, source: str, position: Position) -> list[torch.Tensor]:
         generator = torch.Generator().manual_seed(position.total_steps)
         return list(torch.randint(0, 20, (ROWS, self.length), generator=generator).split(list(self.cuts)))
 
@@ -49,7 +49,7 @@ class Parity:
         logits = model(part, torch.ones_like(part), torch.zeros_like(part)).flatten(0, 1)
         return F.cross_entropy(logits.float(), part.flatten() % 2, reduction="sum") / (ROWS * self.length)
 
-    def measure(self, model: BigBird, shown: str) -> Measured:
+    def measure(self, model: BigBird, source: str) -> Measured:
         assert not model.training
         score = self.scores.pop(0) if self.scores else 0.0
         return Measured(score, {"score": score})

@@ -97,6 +97,6 @@ def test_everything_that_is_asked_in_the_document_is_answered(server: RunningSer
 
 
 def test_the_document_shows_every_file_of_the_examples() -> None:
-    shown = {word for command in commands() for word in command if word.startswith("examples/finetune/")}
-    assert shown == {str(file.relative_to(ROOT)) for file in (ROOT / "examples" / "finetune").iterdir()}
-    assert {Path(file).suffix for file in shown} == {".json", ".tsv", ".csv", ".jsonl", ".conll", ".txt"}
+    named = {word for command in commands() for word in command if word.startswith("examples/finetune/")}
+    assert named == {str(file.relative_to(ROOT)) for file in (ROOT / "examples" / "finetune").iterdir()}
+    assert {Path(file).suffix for file in named} == {".json", ".tsv", ".csv", ".jsonl", ".conll", ".txt"}

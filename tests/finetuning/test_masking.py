@@ -25,13 +25,13 @@ def test_fifteen_of_a_hundred_tokens_are_chosen_and_of_these_eighty_masked_and_t
     row = long_row(tokenizer)
     masked = replaced = same = chosen = 0
     for step in range(200):
-        shown = masking.of_step(row, step)
-        own = shown.ids[shown.positions]
-        assert (shown.tokens == row.ids[shown.positions]).all()
+        masked = masking.of_step(row, step)
+        own = masked.ids[masked.positions]
+        assert (masked.tokens == row.ids[masked.positions]).all()
         chosen += len(own)
         masked += int((own == tokenizer.mask_id).sum())
-        same += int((own == shown.tokens).sum())
-        replaced += int(((own != tokenizer.mask_id) & (own != shown.tokens)).sum())
+        same += int((own == masked.tokens).sum())
+        replaced += int(((own != tokenizer.mask_id) & (own != masked.tokens)).sum())
     assert chosen == 200 * round(0.15 * (len(row) - 2))
     assert masked / chosen == pytest.approx(0.80, abs=0.01)
     # One of about 80 replacements is the token itself.
@@ -41,10 +41,10 @@ def test_fifteen_of_a_hundred_tokens_are_chosen_and_of_these_eighty_masked_and_t
 
 def test_nothing_else_is_changed_and_special_tokens_are_never_chosen(tokenizer: Tokenizer) -> None:
     row = long_row(tokenizer)
-    shown = Masking(tokenizer, seed=1).of_step(row, 3)
-    others = np.setdiff1d(np.arange(len(row)), shown.positions)
-    assert (shown.ids[others] == row.ids[others]).all()
-    assert not {0, len(row) - 1} & set(shown.positions.tolist())
+    masked = Masking(tokenizer, seed=1).of_step(row, 3)
+    others = np.setdiff1d(np.arange(len(row)), masked.positions)
+    assert (masked.ids[others] == row.ids[others]).all()
+    assert not {0, len(row) - 1} & set(masked.positions.tolist())
 
 
 def test_only_tokens_that_a_text_can_hold_stand_in_for_others(tokenizer: Tokenizer) -> None:
@@ -60,8 +60,8 @@ def test_choices_depend_on_seed_step_and_row(tokenizer: Tokenizer) -> None:
     row, other = long_row(tokenizer), long_row(tokenizer, number=1)
     first = Masking(tokenizer, seed=1)
     positions = [
-        tuple(masking.of_step(shown, step).positions.tolist())
-        for masking, shown, step in [
+        tuple(masking.of_step(masked, step).positions.tolist())
+        for masking, masked, step in [
             (first, row, 0),
             (first, row, 1),
             (first, other, 0),

@@ -9,8 +9,8 @@ def test_an_epoch_shows_every_row_once() -> None:
     rows = StepRows(LENGTHS, 8, seed=1)
     assert rows.steps_per_epoch == 126
     for epoch in range(2):
-        shown = np.concatenate([rows.of_step(epoch * 126 + step) for step in range(126)])
-        assert sorted(shown.tolist()) == list(range(1003))
+        drawn = np.concatenate([rows.of_step(epoch * 126 + step) for step in range(126)])
+        assert sorted(drawn.tolist()) == list(range(1003))
 
 
 def test_a_step_depends_on_seed_and_number_alone() -> None:

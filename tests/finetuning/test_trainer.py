@@ -151,9 +151,9 @@ def test_training_is_in_the_chosen_precision_and_measuring_in_single_precision(t
             seen.append(("trained", torch.is_autocast_enabled("cpu")))
             return super().loss(model, part)
 
-        def measure(self, model: BigBird, shown: str) -> Measured:
+        def measure(self, model: BigBird, source: str) -> Measured:
             seen.append(("measured", torch.is_autocast_enabled("cpu")))
-            return super().measure(model, shown)
+            return super().measure(model, source)
 
     plan = Plan(stages=(Stage("all", 1),), learning_rate=0.01)
     precision = Precision.of("bf16", CPU)

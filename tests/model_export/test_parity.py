@@ -20,7 +20,7 @@ SMALLEST_SPREAD = 0.5
 
 FULL_LENGTHS = (1, 2, 63, 64, 65, 127, 128, 703, 704)
 SPARSE_LENGTHS = (705, 767, 768, 769, 1000, 1023, 1024, 1025, 1984, 1985, 2047, 2048, 3000, 4095, 4096)
-# Those that the mistakes are shown with, by transformers, which takes its time.
+# Those that the mistakes are demonstrated with, by transformers, which takes its time.
 MISSED_LENGTHS = (705, 768, 1000, 1024, 1025, 2047, 3000, 4095, 4096)
 FULL_BUCKETS = (64, 128, 256, 512, 704)
 SPARSE_BUCKETS = (768, 1024, 1536, 2048, 3072, 4096)

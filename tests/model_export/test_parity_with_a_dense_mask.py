@@ -1,4 +1,4 @@
-"""The parity that transformers cannot vouch for: no random blocks, tables of one's own, and those of other worlds.
+"""The parity that transformers cannot vouch for: no random blocks, tables of one's own, and those of other sources.
 
 Graphs with the fused kernel are asked about the same documents as those of standard operators.
 

@@ -24,9 +24,9 @@ def test_a_terminal_gets_a_bar_with_the_current_item(monkeypatch: pytest.MonkeyP
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert list(track(["a", "b", "c"], 3, lambda item: f"bucket {item}")) == ["a", "b", "c"]
-    shown = terminal.getvalue()
-    assert "bucket a" in shown
-    assert "3/3" in shown
+    printed = terminal.getvalue()
+    assert "bucket a" in printed
+    assert "3/3" in printed
 
 
 def test_nothing_is_shown_for_no_work(capsys: pytest.CaptureFixture[str]) -> None:

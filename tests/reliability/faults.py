@@ -226,7 +226,7 @@ async def hanging_run(scenario: Scenario, rounds: int) -> None:
     scenario.findings.expect(
         time.monotonic() - begun_at < fault.STUCK_SECONDS + PATIENCE_SECONDS / 2, "waiting took too long"
     )
-    scenario.findings.expect(scenario.metric("bigbird_executor_stuck") == 1, "the device is not shown as stuck")
+    scenario.findings.expect(scenario.metric("bigbird_executor_stuck") == 1, "the device is not reported as stuck")
     late = await scenario.ask(10)
     scenario.findings.expect(late is None or late.status == 503, "new work was accepted beside a hanging run")
     released_at = time.monotonic()
@@ -243,7 +243,7 @@ async def dying_thread(scenario: Scenario, rounds: int) -> None:
     late = await scenario.ask(10)
     scenario.findings.expect(late is None or late.status == 503, "a dead server accepted work")
     scenario.findings.expect(await scenario.status("/health/ready") == 503, "a dead server is ready")
-    scenario.findings.expect(scenario.metric("bigbird_executor_alive") == 0, "the device is not shown as dead")
+    scenario.findings.expect(scenario.metric("bigbird_executor_alive") == 0, "the device is not reported as dead")
 
 
 async def one_of_two(scenario: Scenario, word: int) -> None:

@@ -234,7 +234,7 @@ async def _ask_alone(state: Run, client: httpx.AsyncClient) -> None:
         state.alone[version] = [answer.raise_for_status().json() for answer in answers]
     pairs = zip(state.alone["first"], state.alone["second"], strict=True)
     if not all(differs(first, second) for first, second in pairs):
-        state.failures.append("the two versions do not differ in every answer, so that nothing would be shown")
+        state.failures.append("the two versions do not differ in every answer, so that nothing would be proved")
 
 
 async def _client(state: Run, client: httpx.AsyncClient, numbers: Iterator[int]) -> None:

@@ -112,10 +112,10 @@ def test_without_positions_the_ids_are_the_same(any_tokenizer: Tokenizer, text: 
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("of", True), ("", False), ("  ", False), ("\u3164", False), ("\U0001f642", False)]
+    ("text", "visible"), [("of", True), ("", False), ("  ", False), ("\u3164", False), ("\U0001f642", False)]
 )
-def test_letters_and_digits_surely_show_something(tokenizer: Tokenizer, text: str, shown: bool) -> None:
-    assert tokenizer.shows_text(tokenizer.tokenize_without_positions(text)) == shown
+def test_letters_and_digits_surely_show_something(tokenizer: Tokenizer, text: str, visible: bool) -> None:
+    assert tokenizer.shows_text(tokenizer.tokenize_without_positions(text)) == visible
 
 
 def test_words_after_runs_of_spaces_do_not_own_the_spaces(tokenizer: Tokenizer) -> None:

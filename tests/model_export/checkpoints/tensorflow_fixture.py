@@ -1,4 +1,4 @@
-"""A checkpoint of a TensorFlow world taken the whole way, and what that world's own code answered."""
+"""A checkpoint from TensorFlow taken the whole way, and what its own code answered."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -83,7 +83,7 @@ def encoder_outputs(checkpoint: Path, pattern: str | None) -> dict[int, dict[str
 
     Args:
         checkpoint: As for `TensorFlowFixture`.
-        pattern: Name of the random-block pattern; None for that of the checkpoint's world.
+        pattern: Name of the random-block pattern; None for that of the checkpoint's source.
     """
     found = read_checkpoint(checkpoint, "embed")
     model, _ = found.load_model(get_pattern(pattern or found.default_pattern))

@@ -309,7 +309,7 @@ def test_a_checkpoint_that_we_save_is_the_same_model_to_transformers(task: str, 
 @pytest.mark.parametrize(
     ("pattern", "written"),
     [
-        pytest.param("transformers", False, id="that of the layout's own world"),
+        pytest.param("transformers", False, id="that of the layout's own source"),
         pytest.param("google", True, id="other"),
     ],
 )

@@ -220,7 +220,7 @@ def test_filling_stops_where_somebody_who_is_due_would_have_to_wait_for_it() -> 
     assert len(selection.entries) == 1
 
 
-def test_a_batch_with_free_places_waits_for_company_only_if_told_so_and_not_beyond_its_due_time() -> None:
+def test_a_batch_with_free_places_waits_for_more_only_if_told_so_and_not_beyond_its_due_time() -> None:
     waiting = Waiting(on_gpu, max_items=2)
     waiting.add(100, waited=0.1)
     assert waiting.select()[2] <= NOW

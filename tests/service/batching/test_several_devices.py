@@ -217,7 +217,7 @@ async def test_a_second_place_is_filled_while_a_batch_runs_if_more_waits_than_fi
         await settle()
         alone = stage.submit(2)
         await settle()
-        assert len(stage.executor.work) == 1, "it waits for company"
+        assert len(stage.executor.work) == 1, "it waits for more"
         for token in (3, 4):
             stage.submit(token)
         await settle()

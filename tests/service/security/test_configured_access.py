@@ -74,8 +74,8 @@ def test_a_bad_file_is_named_with_its_line_and_its_setting(setting: str, tmp_pat
 def test_settings_never_show_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     line = key_line("a", "hunter2")
     settings = load_settings(api_keys=line, admin_key=key_line("root", "hunter3"))
-    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
-    assert "sha256" not in shown and line.split(":")[1] not in shown
+    printed = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "sha256" not in printed and line.split(":")[1] not in printed
 
 
 def test_a_secret_of_the_wrong_kind_is_not_repeated() -> None:

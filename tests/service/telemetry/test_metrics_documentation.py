@@ -37,14 +37,14 @@ def unit_of(name: str) -> str:
 async def test_the_table_of_metrics_is_what_the_server_shows() -> None:
     async with running_app() as (_, client):
         text = (await client.get("/metrics")).text
-    shown: dict[str, Row] = {}
+    printed: dict[str, Row] = {}
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = list(family.samples[0].labels) if family.samples else ["device"]
         names = sorted(label for label in labels if label != "le")
-        shown[name] = (name, family.type, names, unit_of(name), family.documentation)
+        printed[name] = (name, family.type, names, unit_of(name), family.documentation)
         assert bool(family.samples) == (name not in ON_GPU_HOSTS), name
-    assert documented() == shown
+    assert documented() == printed
 
 
 @asynchronous
