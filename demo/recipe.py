@@ -23,8 +23,8 @@ class Recipe:
     """A task's training.
 
     Attributes:
-        stages: The kinds of reports to learn from, in order; each batch of a stage is drawn from one of its kinds, in turn, and
-            a stage is over early when the score on its first kind is enough.
+        stages: The kinds of reports to learn from, in order; each batch of a stage is drawn from one of its kinds, in
+            turn, and a stage is over early when the score on its first kind is enough.
         learning_rate: The highest learning rate.
         starts_from: The task whose trained encoder is the starting point, if any.
     """
