@@ -25,9 +25,9 @@ def task_option(task: TaskName, field: str, help_text: str, *, without: str = ""
 
 
 def _option_type(request: type[Any], field: str, without: str) -> click.ParamType[Any]:
-    hint = get_type_hints(request)[field]
-    if get_origin(hint) is Literal:
-        return click.Choice([choice for choice in get_args(hint) if choice != without])
-    limits = request.__pydantic_fields__[field].metadata
+    hint = get_type_hints(request, include_extras=True)[field]
+    if get_origin(hint.__origin__) is Literal:
+        return click.Choice([choice for choice in get_args(hint.__origin__) if choice != without])
+    limits = [limit for info in hint.__metadata__ for limit in info.metadata]
     least, most = (next(getattr(limit, sign) for limit in limits if hasattr(limit, sign)) for sign in ("ge", "le"))
     return click.IntRange(least, most)

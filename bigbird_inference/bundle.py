@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from bigbird_inference import strict_json
 from bigbird_inference.bundle_files import FileState, check_file, read_small_file
 from bigbird_inference.errors import BundleError
 
@@ -305,8 +306,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     content = read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
     try:
-        constants: list[str] = []
-        data = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=constants.append)
+        data = strict_json.loads(content.decode("utf-8"))
     except RecursionError:
         raise BundleError(f"{path}: cannot be read as JSON: it is nested too deeply") from None
     except ValueError as error:
@@ -324,19 +324,10 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{path}: {field}: {first['msg']}") from error
-    problem = f"{constants[0]} is not JSON" if constants else _contradiction(manifest)
+    problem = _contradiction(manifest)
     if problem is not None:
         raise BundleError(f"{path}: {problem}")
     return manifest
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its members; two readers may take either of two that have the same name."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r:.80} appears twice")
-    return members
 
 
 def _contradiction(manifest: Manifest) -> str | None:

@@ -16,10 +16,10 @@ from typing import Any
 
 import httpx
 
+from bigbird_inference.progress import Progress
 from bigbird_inference.tasks.registry import TASKS
 from evaluation.connection import Connection, explain
 from evaluation.errors import EvaluationError
-from evaluation.progress import Progress
 
 _REFUSED = (httpx.codes.UNPROCESSABLE_ENTITY, httpx.codes.REQUEST_ENTITY_TOO_LARGE)
 _BUSY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
@@ -95,7 +95,7 @@ async def ask_all(
     pending = iter(enumerate(bodies))
     description = f"{connection.model.name} ({connection.model.precision})"
     try:
-        with Progress(description, len(bodies)) as progress:
+        with Progress(description, len(bodies), "request") as progress:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(min(asking.concurrency, len(bodies))):
                     workers.create_task(_work(asker, pending, outcomes, progress))

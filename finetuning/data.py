@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bigbird_inference.bundle import ProblemType
 from evaluation.data.conll import ConllFile, read_conll
 from evaluation.data.labelled_texts import Columns, LabelledText, Target, read_labelled_texts
 from evaluation.data.plain_texts import PlainText, read_texts
@@ -11,7 +12,6 @@ from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadFile, read_squad
 from finetuning.entity_recognition import OUTSIDE, bio_labels
 from finetuning.options import FinetuneOptions
-from model_export.config import ProblemType
 
 PROBLEM_OF_TARGET: dict[Target, ProblemType] = {
     "label": "single_label_classification",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from bigbird_inference.tasks.base import Outputs
+from bigbird_inference.runtime.session import Outputs
 from finetuning.batches import Row, pad, uses_full_attention
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bigbird_inference.bundle import ProblemType
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
-from model_export.config import BigBirdConfig, ProblemType
+from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
 from model_export.nn.heads import HEADS, LanguageModelHead
 from model_export.nn.model import BigBird

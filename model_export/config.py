@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from bigbird_inference.bundle import ProblemType
 from model_export.errors import ConfigError
 
 AttentionType = Literal["block_sparse", "original_full"]
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 
 @dataclass(frozen=True, slots=True)

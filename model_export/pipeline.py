@@ -39,6 +39,7 @@ from bigbird_inference.bundle import (
     write_manifest,
 )
 from bigbird_inference.errors import BundleError
+from bigbird_inference.progress import track
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.onnx_session import open_session
@@ -58,7 +59,6 @@ from model_export.export.tokenizer import SpecialIds, write_tokenizer
 from model_export.export.trace import OPSET, AttentionChoice, attention_kernels, trace, traced_model
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
-from model_export.progress import track
 
 PairTypes = Literal["segments", "zeros"]
 _RECORDED_PACKAGES = (

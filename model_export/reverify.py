@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bigbird_inference.bundle import Bucket, Parity, open_bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.progress import track
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
@@ -15,7 +16,6 @@ from model_export.export.signature import signature
 from model_export.export.trace import traced_model
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import graph_opener
-from model_export.progress import track
 
 
 def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:

@@ -16,7 +16,8 @@ from pydantic import Field
 from bigbird_inference.buckets import smallest_bucket
 from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ServiceError
 from bigbird_inference.loaded_model import LoadedModel
-from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task
 from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.models.served_models import ENDPOINTS
 from service.serving import Serving

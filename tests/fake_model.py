@@ -31,7 +31,7 @@ from bigbird_inference.tasks.entity_recognition import EntityAnswer, EntityReque
 from bigbird_inference.tasks.generation import GeneratedToken, GenerationAnswer, GenerationRequest
 from bigbird_inference.tasks.mask_filling import MaskAnswer, MaskPrediction, MaskRequest
 from bigbird_inference.tasks.multiple_choice import ChoiceAnswer, ChoiceRequest
-from bigbird_inference.tasks.next_sentence import NextSentenceAnswer, NextSentenceRequest
+from bigbird_inference.tasks.next_sentence import NextSentenceAnswer, NextSentenceRequest, NextSentenceScores
 from bigbird_inference.tasks.question_answering import AnswerSpan, QuestionAnswer, QuestionRequest
 from bigbird_inference.tokenization.encoded import EncodedSequence, TokenizedText, Window
 
@@ -141,19 +141,19 @@ class FakeTask(Task):
                 span = AnswerSpan(encoded.request.context[:3], score, 0, 3)
                 return QuestionAnswer(span.answer, span.score, 0, 3, [span])
             case ClassificationRequest():
-                return ClassificationAnswer([LabelScore("report", score), LabelScore("invoice", 0.0)])
+                return ClassificationAnswer("report", score, [LabelScore("report", score), LabelScore("invoice", 0.0)])
             case EntityRequest():
                 return EntityAnswer([Entity("PER", encoded.request.text[:3], 0, 3, score)])
             case EmbeddingRequest():
                 vectors = [TokenVector("10", 0, 2, [score, 1.0])] if encoded.request.tokens else None
-                return EmbeddingAnswer([score, 0.5], vectors)
+                return EmbeddingAnswer([score, 0.5], 2, vectors)
             case ChoiceRequest():
                 return ChoiceAnswer(1, [score, 2.0])
             case MaskRequest():
                 sequence = "word and" if encoded.request.sequences else None
                 return MaskAnswer([[MaskPrediction("word", 5, score, 0, 3, sequence)]])
             case NextSentenceRequest():
-                return NextSentenceAnswer(0.75, 0.25)
+                return NextSentenceAnswer(True, 0.75, NextSentenceScores(0.75, 0.25))
             case GenerationRequest():
                 return GenerationAnswer(" and more", [GeneratedToken("and", 7)], "length", encoded.request.seed)
 

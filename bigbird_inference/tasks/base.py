@@ -5,22 +5,18 @@ halves is `EncodedRequest`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InferenceFailed, InvalidInput
+from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.declaration import Operation
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
 from bigbird_inference.tokenization.tokenizer import Tokenizer, check_unicode
-
-Float32Array = npt.NDArray[np.float32]
-Outputs = Mapping[str, Float32Array]
-"""What the model gave for one window: arrays by the names of the manifest's outputs."""
 
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError
-from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
-from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text, WindowStride
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.scores import Float64Array, sigmoid, softmax
 from bigbird_inference.tokenization.encoded import Int64Array, Window
 from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, SINGLE_SPECIAL_TOKENS, Tokenizer
@@ -24,7 +24,7 @@ from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
 
 
-@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
+@dataclass(frozen=True, slots=True)
 class ClassificationRequest:
     """A text to classify, alone or with a second text, or a list of texts."""
 

@@ -1,19 +1,18 @@
 """How a task declares its request and its answer: once, for HTTP, for evaluation and for whoever calls it from Python.
 
-A request is a pydantic dataclass, checked where it is made; an answer is a plain one. Each field says its type, its
-limits, its default and its description. `Operation` ties the two together; `service.api.task_bodies` makes the bodies
-and routes of HTTP from it.
+Both are dataclasses, whose fields say type, limits, default and description in pydantic's terms. They are checked where
+they come in from outside: `service.api.task_bodies` makes the bodies and routes of HTTP from them, and whoever reads
+requests from elsewhere can check them with `pydantic.TypeAdapter`. `Operation` ties the two together.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 VISIBLE_PATTERN = r"\S"
 """A text of nothing but white space is refused. By the tasks: only they know what their model's normaliser leaves."""
-
-STRICT = ConfigDict(strict=True)
 
 Text = Annotated[str, Field(min_length=1, json_schema_extra={"pattern": VISIBLE_PATTERN})]
 
@@ -44,6 +43,7 @@ class Operation:
         request: Of one item.
         answer: For one item.
         one_text_only: Fields that cannot be true where a list is asked about.
+        schema: What the JSON Schema of the request says beyond its fields.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Operation:
     request: type[Any]
     answer: type[Any]
     one_text_only: frozenset[str] = frozenset()
+    schema: Mapping[str, Any] | None = None
 
     @property
     def texts(self) -> frozenset[str]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic import Field
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import InvalidInput
-from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.scores import Float64Array
 from bigbird_inference.tasks.window_merging import merge_token_logits
@@ -28,17 +28,7 @@ MAX_TOKEN_NUMBERS = 2**22
 """Most numbers in the token vectors of one answer: 5,461 tokens of the base model."""
 
 
-@pydantic_dataclass(
-    frozen=True,
-    slots=True,
-    config=ConfigDict(
-        strict=True,
-        json_schema_extra={
-            "if": {"properties": {"tokens": {"const": True}}, "required": ["tokens"]},
-            "then": {"properties": {"text": {"type": "string"}}},
-        },
-    ),
-)
+@dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
     """A text to embed, or a list of texts."""
 
@@ -95,6 +85,10 @@ class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
         EmbeddingRequest,
         EmbeddingAnswer,
         one_text_only=frozenset({"tokens"}),
+        schema={
+            "if": {"properties": {"tokens": {"const": True}}, "required": ["tokens"]},
+            "then": {"properties": {"text": {"type": "string"}}},
+        },
     )
 
     needed_outputs: ClassVar[frozenset[str]] = frozenset({"hidden"})

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError
-from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
-from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text, WindowStride
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, LabelScheme, group_entities
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.window_merging import merge_token_logits
@@ -22,7 +22,7 @@ from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Toke
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 
 
-@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
+@dataclass(frozen=True, slots=True)
 class EntityRequest:
     """A text to find entities in, or a list of texts."""
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic import Field
 
 from bigbird_inference.errors import InvalidInput
-from bigbird_inference.tasks.base import EncodedRequest, Float32Array, Outputs, Task, take_output
+from bigbird_inference.runtime.session import Float32Array, Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText, Window
@@ -61,17 +61,7 @@ DEFAULT_TEMPERATURE = 1.0
 MAX_SEED = 2**32 - 1
 
 
-@pydantic_dataclass(
-    frozen=True,
-    slots=True,
-    config=ConfigDict(
-        strict=True,
-        json_schema_extra={
-            "if": {"properties": {"sampling": {"const": "greedy"}}},
-            "then": {"properties": {name: {"type": "null"} for name in ("top_p", "temperature", "seed")}},
-        },
-    ),
-)
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """A prompt to continue, or a list of prompts."""
 
@@ -150,6 +140,10 @@ class Generation(Task[GenerationRequest, GenerationAnswer]):
         "Generate text after the prompt, token by token.",
         GenerationRequest,
         GenerationAnswer,
+        schema={
+            "if": {"properties": {"sampling": {"const": "greedy"}}},
+            "then": {"properties": {name: {"type": "null"} for name in ("top_p", "temperature", "seed")}},
+        },
     )
 
     needed_inputs: ClassVar[frozenset[str]] = frozenset({"positions"})

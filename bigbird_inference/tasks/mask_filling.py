@@ -11,12 +11,12 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InvalidInput
-from bigbird_inference.tasks.base import EncodedRequest, Float32Array, Outputs, Task, take_output
-from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text
+from bigbird_inference.runtime.session import Float32Array, Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.declaration import Listed, Operation, Text
 from bigbird_inference.tokenization.encoded import EncodedSequence, Window
 from bigbird_inference.tokenization.masked_text import WHITE_SPACE, tokenize_masked
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer, check_unicode
@@ -56,7 +56,7 @@ MAX_SEQUENCE_CHARACTERS = 2**20
 """Most characters in all the filled-in texts of one answer."""
 
 
-@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
+@dataclass(frozen=True, slots=True)
 class MaskRequest:
     """A text with masks to fill, or a list of texts."""
 

@@ -10,15 +10,15 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
-from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.declaration import Listed, Operation, Text
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tokenization.encoded import Window
 
 
-@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
+@dataclass(frozen=True, slots=True)
 class ChoiceRequest:
     """A prompt and the texts to choose from, or a list of prompts that share their choices."""
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
-from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.declaration import Listed, Operation, Text
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tokenization.encoded import Window
 
 
-@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
+@dataclass(frozen=True, slots=True)
 class NextSentenceRequest:
     """Two texts, or a list of such pairs.
 

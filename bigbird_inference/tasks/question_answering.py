@@ -11,10 +11,10 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from bigbird_inference.tasks.base import EncodedRequest, Outputs, Task, take_output
-from bigbird_inference.tasks.declaration import STRICT, Listed, Operation, Text, WindowStride
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.span_search import CharacterSpan, WindowProbabilities, best_spans
 from bigbird_inference.tokenization.encoded import Window
@@ -24,7 +24,7 @@ from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 DEFAULT_MAX_ANSWER_TOKENS = 30
 
 
-@pydantic_dataclass(frozen=True, slots=True, config=STRICT)
+@dataclass(frozen=True, slots=True)
 class QuestionRequest:
     """A question about a document, or a list of such pairs.
 

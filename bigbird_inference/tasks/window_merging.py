@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bigbird_inference.tasks.base import Float32Array
+from bigbird_inference.runtime.session import Float32Array
 from bigbird_inference.tokenization.encoded import Window
 
 

@@ -1,8 +1,8 @@
 """What a checkpoint is, whatever source it comes from: configuration, task, weights and vocabulary.
 
-Each source has a module that finds these in a folder (`huggingface`, `google`, `model_garden`); everything after
-it sees only the types here. Weights are described by a table from our tensors to the source's (`SourceTensor`), so that a new
-source is a new table.
+Each source has a module that finds these in a folder (`huggingface`, `google`, `model_garden`); everything after it
+sees only the types here. Weights are described by a table from our tensors to the source's (`SourceTensor`), so that a
+new source is a new table.
 """
 
 import hashlib

@@ -26,8 +26,12 @@ import numpy.typing as npt
 import torch
 
 from model_export.nn.attention import (
+    AttentionLayout,
+    BlockSparseSlots,
     Dropout,
+    FullLayout,
     attention_weights,
+    causal_bias,
     full_attention,
     heads_apart,
     heads_together,
@@ -258,3 +262,15 @@ def block_sparse_attention(
     flat_rows = (sequence * (blocks + 1) + source[:, None, None, :]).flatten()
     flat_results = results.view(batch * heads * (blocks + 1), block_size * head_dim)
     return flat_results.index_select(0, flat_rows).view(batch, heads, length, head_dim)
+
+
+class ComposedAttention:
+    """Masked keys get a score so low that their weight is 0; repeated keys get a bias in place of copies."""
+
+    def full(self, attention_mask: torch.Tensor, dtype: torch.dtype, *, causal: bool) -> AttentionLayout:
+        """Lay out a batch with full attention."""
+        return FullLayout((causal_bias if causal else key_bias)(attention_mask, dtype))
+
+    def block_sparse(self, attention_mask: torch.Tensor, block_size: int, dtype: torch.dtype) -> BlockSparseSlots:
+        """Lay out the slots of a batch that are not random."""
+        return fixed_slots(attention_mask, block_size, dtype)

@@ -6,9 +6,8 @@ from torch import nn
 from model_export.config import BigBirdConfig
 from model_export.nn.activations import get_activation
 from model_export.nn.attention import AttentionKernel, AttentionLayout
-from model_export.nn.attention_kernels import ComposedAttention
-from model_export.nn.block_sparse_attention import chosen_table
-from model_export.nn.precision import in_format_of
+from model_export.nn.block_sparse_attention import ComposedAttention, chosen_table
+from model_export.nn.number_format import in_format_of
 from model_export.patterns.pattern import Pattern, RandomBlocks
 
 

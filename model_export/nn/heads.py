@@ -13,7 +13,7 @@ from torch import nn
 from model_export.config import BigBirdConfig
 from model_export.nn.activations import get_activation
 from model_export.nn.encoder import FeedForward
-from model_export.nn.precision import in_format_of
+from model_export.nn.number_format import in_format_of
 
 
 class Pooler(nn.Linear):

@@ -10,7 +10,7 @@ from torch import nn
 from model_export.config import BigBirdConfig
 from model_export.nn.encoder import Encoder
 from model_export.nn.heads import HEADS, LanguageModelHead
-from model_export.nn.precision import in_format_of
+from model_export.nn.number_format import in_format_of
 from model_export.patterns.pattern import Pattern
 
 

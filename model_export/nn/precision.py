@@ -19,12 +19,6 @@ from torch.overrides import TorchFunctionMode
 
 from model_export.nn.model import BigBird, twin_of
 
-
-def in_format_of(weight: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    """Return the states in the type of the weight that they meet; the same tensor where they have it."""
-    return states if states.dtype == weight.dtype else states.to(weight.dtype)
-
-
 _HALVED = re.compile(r"^embeddings\.(?!norm\.)|\.feed_forward\.(?!norm\.)|\.attention\.(?!norm\.)")
 
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bigbird_inference.errors import AdminDisabled, Forbidden, Unauthorized
 from service.api.problems import documented_problems, service_problem
-from service.api.request_state import request_record
+from service.api.request_state import PROBES, request_record
 from service.security.access import Access, Key
 
 KEY_SCHEME = "apiKey"
@@ -22,7 +22,7 @@ ADMIN_SCHEME = "adminKey"
 _KEY = HTTPBearer(auto_error=False, scheme_name=KEY_SCHEME, description="A line of `bigbird key NAME`.")
 _ADMIN = HTTPBearer(auto_error=False, scheme_name=ADMIN_SCHEME, description="The admin key.")
 # Asked by machines that hold no keys (probes, Prometheus), and what a person reads before having one.
-_OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"})
+_OPEN_PATHS = PROBES | {"/docs", "/openapi.json"}
 _OPEN_FOLDER = "/docs/assets/"
 
 

@@ -52,8 +52,8 @@ class BodyLimit:
         raise HTTPException(413, f"The body is larger than {self._max_bytes} bytes.", headers=headers)
 
 
-# 128 kbit/s.
-_BYTES_PER_SECOND = 16 * 1024
+LEAST_BYTES_PER_SECOND = 16 * 1024
+"""A client that sends or reads at this rate is slow, not stalled: 128 kbit/s."""
 
 
 class BodyTimeout:
@@ -81,7 +81,7 @@ class BodyTimeout:
             if complete:  # what follows is the client's departure, which may take as long as it likes
                 return await receive()
             try:
-                async with asyncio.timeout_at(begun_at + self._seconds + received / _BYTES_PER_SECOND):
+                async with asyncio.timeout_at(begun_at + self._seconds + received / LEAST_BYTES_PER_SECOND):
                     message = await receive()
             except TimeoutError:
                 # A connection with an unread body cannot be used for another request.

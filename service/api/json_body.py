@@ -7,13 +7,14 @@ stands outside strings is counted before anything is parsed. No request needs ma
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from bigbird_inference import strict_json
 from bigbird_inference.errors import MalformedRequest, TextTooLarge
 from service.api.disconnect import ClientGone
 from service.serving import Serving
@@ -33,12 +34,11 @@ def parse_json(body: bytes, most_values: int) -> Any:
     if not _holds_at_most(body, most_values):
         raise TextTooLarge(f"The body holds more than {most_values} values; split it into several requests.")
     try:
-        return json.loads(
-            body.decode("utf-8-sig"),
-            parse_float=_number,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_object_of_different_names,
-        )
+        return strict_json.loads(body.decode("utf-8-sig"), parse_float=_number)
+    except strict_json.NameTwice:
+        raise MalformedRequest("The body names a field twice in one object.") from None
+    except strict_json.NotJson as error:
+        raise MalformedRequest(f"The body is not JSON: {error.constant} is not a JSON value.") from None
     except UnicodeDecodeError as error:
         raise MalformedRequest(f"The body is not UTF-8 at byte {error.start}.") from None
     except json.JSONDecodeError as error:
@@ -66,22 +66,10 @@ def _separators(part: bytes) -> int:
     return part.count(b",") + part.count(b"[") + part.count(b"{")
 
 
-def _object_of_different_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # RFC 8259 leaves open which one counts. A proxy may have checked the other.
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise MalformedRequest("The body names a field twice in one object.")
-    return fields
-
-
 def _number(text: str) -> float | int:
     """Return an integer for `5.0`, too: JSON knows one kind of number, and its schemas take 5.0 for an integer."""
     number = float(text)
     return int(number) if number.is_integer() else number
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise MalformedRequest(f"The body is not JSON: {name} is not a JSON value.")
 
 
 # Beside the items of two lists: fields, and as much again that is wrong and gets an answer that names it.

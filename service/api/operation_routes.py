@@ -5,10 +5,10 @@ import re
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.problems import documented_problems
-from service.api.request_state import ServingDependency
+from service.api.request_state import LIVE, METRICS, READY, ServingDependency
 
 router = APIRouter(tags=["operation"])
 
@@ -26,6 +26,8 @@ class HealthBody(BaseModel):
 class DeviceBody(BaseModel):
     """A device that runs batches."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     name: str = Field(description="`cpu`, or `cuda:0` and up.")
     alive: bool = Field(description="Whether its thread lives.")
     stuck: bool = Field(description="Whether its run takes so much longer than predicted that it may never end.")
@@ -38,7 +40,7 @@ class ReadinessBody(HealthBody):
     devices: list[DeviceBody]
 
 
-@router.get("/health/live", summary="Is a restart needed?", responses=documented_problems(503))
+@router.get(LIVE, summary="Is a restart needed?", responses=documented_problems(503))
 async def live(serving: ServingDependency) -> HealthBody:
     """Answer 200 unless the thread that runs the models has died, or is stuck in a run."""
     if serving.fault is not None:
@@ -46,7 +48,7 @@ async def live(serving: ServingDependency) -> HealthBody:
     return HealthBody(status="live")
 
 
-@router.get("/health/ready", summary="Are requests accepted?", responses=documented_problems(503))
+@router.get(READY, summary="Are requests accepted?", responses=documented_problems(503))
 async def ready(serving: ServingDependency) -> ReadinessBody:
     """Answer 200 once every model is warm, until the server drains or somebody writes into a model's files."""
     serving.ensure_running()
@@ -56,7 +58,7 @@ async def ready(serving: ServingDependency) -> ReadinessBody:
 
 
 @router.get(
-    "/metrics",
+    METRICS,
     summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in _METRICS_FORMATS}}},

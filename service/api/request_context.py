@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import internal_error_response
+from service.api.request_state import PROBES
 from service.telemetry.logs import log_request, with_fields
 from service.telemetry.metrics import Metrics
 from service.telemetry.request_record import UNMATCHED, RequestRecord
@@ -21,7 +22,6 @@ logger = logging.getLogger(__name__)
 REQUEST_ID_HEADER = "X-Request-Id"
 
 # Asked every few seconds by machines: logged for debugging only, and never traced.
-_PROBED = frozenset({"/health/live", "/health/ready", "/metrics"})
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 
@@ -63,7 +63,7 @@ class RequestContext:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = record.request_id
             await send(message)
 
-        traced = scope["path"] not in _PROBED
+        traced = scope["path"] not in PROBES
         if traced:
             self._tracing.request_started(record, scope["headers"])
         self._metrics.request_started()
@@ -80,7 +80,7 @@ class RequestContext:
             self._metrics.request_finished(record)
             if traced:
                 self._tracing.request_finished(record)
-            log_request(logger, logging.DEBUG if record.endpoint in _PROBED else logging.INFO, record)
+            log_request(logger, logging.DEBUG if record.endpoint in PROBES else logging.INFO, record)
 
 
 def _endpoint(scope: Scope) -> str:

@@ -9,11 +9,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bigbird_inference.errors import TooManyRequests
 from service.api.problems import service_problem
-from service.api.request_state import request_record
+from service.api.request_state import PROBES, request_record
 from service.telemetry.metrics import Metrics
 
 # They must be answered at any time, and cost next to nothing.
-_PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 _RETRY_AFTER_SECONDS = 1.0
 
 
@@ -36,7 +35,7 @@ class RequestLimit:
         self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _PROBES:
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         request = Request(scope)

@@ -1,4 +1,7 @@
-"""What a request carries: its record, from the outermost middleware to its route and back, and the running service."""
+"""What a request carries: its record, from the outermost middleware to its route and back, and the running service.
+
+And the paths that are treated differently from all others.
+"""
 
 from typing import Annotated
 
@@ -6,6 +9,10 @@ from fastapi import Depends, Request
 
 from service.serving import Serving
 from service.telemetry.request_record import RequestRecord
+
+LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
+PROBES = frozenset({LIVE, READY, METRICS})
+"""What watches the service asks for these; they need no key, are not bounded, and leave no log line."""
 
 
 def request_record(request: Request) -> RequestRecord:

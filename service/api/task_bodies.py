@@ -5,7 +5,6 @@ JSON types, no unknown fields. An answer's body has the declared fields, the mod
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
@@ -69,7 +68,6 @@ class TaskBodies:
         declared = get_type_hints(operation.request, include_extras=True)
         self._listed = [name for name in declared if name in operation.texts]
         fields = {field.name: field for field in dataclasses.fields(operation.request)}
-        config: Mapping[str, Any] = getattr(operation.request, "__pydantic_config__", {})
         own: dict[str, Any] = {
             name: (_one_or_many(hint) if name in self._listed else hint, _default(fields[name]))
             for name, hint in declared.items()
@@ -80,8 +78,8 @@ class TaskBodies:
             __doc__=operation.request.__doc__,
             **own,
         )
-        if extra := config.get("json_schema_extra"):
-            self.request.model_config["json_schema_extra"] = extra
+        if operation.schema is not None:
+            self.request.model_config["json_schema_extra"] = dict(operation.schema)
             self.request.model_rebuild(force=True)
         answered: dict[str, Any] = {
             **get_type_hints(operation.answer, include_extras=True),

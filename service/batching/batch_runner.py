@@ -17,10 +17,10 @@ from functools import partial
 
 from bigbird_inference.batch_run import BatchOutcome, run_batch
 from bigbird_inference.buckets import ServedBucket
-from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, ServiceError
+from bigbird_inference.errors import DeadlineExceeded, InferenceFailed
 from bigbird_inference.runtime.session import OutOfMemory, RunControl, RunTerminated
 from service.batching.batch_limits import BatchLimits
-from service.batching.bucket_queue import InferenceResult, QueuedItem
+from service.batching.bucket_queue import InferenceResult, QueuedItem, fail_all
 from service.batching.cost_model import CostModel, ServiceRate
 from service.batching.executor import ExecutorCalls
 from service.batching.observer import BatchObserver, FinishedBatch, SplitReason
@@ -172,7 +172,7 @@ class BatchRunner:
             outcome = await self._executor.call(partial(run_batch, bucket, sequences, self._clock, control))
         except RunTerminated:
             self._observer.run_terminated(bucket.model, bucket.length)
-            _fail_all(entries, InferenceFailed("The model run was ended."))
+            fail_all(entries, lambda: InferenceFailed("The model run was ended."))
             return []
         except OutOfMemory:
             logger.warning("out of memory: model %s, bucket %d, %d items", bucket.model, bucket.length, len(entries))
@@ -231,13 +231,13 @@ class BatchRunner:
             run.watch = asyncio.get_running_loop().call_later(max(left, _LOOK_AGAIN_SECONDS), self._watch, run)
             return
         logger.critical("a run of %d items on %s is stuck and given up", len(run.entries), self._device)
-        _fail_all(run.entries, run_stuck())
+        fail_all(run.entries, run_stuck)
         self._on_stuck()
 
     def _failed(self, bucket: ServedBucket, entries: list[QueuedItem], reason: SplitReason) -> list[list[QueuedItem]]:
         self._observer.batch_failed(bucket.model, bucket.length)
         if len(entries) == 1:
-            _fail_all(entries, InferenceFailed("The model run failed; the server's log has the cause."))
+            fail_all(entries, lambda: InferenceFailed("The model run failed; the server's log has the cause."))
             return []
         self._observer.batch_split(bucket.model, bucket.length, reason)
         half = (len(entries) + 1) // 2
@@ -246,14 +246,8 @@ class BatchRunner:
     def _still_wanted(self, entries: list[QueuedItem]) -> list[QueuedItem]:
         """Leave out entries that ended while another half ran."""
         now = self._clock()
-        _fail_all(
+        fail_all(
             [entry for entry in entries if entry.expired(now)],
-            DeadlineExceeded("The deadline passed before the request had been run."),
+            lambda: DeadlineExceeded("The deadline passed before the request had been run."),
         )
         return [entry for entry in entries if not entry.future.done()]
-
-
-def _fail_all(entries: Sequence[QueuedItem], error: ServiceError) -> None:
-    for entry in entries:
-        if not entry.future.done():
-            entry.future.set_exception(error)

@@ -2,11 +2,12 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from bigbird_inference.buckets import ModelVersion, ServedBucket
+from bigbird_inference.errors import ServiceError
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tokenization.encoded import EncodedSequence
 
@@ -106,6 +107,13 @@ class QueuedItem:
 
 def _urgency(entry: QueuedItem) -> Urgency:
     return entry.urgency
+
+
+def fail_all(entries: Iterable[QueuedItem], error: Callable[[], ServiceError]) -> None:
+    """Let those that have not ended fail, each with an error of its own."""
+    for entry in entries:
+        if not entry.future.done():
+            entry.future.set_exception(error())
 
 
 class BucketQueue:

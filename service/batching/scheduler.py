@@ -27,7 +27,7 @@ from bigbird_inference.memory import MemoryMeter, MemoryProbe
 from service.batching.admission import Admission, QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import BatchRunner, StuckRule
-from service.batching.bucket_queue import InferenceResult, QueuedItem, WorkItem
+from service.batching.bucket_queue import InferenceResult, QueuedItem, WorkItem, fail_all
 from service.batching.cost_model import CostModel, ServiceRate
 from service.batching.devices import DeviceState, ServedDevices
 from service.batching.dispatcher import Dispatcher
@@ -182,7 +182,7 @@ class Scheduler:
 
     async def start(self) -> None:
         """Start the executors. Work is accepted after `warm_up`."""
-        self._devices.start(partial(_fail_all, refusal=executor_stopped), partial(self.close, executor_stopped))
+        self._devices.start(partial(fail_all, error=executor_stopped), partial(self.close, executor_stopped))
         self._dispatcher.start()
 
     async def warm_up(self) -> None:
@@ -277,7 +277,7 @@ class Scheduler:
         waiting = self._room.entries
         for entry in waiting:
             self._room.remove(entry)
-        _fail_all([*waiting, *self._devices.entries], refusal)
+        fail_all([*waiting, *self._devices.entries], refusal)
         self._note_idle()
 
     def _device_stuck(self) -> None:
@@ -287,7 +287,7 @@ class Scheduler:
         waiting = self._room.entries
         for entry in waiting:
             self._room.remove(entry)
-        _fail_all(waiting, run_stuck)
+        fail_all(waiting, run_stuck)
         self._note_idle()
 
     # Arrivals and departures.
@@ -318,20 +318,13 @@ class Scheduler:
                 self._room.remove(entry)
                 reason: DropReason = "expired" if entry.expired(now) else "unreachable"
                 self._observer.item_dropped(entry.bucket.model, entry.bucket.length, reason)
-                _fail(entry, DeadlineExceeded("The request waited for its turn until its deadline could not be met."))
+                fail_all(
+                    [entry],
+                    lambda: DeadlineExceeded("The request waited for its turn until its deadline could not be met."),
+                )
         self._note_idle()
 
     def _note_idle(self) -> None:
         self.buckets.note_end()
         if not self._open_requests and not self._room.items and not self._devices.busy:
             self._idle.set()
-
-
-def _fail_all(entries: Iterable[QueuedItem], refusal: Callable[[], ServiceError]) -> None:
-    for entry in entries:
-        _fail(entry, refusal())
-
-
-def _fail(entry: QueuedItem, error: ServiceError) -> None:
-    if not entry.future.done():
-        entry.future.set_exception(error)

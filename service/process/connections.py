@@ -21,12 +21,11 @@ from starlette.responses import Response
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from service.api.body_limits import LEAST_BYTES_PER_SECOND
 from service.api.problems import problem_response
 from service.api.request_context import REQUEST_ID_HEADER
 from service.telemetry.state_metrics import ConnectionMetrics, EndReason
 
-# A client that reads or sends at this rate is slow, not stalled: 128 kbit/s.
-LEAST_BYTES_PER_SECOND = 16 * 1024
 # Most clients send on before they look for an answer, and lose it if the connection is cut meanwhile.
 _LINGER_SECONDS = 1.0
 # One read of the socket can hold thousands of requests, each of which becomes objects.

@@ -2,11 +2,11 @@ import sys
 
 import pytest
 
-from evaluation.progress import Progress
+from bigbird_inference.progress import Progress
 
 
 def count(total: int) -> None:
-    with Progress("demo", total) as progress:
+    with Progress("demo", total, "request") as progress:
         for _ in range(total):
             progress.advance()
 

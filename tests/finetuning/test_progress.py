@@ -29,7 +29,7 @@ def test_elsewhere_there_are_plain_lines_and_not_one_for_each_step(capsys: pytes
     for step in range(1, 50):
         progress.step("", step, 100, 0.5)
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == ["qa: step 1 of at most 100, loss 0.500"]
+    assert printed.err.splitlines() == ["qa: 1/100, loss 0.500"]
     assert printed.out == ""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bigbird_inference.tasks.base import Outputs
+from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.entity_recognition import EntityRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
 from bigbird_inference.tokenization.encoded import EncodedSequence

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import InferenceFailed, InvalidInput
-from bigbird_inference.tasks.base import EncodedRequest, Outputs
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.embedding import MAX_TOKEN_NUMBERS, Embedding, EmbeddingRequest
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.bigbird_inference.tokenization.documents import documents

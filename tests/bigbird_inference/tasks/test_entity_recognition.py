@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InferenceFailed, InvalidInput
-from bigbird_inference.tasks.base import EncodedRequest, Float32Array
+from bigbird_inference.runtime.session import Float32Array
+from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.entity_recognition import EntityRecognition, EntityRequest
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.bigbird_inference.tokenization.documents import documents

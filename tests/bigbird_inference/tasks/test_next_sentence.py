@@ -43,7 +43,9 @@ def test_the_first_logit_says_that_the_second_text_follows(make_next_sentence: M
     task = make_next_sentence()
     encoded = task.encode(NextSentenceRequest("Alice", "Bob"))
     answer = task.decode(encoded, logits_only([np.log(np.array([3.0, 1.0], dtype=np.float32))]))
-    assert (answer.is_next, answer.not_next) == pytest.approx((0.75, 0.25), abs=1e-6)
+    assert answer.is_next
+    assert answer.score == answer.scores.is_next
+    assert (answer.scores.is_next, answer.scores.not_next) == pytest.approx((0.75, 0.25), abs=1e-6)
 
 
 @pytest.mark.parametrize(

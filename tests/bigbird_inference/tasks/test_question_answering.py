@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import InferenceFailed, InvalidInput
-from bigbird_inference.tasks.base import EncodedRequest, Float32Array
+from bigbird_inference.runtime.session import Float32Array
+from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.question_answering import AnswerSpan, QuestionAnswering, QuestionRequest
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.bigbird_inference.tokenization.documents import documents
@@ -303,8 +304,6 @@ def test_logits_of_a_wrong_shape_fail_the_request(question_answering: QuestionAn
         (QuestionRequest("project " * 100, CONTEXT), "^question is too long"),
         (QuestionRequest(QUESTION, CONTEXT, window_stride=64), "^window_stride is 64"),
         (QuestionRequest(QUESTION, CONTEXT, window_stride=-1), "^window_stride is -1"),
-        (QuestionRequest(QUESTION, CONTEXT, top_k=0), "^top_k"),
-        (QuestionRequest(QUESTION, CONTEXT, max_answer_tokens=0), "^max_answer_tokens"),
     ],
     ids=[
         "an empty question",
@@ -317,8 +316,6 @@ def test_logits_of_a_wrong_shape_fail_the_request(question_answering: QuestionAn
         "a question longer than the model",
         "a stride longer than a window",
         "a negative stride",
-        "no answers asked for",
-        "answers of no length",
     ],
 )
 def test_impossible_requests_are_refused(

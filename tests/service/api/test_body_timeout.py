@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from service.api import body_limits as body_timeout
+from service.api import body_limits
 from service.app import create_app
 from service.settings import Settings
 from tests.fake_model import fake_loaded_model
@@ -68,7 +68,7 @@ async def test_time_after_the_body_does_not_count() -> None:
 @asynchronous
 async def test_a_large_body_has_more_time() -> None:
     """Its bytes are worth ten seconds, beside the fixed five."""
-    large = b" " * (10 * body_timeout._BYTES_PER_SECOND)
+    large = b" " * (10 * body_limits.LEAST_BYTES_PER_SECOND)
     clock = LoopClock()
     waiting = asyncio.Event()
     answering = asyncio.create_task(answer([part(large)], 5, waiting))

@@ -66,10 +66,10 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, objec
             session.device = self.name  # type: ignore[attr-defined]
             return {"full": session}
 
-    monkeypatch.setattr("service.models.loading.CudaDevice", Device)
+    monkeypatch.setattr("bigbird_inference.loaded_model.CudaDevice", Device)
     monkeypatch.setattr("service.models.loading.open_bundle", lambda folder: Bundle(folder, fake_manifest("classify")))
-    monkeypatch.setattr("service.models.loading.Tokenizer.from_bundle", lambda bundle: None)
-    monkeypatch.setattr("service.models.loading.create_task", lambda manifest, tokenizer: None)
+    monkeypatch.setattr("bigbird_inference.loaded_model.Tokenizer.from_bundle", lambda bundle: None)
+    monkeypatch.setattr("bigbird_inference.loaded_model.create_task", lambda manifest, tokenizer: None)
     return asked
 
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from model_export.progress import track
+from bigbird_inference.progress import track
 
 
 class Terminal(io.StringIO):

@@ -1,0 +1,91 @@
+"""Progress of long work, on standard error: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+
+class Progress:
+    """Counts what is done.
+
+    Args:
+        description: What is done.
+        total: How much there is of it.
+        unit: What is counted, for example "request".
+        line_seconds: Time between two plain lines; None for a line at every tenth of the total.
+    """
+
+    def __init__(self, description: str, total: int, unit: str, line_seconds: float | None = None) -> None:
+        self.description = description
+        self._total = total
+        self._unit = unit
+        self._line_seconds = line_seconds
+        self._last_line = float("-inf")
+        self._done = 0
+        self._bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def advance(self, done: int | None = None, **figures: str) -> None:
+        """Take note that one more is done, or so many altogether.
+
+        Args:
+            done: How many are done; None for one more.
+            figures: What to print beside it, by name.
+        """
+        before, self._done = self._done, self._done + 1 if done is None else done
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=self._total, desc=self.description, unit=self._unit, dynamic_ncols=True)
+            self._bar.set_postfix(figures, refresh=False)
+            self._bar.update(self._done - self._bar.n)
+        elif self._is_due(before):
+            said = "".join(f", {name} {value}" for name, value in figures.items())
+            print(f"{self.description}: {self._done}/{self._total}{said}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _is_due(self, before: int) -> bool:
+        if self._line_seconds is None:
+            return self._done * 10 // self._total != before * 10 // self._total
+        now = time.monotonic()
+        due = now - self._last_line > self._line_seconds
+        if due:
+            self._last_line = now
+        return due
+
+
+def track(items: Iterable[Item], total: int, describe: Callable[[Item], str]) -> Iterator[Item]:
+    """Yield the items, and tell which one is worked on and how many are done.
+
+    Args:
+        items: The work.
+        total: How many items there are.
+        describe: What to call an item, for example "bucket 512".
+    """
+    if sys.stderr.isatty():
+        with tqdm(total=total, file=sys.stderr, leave=True) as bar:
+            for item in items:
+                bar.set_description(describe(item))
+                yield item
+                bar.update()
+        return
+    for number, item in enumerate(items, start=1):
+        print(f"[{number}/{total}] {describe(item)}", file=sys.stderr, flush=True)
+        yield item
