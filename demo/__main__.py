@@ -37,7 +37,7 @@ _OBJECTIVES: dict[str, Callable[[Tokenizer, int], Objective[Any]]] = {
 
 
 def main(arguments: list[str]) -> None:
-    """Makes what the command line asks for."""
+    """Make what the command line asks for."""
     options = _parser().parse_args(arguments)
     vocabulary_file = options.work / "spiece.model"
     if not vocabulary_file.exists():

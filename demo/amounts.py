@@ -46,7 +46,7 @@ def _date(rng: random.Random, years: tuple[int, int]) -> str:
 
 
 def preposition_of(date: str) -> str:
-    """Gives the word that goes before a date: "on" before a day, "in" before a longer time."""
+    """Return the word that goes before a date: "on" before a day, "in" before a longer time."""
     is_longer = date.isdigit() or (" " in date and "," not in date and not date[0].isdigit())
     return "in" if is_longer else "on"
 
@@ -82,7 +82,7 @@ class AmountSource:
     """Draws dates and sums for one report, none of them contained in another."""
 
     def __init__(self, rng: random.Random) -> None:
-        """Starts with nothing used; ``rng`` is the source of all choices."""
+        """Start with nothing used; ``rng`` is the source of all choices."""
         self._rng = rng
         self._used: list[str] = []
 

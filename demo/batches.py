@@ -66,7 +66,7 @@ def rows_within(tokens: int, inputs: Inputs, block_size: int) -> int:
 
 
 def pad(inputs: Iterable[Inputs], block_size: int) -> Batch:
-    """Pads inputs on the right to the next whole block of the longest."""
+    """Pad inputs on the right to the next whole block of the longest."""
     rows = list(inputs)
     length = -(-max(len(row) for row in rows) // block_size) * block_size
     ids, mask, types = (np.zeros((len(rows), length), dtype=np.int64) for _ in range(3))
@@ -86,7 +86,7 @@ def padded_targets(batch: Batch, values: Iterable[tuple[int, Int64Array]], fill:
 
 
 def reports_of_batch(number: int, lengths: Lengths, first_seed: int) -> Iterator[Report]:
-    """Yields the reports of a batch, all about equally long, without end.
+    """Yield the reports of a batch, all about equally long, without end.
 
     Args:
         number: The batch's number; batches of different numbers share no report.

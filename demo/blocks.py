@@ -21,16 +21,16 @@ class Stock:
     in_tables: set[Subject] = field(default_factory=set)
 
     def take(self, subject: Subject, attributes: list[str]) -> None:
-        """Notes that these are stated now."""
+        """Note that these are stated now."""
         self.unstated[subject] -= set(attributes)
 
     def with_at_least(self, count: int) -> list[Subject]:
-        """Gives the subjects with so many facts to be stated, in a fixed order."""
+        """Return the subjects with so many facts to be stated, in a fixed order."""
         return [subject for subject, attributes in self.unstated.items() if len(attributes) >= count]
 
 
 def draw_blocks(stock: Stock, tokens: int, rng: random.Random) -> list[Sentence]:
-    """Takes facts from the stock and lays them out; longer reports get more such blocks."""
+    """Take facts from the stock and lays them out; longer reports get more such blocks."""
     expected = tokens / _TOKENS_PER_BLOCK
     count = int(expected) + (rng.random() < expected % 1)
     writers: tuple[Callable[[Stock, random.Random], Sentence | None], ...] = (_table, _list, _sheet)

@@ -30,7 +30,7 @@ class Cast:
     """Draws all that one report names, so that no two of its names or amounts can be mixed up."""
 
     def __init__(self, rng: random.Random) -> None:
-        """Starts with nothing drawn; ``rng`` is the source of all choices."""
+        """Start with nothing drawn; ``rng`` is the source of all choices."""
         self._rng = rng
         self._names, self._amounts = NameSource(rng), AmountSource(rng)
 

@@ -30,7 +30,7 @@ class Classification:
     labels: tuple[str, ...] = REPORT_TYPES
 
     def __init__(self, tokenizer: Tokenizer, block_size: int) -> None:
-        """Keeps the tokenizer and the block size that inputs are padded to."""
+        """Keep the tokenizer and the block size that inputs are padded to."""
         self._tokenizer = tokenizer
         self._block_size = block_size
 
@@ -50,7 +50,7 @@ class Classification:
         return TypeExamples(pad(inputs, self._block_size), torch.tensor(types))
 
     def loss(self, model: BigBird, aids: nn.Module, examples: TypeExamples, shift: int) -> torch.Tensor:
-        """Computes the cross-entropy of the report's type."""
+        """Compute the cross-entropy of the report's type."""
         return F.cross_entropy(logits_of(model, examples.batch, shift).float(), examples.types)
 
     @torch.no_grad()

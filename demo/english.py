@@ -120,7 +120,7 @@ _PATTERNS = (
 
 
 def english_sentences(count: int, rng: random.Random) -> list[str]:
-    """Writes sentences of common words; they need not make sense, only hold every word often enough."""
+    """Write sentences of common words; they need not make sense, only hold every word often enough."""
     banks = {"{n}": NOUNS, "{v}": VERBS, "{a}": ADJECTIVES, "{r}": ADVERBS}
     sentences = list(SENTENCES)
     while len(sentences) < count:

@@ -39,7 +39,7 @@ class EntityRecognition:
     labels: tuple[str, ...] = ENTITY_LABELS
 
     def __init__(self, tokenizer: Tokenizer, block_size: int) -> None:
-        """Keeps the tokenizer and the block size that inputs are padded to."""
+        """Keep the tokenizer and the block size that inputs are padded to."""
         self._tokenizer = tokenizer
         self._block_size = block_size
 
@@ -62,7 +62,7 @@ class EntityRecognition:
         return LabelledExamples(batch, padded_targets(batch, rows, fill=NO_TARGET))
 
     def loss(self, model: BigBird, aids: nn.Module, examples: LabelledExamples, shift: int) -> torch.Tensor:
-        """Computes the cross-entropy of the labels of the texts' tokens."""
+        """Compute the cross-entropy of the labels of the texts' tokens."""
         logits = logits_of(model, examples.batch, shift).float().flatten(0, 1)
         return F.cross_entropy(logits, examples.targets.flatten(), ignore_index=NO_TARGET)
 
@@ -82,7 +82,7 @@ class EntityRecognition:
 
 
 def entities_of(labels: Sequence[int]) -> set[tuple[str, int, int]]:
-    """Groups BIO labels, given as indices in `ENTITY_LABELS`, to (label, first token, last token)."""
+    """Group BIO labels, given as indices in `ENTITY_LABELS`, to (label, first token, last token)."""
     entities: set[tuple[str, int, int]] = set()
     open_label, first = "", 0
     for position, index in enumerate([*labels, 0]):

@@ -64,7 +64,7 @@ class SubjectKind:
     stated: dict[str, frozenset[str]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Looks up once which attributes each statement gives away."""
+        """Look up once which attributes each statement gives away."""
         singles = [phrase for attribute in self.attributes.values() for phrase in attribute.statements]
         fields = {phrase: {name for _, name in FIELD.findall(phrase)} for phrase in (*singles, *self.pairs)}
         object.__setattr__(self, "stated", {phrase: frozenset(names - {"subject"}) for phrase, names in fields.items()})

@@ -12,12 +12,12 @@ _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 
 
 def choose(phrase: str, rng: random.Random) -> str:
-    """Replaces every choice of the phrase by one of its alternatives, drawn with equal chances."""
+    """Replace every choice of the phrase by one of its alternatives, drawn with equal chances."""
     return _CHOICE.sub(lambda match: rng.choice(match.group(1).split("|")), phrase)
 
 
 def every_choice(phrase: str) -> list[str]:
-    """Lists all sentences a phrase can become, in a fixed order."""
+    """List all sentences a phrase can become, in a fixed order."""
     parts = _CHOICE.split(phrase)
     alternatives = [part.split("|") if index % 2 else [part] for index, part in enumerate(parts)]
     return ["".join(combination) for combination in product(*alternatives)]

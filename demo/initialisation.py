@@ -19,7 +19,7 @@ _QUERY_KEY_GAIN = 1.5
 
 @torch.no_grad()
 def initialise(model: BigBird) -> None:
-    """Sets the first weights of a new model; random numbers come from torch's default generator."""
+    """Set the first weights of a new model; random numbers come from torch's default generator."""
     hidden = model.config.hidden_size
     for module in model.modules():
         if isinstance(module, nn.Linear):

@@ -15,7 +15,7 @@ _SHARE_OF_BULLETED_PARAGRAPHS = 0.12
 def lay_out(
     texts: list[Sentence], blocks: list[Sentence], report_type: str, tokens: int, rng: random.Random
 ) -> Sentence:
-    """Makes paragraphs of texts, puts the blocks between them and headings above.
+    """Make paragraphs of texts, puts the blocks between them and headings above.
 
     Args:
         texts: What the paragraphs are made of, in their order.

@@ -40,7 +40,7 @@ def write_model_card(
     parameters: int,
     seed: int,
 ) -> None:
-    """Writes the checkpoint's README.md."""
+    """Write the checkpoint's README.md."""
     names = list(scores[0].scores)
     rows = "\n".join(
         f"| {score.tokens} | " + " | ".join(f"{score.scores[name]:.3f}" for name in names) + " |" for score in scores

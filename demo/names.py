@@ -105,7 +105,7 @@ _ENDINGS = words("n r l s k nd rn rt ll th m x")
 
 
 def invent_word(rng: random.Random) -> str:
-    """Makes up a pronounceable name, so that reports also hold names nobody has listed."""
+    """Make up a pronounceable name, so that reports also hold names nobody has listed."""
     syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(2)]
     return ("".join(syllables) + rng.choice(_ENDINGS)).capitalize()
 
@@ -114,7 +114,7 @@ class NameSource:
     """Draws names for one report; every word of a name is drawn at most once."""
 
     def __init__(self, rng: random.Random, invented_share: float = 0.06) -> None:
-        """Starts with nothing used.
+        """Start with nothing used.
 
         Args:
             rng: The source of all choices.

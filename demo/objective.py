@@ -19,7 +19,7 @@ class Objective(Protocol[ExamplesT]):
     labels: tuple[str, ...]
 
     def training_aids(self, config: BigBirdConfig) -> nn.Module:
-        """Builds the modules that are trained beside the model and thrown away afterwards."""
+        """Build the modules that are trained beside the model and thrown away afterwards."""
         ...
 
     def examples(self, number: int, lengths: Lengths, tokens: int, first_seed: int) -> ExamplesT:
@@ -27,7 +27,7 @@ class Objective(Protocol[ExamplesT]):
         ...
 
     def loss(self, model: BigBird, aids: nn.Module, examples: ExamplesT, shift: int) -> torch.Tensor:
-        """Computes the loss of a batch whose texts are moved by ``shift`` positions."""
+        """Compute the loss of a batch whose texts are moved by ``shift`` positions."""
         ...
 
     def scores(self, model: BigBird, lengths: Lengths, batches: int, tokens: int) -> dict[str, float]:

@@ -16,7 +16,7 @@ _UNMOVED = 20
 
 
 def sinusoids(positions: int, width: int) -> torch.Tensor:
-    """Computes position embeddings in the manner of Vaswani et al. 2017 (section 3.5), ``[positions, width]``.
+    """Compute position embeddings in the manner of Vaswani et al. 2017 (section 3.5), ``[positions, width]``.
 
     Their wavelengths grow geometrically; these divide the period, and no two are equal.
     """
@@ -39,7 +39,7 @@ def rows_of_positions(length: int, shift: int) -> torch.Tensor:
 
 
 def logits_of(model: BigBird, batch: Batch, shift: int = 0) -> torch.Tensor:
-    """Runs the model on a batch with repeating positions, moved by ``shift``."""
+    """Run the model on a batch with repeating positions, moved by ``shift``."""
     rows = rows_of_positions(batch.input_ids.shape[1], shift)
     weights = {"embeddings.position.weight": model.embeddings.position.weight[rows]}
     inputs = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
@@ -49,6 +49,6 @@ def logits_of(model: BigBird, batch: Batch, shift: int = 0) -> torch.Tensor:
 
 @torch.no_grad()
 def repeat_positions(model: BigBird) -> None:
-    """Writes the repetition into the model's own embeddings, as it is to be saved."""
+    """Write the repetition into the model's own embeddings, as it is to be saved."""
     weight = model.embeddings.position.weight
     weight.copy_(weight[rows_of_positions(len(weight), 0)].clone())

@@ -75,12 +75,12 @@ class QuestionAnswering:
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
 
     def __init__(self, tokenizer: Tokenizer, block_size: int) -> None:
-        """Keeps the tokenizer and the block size that inputs are padded to."""
+        """Keep the tokenizer and the block size that inputs are padded to."""
         self._tokenizer = tokenizer
         self._block_size = block_size
 
     def training_aids(self, config: BigBirdConfig) -> nn.Module:
-        """Builds the maps that mark tokens in the middle layers."""
+        """Build the maps that mark tokens in the middle layers."""
         return nn.ModuleList(nn.Linear(config.hidden_size, 1) for _ in _AIDED_LAYERS)
 
     def examples(self, number: int, lengths: Lengths, tokens: int, first_seed: int) -> QuestionExamples:
@@ -125,7 +125,7 @@ class QuestionAnswering:
             yield _Row(inputs, first, last, tuple(mask_of_spans(spans, text) for spans in marked))
 
     def loss(self, model: BigBird, aids: nn.Module, examples: QuestionExamples, shift: int) -> torch.Tensor:
-        """Adds the losses of the first token, the last token and the marked tokens."""
+        """Add the losses of the first token, the last token and the marked tokens."""
         assert isinstance(aids, nn.ModuleList)
         hidden: list[torch.Tensor] = []
         hooks = [
@@ -173,7 +173,7 @@ def _drawn_questions(report: Report, unanswered: float, rng: random.Random) -> l
 
 
 def _of_candidates(logits: torch.Tensor, examples: QuestionExamples) -> torch.Tensor:
-    """Takes the question, its [SEP] and the padding out of the competition; [CLS] stays in, as when served."""
+    """Take the question, its [SEP] and the padding out of the competition; [CLS] stays in, as when served."""
     return logits.float().masked_fill(~examples.candidates[..., None], -1e4)
 
 

@@ -73,7 +73,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def demo_config(labels: tuple[str, ...]) -> BigBirdConfig:
-    """Gives the shape of a demo model with these labels: 2.2 million parameters."""
+    """Return the shape of a demo model with these labels: 2.2 million parameters."""
     return BigBirdConfig(
         vocab_size=VOCABULARY_SIZE,
         hidden_size=128,

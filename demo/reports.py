@@ -71,7 +71,7 @@ def generate_report(
     subjects: int | None = None,
     report_type: str | None = None,
 ) -> Report:
-    """Writes the report that belongs to a seed.
+    """Write the report that belongs to a seed.
 
     Args:
         seed: The report's number; the same arguments give the same report.
@@ -121,7 +121,7 @@ def _fill(
     stated: list[Sentence],
     rng: random.Random,
 ) -> list[Sentence]:
-    """Adds sentences without facts until the report has its length; about half of them give away its type."""
+    """Add sentences without facts until the report has its length; about half of them give away its type."""
     missing = tokens - sum(approximate_tokens(sentence.text) for sentence in stated)
     missing -= tokens // 18 if tokens >= 120 else tokens // 60  # title, headings, bullets
     sentences: list[Sentence] = []

@@ -25,7 +25,7 @@ class Mention:
         return self.subject.kind.attributes[self.attribute].label
 
     def moved_by(self, offset: int) -> "Mention":
-        """Gives the same mention in a text that has ``offset`` more characters in front."""
+        """Return the same mention in a text that has ``offset`` more characters in front."""
         return Mention(self.subject, self.attribute, self.start + offset, self.end + offset)
 
 
@@ -38,13 +38,13 @@ class Sentence:
 
 
 def named(subject: Subject, attribute: str | None = None) -> Sentence:
-    """Gives the bare name of a subject, or the bare value of one of its attributes."""
+    """Return the bare name of a subject, or the bare value of one of its attributes."""
     text = subject.name if attribute is None else subject.values[attribute]
     return Sentence(text, (Mention(subject, attribute, 0, len(text)),))
 
 
 def join(parts: Iterable[Sentence], separator: str) -> Sentence:
-    """Puts texts one behind the other."""
+    """Put texts one behind the other."""
     text, mentions = "", []
     for index, part in enumerate(parts):
         text += separator if index else ""
@@ -54,7 +54,7 @@ def join(parts: Iterable[Sentence], separator: str) -> Sentence:
 
 
 def render(phrase: str, subject: Subject) -> Sentence:
-    """Fills the fields of a phrase and notes where the names and values came to stand."""
+    """Fill the fields of a phrase and notes where the names and values came to stand."""
     text, mentions, position = "", [], 0
     for match in FIELD.finditer(phrase):
         text += phrase[position : match.start()]

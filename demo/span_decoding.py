@@ -11,7 +11,7 @@ _LONGEST_ANSWER = 30
 
 
 def joint_loss(logits: torch.Tensor, targets: torch.Tensor, windows: int) -> torch.Tensor:
-    """Computes the cross-entropy of the first and the last token over all windows of a question and the null answer.
+    """Compute the cross-entropy of the first and the last token over all windows of a question and the null answer.
 
     Args:
         logits: Of tokens that may be an answer and of [CLS] at position 0, `[questions * windows, length, 2]`; those of
@@ -30,7 +30,7 @@ def joint_loss(logits: torch.Tensor, targets: torch.Tensor, windows: int) -> tor
 
 
 def best_spans(logits: torch.Tensor, windows: int = 1) -> list[tuple[int, int, int] | None]:
-    """Finds each question's best span: its window, first and last token; None where the null answer is better.
+    """Find each question's best span: its window, first and last token; None where the null answer is better.
 
     Args:
         logits: As for `joint_loss`.
@@ -54,7 +54,7 @@ def best_spans(logits: torch.Tensor, windows: int = 1) -> list[tuple[int, int, i
 
 
 def _lowest_null(grouped: torch.Tensor) -> torch.Tensor:
-    """Gives the start and end logit of [CLS] in the window where their sum is lowest, `[questions, 2]`."""
+    """Return the start and end logit of [CLS] in the window where their sum is lowest, `[questions, 2]`."""
     null = grouped[:, :, 0]
     lowest = null.sum(dim=-1).argmin(dim=1)
     return null[torch.arange(len(null)), lowest]

@@ -64,12 +64,12 @@ def _continuation(subject: Subject, attribute: str, rng: random.Random) -> Sente
 
 
 def fact_sheet(subject: Subject, attributes: list[str], rng: random.Random) -> Sentence:
-    """Writes the subject's name on a line of its own and each attribute on a line below."""
+    """Write the subject's name on a line of its own and each attribute on a line below."""
     return join([named(subject), *(_titled(subject, name, rng) for name in attributes)], "\n")
 
 
 def list_item(subject: Subject, attributes: list[str], rng: random.Random) -> Sentence:
-    """Writes the subject and its attributes on one line."""
+    """Write the subject and its attributes on one line."""
     facts = [_titled(subject, name, rng, capital=False) for name in attributes]
     return join([named(subject), join(facts, "; ")], ": ")
 
@@ -80,7 +80,7 @@ def _titled(subject: Subject, attribute: str, rng: random.Random, *, capital: bo
 
 
 def table(kind: SubjectKind, subjects: list[Subject], attributes: list[str], rng: random.Random) -> Sentence:
-    """Writes a table with a row for each subject and a column for each attribute."""
+    """Write a table with a row for each subject and a column for each attribute."""
     titles = [kind.heading, *(rng.choice(kind.attributes[name].titles) for name in attributes)]
     rows = [join([Sentence(title) for title in titles], " | ")]
     rows += [join([named(subject), *(named(subject, name) for name in attributes)], " | ") for subject in subjects]

@@ -33,12 +33,12 @@ class Inputs:
 
 
 def single_inputs(tokenizer: Tokenizer, text: TokenizedText) -> Inputs:
-    """Encodes one text."""
+    """Encode one text."""
     return Inputs(tokenizer.single(text.ids), 1)
 
 
 def question_inputs(tokenizer: Tokenizer, question: TokenizedText, text: TokenizedText) -> Inputs:
-    """Encodes a question and the text to be asked."""
+    """Encode a question and the text to be asked."""
     return Inputs(tokenizer.pair(question.ids, text.ids), len(question) + 2)
 
 
@@ -48,14 +48,14 @@ def beginning(text: TokenizedText, tokens: int = LONGEST_TEXT) -> TokenizedText:
 
 
 def tokens_of_span(text: TokenizedText, start: int, end: int) -> tuple[int, int]:
-    """Finds the first and the last token that hold characters of ``start`` to ``end``."""
+    """Find the first and the last token that hold characters of ``start`` to ``end``."""
     first = int(np.searchsorted(text.ends, start, side="right"))
     last = int(np.searchsorted(text.starts, end, side="left")) - 1
     return first, last
 
 
 def mask_of_spans(spans: Iterable[Span], text: TokenizedText) -> Int64Array:
-    """Marks with 1 the tokens of the text, `[tokens]`, that lie in one of the spans of characters."""
+    """Mark with 1 the tokens of the text, `[tokens]`, that lie in one of the spans of characters."""
     mask = np.zeros(len(text), dtype=np.int64)
     for start, end in spans:
         first, last = tokens_of_span(text, start, end)
@@ -64,7 +64,7 @@ def mask_of_spans(spans: Iterable[Span], text: TokenizedText) -> Int64Array:
 
 
 def entity_targets(report: Report, text: TokenizedText) -> Int64Array:
-    """Gives each token of the text, int64 `[tokens]`, the index of its label in `ENTITY_LABELS`."""
+    """Return each token of the text, int64 `[tokens]`, the index of its label in `ENTITY_LABELS`."""
     targets = np.zeros(len(text), dtype=np.int64)
     for entity in report.entities:
         first, last = tokens_of_span(text, entity.start, entity.end)

@@ -71,7 +71,7 @@ class Training(Trainer[tuple[Lengths, ...], MovedExamples]):
         tokens: int = TOKENS_PER_BATCH,
         validation_batches: int = 3,
     ) -> None:
-        """Builds the model; nothing is trained yet.
+        """Build the model; nothing is trained yet.
 
         Args:
             objective: The task.
@@ -99,6 +99,6 @@ class Training(Trainer[tuple[Lengths, ...], MovedExamples]):
         )
 
     def start_from(self, other: BigBird) -> None:
-        """Takes over another trained model's encoder."""
+        """Take over another trained model's encoder."""
         self.model.embeddings.load_state_dict(other.embeddings.state_dict())
         self.model.encoder.load_state_dict(other.encoder.state_dict())

@@ -24,7 +24,7 @@ _CHARACTERS_KEPT = (
 
 
 def train_vocabulary(path: Path, *, size: int, reports: int = 12_000, seed: int = 0) -> None:
-    """Writes a SentencePiece byte-pair model of ``size`` pieces, trained on generated reports and ordinary English.
+    """Write a SentencePiece byte-pair model of ``size`` pieces, trained on generated reports and ordinary English.
 
     Args:
         path: The file to write.

@@ -52,7 +52,7 @@ class StepRows:
     """The rows of every step of a training, as indices into a file's rows."""
 
     def __init__(self, lengths: Sequence[int], rows_per_step: int, seed: int) -> None:
-        """Prepares the order.
+        """Prepare the order.
 
         Args:
             lengths: Of each row, padded.

@@ -49,7 +49,7 @@ class Masking:
     """Chooses tokens and hides them."""
 
     def __init__(self, tokenizer: Tokenizer, seed: int) -> None:
-        """Prepares the masking with a vocabulary that has a mask.
+        """Prepare the masking with a vocabulary that has a mask.
 
         Args:
             tokenizer: Says which tokens may stand in for others: all that a text can hold.

@@ -64,7 +64,7 @@ class Trainer(Generic[SourceT, PartT]):
         after_save: "Callable[[Trainer[SourceT, PartT]], None] | None" = None,
         after_measurement: "Callable[[Trainer[SourceT, PartT]], None] | None" = None,
     ) -> None:
-        """Prepares a training; nothing is trained yet.
+        """Prepare a training; nothing is trained yet.
 
         Args:
             model: With its first weights, on the device where it is to be trained.
@@ -111,7 +111,7 @@ class Trainer(Generic[SourceT, PartT]):
         return self.position.stage >= len(self._plan.stages)
 
     def resume(self) -> bool:
-        """Takes over the saved state, if there is one.
+        """Take over the saved state, if there is one.
 
         Raises:
             ExportError: It cannot be read, or was saved with other settings.
@@ -130,7 +130,7 @@ class Trainer(Generic[SourceT, PartT]):
         return True
 
     def save(self) -> None:
-        """Writes the state, so that a crash at any time leaves the old or the new one."""
+        """Write the state, so that a crash at any time leaves the old or the new one."""
         state = {
             "settings": self._settings,
             "model": self.model.state_dict(),
@@ -145,7 +145,7 @@ class Trainer(Generic[SourceT, PartT]):
             self._after_save(self)
 
     def load_best(self) -> None:
-        """Gives the model the weights of the best measurement."""
+        """Return the model the weights of the best measurement."""
         self.model.load_state_dict(read_state(self.best_file)["model"])
 
     def run(self, progress: Progress, stop: Callable[[], bool] = lambda: False) -> None:
@@ -251,11 +251,11 @@ class Trainer(Generic[SourceT, PartT]):
         return measured
 
     def _write_best(self) -> None:
-        """Keeps the current weights as the best ones; the state with the same weights was saved before."""
+        """Keep the current weights as the best ones; the state with the same weights was saved before."""
         write_state(self.best_file, {"total_steps": self.position.total_steps, "model": self.model.state_dict()})
 
     def _restore_best(self) -> None:
-        """Writes the best weights that a crash kept from being written: the state was saved with them just before."""
+        """Write the best weights that a crash kept from being written: the state was saved with them just before."""
         best = self.history.best
         if not self._plan.keep_best or best is None or best.total_steps != self.position.total_steps:
             return

@@ -127,7 +127,7 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
                 return logits
 
     def _default_function(self) -> ScoreFunction:
-        """What transformers' pipeline applies; one label alone is a yes or no, since its softmax is always 1."""
+        """Return what transformers' pipeline applies; one label alone is a yes or no, since its softmax is always 1."""
         match self.manifest.problem_type:
             case "regression":
                 return "none"

@@ -209,11 +209,11 @@ class Generation(Task[GenerationRequest, GenerationAnswer]):
 
 
 def _causal_window(ids: Int64Array, prompt: TokenizedText) -> Window:
-    """A sequence whose last token is asked for the next one."""
+    """Return a sequence whose last token is asked for the next one."""
     sequence = EncodedSequence(ids, np.zeros_like(ids), positions=np.array([len(ids) - 1], dtype=np.int64))
     return Window(sequence, text_offset=1, first_token=0, token_count=len(prompt))
 
 
 def _generated_ids(encoded: EncodedRequest[GenerationRequest]) -> Int64Array:
-    """What stands behind [CLS] and the prompt."""
+    """Return what stands behind [CLS] and the prompt."""
     return encoded.windows[0].sequence.input_ids[1 + len(encoded.tokens) :]

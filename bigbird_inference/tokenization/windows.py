@@ -77,5 +77,5 @@ def plan_windows(token_count: int, capacity: int, stride: int | None = None) -> 
 
 
 def _smallest_part(length: int) -> int:
-    """An eighth, rounded up."""
+    """Return an eighth, rounded up."""
     return -(-length // 8)

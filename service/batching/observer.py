@@ -46,21 +46,21 @@ class BatchObserver(Protocol):
     """Hears of every batch and of every item that left a queue without running. Called on the event loop."""
 
     def batch_finished(self, batch: FinishedBatch) -> None:
-        """A batch ran."""
+        """Hear that a batch ran."""
         ...
 
     def batch_failed(self, model: str, bucket: int) -> None:
-        """A run raised."""
+        """Hear that a run raised."""
         ...
 
     def batch_split(self, model: str, bucket: int, reason: SplitReason) -> None:
-        """A run raised, and its sequences run again in two halves."""
+        """Hear that a run raised, and its sequences run again in two halves."""
         ...
 
     def run_terminated(self, model: str, bucket: int) -> None:
-        """A run was ended because nobody waited for it any more."""
+        """Hear that a run was ended because nobody waited for it any more."""
         ...
 
     def item_dropped(self, model: str, bucket: int, reason: DropReason) -> None:
-        """An item's client had gone, its deadline had passed, or could not be met any more, before it ran."""
+        """Hear that an item left: its client had gone, or its deadline had passed or could not be met."""
         ...

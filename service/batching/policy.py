@@ -108,7 +108,7 @@ class LeastDelay:
         return self._cost_model.predict(bucket.key, items)
 
     def _relief(self, bucket: ServedBucket, entries: Sequence[QueuedItem], now: float) -> float:
-        """Waiting that the batch ends, for each second that it takes."""
+        """Return the waiting that the batch ends, for each second that it takes."""
         alone = self._cost(bucket, 1)
         return sum(now - entry.accepted_at + alone for entry in entries) / self._cost(bucket, len(entries))
 

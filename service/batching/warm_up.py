@@ -293,7 +293,7 @@ def _neighbours(bucket: ServedBucket, measured: Sequence[ServedBucket]) -> tuple
 
 
 def _filler(bucket: ServedBucket) -> EncodedSequence:
-    """A sequence as long as the bucket, with one position where the model takes positions."""
+    """Return a sequence as long as the bucket, with one position where the model takes positions."""
     ids = np.full(bucket.length, bucket.pad_id, dtype=np.int64)
     positions = np.zeros(1, dtype=np.int64) if bucket.takes_positions else None
     return EncodedSequence(ids, np.zeros_like(ids), positions)
