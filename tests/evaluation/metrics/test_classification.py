@@ -1,9 +1,12 @@
 """Compared with scikit-learn."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from evaluation.metrics.classification import (
@@ -14,7 +17,10 @@ from evaluation.metrics.classification import (
     label_numbers,
     macro_f1,
     matthews,
+    mean_absolute_error,
     micro_f1,
+    pearson,
+    spearman,
 )
 
 LABELS = 4
@@ -64,3 +70,35 @@ def test_a_label_that_is_nowhere_has_no_f1_and_does_not_lower_the_mean() -> None
 def test_matthews_is_0_when_one_label_is_given_throughout() -> None:
     expected = np.array([0, 1, 1], dtype=np.int64)
     assert matthews(confusion_matrix(expected, np.ones(3, dtype=np.int64), 2)) == 0.0
+
+
+@pytest.mark.parametrize("decimals", [pytest.param(6, id="without ties"), pytest.param(0, id="with many ties")])
+def test_correlations_equal_scipy(decimals: int) -> None:
+    generator = np.random.default_rng(3)
+    expected = generator.normal(size=50).round(decimals)
+    predicted = (expected + generator.normal(size=50)).round(decimals)
+    assert pearson(expected, predicted) == pytest.approx(stats.pearsonr(expected, predicted).statistic)
+    assert spearman(expected, predicted) == pytest.approx(stats.spearmanr(expected, predicted).statistic)
+
+
+def test_a_monotone_relation_is_perfect_by_rank_only() -> None:
+    expected = np.array([1.0, 2.0, 3.0, 4.0])
+    assert spearman(expected, expected**5) == pytest.approx(1.0)
+    assert pearson(expected, expected**5) < 0.95
+
+
+@pytest.mark.parametrize(
+    ("expected", "predicted"),
+    [
+        pytest.param([1.0, 2.0], [3.0, 3.0], id="the predictions are all the same"),
+        pytest.param([1.0], [2.0], id="there is one text"),
+        pytest.param([], [], id="there is no text"),
+    ],
+)
+def test_a_correlation_is_undefined_when(expected: list[float], predicted: list[float]) -> None:
+    assert math.isnan(pearson(np.array(expected), np.array(predicted)))
+    assert math.isnan(spearman(np.array(expected), np.array(predicted)))
+
+
+def test_the_mean_error_is_in_the_numbers_own_unit() -> None:
+    assert mean_absolute_error(np.array([1.0, 5.0]), np.array([2.0, 2.0])) == 2.0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics.intervals import Resampling, bootstrap, wilson
+from evaluation.metrics.intervals import McNemar, Resampling, bootstrap, exact_mcnemar, wilson
 
 VALUES = np.random.default_rng(1).normal(size=400)
 
@@ -64,3 +64,30 @@ def test_draws_without_a_value_are_left_out() -> None:
 )
 def test_there_is_no_interval_when(value: float, documents: int) -> None:
     assert bootstrap(lambda drawn: value, documents, Resampling(resamples=100)) is None
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p_value"),
+    [
+        pytest.param(0, 0, 1.0, id="the models never differ"),
+        pytest.param(3, 3, 1.0, id="they differ evenly"),
+        pytest.param(0, 5, 2 / 32, id="all five go to the second"),
+        pytest.param(1, 7, 2 * 9 / 256, id="seven of eight go to the second"),
+        pytest.param(7, 1, 2 * 9 / 256, id="seven of eight go to the first"),
+    ],
+)
+def test_the_p_value_is_that_of_a_fair_coin(only_first: int, only_second: int, p_value: float) -> None:
+    first = [True] * only_first + [False] * only_second + [True, False]
+    second = [False] * only_first + [True] * only_second + [True, False]
+    result = exact_mcnemar(first, second)
+    assert (result.only_first, result.only_second) == (only_first, only_second)
+    assert result.p_value == pytest.approx(p_value)
+
+
+def test_different_numbers_of_items_are_an_error() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        exact_mcnemar([True], [True, False])
+
+
+def test_the_result_is_a_value() -> None:
+    assert exact_mcnemar([True], [True]) == McNemar(0, 0, 1.0)

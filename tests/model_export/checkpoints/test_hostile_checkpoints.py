@@ -22,7 +22,7 @@ from model_export.errors import CheckpointError
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import ExportOptions, export_checkpoint
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES
-from tests.model_export.checkpoints.test_pytorch_files import Marker
+from tests.model_export.checkpoints.test_pytorch import Marker
 
 WEIGHTS = {
     "model.safetensors": safetensors_files.INDEX_FILE,

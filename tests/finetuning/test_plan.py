@@ -1,3 +1,5 @@
+"""# tests/finetuning/test_plan.py: None"""
+
 import pytest
 
 from finetuning.plan import Plan, Position, Stage, learning_rate, step_seed

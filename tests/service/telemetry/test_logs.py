@@ -1,10 +1,15 @@
+"""What Python would print by itself: it becomes lines of the log, without tracebacks, paths and texts."""
+
 import asyncio
 import gc
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +167,97 @@ def test_a_task_whose_failure_nobody_awaited_is_logged_without_its_message(log_f
     text = written("asyncio", lambda logger: asyncio.run(forget()), log_format)
     assert "never retrieved" in text and "ValueError" in text
     assert "canary" not in text
+
+
+ROOT = Path(__file__).parents[3]
+PRELUDE = """
+import logging, sys, threading, warnings
+from service.telemetry.logs import log_handler, with_fields
+from service.telemetry.logs import log_what_python_would_print
+logging.basicConfig(level="INFO", handlers=[log_handler(sys.stderr, "{log_format}")])
+log_what_python_would_print()
+
+def fail():
+    raise ValueError("cannot read canary")
+
+class Failing:
+    def __del__(self):
+        fail()
+"""
+WAYS = {
+    "nobody catches it": ("fail()", "uncaught exception"),
+    "nobody catches it in a thread": (
+        "thread = threading.Thread(target=fail, name='decode'); thread.start(); thread.join()",
+        "uncaught exception in the thread decode",
+    ),
+    "nobody can catch it": ("Failing()", "an exception could not be raised"),
+    "a warning": ("warnings.warn('something is old')", "UserWarning: something is old"),
+}
+
+
+def printed(code: str, log_format: str) -> str:
+    script = PRELUDE.replace("{log_format}", log_format) + code
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_it_is_a_line_like_any_other(way: str, log_format: str) -> None:
+    code, message = WAYS[way]
+    text = printed(code, log_format)
+    assert message in text
+    assert "Traceback" not in text and "canary" not in text and "/" not in text and ".py" not in text
+    if log_format == "json":
+        assert [json.loads(line)["level"] in ("critical", "error", "warning") for line in text.splitlines()] == [True]
+
+
+def test_a_line_that_cannot_be_written_is_left_out_and_not_printed_with_a_traceback() -> None:
+    code = "logging.info('kept'); logging.info('lost', extra=with_fields(value={1, 'canary'})); logging.info('kept')"
+    lines = [json.loads(line)["message"] for line in printed(code, "json").splitlines()]
+    assert lines == ["kept", "kept"]
+
+
+def test_being_interrupted_is_not_an_error() -> None:
+    assert printed("raise KeyboardInterrupt", "text") == ""
+
+
+# Serves, asks itself one question, and is told to stop.
+SERVER = """
+import http.client, os, signal, sys, threading, warnings, uvicorn
+from service.process.server import serve
+from service.settings import Settings
+from tests.fake_model import fake_loaded_model
+
+def ask(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    headers = {"content-type": "application/json", "x-request-id": "order-17"}
+    connection.request("POST", "/ner", '{"text": "10"}', headers)
+    connection.getresponse().read()
+    warnings.warn("something is old")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+start = uvicorn.Server.startup
+
+async def startup(self, sockets=None):
+    await start(self, sockets)
+    await self._app.state.serving.warmed()
+    threading.Thread(target=ask, args=[self.servers[0].sockets[0].getsockname()[1]]).start()
+
+uvicorn.Server.startup = startup
+sys.exit(serve(Settings(port=0, warm_up_seconds=0), lambda settings: {"fake": fake_loaded_model("ner", "fake")}))
+"""
+
+
+def test_everything_that_the_server_writes_is_a_json_line() -> None:
+    done = subprocess.run([sys.executable, "-c", SERVER], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
+    assert {"uvicorn.error", "service.serving", "service.api.request_context", "py.warnings"} <= {
+        line["logger"] for line in lines
+    }
+    (request,) = [line for line in lines if line.get("request_id") == "order-17"]
+    assert request["message"] == "POST /ner 200"

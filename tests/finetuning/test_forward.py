@@ -1,3 +1,5 @@
+"""# tests/finetuning/test_forward.py: None"""
+
 import numpy as np
 
 from finetuning.forward import fresh_blocks

@@ -1,12 +1,16 @@
+"""# tests/model_export/nn/test_precision.py: None
+# tests/model_export/nn/test_precision.py: None"""
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from model_export.config import BigBirdConfig
 from model_export.nn.attention_kernels import with_kernel
 from model_export.nn.heads import HEADS
 from model_export.nn.model import BigBird, build_model
-from model_export.nn.precision import halved, rounded
+from model_export.nn.precision import WideProducts, halved, rounded
 from model_export.patterns.registry import get_pattern
 
 
@@ -82,3 +86,25 @@ def test_another_kernel_shares_the_weights_and_leaves_the_model_its_own() -> Non
         # Padding is a copy of the first token in one of them and something finite in the other.
         assert np.allclose(ours[0], theirs[0], atol=1e-5)
         assert np.allclose(ours[1, :133], theirs[1, :133], atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["with bias", "without bias"])
+def test_an_fp16_product_is_summed_in_float32_and_rounded_once(bias: bool) -> None:
+    torch.manual_seed(0)
+    linear, x = nn.Linear(300, 7, bias=bias).half(), torch.randn(5, 300).half()
+    with torch.inference_mode(), WideProducts():
+        found = linear(x)
+        exact = linear.double()(x.double())
+    assert found.dtype == torch.float16
+    # Half a step of fp16 at the size of each result.
+    assert ((found.double() - exact).abs() <= exact.abs() * 2.0**-11 + 1e-6).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=["fp32", "bf16", "fp64"])
+def test_other_products_stay_as_they_are(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    linear, x = nn.Linear(30, 7).to(dtype), torch.randn(5, 30).to(dtype)
+    with torch.inference_mode():
+        expected = linear(x)
+        with WideProducts():
+            assert torch.equal(linear(x), expected)

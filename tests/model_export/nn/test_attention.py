@@ -1,3 +1,5 @@
+"""# tests/model_export/nn/test_attention.py: None"""
+
 import pytest
 import torch
 

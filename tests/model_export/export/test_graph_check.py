@@ -1,3 +1,5 @@
+"""# tests/model_export/export/test_graph_check.py: None"""
+
 from pathlib import Path
 
 import numpy as np

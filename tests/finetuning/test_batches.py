@@ -1,3 +1,5 @@
+"""# tests/finetuning/test_batches.py: None"""
+
 import numpy as np
 
 from finetuning.batches import StepRows
