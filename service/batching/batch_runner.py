@@ -129,16 +129,17 @@ class BatchRunner:
         if run is not None and all(entry.future.done() for entry in run.entries):
             run.control.terminate()
 
-    def begin(self, selection: Selection, *, behind: bool = False) -> asyncio.Task[None]:
+    def begin(self, selection: Selection, batches: asyncio.TaskGroup, *, behind: bool = False) -> asyncio.Task[None]:
         """Run a selection; every future of its entries is done when the task is.
 
         Args:
             selection: What to run.
+            batches: The group that the task belongs to.
             behind: Whether the device still runs something else, so that the run's time has not come.
         """
         self._entries = selection.entries
         self._behind = behind
-        return asyncio.create_task(self._run_all(selection), name=f"batch on {self._device}")
+        return batches.create_task(self._run_all(selection), name=f"batch on {self._device}")
 
     def comes_first(self) -> None:
         """Count the current run's time from now: what was before it has ended."""

@@ -87,10 +87,10 @@ class ServedDevice:
         """What its batches should still take."""
         return sum(runner.remaining_seconds for runner in self._runners)
 
-    def begin(self, selection: Selection) -> asyncio.Task[None]:
+    def begin(self, selection: Selection, batches: asyncio.TaskGroup) -> asyncio.Task[None]:
         """Give it a batch; there must be a place. The task ends when every future of the batch is done."""
         runner = next(runner for runner in self._runners if not runner.entries)
-        batch = runner.begin(selection, behind=self.batches > 0)
+        batch = runner.begin(selection, batches, behind=self.batches > 0)
         batch.add_done_callback(self._batch_ended)
         return batch
 

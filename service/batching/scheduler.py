@@ -16,13 +16,14 @@ What is served can change: see `service.batching.served_buckets`.
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from bigbird_inference.buckets import ServedBucket
-from bigbird_inference.errors import DeadlineExceeded, ServiceError
+from bigbird_inference.errors import ServiceError
 from bigbird_inference.memory import MemoryMeter, MemoryProbe
 from service.batching.admission import Admission, QueueLimits
 from service.batching.batch_limits import BatchLimits
@@ -33,12 +34,14 @@ from service.batching.devices import DeviceState, ServedDevices
 from service.batching.dispatcher import Dispatcher
 from service.batching.executor import Executor
 from service.batching.forecast import Forecast
-from service.batching.observer import BatchObserver, DropReason
+from service.batching.observer import BatchObserver
 from service.batching.policy import BatchPolicy
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.served_buckets import ServedBuckets
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,13 @@ class Scheduler:
     ) -> None:
         forecast = Forecast(cost_model, batch_limits)
         rate = ServiceRate()
-        self._room = WaitingRoom(buckets, forecast, options.patience_seconds)
-        self._observer = observer
-        self._keeps_deadlines = options.keeps_deadlines
+        self._room = WaitingRoom(
+            buckets,
+            forecast,
+            options.patience_seconds,
+            observer=observer,
+            keeps_deadlines=options.keeps_deadlines,
+        )
         self._clock = clock
         self._devices = ServedDevices(
             executors,
@@ -117,16 +124,8 @@ class Scheduler:
             ),
             options.places,
         )
-        self._dispatcher = Dispatcher(
-            self._devices,
-            self._room,
-            policy,
-            clock,
-            before_choice=self._drop_unreachable,
-            may_wait=lambda: self._refusal is None,
-            on_batch_end=self._note_idle,
-            on_failure=partial(self.close, executor_stopped),
-        )
+        self._dispatcher = Dispatcher(self._devices, self._room, policy, clock, on_batch_end=self._note_idle)
+        self._dispatching: asyncio.Task[None] | None = None
         self._admission = Admission(
             limits,
             self._room,
@@ -161,7 +160,8 @@ class Scheduler:
     @property
     def fault(self) -> ServiceError | None:
         """Why only a restart helps (a device or the dispatcher is dead, or a run is stuck), or None."""
-        return self._devices.fault if self._dispatcher.alive else executor_stopped()
+        dispatching = self._dispatching is not None and not self._dispatching.done()
+        return self._devices.fault if dispatching else executor_stopped()
 
     @property
     def waiting_tokens(self) -> int:
@@ -183,7 +183,7 @@ class Scheduler:
     async def start(self) -> None:
         """Start the executors. Work is accepted after `warm_up`."""
         self._devices.start(partial(fail_all, error=executor_stopped), partial(self.close, executor_stopped))
-        self._dispatcher.start()
+        self._dispatching = asyncio.create_task(self._dispatch(), name="batch-dispatcher")
 
     async def warm_up(self) -> None:
         """Run and measure every bucket, then accept work."""
@@ -262,33 +262,35 @@ class Scheduler:
         """
         if self._refusal is not executor_stopped:
             self._refusal = shutting_down
+        self._dispatcher.draining = True
         self._dispatcher.wake()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
         self.close(shutting_down)
         self._devices.stop()
-        self._dispatcher.stop()
+        if self._dispatching is not None:
+            self._dispatching.cancel()
 
     def close(self, refusal: Callable[[], ServiceError]) -> None:
         """Fail everything that waits or runs, and everything that comes later, with this error."""
         self._refusal = refusal
         self._closed = True
-        waiting = self._room.entries
-        for entry in waiting:
-            self._room.remove(entry)
-        fail_all([*waiting, *self._devices.entries], refusal)
+        fail_all([*self._room.take_all(), *self._devices.entries], refusal)
         self._note_idle()
 
     def _device_stuck(self) -> None:
         """Fail what waits if no device is left that could run it: the stuck ones may never run again."""
-        if self._devices.usable:
-            return
-        waiting = self._room.entries
-        for entry in waiting:
-            self._room.remove(entry)
-        fail_all(waiting, run_stuck)
-        self._note_idle()
+        if not self._devices.usable:
+            fail_all(self._room.take_all(), run_stuck)
+            self._note_idle()
+
+    async def _dispatch(self) -> None:
+        try:
+            await self._dispatcher.run()
+        except Exception:
+            logger.critical("the dispatcher ended", exc_info=True)
+            self.close(executor_stopped)
 
     # Arrivals and departures.
 
@@ -303,25 +305,8 @@ class Scheduler:
 
     def _ended(self, entry: QueuedItem) -> None:
         """Take note that an entry's future is done; its owner may have cancelled it."""
-        if self._room.remove(entry):
-            reason: DropReason = "expired" if entry.expired(self._clock()) else "cancelled"
-            self._observer.item_dropped(entry.bucket.model, entry.bucket.length, reason)
-            self._note_idle()
-        else:
+        if not self._room.withdraw(entry, self._clock()):
             self._devices.end_unwanted_runs()
-
-    def _drop_unreachable(self, now: float) -> None:
-        for entry in self._room.unreachable(now):
-            if entry.future.done():
-                self._ended(entry)
-            elif self._keeps_deadlines or entry.expired(now):
-                self._room.remove(entry)
-                reason: DropReason = "expired" if entry.expired(now) else "unreachable"
-                self._observer.item_dropped(entry.bucket.model, entry.bucket.length, reason)
-                fail_all(
-                    [entry],
-                    lambda: DeadlineExceeded("The request waited for its turn until its deadline could not be met."),
-                )
         self._note_idle()
 
     def _note_idle(self) -> None:

@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket, smallest_bucket
-from service.batching.bucket_queue import BucketQueue, QueuedItem, WorkItem
+from bigbird_inference.errors import DeadlineExceeded
+from service.batching.bucket_queue import BucketQueue, QueuedItem, WorkItem, fail_all
 from service.batching.forecast import Forecast
+from service.batching.observer import BatchObserver, DropReason
 
 
 class WaitingRoom:
@@ -19,14 +21,27 @@ class WaitingRoom:
         buckets: What is served at first.
         forecast: Says how long an item runs alone.
         patience_seconds: An item that has waited this long is due, and goes before everything younger.
+        observer: Hears of every item that leaves without having run.
+        keeps_deadlines: Whether an item is dropped once it cannot make its deadline any more, rather than once that has
+            passed.
     """
 
-    def __init__(self, buckets: Iterable[ServedBucket], forecast: Forecast, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        buckets: Iterable[ServedBucket],
+        forecast: Forecast,
+        patience_seconds: float,
+        *,
+        observer: BatchObserver,
+        keeps_deadlines: bool,
+    ) -> None:
         self._queues: dict[BucketKey, BucketQueue] = {}
         self._lengths: dict[ModelVersion, list[int]] = {}
         self.open(buckets)
         self._forecast = forecast
         self._patience_seconds = patience_seconds
+        self._observer = observer
+        self._keeps_deadlines = keeps_deadlines
         self._accepted = 0
 
     def open(self, buckets: Iterable[ServedBucket]) -> None:
@@ -99,7 +114,37 @@ class WaitingRoom:
         queue.remove(entry)
         return True
 
-    def unreachable(self, now: float) -> list[QueuedItem]:
+    def take_all(self) -> list[QueuedItem]:
+        """Take out everything."""
+        entries = self.entries
+        for entry in entries:
+            self.remove(entry)
+        return entries
+
+    def withdraw(self, entry: QueuedItem, now: float) -> bool:
+        """Take out an entry whose owner has gone; return whether it was there."""
+        if not self.remove(entry):
+            return False
+        self._observer.item_dropped(
+            entry.bucket.model, entry.bucket.length, "expired" if entry.expired(now) else "cancelled"
+        )
+        return True
+
+    def drop_unreachable(self, now: float) -> None:
+        """Drop entries that nobody waits for, and those that cannot make their deadline."""
+        for entry in self._unreachable(now):
+            if entry.future.done():
+                self.withdraw(entry, now)
+            elif self._keeps_deadlines or entry.expired(now):
+                self.remove(entry)
+                reason: DropReason = "expired" if entry.expired(now) else "unreachable"
+                self._observer.item_dropped(entry.bucket.model, entry.bucket.length, reason)
+                fail_all(
+                    [entry],
+                    lambda: DeadlineExceeded("The request waited for its turn until its deadline could not be met."),
+                )
+
+    def _unreachable(self, now: float) -> list[QueuedItem]:
         """Return entries that nobody waits for, or that would miss their deadline even if they began now and alone."""
         found = []
         for queue in self._queues.values():
