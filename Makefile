@@ -51,8 +51,10 @@ lint: install ## Check style, formatting and what may import what
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
-types: install ## Check types
+types: install ## Check types, for this machine and for the ends of what is supported
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.14 --platform linux
+	$(BIN)/mypy --python-version 3.14 --platform darwin
 
 check: lint types test ## What the continuous integration does
 
