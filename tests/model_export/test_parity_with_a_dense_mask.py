@@ -129,7 +129,7 @@ def _reference_tables(exported: ExportedModel, pattern: str, length: int) -> lis
 
 
 @pytest.mark.parametrize("bucket", SEEDED_LENGTHS)
-def test_each_document_gets_the_logits_of_the_tables_that_its_own_length_has_in_another_world(
+def test_each_document_gets_the_logits_of_the_tables_that_its_own_length_has_in_another_source(
     seeded: ExportedModel, bucket: int
 ) -> None:
     pattern = seeded.manifest.pattern

@@ -1,20 +1,20 @@
-"""A fixture taken the whole way: exported, loaded by onnxruntime, and asked about the documents of its reference.
+"""A checkpoint of another library, asked about the documents of its reference; one of each source is exported.
 
-What a source differs in is how its weights are read, which block-sparse attention shows as well in torch; that its
-graph gives the same as torch is what parity tests and every export are about. So that graph is traced for one fixture
-of each source only, and of the others torch is asked.
+What a source differs in is how its weights are read, which shows as well in torch; that a graph gives the same as torch
+is what parity tests and every export are about. So graphs are traced for one fixture of each source only, and of the
+others torch is asked.
 
 The scripts `tests/fixtures/make_*.py` wrote the references with the libraries that the checkpoints come from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from bigbird_inference.bundle import Attention, Manifest, open_bundle
+from bigbird_inference.bundle import Attention, open_bundle
 from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.runtime.session import Batch, Outputs, Session
 from model_export.checkpoints.recognise import read_checkpoint
@@ -33,13 +33,19 @@ class ExportedFixture:
     """A bundle of a fixture, and what the checkpoint's own library answered.
 
     Attributes:
-        manifest: Of the bundle.
+        task: Of the checkpoint.
+        kind: Of its weights.
+        pattern: Its own random-block pattern.
+        takes_positions: Whether the model is told positions.
         sessions: By kind of attention.
         reference: Arrays named `<attention>/<input or output>`.
         outputs: For each output of the bundle, its name in the reference.
     """
 
-    manifest: Manifest
+    task: str
+    kind: str
+    pattern: str
+    takes_positions: bool
     sessions: Mapping[Attention, Session]
     reference: Mapping[str, npt.NDArray[np.generic]]
     outputs: Mapping[str, str]
@@ -66,38 +72,47 @@ class ExportedFixture:
         ids[:, :length], types[:, :length] = own_ids, own_types
         mask = np.zeros_like(ids)
         mask[:, :length] = 1
-        takes_positions = any(tensor.name == "positions" for tensor in self.manifest.inputs)
-        positions = self.reference[f"{attention}/positions"] if takes_positions else None
+        positions = self.reference[f"{attention}/positions"] if self.takes_positions else None
         # A decoder attends in full whatever the length.
-        kind: Attention = "full" if attention == "full" or self.manifest.task == "generate" else "block_sparse"
+        kind: Attention = "full" if attention == "full" or self.task == "generate" else "block_sparse"
         return self.sessions[kind].run(Batch(ids, mask, types, positions))
 
 
 def export_fixture(
     checkpoint: Path, task: str | None, outputs: Mapping[str, str], bundle: Path, *, whole: bool
 ) -> ExportedFixture:
-    """Export a checkpoint and open the bundle.
+    """Read a checkpoint, and export it if it is to be taken the whole way.
 
     Args:
         checkpoint: A folder of the fixtures.
-        task: The task to export; None for the checkpoint's own.
-        outputs: For each output of the bundle, its name in the reference.
+        task: The task; None for the checkpoint's own.
+        outputs: For each output of the task, its name in the reference.
         bundle: The folder to make.
-        whole: Whether the bundle has a graph of block-sparse attention.
+        whole: Whether to make it, and ask onnxruntime; otherwise torch is asked.
     """
-    is_decoder = read_checkpoint(checkpoint, task).config.is_decoder
-    buckets = tuple(BUCKETS.values()) if whole or is_decoder else (BUCKETS["full"],)
-    manifest = export_checkpoint(checkpoint, bundle, ExportOptions(task=task, buckets=buckets))
+    found = read_checkpoint(checkpoint, task)
     with np.load(checkpoint / "reference.npz") as reference:
-        return ExportedFixture(manifest, sessions(checkpoint, task, bundle), dict(reference), outputs)
+        return ExportedFixture(
+            found.task,
+            found.weights.kind,
+            found.default_pattern,
+            signature(found.task, found.config).takes_positions,
+            sessions(checkpoint, task, bundle, tuple(BUCKETS.values()) if whole else ()),
+            dict(reference),
+            outputs,
+        )
 
 
-def sessions(checkpoint: Path, task: str | None, bundle: Path) -> dict[Attention, Session]:
-    """Return the sessions of a bundle's graphs, and the torch model of its checkpoint for the attention it lacks."""
-    opened = open_bundle(bundle)
+def sessions(checkpoint: Path, task: str | None, bundle: Path, buckets: Sequence[int]) -> dict[Attention, Session]:
+    """Return what answers for a checkpoint by kind of attention: onnxruntime if there are buckets, otherwise torch."""
     found = read_checkpoint(checkpoint, task)
     model, _ = found.load_model(get_pattern(found.default_pattern))
-    loaded: dict[Attention, Session] = {"block_sparse": TorchSession(model, signature(found.task, model.config))}
-    for graph in opened.manifest.graphs:
-        loaded[graph.attention] = open_session(opened.path(graph.file), opened.manifest, device="cpu", threads=1)
+    torch_session = TorchSession(model.eval(), signature(found.task, model.config))
+    loaded: dict[Attention, Session] = {"full": torch_session, "block_sparse": torch_session}
+    if buckets:
+        manifest = export_checkpoint(checkpoint, bundle, ExportOptions(task=task, buckets=tuple(buckets)))
+        assert (manifest.source.kind, manifest.pattern) == (found.weights.kind, found.default_pattern)
+        opened = open_bundle(bundle)
+        for graph in manifest.graphs:
+            loaded[graph.attention] = open_session(opened.path(graph.file), manifest, device="cpu", threads=1)
     return loaded

@@ -13,8 +13,8 @@ from bigbird_inference.bundle import Attention
 from bigbird_inference.runtime.session import Batch, Outputs
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles
+from model_export.export.signature import signature
 from model_export.patterns.registry import get_pattern
-from model_export.pipeline import ExportOptions, export_checkpoint
 from tests.model_export.checkpoints.exported_fixtures import sessions
 
 Array = npt.NDArray[np.generic]
@@ -38,18 +38,19 @@ class TensorFlowFixture:
     Args:
         checkpoint: A folder below `tests/fixtures` with a `references.npz`.
         folder: An empty folder to work in.
-        task: The task to export; None for the checkpoint's own.
+        task: The task; None for the checkpoint's own.
         buckets: Padded lengths, the longest full one first.
-        whole: Whether the bundle has a graph of block-sparse attention; otherwise torch is asked (`exported_fixtures`).
+        whole: Whether a bundle is made and onnxruntime is asked; otherwise torch is (`exported_fixtures`).
     """
 
     def __init__(
         self, checkpoint: Path, folder: Path, task: str | None, buckets: tuple[int, ...], *, whole: bool
     ) -> None:
-        options = ExportOptions(task=task, buckets=buckets if whole else buckets[:1])
-        self.manifest = export_checkpoint(checkpoint, folder / "bundle", options)
+        found = read_checkpoint(checkpoint, task)
+        self.kind, self.pattern = found.weights.kind, found.default_pattern
+        self._takes_positions = signature(found.task, found.config).takes_positions
         self._buckets = buckets
-        self._sessions = sessions(checkpoint, task, folder / "bundle")
+        self._sessions = sessions(checkpoint, task, folder / "bundle", buckets if whole else ())
         with np.load(checkpoint / "references.npz") as references:
             self.references: Mapping[str, Array] = dict(references)
         lengths = sorted({int(key.partition("/")[0]) for key in self.references})
@@ -65,15 +66,14 @@ class TensorFlowFixture:
         return "full" if length <= self._buckets[0] else "block_sparse"
 
     def run(self, length: int) -> Outputs:
-        """Ask onnxruntime for a document in its bucket, the padding filled with arbitrary tokens."""
+        """Ask for a document in its bucket, the padding filled with arbitrary tokens."""
         bucket = next(bucket for bucket in self._buckets if bucket >= length)
         noise = np.random.default_rng(length)
         ids, types, mask = noise.integers(5, 60, (1, bucket)), noise.integers(0, 2, (1, bucket)), np.zeros((1, bucket))
         ids[0, :length] = self.references[f"{length}/input_ids"]
         types[0, :length] = self.references[f"{length}/token_type_ids"]
         mask[0, :length] = 1
-        has_positions = any(tensor.name == "positions" for tensor in self.manifest.inputs)
-        positions = self.positions(length)[None].astype(np.int64) if has_positions else None
+        positions = self.positions(length)[None].astype(np.int64) if self._takes_positions else None
         outputs = self._sessions[self.attention(length)].run(Batch(ids, mask.astype(np.int64), types, positions))
         return {name: values[0] for name, values in outputs.items()}
 

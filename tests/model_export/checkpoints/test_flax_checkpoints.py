@@ -30,20 +30,19 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_the_bundle_answers_as_flax_does(exported: ExportedFixture) -> None:
     differences = exported.differences()
     # The causal language model has full attention at every length.
-    kinds = {"full"} if exported.manifest.task == "generate" else {"full", "block_sparse"}
+    kinds = {"full"} if exported.task == "generate" else {"full", "block_sparse"}
     assert {attention for attention, _ in differences} == kinds
     assert max(differences.values()) <= TOLERANCE, differences
 
 
-def test_the_manifest_says_where_the_weights_come_from(exported: ExportedFixture) -> None:
-    assert exported.manifest.source.kind == "flax"
-    assert exported.manifest.pattern == "transformers"
+def test_the_checkpoint_says_where_the_weights_come_from(exported: ExportedFixture) -> None:
+    assert exported.kind == "flax"
+    assert exported.pattern == "transformers"
 
 
 def test_the_fixture_tells_full_from_block_sparse_attention(exported: ExportedFixture) -> None:
     """What Flax answers with its configuration unchanged, which is not our definition for short documents."""
-    if exported.manifest.task == "generate":
-        assert {bucket.attention for bucket in exported.manifest.buckets} == {"full"}
+    if exported.task == "generate":
         return
     for theirs in exported.outputs.values():
         unchanged = exported.reference[f"full_as_block_sparse/{theirs}"]

@@ -65,8 +65,8 @@ def test_the_bundle_answers_as_google_research_does(exported: tuple[TensorFlowFi
 
 def test_the_manifest_says_where_the_weights_come_from(exported: tuple[TensorFlowFixture, list[str]]) -> None:
     fixture, _ = exported
-    assert fixture.manifest.source.kind == "google-research"
-    assert fixture.manifest.pattern == "google"
+    assert fixture.kind == "google-research"
+    assert fixture.pattern == "google"
 
 
 @pytest.mark.parametrize("checkpoint", [PRETRAINED, CLASSIFIER], ids=["of pre-training", "of a classifier"])
@@ -78,7 +78,7 @@ def test_the_encoder_alone_answers_as_google_research_does(checkpoint: Path) -> 
             assert np.abs(ours - expected).max() <= TOLERANCE, (length, output)
 
 
-def test_the_pattern_of_another_world_misses_at_the_lengths_where_the_two_differ() -> None:
+def test_the_pattern_of_another_source_misses_at_the_lengths_where_the_two_differ() -> None:
     """transformers has dropped 2048 from the listed lengths, and its table for 1024 has this model's 2048 positions."""
     states = encoder_outputs(PRETRAINED, "transformers-train")
     differences = {length: np.abs(np.subtract(*outputs["sequence"])).max() for length, outputs in states.items()}

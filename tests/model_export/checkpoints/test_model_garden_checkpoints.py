@@ -52,12 +52,12 @@ def test_the_bundle_answers_as_model_garden_does(exported: tuple[TensorFlowFixtu
 
 def test_the_manifest_says_where_the_weights_come_from(exported: tuple[TensorFlowFixture, str, Answer]) -> None:
     fixture, _, _ = exported
-    assert fixture.manifest.source.kind == "model-garden"
-    assert fixture.manifest.pattern == "model-garden"
+    assert fixture.kind == "model-garden"
+    assert fixture.pattern == "model-garden"
 
 
 @pytest.mark.parametrize("pattern", ["google", "transformers-train", "transformers"])
-def test_the_pattern_of_another_world_misses(pattern: str) -> None:
+def test_the_pattern_of_another_source_misses(pattern: str) -> None:
     ours, expected = encoder_outputs(FOLDER / "encoder", pattern)[1500]["sequence"]
     assert np.abs(ours - expected).max() >= 100 * TOLERANCE
 

@@ -28,6 +28,6 @@ def test_the_bundle_answers_as_transformers_does(exported: ExportedFixture) -> N
     assert max(differences.values()) <= TOLERANCE, differences
 
 
-def test_the_manifest_says_where_the_weights_come_from(exported: ExportedFixture) -> None:
-    assert exported.manifest.source.kind == "pytorch"
-    assert exported.manifest.pattern == "transformers"
+def test_the_checkpoint_says_where_the_weights_come_from(exported: ExportedFixture) -> None:
+    assert exported.kind == "pytorch"
+    assert exported.pattern == "transformers"
