@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import httpx
+
+# The state of a socket in /proc/net/tcp.
+_LISTENS = "0A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +46,45 @@ def running_server(
     Raises:
         RuntimeError: It ended or was not ready in time; the message holds what it printed.
     """
-    port = _free_port()
-    command = [sys.executable, "-m", "bigbird_cli", "serve", "--models", str(models), "--port", str(port)]
+    command = [sys.executable, "-m", "bigbird_cli", "serve", "--models", str(models), "--port", "0"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stderr=log)
-        server = RunningServer(f"http://127.0.0.1:{port}", process)
         try:
-            _wait_until_ready(server, log, ready_seconds)
-            yield server
+            yield _ready_server(process, log, ready_seconds)
         finally:
             if process.poll() is None:
                 process.kill()
             process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def listening_port(process: int) -> int:
+    """Return the port that a process listens on, or 0 if there is none yet (Linux)."""
+    folder = Path(f"/proc/{process}")
+    own = {re.sub(r"\D", "", str(link)) for link in _links(folder / "fd")}
+    for line in (folder / "net" / "tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_, inode = line.split()[:10]
+        if state == _LISTENS and inode in own:
+            return int(local.partition(":")[2], 16)
+    return 0
 
 
-def _wait_until_ready(server: RunningServer, log: BinaryIO, ready_seconds: float) -> None:
+def _links(folder: Path) -> Iterator[str]:
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # a file that was closed meanwhile
+            yield os.readlink(path)
+
+
+def _ready_server(process: subprocess.Popen[bytes], log: BinaryIO, ready_seconds: float) -> RunningServer:
     deadline = time.monotonic() + ready_seconds
+    port = 0
     while time.monotonic() < deadline:
-        if server.process.poll() is not None:
+        if process.poll() is not None:
             log.seek(0)
-            raise RuntimeError(f"the server ended with status {server.process.returncode}: {log.read().decode()}")
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{server.url}/health/ready").status_code == httpx.codes.OK:
-                return
+            raise RuntimeError(f"the server ended with status {process.returncode}: {log.read().decode()}")
+        with contextlib.suppress(OSError, httpx.TransportError):
+            port = port or listening_port(process.pid)
+            server = RunningServer(f"http://127.0.0.1:{port}", process)
+            if port and httpx.get(f"{server.url}/health/ready").status_code == httpx.codes.OK:
+                return server
         time.sleep(0.1)
     raise RuntimeError(f"the server was not ready after {ready_seconds:.0f} s")

@@ -5,10 +5,6 @@ Run in a folder of their own; only the port is another one.
 
 import contextlib
 import json
-import os
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,19 +13,15 @@ import httpx
 import pytest
 
 from benchmarks.running_server import RunningServer, running_server
+from tests.documented_commands import ROOT, commands, run
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
 SERVED = "build/finetune/bundles"
 
 # Minutes of training; `make test-integration` runs what takes other programs or long.
 pytestmark = pytest.mark.integration
 
 
-def commands() -> list[list[str]]:
-    """Every line of the document's shell blocks, split as a shell does."""
-    blocks = [block.split("```")[0] for block in DOCUMENT.split("```sh\n")[1:]]
-    return [shlex.split(line) for block in blocks for line in block.splitlines()]
+COMMANDS = [list(command.words) for command in commands("finetune.md")]
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the examples, in which everything up to the server has been run."""
     folder = tmp_path_factory.mktemp("documented")
     (folder / "examples").symlink_to(ROOT / "examples")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for command in commands():
+    for command in COMMANDS:
         if command[0] in ("python", "bigbird") and command[1] != "serve":
-            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+            run(command, folder)
     return folder
 
 
@@ -81,7 +70,7 @@ def test_two_hundred_examples_teach_well_more_than_chance(
 
 def test_everything_that_is_asked_in_the_document_is_answered(server: RunningServer) -> None:
     answers: dict[str, Any] = {}
-    for command in commands():
+    for command in COMMANDS:
         if command[0] == "curl":
             url, body = command[2].replace("http://127.0.0.1:8000", server.url), json.loads(command[-1])
             response = httpx.post(url, json=body, timeout=60)
@@ -97,6 +86,6 @@ def test_everything_that_is_asked_in_the_document_is_answered(server: RunningSer
 
 
 def test_the_document_shows_every_file_of_the_examples() -> None:
-    named = {word for command in commands() for word in command if word.startswith("examples/finetune/")}
+    named = {word for command in COMMANDS for word in command if word.startswith("examples/finetune/")}
     assert named == {str(file.relative_to(ROOT)) for file in (ROOT / "examples" / "finetune").iterdir()}
     assert {Path(file).suffix for file in named} == {".json", ".tsv", ".csv", ".jsonl", ".conll", ".txt"}

@@ -5,7 +5,6 @@ lines, memory, files, threads, tasks.
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,11 +19,11 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.running_server import listening_port
+
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES_VARIABLE = "BIGBIRD_SOAK_BUNDLES"
 TASKS = ("qa", "classify", "ner")
-# The state of a socket in /proc/net/tcp.
-_LISTENS = "0A"
 
 
 def demo_bundles() -> Path:
@@ -186,23 +185,6 @@ def wait_until_ready(server: Served, seconds: float) -> None:
         time.sleep(0.1)
     tail = server.log.read_text(encoding="utf-8", errors="replace")[-2000:]
     raise RuntimeError(f"the server is not ready (status {server.process.poll()}): {tail}")
-
-
-def listening_port(process: int) -> int:
-    """Return the port that a process listens on, or 0 if there is none yet."""
-    folder = Path(f"/proc/{process}")
-    own = {re.sub(r"\D", "", str(link)) for link in _links(folder / "fd")}
-    for line in (folder / "net" / "tcp").read_text().splitlines()[1:]:
-        _, local, _, state, *_, inode = line.split()[:10]
-        if state == _LISTENS and inode in own:
-            return int(local.partition(":")[2], 16)
-    return 0
-
-
-def _links(folder: Path) -> Iterator[str]:
-    for path in folder.iterdir():
-        with contextlib.suppress(OSError):  # a file that was closed meanwhile
-            yield os.readlink(path)
 
 
 @dataclass(slots=True)
