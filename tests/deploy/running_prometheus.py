@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.reliability.served import listening_port
+from benchmarks.running_server import listening_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "deploy" / "prometheus"

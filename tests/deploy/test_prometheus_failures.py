@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.running_server import listening_port
 from tests.deploy.failing_server import FATAL, NO_ROOM, STUCK
 from tests.deploy.running_prometheus import (
     ROOT,
@@ -17,7 +18,6 @@ from tests.deploy.running_prometheus import (
     wait_until,
 )
 from tests.fake_model import POISON
-from tests.reliability.served import listening_port
 
 pytestmark = pytest.mark.integration
 

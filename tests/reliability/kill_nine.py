@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 
+from benchmarks.running_server import listening_port
 from bigbird_inference.bundle import open_bundle
 from tests.reliability.report import Report
-from tests.reliability.served import listening_port
 
 ROOT = Path(__file__).parents[2]
 KILLED_EXPORTS = 50
