@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cache import cached
-from bigbird_inference.bundle import Precision
+from bigbird_inference.manifest import Precision
 from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE, save_checkpoint
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird, build_model

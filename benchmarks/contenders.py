@@ -14,7 +14,8 @@ from benchmarks.base_checkpoint import base_bundle, base_checkpoint
 from benchmarks.peak_memory import peak_memory, reset_peak_memory, resident_memory
 from benchmarks.transformers_models import EagerModel, TracedModel, traced_transformers
 from benchmarks.worker import Worker
-from bigbird_inference.bundle import Precision, read_manifest
+from bigbird_inference.bundle import read_manifest
+from bigbird_inference.manifest import Precision
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.runtime.session import Batch

@@ -33,7 +33,8 @@ from benchmarks.report import RESULTS, Row, write_report
 from benchmarks.worker import Worker
 from bigbird_inference.batch_run import run_batch
 from bigbird_inference.buckets import ServedBucket
-from bigbird_inference.bundle import (
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import (
     FORMAT_VERSION,
     Bucket,
     Graph,
@@ -45,7 +46,6 @@ from bigbird_inference.bundle import (
     Tensor,
     TokenizerFile,
 )
-from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from bigbird_inference.tasks.base import Task
 from bigbird_inference.tasks.classification import ClassificationRequest

@@ -26,7 +26,8 @@ from benchmarks.models_report import Measurement, figure, notes, rows
 from benchmarks.operator_profile import node_rows, operator_rows, profile_graph
 from benchmarks.report import QUICK_RESULTS, RESULTS, table, write_report
 from benchmarks.worker import Worker
-from bigbird_inference.bundle import Precision, read_manifest
+from bigbird_inference.bundle import read_manifest
+from bigbird_inference.manifest import Precision
 from model_export.config import BigBirdConfig
 
 LENGTHS = (512, 1024, 2048, 4096)

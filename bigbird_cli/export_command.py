@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import click
 
 from bigbird_cli.token_numbers import TokenNumbers
-from bigbird_inference.bundle import Precision
+from bigbird_inference.manifest import Precision
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketStep

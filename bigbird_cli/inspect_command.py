@@ -11,18 +11,9 @@ from pathlib import Path
 
 import click
 
-from bigbird_inference.bundle import (
-    MANIFEST_FILE,
-    Bucket,
-    Bundle,
-    Graph,
-    HashedFile,
-    Manifest,
-    TokenizerFile,
-    open_bundle,
-    read_manifest,
-)
+from bigbird_inference.bundle import Bundle, open_bundle, read_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile
 
 _WIDTH = 100
 _INDENT = "  "

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from bigbird_inference.bundle import TaskName
+from bigbird_inference.manifest import TaskName
 from bigbird_inference.tasks.registry import TASKS
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bigbird_inference.bundle import Attention, KnownOutput, Manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Attention, KnownOutput, Manifest
 from bigbird_inference.runtime.session import Batch, Float32Array, Int64Array, Outputs, Session
 
 # Numbers of an output that stand in the manifest, and positions at which a language model is asked, at most.

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from bigbird_inference.buckets import ModelVersion, ServedBucket
-from bigbird_inference.bundle import MANIFEST_FILE, Attention, Bucket, Bundle, Manifest
+from bigbird_inference.bundle import Bundle
 from bigbird_inference.bundle_files import FileState, ensure_same_files
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import MANIFEST_FILE, Attention, Bucket, Manifest
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.cuda.device import CudaDevice
 from bigbird_inference.runtime.devices import CPU, Devices

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigbird_inference.bundle import ProblemType
+from bigbird_inference.manifest import ProblemType
 from evaluation.data.conll import ConllFile, read_conll
 from evaluation.data.labelled_texts import Columns, LabelledText, Target, read_labelled_texts
 from evaluation.data.plain_texts import PlainText, read_texts

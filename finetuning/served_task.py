@@ -3,8 +3,16 @@
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from bigbird_inference.bundle import FORMAT_VERSION, HashedFile, Manifest, ModelConfig, Source, TaskName, TokenizerFile
 from bigbird_inference.errors import InvalidInput
+from bigbird_inference.manifest import (
+    FORMAT_VERSION,
+    HashedFile,
+    Manifest,
+    ModelConfig,
+    Source,
+    TaskName,
+    TokenizerFile,
+)
 from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.registry import create_task
 from bigbird_inference.tokenization.encoded import TokenizedText

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bigbird_inference.bundle import ProblemType
+from bigbird_inference.manifest import ProblemType
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.config import BigBirdConfig

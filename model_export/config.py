@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from bigbird_inference.bundle import ProblemType
+from bigbird_inference.manifest import ProblemType
 from model_export.errors import ConfigError
 
 AttentionType = Literal["block_sparse", "original_full"]

@@ -18,7 +18,9 @@ from typing import Literal, cast
 
 import onnx_ir as ir
 
-from bigbird_inference.bundle import (
+from bigbird_inference.bundle import file_sha256, write_manifest
+from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import (
     FORMAT_VERSION,
     TOKENIZER_FILE,
     WEIGHTS_FILE,
@@ -35,10 +37,7 @@ from bigbird_inference.bundle import (
     Source,
     TaskName,
     TokenizerFile,
-    file_sha256,
-    write_manifest,
 )
-from bigbird_inference.errors import BundleError
 from bigbird_inference.progress import track
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.devices import DeviceUnavailable

@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from bigbird_inference.bundle import Bucket, Parity, open_bundle
+from bigbird_inference.bundle import open_bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Bucket, Parity
 from bigbird_inference.progress import track
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from bigbird_inference.bundle import HashedFile, Manifest, Source, TokenizerFile
+from bigbird_inference.manifest import HashedFile, Manifest, Source, TokenizerFile
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.fake_model import MODEL_CONFIG, fake_bucket, fake_graph, graph_inputs, graph_outputs
 from tests.vocabularies import SPECIAL_PIECES, open_tokenizer, retype_user_defined_pieces, train_vocabulary

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bigbird_inference.bundle import (
+from bigbird_inference.errors import InvalidInput
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import (
     Attention,
     Bucket,
     Graph,
@@ -20,8 +22,6 @@ from bigbird_inference.bundle import (
     Tensor,
     TokenizerFile,
 )
-from bigbird_inference.errors import InvalidInput
-from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import Batch, Float32Array, Outputs, RunControl, RunTerminated
 from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.classification import ClassificationAnswer, ClassificationRequest, LabelScore
@@ -148,7 +148,7 @@ class FakeTask(Task):
                 vectors = [TokenVector("10", 0, 2, [score, 1.0])] if encoded.request.tokens else None
                 return EmbeddingAnswer([score, 0.5], 2, vectors)
             case ChoiceRequest():
-                return ChoiceAnswer(1, [score, 2.0])
+                return ChoiceAnswer(encoded.request.choices[1], 1, [score, 2.0])
             case MaskRequest():
                 sequence = "word and" if encoded.request.sequences else None
                 return MaskAnswer([[MaskPrediction("word", 5, score, 0, 3, sequence)]])

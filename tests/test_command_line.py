@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from bigbird_cli import export_command
 from bigbird_cli.main import main
-from bigbird_inference.bundle import Manifest
+from bigbird_inference.manifest import Manifest
 from model_export.export.buckets import BucketStep
 from model_export.export.trace import AttentionChoice
 from model_export.pipeline import ExportOptions

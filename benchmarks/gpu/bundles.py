@@ -6,7 +6,7 @@ from benchmarks.base_checkpoint import CHECKPOINT_SOURCES, ROOT
 from benchmarks.cache import cached
 from benchmarks.gpu.plan import Plan
 from benchmarks.worker import Worker
-from bigbird_inference.bundle import Precision
+from bigbird_inference.manifest import Precision
 from model_export.pipeline import ExportOptions, export_checkpoint
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.base_checkpoint import NINE_BUCKETS, base_checkpoint
 from benchmarks.gpu.rehearsal import rehearsal_checkpoint
-from bigbird_inference.bundle import Precision
+from bigbird_inference.manifest import Precision
 
 GPU = "cuda:0"
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bigbird_inference.bundle import Attention, Bundle, read_manifest
+from bigbird_inference.bundle import Bundle, read_manifest
+from bigbird_inference.manifest import Attention
 from bigbird_inference.runtime.session import CapturingSession, Session, Shape
 from service.models.loading import choose_devices, device_openers
 from service.settings import load_settings

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Protocol
 
-from bigbird_inference.bundle import MANIFEST_FILE, Attention, AttentionKernelName, Bundle, Manifest
+from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import MANIFEST_FILE, Attention, AttentionKernelName, Manifest
 from bigbird_inference.runtime.session import Session
 
 

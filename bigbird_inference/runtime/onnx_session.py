@@ -8,8 +8,8 @@ from pathlib import Path
 
 import onnxruntime
 
-from bigbird_inference.bundle import Manifest, Tensor
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Manifest, Tensor
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl, meaning_of
 

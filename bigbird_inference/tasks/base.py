@@ -11,8 +11,8 @@ from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InferenceFailed, InvalidInput
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.declaration import Operation
 from bigbird_inference.tokenization.encoded import TokenizedText, Window

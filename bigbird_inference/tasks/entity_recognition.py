@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride

@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InvalidInput
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text

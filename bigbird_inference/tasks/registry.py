@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bigbird_inference.bundle import Manifest, TaskName
+from bigbird_inference.manifest import Manifest, TaskName
 from bigbird_inference.tasks.base import Task
 from bigbird_inference.tasks.classification import Classification
 from bigbird_inference.tasks.embedding import Embedding

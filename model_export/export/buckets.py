@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bigbird_inference.bundle import Attention
+from bigbird_inference.manifest import Attention
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 

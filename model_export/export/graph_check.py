@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 import numpy as np
 import onnx_ir as ir
 
-from bigbird_inference.bundle import AttentionKernelName, Parity, Precision
+from bigbird_inference.manifest import AttentionKernelName, Parity, Precision
 from bigbird_inference.memory import peak_rise
 from bigbird_inference.runtime.session import Session
 from model_export.export.buckets import BucketPlan

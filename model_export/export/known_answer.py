@@ -6,9 +6,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bigbird_inference.bundle import Bucket, Graph, KnownRun, Manifest, Precision
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import describe_outputs, known_answer_batch
+from bigbird_inference.manifest import Bucket, Graph, KnownRun, Manifest, Precision
 from bigbird_inference.runtime.session import Session
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.errors import ExportError

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bigbird_inference.bundle import MANIFEST_FILE
+from bigbird_inference.manifest import MANIFEST_FILE
 from model_export.errors import ExportError
 
 # linux/fs.h

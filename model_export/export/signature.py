@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bigbird_inference.bundle import Tensor
+from bigbird_inference.manifest import Tensor
 from model_export.config import BigBirdConfig
 
 BATCH_AXIS = "batch"

@@ -22,7 +22,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from bigbird_inference.bundle import AttentionKernelName, Precision
+from bigbird_inference.manifest import AttentionKernelName, Precision
 from model_export.errors import ExportError
 from model_export.export.buckets import GraphPlan
 from model_export.export.repeated_layers import MarkedLayer, repeat_layer

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bigbird_inference.bundle import AttentionKernelName, CheckedWith, Parity, Precision
+from bigbird_inference.manifest import AttentionKernelName, CheckedWith, Parity, Precision
 from bigbird_inference.runtime.session import Batch, Session
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError

@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from bigbird_inference.bundle import TaskName
 from bigbird_inference.errors import DeadlineUnreachable, NotReady, QueueFull
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import TaskName
 from bigbird_inference.tasks.registry import TASKS
 from service.api.authentication import RequireKey
 from service.api.disconnect import unless_disconnected

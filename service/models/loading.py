@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bigbird_inference import loaded_model
-from bigbird_inference.bundle import Bundle, Manifest, open_bundle
+from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.loaded_model import LoadedModel, OpenBundle, open_model
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime.cuda.probe import MachineProbe
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable, choose

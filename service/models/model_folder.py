@@ -7,8 +7,8 @@ that is answered tells where the folder is.
 import re
 from pathlib import Path
 
-from bigbird_inference.bundle import MANIFEST_FILE
 from bigbird_inference.errors import BundleError, ModelNotFound
+from bigbird_inference.manifest import MANIFEST_FILE
 
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
 """Names of models that can be managed: one entry of a folder, and none that is hidden."""

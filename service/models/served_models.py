@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from bigbird_inference.buckets import ModelVersion
-from bigbird_inference.bundle import TaskName
 from bigbird_inference.errors import InvalidInput, ModelNotFound
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import TaskName
 
 ENDPOINTS: Mapping[TaskName, str] = {name: f"/{name}" for name in get_args(TaskName)}
 

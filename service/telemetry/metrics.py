@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry
 
-from bigbird_inference.bundle import Manifest
+from bigbird_inference.manifest import Manifest
 from service.batching.observer import DropReason, FinishedBatch, SplitReason
 from service.telemetry.batch_metrics import BatchMetrics
 from service.telemetry.gpu_metrics import GpuMetrics

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from bigbird_inference.bundle import Manifest
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.version import service_version
 
 

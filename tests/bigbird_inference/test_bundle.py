@@ -10,16 +10,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bigbird_inference.bundle import (
-    FORMAT_VERSION,
-    Manifest,
-    file_sha256,
-    manifest_schema,
-    open_bundle,
-    read_manifest,
-    write_manifest,
-)
+from bigbird_inference.bundle import file_sha256, open_bundle, read_manifest, write_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import FORMAT_VERSION, Manifest, manifest_schema
 from tests.fake_model import MODEL_CONFIG
 
 FILES = {
@@ -322,7 +315,7 @@ MISFITS = [
     pytest.param(_set("inputs", 0, "shape", 1, value=None), "inputs.0.shape.1", id="an axis that is null"),
     pytest.param(_set("buckets", 0, "parity", 0, "logits_std", value=-1), "logits_std", id="a negative deviation"),
     pytest.param(_set("buckets", 0, "parity", 0, "tolerance", value=0), "tolerance", id="no tolerance"),
-    pytest.param(_set("buckets", 0, "parity", 0, "logits_std", value=float("nan")), "logits_std", id="no number"),
+    pytest.param(_set("buckets", 0, "parity", 0, "logits_std", value=float("nan")), "NaN is not JSON", id="no number"),
     pytest.param(_set("versions", "torch", value=2.13), "versions.torch", id="a version that is a number"),
     pytest.param(_set("model", value=None), "model", id="no configuration"),
 ]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bigbird_inference.bundle import KnownAnswer, KnownOutput, KnownRun, Manifest, Tensor
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import check_known_answer, describe_outputs, known_answer_batch
+from bigbird_inference.manifest import KnownAnswer, KnownOutput, KnownRun, Manifest, Tensor
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from bigbird_inference.tokenization.tokenizer import check_known_tokens
 from tests.fake_model import fake_bucket, fake_graph, fake_manifest

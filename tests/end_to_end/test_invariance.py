@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bigbird_inference.bundle import Attention, Bundle, open_bundle
+from bigbird_inference.bundle import Bundle, open_bundle
+from bigbird_inference.manifest import Attention
 from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
 from bigbird_inference.runtime.session import Batch
 from tests.end_to_end.conftest import TASKS

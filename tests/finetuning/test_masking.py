@@ -25,13 +25,13 @@ def test_fifteen_of_a_hundred_tokens_are_chosen_and_of_these_eighty_masked_and_t
     row = long_row(tokenizer)
     masked = replaced = same = chosen = 0
     for step in range(200):
-        masked = masking.of_step(row, step)
-        own = masked.ids[masked.positions]
-        assert (masked.tokens == row.ids[masked.positions]).all()
+        step_row = masking.of_step(row, step)
+        own = step_row.ids[step_row.positions]
+        assert (step_row.tokens == row.ids[step_row.positions]).all()
         chosen += len(own)
         masked += int((own == tokenizer.mask_id).sum())
-        same += int((own == masked.tokens).sum())
-        replaced += int(((own != tokenizer.mask_id) & (own != masked.tokens)).sum())
+        same += int((own == step_row.tokens).sum())
+        replaced += int(((own != tokenizer.mask_id) & (own != step_row.tokens)).sum())
     assert chosen == 200 * round(0.15 * (len(row) - 2))
     assert masked / chosen == pytest.approx(0.80, abs=0.01)
     # One of about 80 replacements is the token itself.

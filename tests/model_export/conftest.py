@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import transformers
 
-from bigbird_inference.bundle import Manifest
+from bigbird_inference.manifest import Manifest
 from model_export.pipeline import ExportOptions, export_checkpoint
 from tests.model_export.exported_models import save_model
 from tests.model_export.reference_models import make_config, make_model

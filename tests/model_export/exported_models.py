@@ -10,7 +10,8 @@ import pytest
 import sentencepiece
 import transformers
 
-from bigbird_inference.bundle import Attention, AttentionKernelName, open_bundle
+from bigbird_inference.bundle import open_bundle
+from bigbird_inference.manifest import Attention, AttentionKernelName
 from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
 from bigbird_inference.runtime.session import Batch
 from model_export import pipeline

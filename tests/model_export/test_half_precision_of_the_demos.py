@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bigbird_inference.bundle import Precision
+from bigbird_inference.manifest import Precision
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from demo.batches import pad
 from demo.question_answering import best_spans

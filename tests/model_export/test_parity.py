@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bigbird_inference.bundle import AttentionKernelName
+from bigbird_inference.manifest import AttentionKernelName
 from model_export.export.trace import AttentionChoice
 from tests.model_export.exported_models import ExportedModel, Logits, largest_difference
 

@@ -15,7 +15,8 @@ import onnx_ir as ir
 import pytest
 from safetensors.torch import load_file, save_file
 
-from bigbird_inference.bundle import Precision, manifest_schema, open_bundle, read_manifest
+from bigbird_inference.bundle import open_bundle, read_manifest
+from bigbird_inference.manifest import Precision, manifest_schema
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from model_export import pipeline
 from model_export.errors import CheckpointError, ConfigError, ExportError

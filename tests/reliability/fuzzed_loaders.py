@@ -25,8 +25,9 @@ import torch
 from hypothesis import strategies
 from safetensors.torch import save_file
 
-from bigbird_inference.bundle import HashedFile, file_sha256, open_bundle, write_manifest
+from bigbird_inference.bundle import file_sha256, open_bundle, write_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import HashedFile
 from bigbird_inference.runtime.graph_sessions import check_buckets
 from bigbird_inference.tasks.registry import create_task
 from bigbird_inference.tokenization.tokenizer import Tokenizer

@@ -23,8 +23,8 @@ from fastapi import FastAPI
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from bigbird_inference.bundle import TaskName
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import TaskName
 from service.security.access import key_line
 from service.settings import LogFormat
 from service.telemetry.opentelemetry_tracing import OpenTelemetryTracing

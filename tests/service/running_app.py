@@ -7,8 +7,8 @@ from typing import Any, get_args
 import httpx
 from fastapi import FastAPI
 
-from bigbird_inference.bundle import TaskName
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import TaskName
 from service.app import create_app
 from service.settings import Settings
 from tests.fake_model import fake_loaded_model

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bigbird_inference.bundle import TaskName
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import TaskName
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl, RunTerminated
 from bigbird_inference.tasks.registry import create_task
 from bigbird_inference.tokenization.tokenizer import Tokenizer

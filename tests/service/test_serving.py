@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bigbird_inference.bundle import KnownAnswer, KnownOutput, KnownRun
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import KnownAnswer, KnownOutput, KnownRun
 from bigbird_inference.runtime.devices import Devices
 from bigbird_inference.runtime.session import Batch
 from service.batching.bucket_queue import WorkItem

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import onnxruntime
 
-from bigbird_inference.bundle import Attention, Bundle, Manifest
+from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Attention, Manifest
 from bigbird_inference.runtime.cuda.session import CudaSession
 from bigbird_inference.runtime.graph_sessions import open_sessions
 from bigbird_inference.runtime.onnx_session import check_graph, session_options

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from bigbird_inference.bundle import Tensor
+from bigbird_inference.manifest import Tensor
 from bigbird_inference.runtime.cuda.recordings import Recording, Recordings
 from bigbird_inference.runtime.onnx_session import OnnxSession
 from bigbird_inference.runtime.session import (

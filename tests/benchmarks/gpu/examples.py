@@ -6,7 +6,7 @@ from benchmarks.gpu.contenders import DENSE_COMPILED, FLEX, OURS, TRANSFORMERS
 from benchmarks.gpu.findings import Findings, Served
 from benchmarks.gpu.memory import MemoryUse
 from benchmarks.gpu.numerics import Checked
-from bigbird_inference.bundle import Parity
+from bigbird_inference.manifest import Parity
 
 PLAIN, GRAPH = "plain", "CUDA graph"
 GIGA = 10**9

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu.__main__ import MISSED, NOT_MEASURED, REACHED, GpuBenchmark, exit_status, main, missing_gpu
 from benchmarks.gpu.contenders import DENSE_COMPILED, DENSE_EAGER, FLEX, OURS, TRANSFORMERS
 from benchmarks.gpu.findings import Findings

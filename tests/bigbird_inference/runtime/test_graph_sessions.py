@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from bigbird_inference.bundle import Attention, AttentionKernelName, Bundle, Manifest
+from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Attention, AttentionKernelName, Manifest
 from bigbird_inference.runtime.graph_sessions import open_sessions
 from tests.fake_model import FakeSession, fake_bucket, fake_graph, fake_manifest
 

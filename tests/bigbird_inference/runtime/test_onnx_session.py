@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bigbird_inference.bundle import Manifest, Tensor
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Manifest, Tensor
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.onnx_session import OnnxSession, execution_providers, open_session
 from bigbird_inference.runtime.session import Batch, OutOfMemory, RunControl, RunTerminated

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bigbird_inference.bundle import Tensor
+from bigbird_inference.manifest import Tensor
 from tests.fake_model import fake_manifest
 
 ROOT = Path(__file__).parents[3]

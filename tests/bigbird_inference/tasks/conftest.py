@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bigbird_inference.bundle import Manifest
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.tasks.classification import Classification
 from bigbird_inference.tasks.entity_recognition import EntityRecognition
 from bigbird_inference.tasks.question_answering import QuestionAnswering

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from bigbird_inference.bundle import TaskName
+from bigbird_inference.manifest import TaskName
 from bigbird_inference.tasks.registry import TASKS
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import InferenceFailed, InvalidInput
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.embedding import MAX_TOKEN_NUMBERS, Embedding, EmbeddingRequest

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InferenceFailed, InvalidInput
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array
 from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.entity_recognition import EntityRecognition, EntityRequest

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
-from bigbird_inference.bundle import Manifest, TokenizerFile
 from bigbird_inference.errors import InferenceFailed, InvalidInput
+from bigbird_inference.manifest import Manifest, TokenizerFile
 from bigbird_inference.runtime.session import Float32Array
 from bigbird_inference.tasks.generation import (
     Generation,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import BundleError, InferenceFailed, InvalidInput
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array
 from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.mask_filling import MAX_MASKS, MaskFilling, MaskPrediction, MaskRequest, top_tokens

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bigbird_inference.bundle import Manifest
 from bigbird_inference.errors import InferenceFailed, InvalidInput
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.tasks.multiple_choice import ChoiceRequest, MultipleChoice
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.fake_model import MODEL_CONFIG, logits_only

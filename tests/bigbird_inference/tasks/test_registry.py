@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 import pytest
 
-from bigbird_inference.bundle import Manifest, TaskName
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Manifest, TaskName
 from bigbird_inference.tasks.registry import TASKS, create_task
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.fake_model import graph_inputs, graph_outputs

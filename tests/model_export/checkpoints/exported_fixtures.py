@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bigbird_inference.bundle import Attention, open_bundle
+from bigbird_inference.bundle import open_bundle
+from bigbird_inference.manifest import Attention
 from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.runtime.session import Batch, Outputs, Session
 from model_export.checkpoints.recognise import read_checkpoint

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from bigbird_inference.bundle import Attention
+from bigbird_inference.manifest import Attention
 from bigbird_inference.runtime.session import Batch, Outputs
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from bigbird_inference.bundle import Attention, AttentionKernelName
+from bigbird_inference.manifest import Attention, AttentionKernelName
 from bigbird_inference.runtime.onnx_session import OnnxSession
 from bigbird_inference.runtime.session import Outputs
 from model_export.config import BigBirdConfig

@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
-from bigbird_inference.bundle import Precision, open_bundle
+from bigbird_inference.bundle import open_bundle
+from bigbird_inference.manifest import Precision
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.session import Batch
 from model_export import pipeline

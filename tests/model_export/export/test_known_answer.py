@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bigbird_inference.bundle import Attention, Bucket, Manifest, Parity, open_bundle
+from bigbird_inference.bundle import open_bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import check_known_answer
+from bigbird_inference.manifest import Attention, Bucket, Manifest, Parity
 from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from bigbird_inference.tokenization.tokenizer import Tokenizer

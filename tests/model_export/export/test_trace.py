@@ -6,7 +6,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bigbird_inference.bundle import Attention
+from bigbird_inference.manifest import Attention
 from model_export.errors import ExportError
 from model_export.export import trace
 from model_export.export.trace import AttentionChoice

@@ -1,6 +1,6 @@
 import pytest
 
-from bigbird_inference.bundle import Precision
+from bigbird_inference.manifest import Precision
 from model_export.errors import ExportError
 from model_export.export.trace import AttentionChoice, attention_kernels
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigbird_inference.bundle import Precision
+from bigbird_inference.manifest import Precision
 from bigbird_inference.runtime.session import Batch, Outputs
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from bigbird_inference.bundle import TaskName
+from bigbird_inference.manifest import TaskName
 from service.api.authentication import RequireAdmin
 from service.security.access import key_line
 from tests.service.asynchronous import asynchronous

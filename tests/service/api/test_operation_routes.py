@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 
-from bigbird_inference.bundle import TaskName
+from bigbird_inference.manifest import TaskName
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
 

@@ -248,7 +248,7 @@ TEXTS = {"question": "q", "context": "c"}
         pytest.param(
             "/multiple-choice",
             {"prompt": ["p", "q"], "choices": ["a", "b"]},
-            [ChoiceRequest("p", ("a", "b")), ChoiceRequest("q", ("a", "b"))],
+            [ChoiceRequest("p", ["a", "b"]), ChoiceRequest("q", ["a", "b"])],
             id="prompts with the same choices",
         ),
         pytest.param("/fill-mask", {"text": "t"}, [MaskRequest("t", None, 5, True)], id="a text with masks"),

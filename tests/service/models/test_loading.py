@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from bigbird_inference.bundle import Attention, AttentionKernelName, Bundle, Manifest, write_manifest
+from bigbird_inference.bundle import Bundle, write_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Attention, AttentionKernelName, Manifest
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable
 from bigbird_inference.runtime.session import Session
 from service.models.loading import choose_devices, load_models

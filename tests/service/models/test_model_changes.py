@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bigbird_inference.bundle import KnownAnswer, KnownOutput, KnownRun
 from bigbird_inference.errors import (
     BundleError,
     Draining,
@@ -23,6 +22,7 @@ from bigbird_inference.errors import (
     ServiceError,
 )
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import KnownAnswer, KnownOutput, KnownRun
 from bigbird_inference.runtime.devices import Devices
 from bigbird_inference.runtime.session import Batch, OutOfMemory
 from bigbird_inference.tasks.classification import ClassificationRequest

@@ -7,8 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bigbird_inference.bundle import HashedFile, Tensor, TokenizerFile, file_sha256, write_manifest
+from bigbird_inference.bundle import file_sha256, write_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import HashedFile, Tensor, TokenizerFile
 from service.models.loading import load_models
 from service.settings import Settings
 from tests.fake_model import fake_graph, fake_manifest

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from bigbird_inference.buckets import BucketKey
-from bigbird_inference.bundle import TaskName
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import TaskName
 from service.api.request_context import RequestContext
 from service.batching.observer import FinishedBatch
 from service.batching.scheduler import Scheduler

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 # They have samples on a GPU host only, so that their labels cannot be read here.
 ON_GPU_HOSTS = {
     "bigbird_gpu_memory_used_bytes",

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto, helper
 
-from bigbird_inference.bundle import (
+from bigbird_inference.bundle import Bundle
+from bigbird_inference.manifest import (
     Attention,
     AttentionKernelName,
     Bucket,
-    Bundle,
     Graph,
     HashedFile,
     Manifest,

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from bigbird_inference.bundle import Tensor
+from bigbird_inference.manifest import Tensor
 from bigbird_inference.runtime.cuda import session as cuda_session
 from bigbird_inference.runtime.cuda.session import CudaSession
 from bigbird_inference.runtime.session import (

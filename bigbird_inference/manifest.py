@@ -1,0 +1,255 @@
+"""The manifest of a bundle, as types: the one contract between `model_export`, which writes it, and what runs it.
+
+The manifest is plain JSON. The dataclasses here are its definition: the JSON Schema is generated from them
+(`manifest_schema`), and reading refuses what does not fit (`bigbird_inference.bundle`).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+FORMAT_VERSION: Literal[2] = 2
+MANIFEST_FILE = "manifest.json"
+WEIGHTS_FILE = "weights.bin"
+TOKENIZER_FILE = "tokenizer.model"
+
+Precision = Literal["fp32", "int8", "fp16", "bf16"]
+AttentionKernelName = Literal["composed", "fused"]
+CheckedWith = Literal["onnxruntime", "torch"]
+TaskName = Literal["qa", "classify", "ner", "fill-mask", "next-sentence", "multiple-choice", "embed", "generate"]
+Attention = Literal["full", "block_sparse"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="A file beside the manifest.")]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+
+_FORBID_EXTRA = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Name, element type and shape of a graph's input or output; symbolic axes are strings."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    name: str
+    dtype: str
+    shape: list[int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file of the bundle, its size in bytes and its SHA-256."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    file: FileName
+    bytes: Bytes
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerFile:
+    """The SentencePiece model, the ids that are added around texts, and the id that ends a generated text."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    file: FileName
+    bytes: Bytes
+    sha256: Sha256
+    cls_id: TokenId
+    sep_id: TokenId
+    pad_id: TokenId
+    mask_id: TokenId | None
+    eos_id: TokenId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The graph of one kind of attention, and the padded lengths in tokens that it may be given.
+
+    It takes `shortest`, every `step` tokens from there, and `longest`. Served are only those lengths that are buckets.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    file: FileName
+    bytes: Bytes
+    sha256: Sha256
+    attention: Attention
+    attention_kernel: AttentionKernelName
+    shortest: Positive
+    longest: Positive
+    step: Positive
+
+    def takes(self, length: int) -> bool:
+        """Tell whether it may be given a padded length."""
+        return self.shortest <= length <= self.longest and (length - self.shortest) % self.step == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far a bucket's outputs are from the reference: torch in fp32, each document alone.
+
+    `attention_kernel` tells which of the bucket's graphs was compared. `documents` are the lengths in tokens that were
+    compared, in one mixed batch if the bundle allows batches. `logits_std` is the standard deviation of the reference's
+    outputs over the documents of all buckets.
+    `correlation` is Pearson's, over all numbers; `agreement` the share of decisions (labels, span edges, tokens) that
+    are the same, None where a task decides nothing. `checked_with` is what gave the outputs: the graph in onnxruntime,
+    or, for a half-precision graph on a machine without a GPU, the torch model that it was traced from.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    attention_kernel: AttentionKernelName
+    max_abs_difference: Annotated[float, Field(ge=0)]
+    mean_abs_difference: Annotated[float, Field(ge=0)]
+    logits_std: Annotated[float, Field(ge=0)]
+    correlation: Annotated[float, Field(ge=-1, le=1)]
+    agreement: Annotated[float, Field(ge=0, le=1)] | None
+    tolerance: Annotated[float, Field(gt=0)]
+    documents: list[Positive]
+    checked_with: CheckedWith = "onnxruntime"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One padded length: a shape of the graphs of its kind of attention, with which they were compared.
+
+    `peak_memory_bytes` is the rise of the process's resident memory over one run of a single document, or None where
+    the operating system does not tell, and in half precision, which is for another device. Where `peak_memory_measured`
+    is false it is in proportion to the figure of the longest bucket of the same attention, which was measured.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    length: Positive
+    attention: Attention
+    parity: Annotated[list[Parity], Field(min_length=1)]
+    peak_memory_bytes: Bytes | None
+    peak_memory_measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The checkpoint that was exported.
+
+    `name` is its folder's name or hub id, `kind` the format of its weights (`safetensors`, `pytorch`, `flax`,
+    `google-research`, `model-garden`), `sha256` covers weights, configuration and tokenizer. `assumptions` are the
+    facts that the checkpoint does not state, and what was assumed.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    name: str
+    kind: str
+    sha256: Sha256
+    assumptions: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOutput:
+    """What one output of the known answer looks like.
+
+    `values` are at most 16 of its numbers, evenly spaced, the first and the last among them; `mean` and `std` are of
+    all.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    output: str
+    values: Annotated[list[float], Field(min_length=1)]
+    mean: float
+    std: Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRun:
+    """One run of the known answer's text: a sequence of `length` tokens, padded to `bucket`, and what comes out.
+
+    No number may be further from `expected` than `tolerance`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    length: Annotated[int, Field(ge=3, lt=2**31)]
+    bucket: Positive
+    expected: Annotated[list[KnownOutput], Field(min_length=1)]
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """A text with its answers, asked for before a model is served: `bigbird_inference.known_answer` says how.
+
+    `text` becomes `token_ids` on any machine, exactly. They are repeated between CLS and SEP. `runs` are of the
+    shortest and the longest bucket of each kind of attention.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    text: str
+    token_ids: Annotated[list[TokenId], Field(min_length=1)]
+    runs: Annotated[list[KnownRun], Field(min_length=1)]
+
+
+@with_config(ConfigDict(extra="allow", strict=True))
+class ModelConfig(TypedDict):
+    """The model's configuration under the source's field names; these are read, the others are for people."""
+
+    attention_type: Literal["block_sparse", "original_full"]
+    hidden_size: Positive
+    num_attention_heads: Positive
+    num_hidden_layers: Positive
+    num_random_blocks: Annotated[int, Field(ge=0)]
+    type_vocab_size: Positive
+    vocab_size: Positive
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything the service knows about a model.
+
+    `max_length` is the longest document window in tokens; `labels` stand in the order of the logits' last axis
+    and are empty where a task has none. `max_batch_items` is the largest batch in which a document's numbers do not
+    depend on the others (int8: 1), None if any. A graph's `attention_kernel` tells standard operators from
+    onnxruntime's `MultiHeadAttention`. `known_answer` is None while a bundle is made.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    format_version: Literal[2]
+    task: TaskName
+    labels: list[str]
+    problem_type: ProblemType | None
+    pattern: str
+    precision: Precision
+    pair_types: Literal["segments", "zeros"]
+    block_size: Positive
+    max_length: Positive
+    max_batch_items: Positive | None
+    tokenizer: TokenizerFile
+    weights: HashedFile
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    graphs: Annotated[list[Graph], Field(min_length=1)]
+    buckets: Annotated[list[Bucket], Field(min_length=1)]
+    source: Source
+    model: ModelConfig
+    versions: dict[str, str]
+    known_answer: KnownAnswer | None = None
+
+    @property
+    def kernels(self) -> set[AttentionKernelName]:
+        """The attention kernels that there are graphs of."""
+        return {graph.attention_kernel for graph in self.graphs}
+
+    def graph(self, attention: Attention, kernel: AttentionKernelName) -> Graph:
+        """Return the graph of a kind of attention with a kernel, one of `kernels`."""
+        return next(graph for graph in self.graphs if (graph.attention, graph.attention_kernel) == (attention, kernel))
+
+
+ADAPTER = TypeAdapter(Manifest)
+
+
+def manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of `manifest.json`."""
+    schema = ADAPTER.json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "bigbird-serve bundle manifest",
+        **schema,
+    }
