@@ -16,6 +16,8 @@ from filelock import FileLock
 from benchmarks.running_server import RunningServer
 from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
+pytestmark = pytest.mark.integration  # takes long
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "evaluate.md").read_text("utf-8")
 COMMANDS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)

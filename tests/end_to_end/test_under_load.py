@@ -5,9 +5,12 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from benchmarks.running_server import RunningServer
 from demo.reports import FIRST_EVALUATION_SEED, generate_report
+
+pytestmark = pytest.mark.integration  # takes long
 
 REQUESTS = 200
 CLIENTS = 64

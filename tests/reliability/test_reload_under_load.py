@@ -2,6 +2,8 @@ import pytest
 
 from tests.reliability import reload_under_load
 
+pytestmark = pytest.mark.integration  # takes long
+
 
 @pytest.mark.usefixtures("demo_bundles")
 def test_models_are_exchanged_under_load_without_a_lost_or_a_mixed_answer() -> None:
