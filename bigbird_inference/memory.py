@@ -1,8 +1,6 @@
 """What a run needs in memory, and what the machine has left (Linux; elsewhere unknown).
 
 Only anonymous memory counts: what is mapped from files the system may drop and read again.
-
-How much a process's resident memory rises while something runs (Linux; elsewhere unknown).
 """
 
 import re

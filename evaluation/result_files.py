@@ -1,6 +1,6 @@
 """The files that an evaluation leaves: the report as JSON, and the predictions as JSON lines.
 
-What became of every single item, for those who want to see what a model does wrong.
+The predictions tell what became of every single item, for those who want to see what a model does wrong.
 """
 
 import json

@@ -19,7 +19,6 @@ from finetuning.failure_hints import explained
 from finetuning.forward import Precision, recompute_activations
 from finetuning.history import Curve, Measurement, require_matplotlib
 from finetuning.objective import Batching, FileObjective, Note
-from finetuning.objectives import create_objective, window_length
 from finetuning.options import DeviceName, FinetuneOptions
 from finetuning.output_folder import OutputFolder
 from finetuning.plan import Plan, Stage
@@ -28,6 +27,7 @@ from finetuning.served_task import RememberingTokenizer
 from finetuning.start import Start
 from finetuning.state_file import Setting
 from finetuning.stop_signals import StopSignals
+from finetuning.task_objectives import create_objective, window_length
 from finetuning.trainer import Trainer, TrainingStopped
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.errors import ConfigError

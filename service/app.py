@@ -19,7 +19,7 @@ from service.api.body_limits import BodyLimit, BodyTimeout
 from service.api.openapi import DescribedApplication, install_docs_page
 from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
-from service.api.request_limit import RequestLimit
+from service.api.requests_under_way import RequestLimit
 from service.api.response_headers import SecurityHeaders, allow_origins
 from service.api.task_routes import task_routes
 from service.models.loading import ModelLoader

@@ -37,7 +37,7 @@ from service.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# One batch that runs, and one that is chosen meanwhile: see `service.batching.devices`.
+# One batch that runs, and one that is chosen meanwhile: see `service.batching.served_devices`.
 _PLACES_ON_A_GPU = 2
 # Of what is free after loading; the rest is for the CUDA libraries and recorded graphs.
 _SHARE_OF_A_GPU = 0.85

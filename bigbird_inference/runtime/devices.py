@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Protocol
 
+logger = logging.getLogger(__name__)
+
+
 _DISTRIBUTIONS = (
     "onnxruntime",
     "onnxruntime-gpu",
@@ -50,8 +53,6 @@ def _is_installed(distribution: str) -> bool:
         return False
     return True
 
-
-logger = logging.getLogger(__name__)
 
 CPU = "cpu"
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:[0-9]+(,[0-9]+)*)?)$"

@@ -1,6 +1,6 @@
-"""The narrow door between batching and whatever runs the graphs.
+"""The interface between batching and whatever runs the graphs, and what can end a run.
 
-What ended a run. onnxruntime raises one of several unrelated classes for everything; only the text tells.
+onnxruntime raises one of several unrelated classes for everything; only the text tells what happened.
 """
 
 import threading

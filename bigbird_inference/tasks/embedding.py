@@ -17,7 +17,7 @@ from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.scores import Float64Array
-from bigbird_inference.tasks.window_merging import merge_token_logits
+from bigbird_inference.tasks.token_merging import merge_token_logits
 from bigbird_inference.tokenization.encoded import Window
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity

@@ -16,7 +16,7 @@ from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, LabelScheme, group_entities
 from bigbird_inference.tasks.scores import softmax
-from bigbird_inference.tasks.window_merging import merge_token_logits
+from bigbird_inference.tasks.token_merging import merge_token_logits
 from bigbird_inference.tokenization.encoded import Window
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity

@@ -4,7 +4,7 @@ There is no cache of keys and values: every token is one more run of everything 
 holds it, batched with everybody else's. What a step needs to know stands in the sequence itself (the prompt's tokens,
 then the generated ones) and in the request (the seed), so nothing is kept between steps.
 
-Which token comes next: the most probable one, or one drawn from the most probable ones.
+The next token is the most probable one, or is drawn from the most probable ones.
 """
 
 import secrets

@@ -1,8 +1,6 @@
 """Masked language modelling: which tokens could stand where a text has masks.
 
 Every mask is predicted with all the other masks in place, in one run; the model's head is evaluated at the masks only.
-
-The most probable tokens of a vocabulary at one position.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 The first step of every request after its task was chosen. Text is data: the ids that steer the model (CLS, SEP,
 mask) are added here and never come out of a text, which is checked when a model file is loaded.
 
-The text of a bundle's known answer, tokenised again on the machine that serves. The tokenizer's file has its hash; the
+The text of a bundle's known answer is tokenised again on the machine that serves: the tokenizer's file has a hash, the
 SentencePiece that reads it has none. Another build may normalise or cut a text differently, and then every answer is a
 little wrong and every position may be.
 """

@@ -1,7 +1,4 @@
-"""The characters of a data file: UTF-8, and something in it.
-
-What is wrong with a data file, as one line that an editor can jump to.
-"""
+"""The characters of a data file: UTF-8, and something in it; what is wrong is one line that an editor can jump to."""
 
 from pathlib import Path
 

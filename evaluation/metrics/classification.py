@@ -4,7 +4,7 @@ A confusion matrix is int64 `[expected, predicted]`. Its last row and column are
 answer), so that nothing has to be left out; for Matthews' coefficient that is a label like the others, F1 is not
 averaged over it.
 
-Correlation of predicted with expected numbers.
+For models that predict a number: the correlation of predicted with expected ones.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ Wilson's interval is for shares of independent items and is sound at 0 and 1. Th
 documents are drawn again with replacement, whole, so that several questions or entities of one document are not taken
 for independent ones; the interval lies between percentiles of what the redrawn sets give.
 
-McNemar's exact test: are two models right equally often on the same items?
+McNemar's exact test tells whether two models are right equally often on the same items.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -4,7 +4,7 @@ Such a file is a pickle, and a pickle is a program. It is read by torch's unpick
 nothing but tensors and plain containers and refuses everything else before it would run. What it announces is
 checked against the size of the file: every tensor's elements must be there.
 
-Where each of our tensors stands in a Hugging Face PyTorch checkpoint, as one table.
+One table says where each of our tensors is in a Hugging Face PyTorch checkpoint; safetensors files use it, too.
 """
 
 import pickle

@@ -16,8 +16,6 @@ One difference cannot be kept out, because it depends on the vocabulary: ties of
 the scores of a whole text in 32 bits, `tokenizers` those of a word in 64. Where two segmentations have the same score
 but for rounding (`--` `-` or `-` `--`), each library picks its own, and both are best; such a text counts as equal.
 Whole-numbered scores are added without rounding: there, as in the released vocabulary, every id must be the same.
-
-Texts of many kinds on which two tokenizers are compared; what is left out, and why, stands in `same_ids`.
 """
 
 import json

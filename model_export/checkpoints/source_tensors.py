@@ -1,6 +1,7 @@
 """Put a checkpoint's tensors into a model: every key used or reported, every shape checked, all mismatches at once.
 
-Where one of our tensors stands in a source, and how it lies there: the entry of every weight-name table.
+`SourceTensor`, the entry of every weight-name table, says where one of our tensors is in a source, and how it is stored
+there.
 """
 
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ where there is one. Elsewhere it is checked in two parts:
   are the figures that the bundle records, as `checked_with` torch. `bigbird inspect --check --checkpoint` on a machine
   with a GPU measures those of the graph itself.
 
-A half-precision graph in float32: the same nodes and weights, so that machines without half kernels can run it.
+Widening keeps the nodes and what the weights hold, so that machines without half-precision kernels can run the graph.
 """
 
 import tempfile

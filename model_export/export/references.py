@@ -3,7 +3,7 @@
 They cost most of a check, and depend neither on the bucket nor on the attention kernel nor on the precision of what is
 compared with them, so they are computed once and kept.
 
-A torch model behind the same narrow door as a graph: what graphs are compared with, or what stands in for one.
+`TorchSession` runs a torch model through the interface of a graph's session.
 """
 
 import copy

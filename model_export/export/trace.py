@@ -5,7 +5,8 @@ repeated in the graph (`repeated_layers`). The template's weights are random and
 as it likes, stores linear maps transposed and makes one of two that are equal, so it is by their contents that they get
 the names of the model's parameters back (`encoder.layers.0.attention.query.weight.transposed`).
 
-The model that is traced: the checkpoint's, in the number format of the bundle and with an attention kernel.
+What is traced is the checkpoint's model in the number format of the bundle and with one of the attention kernels
+(`traced_model`).
 """
 
 import contextlib

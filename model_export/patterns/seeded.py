@@ -1,12 +1,12 @@
 """The patterns with random blocks: what transformers trains with, google-research/bigbird and TensorFlow Model Garden.
 
-All three seed NumPy with the layer's index. They differ in which of the two draws (`draws.py`) a document takes and in
-the length that the table of the old plan is made for.
+All three seed NumPy with the layer's index. They differ in which of the two draws below a document takes and in the
+length that the table of the old plan is made for.
 
-The two ways in which the implementations draw random blocks, as functions of an explicit generator. Both go back to
-google-research/bigbird (`core/attention.py`); transformers and TensorFlow Model Garden copied them. What is reproduced
-is the order and the size of every draw, because the next draw depends on it. The references call `np.random.seed(n)`
-and draw from NumPy's global state; `np.random.RandomState(n)` gives the same numbers.
+The two draws are functions of an explicit generator. Both go back to google-research/bigbird (`core/attention.py`);
+transformers and TensorFlow Model Garden copied them. What is reproduced is the order and the size of every draw,
+because the next draw depends on it. The references call `np.random.seed(n)` and draw from NumPy's global state;
+`np.random.RandomState(n)` gives the same numbers.
 """
 
 from dataclasses import dataclass

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from bigbird_inference.errors import DeadlineUnreachable, QueueFull, TextTooLarge
 from service.batching.bucket_queue import WorkItem
 from service.batching.cost_model import ServiceRate
-from service.batching.devices import ServedDevices
 from service.batching.forecast import Forecast
+from service.batching.served_devices import ServedDevices
 from service.batching.waiting_room import WaitingRoom
 
 

@@ -12,8 +12,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from service.batching.devices import ServedDevice, ServedDevices
 from service.batching.policy import BatchPolicy, Selection
+from service.batching.served_devices import ServedDevice, ServedDevices
 from service.batching.waiting_room import WaitingRoom
 
 

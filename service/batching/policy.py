@@ -24,7 +24,7 @@ queue holds entries (`max_queued_items`):
 
     wait <= patience_seconds + (max_queued_items + 1) * longest run
 
-(one run more where a device is given a second batch while it runs the first, `service.batching.devices`)
+(one run more where a device is given a second batch while it runs the first, `service.batching.served_devices`)
 
 if runs take what the cost model says; a run that takes longer delays everybody by the difference.
 

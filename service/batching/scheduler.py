@@ -30,7 +30,6 @@ from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import BatchRunner, StuckRule
 from service.batching.bucket_queue import InferenceResult, QueuedItem, WorkItem, fail_all
 from service.batching.cost_model import CostModel, ServiceRate
-from service.batching.devices import DeviceState, ServedDevices
 from service.batching.dispatcher import Dispatcher
 from service.batching.executor import Executor
 from service.batching.forecast import Forecast
@@ -38,6 +37,7 @@ from service.batching.observer import BatchObserver
 from service.batching.policy import BatchPolicy
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.served_buckets import ServedBuckets
+from service.batching.served_devices import DeviceState, ServedDevices
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 
@@ -54,7 +54,7 @@ class SchedulerOptions:
         stuck_rule: When a run counts as stuck.
         keeps_deadlines: Whether work that cannot make its deadline, by the cost model, is refused and dropped. Off, an
             item is dropped only once its deadline has passed.
-        places: How many batches a device may be given at once; see `service.batching.devices`.
+        places: How many batches a device may be given at once; see `service.batching.served_devices`.
     """
 
     patience_seconds: float = 5.0

@@ -12,7 +12,7 @@ from bigbird_inference.buckets import ServedBucket
 from bigbird_inference.runtime.session import CapturingSession
 from service.batching.batch_limits import BatchLimits
 from service.batching.cost_model import CostModel
-from service.batching.devices import ServedDevices
+from service.batching.served_devices import ServedDevices
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 

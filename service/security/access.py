@@ -18,6 +18,8 @@ from pathlib import Path
 
 from service.settings import InvalidSettings, Settings, environment_name
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -102,9 +104,6 @@ def _refuse_doubles(keys: Iterable[Key]) -> None:
             raise InvalidSettings(f"keys: {holders[key.digest]} and {key.name} are the same key")
         names.add(key.name)
         holders[key.digest] = key.name
-
-
-logger = logging.getLogger(__name__)
 
 
 def tell_exposure(host: str, access: Access) -> None:

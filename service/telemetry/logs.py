@@ -21,6 +21,9 @@ from bigbird_inference.errors import BundleError, ServiceError
 from service.settings import LogFormat
 from service.telemetry.request_record import RequestRecord
 
+logger = logging.getLogger(__name__)
+
+
 # They see ids, files and settings, but no text.
 _TEXTLESS = (
     "service.batching",
@@ -152,9 +155,6 @@ def log_request(logger: logging.Logger, level: int, record: RequestRecord) -> No
 
 def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
-
-
-logger = logging.getLogger(__name__)
 
 
 def log_what_python_would_print() -> None:

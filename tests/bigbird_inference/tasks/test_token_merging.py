@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bigbird_inference.tasks.window_merging import merge_token_logits
+from bigbird_inference.tasks.token_merging import merge_token_logits
 from bigbird_inference.tokenization.encoded import EncodedSequence, Window
 
 

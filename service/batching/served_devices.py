@@ -21,6 +21,8 @@ from service.batching.executor import Executor, ExecutorCalls
 from service.batching.policy import Selection
 from service.batching.refusals import executor_stopped, run_stuck
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
@@ -41,8 +43,6 @@ class DeviceState:
         """Whether it can be given work."""
         return self.alive and not self.stuck
 
-
-logger = logging.getLogger(__name__)
 
 MakeRunner = Callable[[ExecutorCalls, str, int], BatchRunner]
 """From a device's executor, name and number to what takes one batch to its end there."""

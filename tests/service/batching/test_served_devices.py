@@ -6,7 +6,7 @@ import pytest
 
 from bigbird_inference.errors import DeadlineUnreachable, NotReady, QueueFull
 from bigbird_inference.runtime.session import Batch, DeviceLost
-from service.batching.devices import DeviceState
+from service.batching.served_devices import DeviceState
 from service.batching.warm_up import UNMEASURED_RUNS
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import LONG, SHORT, Stage, first_column, warm_stage
