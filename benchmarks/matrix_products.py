@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 
 from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 
 ROWS, INNER, COLUMNS = 4096, 768, 3072
 OPERATIONS = 2 * ROWS * INNER * COLUMNS

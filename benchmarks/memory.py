@@ -20,13 +20,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import onnxruntime
 
 from benchmarks.base_checkpoint import base_bundle
 from benchmarks.report import QUICK_RESULTS, RESULTS, Row, write_report
 from benchmarks.worker import Worker
 from bigbird_inference.bundle import read_manifest
 from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 
 SPEED_LENGTHS = (512, 1024, 4096)
 SPEED_REPEATS = {512: 9, 1024: 7, 4096: 3}

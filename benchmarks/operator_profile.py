@@ -14,11 +14,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from benchmarks.report import Row
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.onnx_session import session_options
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 
 WARM_RUNS = 2
 

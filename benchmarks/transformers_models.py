@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 import transformers
 
@@ -14,6 +13,7 @@ from benchmarks.base_checkpoint import BASE_CONFIG, CHECKPOINT_SOURCES, base_che
 from benchmarks.cache import cached
 from benchmarks.worker import Worker
 from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import onnxruntime
 import torch
 
 from benchmarks.gpu.batches import COMPARED_DOCUMENTS, filled_batch
@@ -38,6 +37,7 @@ from benchmarks.gpu.targets import verdicts
 from benchmarks.gpu.worker import LimitedWorker, reason
 from benchmarks.report import QUICK_RESULTS, RESULTS
 from benchmarks.worker import WorkerFailed
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 

@@ -6,11 +6,10 @@ from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
 
-import onnxruntime
-
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Manifest, Tensor
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl, meaning_of
 
 logger = logging.getLogger(__name__)

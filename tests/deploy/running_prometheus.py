@@ -23,7 +23,7 @@ SHIPPED = ROOT / "deploy" / "prometheus"
 RULE_FILES = sorted((SHIPPED / "rules").glob("*.yml"))
 
 # Set by the continuous integration: there a missing Prometheus is a failure, elsewhere a reason to skip.
-REQUIRED = "BIGBIRD_TESTS_REQUIRE_PROMETHEUS"
+REQUIRED = "BIGBIRD_TESTS_REQUIRE_PROGRAMS"
 PATIENCE_SECONDS = 120
 
 

@@ -9,14 +9,13 @@ import logging
 from functools import partial
 from pathlib import Path
 
-import onnxruntime
-
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Attention, Manifest
 from bigbird_inference.runtime.cuda.session import CudaSession
 from bigbird_inference.runtime.graph_sessions import open_sessions
 from bigbird_inference.runtime.onnx_session import check_graph, session_options
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Session
 
 logger = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from bigbird_inference.runtime.cuda.nvml import cuda_devices, open_nvml
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable, conflicting_runtimes
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch, Outputs, Shape
 
 

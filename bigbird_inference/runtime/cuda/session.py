@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from bigbird_inference.manifest import Tensor
 from bigbird_inference.runtime.cuda.recordings import Recording, Recordings
 from bigbird_inference.runtime.onnx_session import OnnxSession
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import (
     Batch,
     DeviceLost,

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from model_export.export.graph_check import widen
 
 # Exact in both half types.

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 import pytest
 from onnx import TensorProto
 
 from bigbird_inference.bundle import open_bundle
 from bigbird_inference.manifest import Precision
 from bigbird_inference.runtime.devices import DeviceUnavailable
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch
 from model_export import pipeline
 from model_export.checkpoints.recognise import read_checkpoint

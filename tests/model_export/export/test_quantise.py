@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from bigbird_inference.bundle import open_bundle
 from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketStep

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.config import BigBirdConfig
 from model_export.export.shared_weights import SharedWeights

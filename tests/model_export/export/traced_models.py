@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import onnx_ir as ir
-import onnxruntime
 import torch
 
 from bigbird_inference.runtime.onnx_session import OnnxSession, session_options
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from model_export.config import BigBirdConfig
 from model_export.export.buckets import GraphPlan
 from model_export.export.signature import signature

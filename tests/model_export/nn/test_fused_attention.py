@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from model_export.nn.fused_attention import FusedAttention, key_length_attention
 from tests.model_export.dense_attention import attended_counts, dense_attention
 

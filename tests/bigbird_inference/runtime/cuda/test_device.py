@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Tensor
 from bigbird_inference.runtime.cuda.device import CudaDevice
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Shape
 from tests.bigbird_inference.runtime.cuda.model_of_sums import FACTORS, batch, bundle_of_sums, logits
 

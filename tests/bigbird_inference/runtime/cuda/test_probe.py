@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from bigbird_inference.runtime.cuda.probe import TRIAL_GRAPH, MachineProbe
 from bigbird_inference.runtime.devices import DeviceUnavailable
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from tests.bigbird_inference.runtime.cuda.fake_nvml import FakeNvml
 
 CUDA = "CUDAExecutionProvider"

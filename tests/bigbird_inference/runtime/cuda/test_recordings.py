@@ -1,9 +1,9 @@
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from bigbird_inference.runtime.cuda.recordings import Recording, Recordings
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch, Shape
 
 

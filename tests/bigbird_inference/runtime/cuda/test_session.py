@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from bigbird_inference.manifest import Tensor
 from bigbird_inference.runtime.cuda import session as cuda_session
 from bigbird_inference.runtime.cuda.session import CudaSession
+from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import (
     Batch,
     CapturingSession,

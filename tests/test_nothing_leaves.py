@@ -1,0 +1,102 @@
+"""Nothing leaves the machine: serve, export and evaluate under strace, with a fresh home.
+
+Every call that opens a connection, sends to an address or makes a file is looked at. onnxruntime's own telemetry needs
+half a minute to begin, so the server is watched for that long.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks.running_server import listening_port
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKPOINT = ROOT / "examples" / "checkpoints" / "demo-classify"
+DATA = ROOT / "examples" / "finetune" / "types-eval.tsv"
+WATCHED_SECONDS = 45
+_ADDRESS = re.compile(r'sin6?_port=htons\((\d+)\).*?(?:inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)")')
+_WRITTEN = re.compile(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)", [^)]*O_(?:WRONLY|RDWR|CREAT)')
+
+
+class Traced:
+    """A command of `bigbird` under strace.
+
+    Args:
+        folder: An empty folder; a home is made in it.
+        arguments: Of the command.
+    """
+
+    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+        if shutil.which("strace") is None and "BIGBIRD_TESTS_REQUIRE_PROGRAMS" not in os.environ:
+            pytest.skip("strace is not installed")
+        self.home = folder / "home"
+        self.home.mkdir()
+        self._log = folder / "strace.log"
+        calls = "connect,sendto,sendmsg,sendmmsg,open,openat"
+        watched = ["strace", "-f", "-qq", "-e", f"trace={calls}", "-o", str(self._log)]
+        self.process = subprocess.Popen(
+            [*watched, sys.executable, "-m", "bigbird_cli", *arguments],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def addresses(self) -> set[str]:
+        """Return the addresses elsewhere that anything was sent to, look-ups included."""
+        found = {match[2] or match[3] for match in _ADDRESS.finditer(self._log.read_text(errors="replace"))}
+        return {address for address in found if not address.startswith(("127.", "::1", "0.0.0.0", "::"))}
+
+    def look_ups(self) -> int:
+        """Return how often a name was looked up, whichever resolver this machine has."""
+        text = self._log.read_text(errors="replace")
+        resolvers = len(re.findall(r"connect\([^\n]*(?:nscd|systemd/resolve|resolved)", text))
+        return resolvers + sum(match[1] == "53" for match in _ADDRESS.finditer(text))
+
+    def files_at_home(self) -> list[str]:
+        """Return what was made under the home."""
+        written = _WRITTEN.findall(self._log.read_text(errors="replace"))
+        return [*(name for name in written if name.startswith(str(self.home))), *map(str, self.home.rglob("*"))]
+
+    def assert_silent(self) -> None:
+        assert self._log.stat().st_size > 0
+        assert self.addresses() == set()
+        assert self.look_ups() == 0
+        assert self.files_at_home() == []
+
+
+def test_export_and_evaluate_call_nobody_and_leave_nothing_at_home(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundles" / "classify"
+    for name, arguments in {
+        "export": ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(bundle)],
+        "evaluate": ["evaluate", str(bundle), "--task", "classify", "--data", str(DATA)],
+    }.items():
+        (tmp_path / name).mkdir()
+        traced = Traced(tmp_path / name, arguments)
+        assert traced.process.wait(600) == 0
+        traced.assert_silent()
+
+
+def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path) -> None:
+    export = ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(tmp_path / "bundles" / "classify")]
+    subprocess.run([sys.executable, "-m", "bigbird_cli", *export], cwd=ROOT, check=True)
+    traced = Traced(tmp_path, ["serve", "--models", str(tmp_path / "bundles"), "--port", "0"])
+    try:
+        time.sleep(WATCHED_SECONDS)
+        server = int(subprocess.check_output(["pgrep", "-P", str(traced.process.pid)], text=True).split()[0])
+        assert listening_port(server) > 0
+        os.kill(server, signal.SIGTERM)
+        traced.process.wait(60)
+    finally:
+        traced.process.kill()
+    traced.assert_silent()
