@@ -1,6 +1,9 @@
 """The `bigbird` command. Each subcommand is imported when it is called, so that serving never needs torch."""
 
 import importlib
+import signal
+import sys
+from typing import Any
 
 import click
 
@@ -20,6 +23,13 @@ _SUBCOMMANDS = {
 
 class _LazyGroup(click.Group):
     """A group whose commands live in modules of their own, each under the name `command`."""
+
+    def main(self, *arguments: Any, **named: Any) -> Any:
+        # Before anything heavy is imported: the first process of a container ignores signals that it does not handle.
+        # A server that has accepted nothing has done what it was asked to do.
+        status = 0 if sys.argv[1:2] == ["serve"] else 128 + signal.SIGTERM
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(status))
+        return super().main(*arguments, **named)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_SUBCOMMANDS)

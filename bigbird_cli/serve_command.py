@@ -18,6 +18,7 @@ def _setting_options() -> list[click.Parameter]:
             [f"--{name.replace('_', '-')}"],
             help=f"{field.description} [env: {environment_name(name)}; default: {_shown(field.default)}]",
             metavar="VALUE",
+            multiple=name == "host",
         )
         for name, field in Settings.model_fields.items()
         if not is_secret(name)
@@ -28,9 +29,9 @@ def _shown(default: object) -> str:
     return "unset" if default is None else str(default)
 
 
-def _serve(**flags: str | None) -> None:
+def _serve(host: tuple[str, ...], **flags: str | None) -> None:
     try:
-        settings = load_settings(**flags)
+        settings = load_settings(host=",".join(host) or None, **flags)
     except InvalidSettings as error:
         raise click.ClickException(str(error)) from error
     sys.exit(serve(settings))

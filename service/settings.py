@@ -35,7 +35,11 @@ class Settings(BaseSettings):
     )
 
     models: Path = Field(Path("bundles"), description="Folder of bundles; it may also be a bundle itself.")
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on, or several with commas between them; `::` is all of IPv6 and IPv4.",
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     device: str = Field(
         "auto",
@@ -140,6 +144,11 @@ class Settings(BaseSettings):
     tracing: bool = Field(
         False, description="Whether OpenTelemetry traces are exported; needs the extra `tracing` (docs/metrics.md)."
     )
+
+    @property
+    def hosts(self) -> list[str]:
+        """The addresses to listen on."""
+        return [host.strip() for host in self.host.split(",") if host.strip()]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.api.body_limits import LEAST_BYTES_PER_SECOND
 from service.api.problems import problem_response
 from service.api.request_context import REQUEST_ID_HEADER
+from service.process.http_parser import UpgradeBlindParser
 from service.telemetry.state_metrics import ConnectionMetrics, EndReason
 
 # Most clients send on before they look for an answer, and lose it if the connection is cut meanwhile.
@@ -63,6 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, limits: ConnectionLimits, metrics: ConnectionMetrics, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.parser = UpgradeBlindParser(self)
         self._limits = limits
         self._metrics = metrics
         self._in_head = False

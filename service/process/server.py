@@ -17,6 +17,7 @@ from service.app import create_app
 from service.models.loading import ModelLoader
 from service.process.connections import ConnectionLimits, limit_connections
 from service.process.drain import Drain
+from service.process.listening import CannotListen, bind
 from service.security.access import read_access, tell_exposure
 from service.serving import Serving
 from service.settings import InvalidSettings, Settings
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 _SENDING_SECONDS = 5
 # Bundles, sockets of its own, and connections that are being refused.
 _FILES_BESIDE_CONNECTIONS = 256
+_PORT_TAKEN = 3
 
 
 class DrainingServer(uvicorn.Server):
@@ -102,8 +104,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         load: Loads the models; None to load the bundles of the settings' folder.
 
     Returns:
-        The exit status: 0 after a drain, 1 if a bundle, a setting or the warm-up stopped it. A port that is taken ends
-        the process with 3, from uvicorn.
+        The exit status: 0 after a drain, 1 if a bundle, a setting or the warm-up stopped it, 3 if the port is taken.
     """
     logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler(sys.stderr, settings.log_format)])
     log_what_python_would_print()
@@ -118,9 +119,13 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
 
     try:
         # Before the models, which take long.
-        tell_exposure(settings.host, read_access(settings))
+        sockets = bind(settings.hosts, settings.port)
+        tell_exposure(settings.hosts, read_access(settings))
         loader = ModelLoader(settings)
         app = create_app(settings, load(settings) if load else loader.load_all(), stop_with_failure, loader)
+    except CannotListen as error:
+        logger.critical("%s; choose another with --port or --host", error)
+        return _PORT_TAKEN
     except (BundleError, InvalidSettings) as error:
         logger.critical("%s", error)
         return 1
@@ -128,8 +133,6 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     drain = Drain(app, lambda: _is_draining(app), settings.drain_timeout_seconds)
     config = uvicorn.Config(
         drain,
-        host=settings.host,
-        port=settings.port,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -141,7 +144,13 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         timeout_graceful_shutdown=_SENDING_SECONDS,
     )
     server = DrainingServer(config, app, drain)
-    server.run()
+    try:
+        server.run(sockets)
+    except OSError as error:  # another server began to listen in the meantime
+        logger.critical("cannot listen on port %d: %s", settings.port, error.strerror)
+        status = _PORT_TAKEN
+        _leave_if_a_run_goes_on(app, status)
+        return status
     status = 1 if failed or not server.started else 0
     _leave_if_a_run_goes_on(app, status)
     return status

@@ -12,7 +12,7 @@ import ipaddress
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,16 +106,16 @@ def _refuse_doubles(keys: Iterable[Key]) -> None:
         holders[key.digest] = key.name
 
 
-def tell_exposure(host: str, access: Access) -> None:
+def tell_exposure(hosts: Sequence[str], access: Access) -> None:
     """Log how many keys there are; warn loudly if others than this machine can come in without one."""
     if access.keys_required:
         count = sum(not key.admin for key in access.keys)
         logger.info("a key is needed, and %d %s known", count, "is" if count == 1 else "are")
-    elif not is_loopback(host):
+    elif not all(map(is_loopback, hosts)):
         logger.warning(
             "OPEN TO THE NETWORK WITHOUT KEYS: whoever can connect to %s may use every model. "
             "Set BIGBIRD_API_KEYS_FILE, or let only trusted machines reach it (SECURITY.md)",
-            host,
+            ", ".join(hosts),
         )
     if access.admin_enabled:
         logger.info("models can be managed over HTTP with the admin key")

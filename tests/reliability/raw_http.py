@@ -26,6 +26,7 @@ _AT_ONCE = 48
 _BETWEEN_PROBES = 400
 # A client that has sent everything waits so long for an answer before it closes its side; answers take milliseconds.
 _QUIET_SECONDS = 0.15
+_BETWEEN_SEGMENTS = 0.01
 # No connection may need longer to end, once its client has closed its side.
 _HANG_SECONDS = 20.0
 _MOST_ANSWERS_BYTES = 8 * 1024 * 1024
@@ -104,7 +105,10 @@ async def _send(port: int, own: Attempt) -> bytes:
     try:
         # Whoever is refused early may find the connection gone: that is an end, too.
         with contextlib.suppress(ConnectionError):
-            writer.write(own.payload)
+            if own.cut is not None:
+                writer.write(own.payload[: own.cut])
+                await asyncio.sleep(_BETWEEN_SEGMENTS)
+            writer.write(own.payload[own.cut or 0 :])
             await writer.drain()
             if own.reset:
                 endpoint: socket.socket = writer.get_extra_info("socket")

@@ -23,6 +23,7 @@ class Attempt:
         most_answers: How many answers may come: more would mean that the body was taken for a request.
         complete: Whether an answer can be expected; without one the client closes its side at once.
         reset: Whether the client goes without reading anything.
+        cut: Where a first segment ends, if the bytes go in two.
     """
 
     payload: bytes
@@ -30,6 +31,7 @@ class Attempt:
     most_answers: int | None = None
     complete: bool = True
     reset: bool = False
+    cut: int | None = None
 
 
 def request(
@@ -248,7 +250,11 @@ def upgrade(random: Random) -> Attempt:
         b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
     )
     if random.random() < 0.5:
-        return Attempt(request(headers=headers))
+        # The header is ignored: the body is read, and never taken for a request.
+        body = random.choice([GOOD_BODY, GOOD_BODY + b" " * 70_000])
+        payload = request(headers=headers, body=body)
+        cut = random.choice([None, len(payload) - len(body), random.randrange(1, len(payload))])
+        return Attempt(payload, statuses=(200,), most_answers=1, cut=cut)
     return Attempt(request(b"GET", random.choice([b"/qa", b"/health/live", b"/"]), headers, b"") + b"\x81\x05hello")
 
 

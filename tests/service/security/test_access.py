@@ -192,7 +192,7 @@ def test_an_open_service_is_warned_about_loudly(
     host: str, keys: list[Key], warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    tell_exposure(host, Access(keys))
+    tell_exposure([host], Access(keys))
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert bool(warnings) == warned
     assert all("OPEN TO THE NETWORK WITHOUT KEYS" in warning and host in warning for warning in warnings)
@@ -200,7 +200,7 @@ def test_an_open_service_is_warned_about_loudly(
 
 def test_keys_are_counted_and_not_named(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    tell_exposure("0.0.0.0", Access([USER, ADMIN]))
+    tell_exposure(["0.0.0.0"], Access([USER, ADMIN]))
     assert [record.getMessage() for record in caplog.records] == [
         "a key is needed, and 1 is known",
         "models can be managed over HTTP with the admin key",
