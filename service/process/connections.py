@@ -64,7 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, limits: ConnectionLimits, metrics: ConnectionMetrics, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.parser = UpgradeBlindParser(self)
+        self.parser = UpgradeBlindParser(self)  # type: ignore[assignment]
         self._limits = limits
         self._metrics = metrics
         self._in_head = False
