@@ -122,7 +122,7 @@ STOPSIGNAL SIGTERM
 CMD ["serve"]
 # Loading and warming up take their time: until the end of the start period a failure does not count.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=300s --retries=3 \
-    CMD ["python3", "-I", "-S", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['BIGBIRD_PORT'] + '/health/live', timeout=4)"]
+    CMD ["python3", "-I", "-S", "-c", "import os, urllib.request; urllib.request.build_opener(urllib.request.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['BIGBIRD_PORT'] + '/health/live', timeout=4)"]
 
 FROM runtime AS export
 LABEL org.opencontainers.image.description="Exports BigBird checkpoints to bundles for bigbird-serve"

@@ -13,6 +13,7 @@ import click
 
 from bigbird_inference.bundle import Bundle, open_bundle, read_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.extras import install_command
 from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile
 
 _WIDTH = 100
@@ -66,8 +67,7 @@ def _verify(bundle: Path, checkpoint: Path) -> list[Bucket]:
         from model_export.reverify import verify_bundle
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"--checkpoint needs the package {error.name!r}, which is not installed: "
-            "pip install 'bigbird-serve[export,cpu]'"
+            f"--checkpoint needs the package {error.name!r}, which is not installed: {install_command('export', 'cpu')}"
         ) from error
     try:
         return verify_bundle(bundle, checkpoint)

@@ -7,17 +7,24 @@ from typing import Any
 
 import click
 
-# Name -> module and one line of help; the help must not need the module.
+from bigbird_inference.extras import install_command
+
+# Name -> module, one line of help, and the extras that it needs; the help must not need the module.
 _SUBCOMMANDS = {
-    "evaluate": ("bigbird_cli.evaluate_command", "Measure how good a bundle or a served model is on a file."),
-    "export": ("bigbird_cli.export_command", "Export a checkpoint to a bundle."),
-    "finetune": ("bigbird_cli.finetune_command", "Fine-tune a checkpoint on your own data."),
+    "evaluate": (
+        "bigbird_cli.evaluate_command",
+        "Measure how good a bundle or a served model is on a file.",
+        ("evaluate", "cpu"),
+    ),
+    "export": ("bigbird_cli.export_command", "Export a checkpoint to a bundle.", ("export", "cpu")),
+    "finetune": ("bigbird_cli.finetune_command", "Fine-tune a checkpoint on your own data.", ("train", "cpu")),
     "inspect": (
         "bigbird_cli.inspect_command",
         "Show what a bundle holds, and check it.",
+        ("cpu",),
     ),
-    "key": ("bigbird_cli.key_command", "Make an API key, and the line that makes it known."),
-    "serve": ("bigbird_cli.serve_command", "Serve every bundle under a folder over HTTP."),
+    "key": ("bigbird_cli.key_command", "Make an API key, and the line that makes it known.", ("cpu",)),
+    "serve": ("bigbird_cli.serve_command", "Serve every bundle under a folder over HTTP.", ("cpu",)),
 }
 
 
@@ -41,16 +48,15 @@ class _LazyGroup(click.Group):
             module = importlib.import_module(_SUBCOMMANDS[cmd_name][0])
         except ModuleNotFoundError as error:
             raise click.ClickException(
-                f"`bigbird {cmd_name}` needs the package {error.name!r}, which is not installed. "
-                "Exporting needs the extra `export`, serving `cpu` or `gpu`, evaluating `evaluate`: "
-                "pip install 'bigbird-serve[export,cpu]'"
+                f"`bigbird {cmd_name}` needs the package {error.name!r}, which is not installed: "
+                f"{install_command(*_SUBCOMMANDS[cmd_name][2])} (on a GPU host `gpu` in place of `cpu`)"
             ) from error
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in sorted(_SUBCOMMANDS.items())])
+            formatter.write_dl([(name, help_line) for name, (_, help_line, _) in sorted(_SUBCOMMANDS.items())])
 
 
 @click.group(cls=_LazyGroup)

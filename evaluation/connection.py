@@ -1,5 +1,6 @@
 """A model that can be asked, wherever it runs: behind a URL, or as a bundle in this process."""
 
+import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import httpx
 
 from bigbird_inference.bundle import read_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.extras import install_command
 from evaluation.errors import EvaluationError
 
 
@@ -97,7 +99,7 @@ def _served(bundle: Path) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         from evaluation.bundle_service import serve_bundle
     except ModuleNotFoundError as error:
         raise EvaluationError(
-            f"a bundle needs the package {error.name!r}, which is not installed: pip install 'bigbird-serve[cpu]'"
+            f"a bundle needs the package {error.name!r}, which is not installed: {install_command('evaluate', 'cpu')}"
         ) from error
     return serve_bundle(bundle)
 
@@ -105,9 +107,18 @@ def _served(bundle: Path) -> AbstractAsyncContextManager[httpx.AsyncClient]:
 def _remote_client(target: Target) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
     try:
-        return httpx.AsyncClient(base_url=target.place, headers=headers)
+        # A proxy of the environment is for hosts elsewhere; it would look for this machine's loopback on its own.
+        here = _is_loopback(httpx.URL(target.place).host)
+        return httpx.AsyncClient(base_url=target.place, headers=headers, trust_env=not here)
     except (httpx.InvalidURL, ValueError) as error:
         raise EvaluationError(f"{target.place}: {error}") from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def _listed(client: httpx.AsyncClient, target: Target) -> list[ModelInfo]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bigbird_inference.extras import install_command
 from model_export.errors import ExportError
 
 
@@ -123,8 +124,8 @@ def require_matplotlib() -> None:
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise ExportError(
-            "the curve of a training needs the package 'matplotlib', which is not installed. Training needs the extra "
-            "`train`: pip install 'bigbird-serve[train,cpu]'"
+            "the curve of a training needs the package 'matplotlib', which is not installed: "
+            f"{install_command('train', 'cpu')}"
         )
 
 

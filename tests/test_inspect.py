@@ -319,7 +319,7 @@ def test_without_torch_the_message_says_what_to_install(folder: Path, monkeypatc
     assert (status, printed) == (1, "")
     assert errors == (
         "Error: --checkpoint needs the package 'torch', which is not installed: "
-        "pip install 'bigbird-serve[export,cpu]'\n"
+        f"pip install '{Path(__file__).resolve().parents[1]}[export,cpu]'\n"
     )
 
 

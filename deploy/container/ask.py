@@ -25,7 +25,7 @@ def wait_until_ready(url: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            urllib.request.urlopen(f"{url}/health/ready", timeout=5).close()
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}/health/ready", timeout=5).close()
         except urllib.error.HTTPError as error:
             state = f"{error.code}: {error.read().decode(errors='replace')}"
         except OSError as error:
@@ -42,7 +42,7 @@ def main(url: str, seconds: float) -> None:
     wait_until_ready(url, seconds)
     body = (EXAMPLES / "requests" / REQUEST).read_bytes()
     request = urllib.request.Request(f"{url}/qa", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
         answer = json.load(response)["answer"]
     expected = json.loads((EXAMPLES / "expected.json").read_text(encoding="utf-8"))[REQUEST]
     print(f"POST {url}/qa: {answer!r}")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from bigbird_inference.extras import install_command
 from model_export.errors import CheckpointError
 
 _HUB_ID = re.compile(
@@ -48,7 +49,7 @@ def _downloaded(checkpoint: str, hub_id: str, revision: str | None) -> Path:
     try:
         import huggingface_hub
     except ImportError:
-        _refuse(checkpoint, "the Hugging Face hub needs the extra `hub` (pip install 'bigbird-serve[hub]')")
+        _refuse(checkpoint, f"the Hugging Face hub needs the extra `hub`: {install_command('hub')}")
     print(f"{checkpoint}: no folder of that name; asking the Hugging Face hub", file=sys.stderr)
     try:
         for patterns in _WEIGHTS:

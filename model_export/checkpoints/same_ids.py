@@ -26,6 +26,7 @@ from typing import Any
 
 import sentencepiece
 
+from bigbird_inference.extras import install_command
 from model_export.checkpoints.typed_fields import Unusable
 
 # ruff: noqa: RUF001 - characters that look like others are what is tried
@@ -127,7 +128,7 @@ def _load_reference(values: Mapping[str, Any]) -> Callable[[str], list[int]]:
         from tokenizers import Tokenizer
     except ModuleNotFoundError:
         raise Unusable(
-            "can only be read with the package tokenizers, which is not installed: pip install 'bigbird-serve[export]'"
+            f"can only be read with the package tokenizers, which is not installed: {install_command('export')}"
         ) from None
     kept = {"version": "1.0", **{name: values.get(name) for name in _FIELDS}}
     with _told_in_one_line():

@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from bigbird_inference.extras import install_command
 from model_export.checkpoints import tensorflow_process
 from model_export.checkpoints.files import optional_file, regular_file
 from model_export.errors import CheckpointError
@@ -29,7 +30,7 @@ INDEX_SUFFIX = ".index"
 STATE_FILE = "checkpoint"
 SAVED_MODEL_FILE = "saved_model.pb"
 SAVED_MODEL_PREFIX = "variables/variables"
-INSTALL = "pip install 'bigbird-serve[export,cpu,tensorflow]'"
+INSTALL = install_command("export", "cpu", "tensorflow")
 
 # The index ends like every table of LevelDB: a footer of 48 bytes, the last 8 of which are this number.
 _FOOTER_BYTES = 48

@@ -78,3 +78,8 @@ def _known_formats(accept: str) -> str:
         for offered in accept.split(",")
         if all(version in _METRICS_VERSIONS for version in _METRICS_VERSION.findall(offered))
     )
+
+
+# `wget --spider` and some balancers ask with HEAD.
+for _path, _endpoint in ((LIVE, live), (READY, ready), (METRICS, metrics)):
+    router.add_api_route(_path, _endpoint, methods=["HEAD"], include_in_schema=False)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from bigbird_inference.extras import install_command
 from service.batching.observer import FinishedBatch
 from service.settings import InvalidSettings, Settings, environment_name
 from service.telemetry.request_record import RequestRecord
@@ -64,7 +65,7 @@ def create_tracing(settings: Settings) -> Tracing:
     except ModuleNotFoundError as error:
         raise InvalidSettings(
             f"{environment_name('tracing')}: tracing needs the extra `tracing` (there is no module {error.name}): "
-            "pip install 'bigbird-serve[tracing]'"
+            f"{install_command('tracing')}"
         ) from error
     problem = unsupported_exporter()
     if problem is not None:

@@ -48,5 +48,5 @@ def test_a_bundle_without_onnxruntime_says_what_to_install() -> None:
         [sys.executable, "-c", without + script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == (
-        "a bundle needs the package 'onnxruntime', which is not installed: pip install 'bigbird-serve[cpu]'\n"
+        f"a bundle needs the package 'onnxruntime', which is not installed: pip install '{ROOT}[evaluate,cpu]'\n"
     )

@@ -175,7 +175,7 @@ def test_offline_is_told_with_the_alternative(machine: Machine, nowhere: str) ->
 
 
 def test_a_missing_library_is_told_with_the_extra_that_brings_it(machine: Machine, nowhere: str) -> None:
-    reason = "the Hugging Face hub needs the extra `hub` (pip install 'bigbird-serve[hub]')"
+    reason = f"the Hugging Face hub needs the extra `hub`: pip install '{Path(__file__).resolve().parents[3]}[hub]'"
     assert machine.resolve(MODEL, nowhere, library="without the library") == _refusal(MODEL, reason)
 
 

@@ -184,7 +184,7 @@ def test_without_tensorflow_the_message_says_what_to_install(monkeypatch: pytest
     with pytest.raises(CheckpointError) as raised:
         read_checkpoint(GOOGLE)
     assert str(raised.value).endswith(
-        "needs TensorFlow, which is not installed: pip install 'bigbird-serve[export,cpu,tensorflow]'"
+        f"needs TensorFlow, which is not installed: pip install '{Path(__file__).resolve().parents[3]}[export,cpu,tensorflow]'"
     )
 
 

@@ -115,3 +115,12 @@ async def test_a_file_of_the_docs_is_sent_whole_whatever_range_is_asked_for(rang
         asked = await client.get("/docs/assets/swagger-ui.css", headers={"range": range_header})
     assert asked.status_code == 200
     assert asked.content == whole.content
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+@asynchronous
+async def test_head_is_answered_as_get_is(path: str) -> None:
+    async with running_app() as (_, client):
+        answer = await client.head(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == (await client.get(path)).headers["content-type"]
