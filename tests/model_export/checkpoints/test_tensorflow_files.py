@@ -11,6 +11,7 @@ from model_export.checkpoints.tensorflow_files import TensorFlowFiles, find, ind
 from model_export.errors import CheckpointError
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES
 
+ROOT = Path(__file__).resolve().parents[3]
 GOOGLE, GARDEN = FIXTURES / "google" / "pretrained", FIXTURES / "model_garden" / "classifier"
 INDEX, DATA = "model.ckpt-0.index", "model.ckpt-0.data-00000-of-00001"
 
@@ -184,7 +185,7 @@ def test_without_tensorflow_the_message_says_what_to_install(monkeypatch: pytest
     with pytest.raises(CheckpointError) as raised:
         read_checkpoint(GOOGLE)
     assert str(raised.value).endswith(
-        f"needs TensorFlow, which is not installed: pip install '{Path(__file__).resolve().parents[3]}[export,cpu,tensorflow]'"
+        f"needs TensorFlow, which is not installed: pip install '{ROOT}[export,cpu,tensorflow]'"
     )
 
 

@@ -7,7 +7,8 @@ from jsonschema import Draft202012Validator
 
 from service.app import create_app
 from service.settings import Settings
-from tests.service.running_app import fake_models
+from tests.service.asynchronous import asynchronous
+from tests.service.running_app import fake_models, running_app
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,19 @@ def test_a_body_is_valid_where_the_server_takes_it(
     description: dict[str, Any], name: str, body: dict[str, Any], valid: bool
 ) -> None:
     assert validator(description, name).is_valid(body) == valid
+
+
+@asynchronous
+async def test_what_the_page_fills_in_can_be_sent_as_it_is() -> None:
+    async with running_app() as (app, client):
+        description = app.openapi()
+        sent = 0
+        for path, operations in description["paths"].items():
+            for method, operation in operations.items():
+                if "requestBody" in operation:
+                    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+                    (example,) = description["components"]["schemas"][reference.rpartition("/")[2]]["examples"]
+                    answer = await client.request(method, path, json=example)
+                    assert answer.status_code == 200, (path, answer.text)
+                    sent += 1
+        assert sent == 8
