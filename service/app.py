@@ -69,12 +69,11 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         nonlocal models, loader
-        nonlocal models, loader
         if models is None:
             loader = loader or ModelLoader(settings)
             models = await asyncio.to_thread(loader.load_all)
         tracing.start()
-        serving = Serving(settings, models, metrics, on_failure, source=loader)
+        serving = Serving(settings, models, metrics, on_failure, source=loader, addresses=app.state.addresses)
         models = None
         app.state.serving = serving
         await serving.start()
@@ -107,6 +106,7 @@ def create_app(
     install_docs_page(app)
     install_problem_handlers(app)
     app.state.access = access
+    app.state.addresses = []
     app.state.metrics = metrics
     app.state.settings = settings
     # From the route outwards: what is added last sees a request first.

@@ -54,6 +54,7 @@ class Serving:
         on_failure: Called once, on the event loop, if the models cannot be warmed: the server must not stay up.
         executors: What runs each device's batches, in the devices' order; by default a thread for each.
         source: Opens the bundles that are loaded later, on the same devices.
+        addresses: Where the server listens, for the line that says that it is ready.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Serving:
         *,
         executors: Sequence[Executor] | None = None,
         source: ModelSource | None = None,
+        addresses: Sequence[str] = (),
     ) -> None:
         self.settings = settings
         self.models = ServedModels(models)
@@ -107,6 +109,7 @@ class Serving:
             self.ensure_running,
         )
         self.draining = False
+        self._addresses = addresses
         self._on_failure = on_failure
         self.damaged: Mapping[ModelVersion, str] = {}
         self._warming: asyncio.Task[None] | None = None
@@ -251,7 +254,8 @@ class Serving:
             self._on_failure()
         else:
             self.models.warm = True
-            logger.info("ready: %s", ", ".join(sorted(self.models)))
+            at = f" at {' and '.join(self._addresses)}" if self._addresses else ""
+            logger.info("ready: %s%s", ", ".join(sorted(self.models)), at)
 
     def _watch_device(self, number: int, name: str) -> None:
         self.metrics.watch_device(

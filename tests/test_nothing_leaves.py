@@ -58,10 +58,11 @@ class Traced:
         return {address for address in found if not address.startswith(("127.", "::1", "0.0.0.0", "::"))}
 
     def look_ups(self) -> int:
-        """Return how often a name was looked up, whichever resolver this machine has."""
+        """Return how often a name of a host was looked up: by a question to a resolver, or in its files."""
         text = self._log.read_text(errors="replace")
-        resolvers = len(re.findall(r"connect\([^\n]*(?:nscd|systemd/resolve|resolved)", text))
-        return resolvers + sum(match[1] == "53" for match in _ADDRESS.finditer(text))
+        files = len(re.findall(r'open(?:at)?\([^\n]*"/etc/(?:hosts|resolv\.conf)"', text))
+        resolved = len(re.findall(r"connect\([^\n]*systemd/resolve", text))
+        return files + resolved + sum(match[1] == "53" for match in _ADDRESS.finditer(text))
 
     def files_at_home(self) -> list[str]:
         """Return what was made under the home."""

@@ -122,8 +122,12 @@ class WarmUp:
         if self._memory_before is None:
             await self.note_memory()
         measured = [bucket for graph in graphs for bucket in _measured_ones(graph)]
-        for bucket in measured:
+        for number, bucket in enumerate(measured, start=1):
             await self._measure(bucket, 1)
+            seconds = self._predict(bucket, 1)
+            logger.info(
+                "warming %d of %d: %s bucket %d, %.3f s", number, len(measured), bucket.model, bucket.length, seconds
+            )
         longest = float("inf") if give_way is None else self._longest_measured()
         next_sizes = {bucket.key: 2 for bucket in measured}
         open_buckets = {bucket.key: bucket for bucket in measured}

@@ -4,6 +4,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
@@ -143,6 +144,8 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         server_header=False,
         timeout_graceful_shutdown=_SENDING_SECONDS,
     )
+    app.state.addresses = [_address(opened) for opened in sockets]
+    logging.getLogger("uvicorn.error").addFilter(_not_before_it_is_ready)
     server = DrainingServer(config, app, drain)
     try:
         server.run(sockets)
@@ -154,6 +157,16 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     status = 1 if failed or not server.started else 0
     _leave_if_a_run_goes_on(app, status)
     return status
+
+
+def _address(opened: socket.socket) -> str:
+    host, port = opened.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _not_before_it_is_ready(record: logging.LogRecord) -> bool:
+    """Leave out uvicorn's line that it runs: models are being warmed then, and the line when they are says where."""
+    return not str(record.msg).startswith("Uvicorn running")
 
 
 def _leave_if_a_run_goes_on(app: FastAPI, status: int) -> None:

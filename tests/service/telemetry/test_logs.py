@@ -5,6 +5,7 @@ import gc
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -259,5 +260,9 @@ def test_everything_that_the_server_writes_is_a_json_line() -> None:
     assert {"uvicorn.error", "service.serving", "service.api.request_context", "py.warnings"} <= {
         line["logger"] for line in lines
     }
+    messages = [line["message"] for line in lines]
+    assert any(re.fullmatch(r"ready: fake at http://127\.0\.0\.1:\d+", message) for message in messages)
+    assert any(message.startswith("warming 1 of ") for message in messages)
+    assert not any(message.startswith("Uvicorn running") for message in messages)
     (request,) = [line for line in lines if line.get("request_id") == "order-17"]
     assert request["message"] == "POST /ner 200"
