@@ -78,9 +78,11 @@ class TaskBodies:
             __doc__=operation.request.__doc__,
             **own,
         )
-        if operation.schema is not None:
-            self.request.model_config["json_schema_extra"] = dict(operation.schema)
-            self.request.model_rebuild(force=True)
+        # What `/docs` fills in to be tried: no more than a request needs.
+        needed = [name for name in declared if fields[name].default is dataclasses.MISSING]
+        example = {name: (self.request.model_fields[name].examples or [None])[0] for name in needed}
+        self.request.model_config["json_schema_extra"] = {**(operation.schema or {}), "examples": [example]}
+        self.request.model_rebuild(force=True)
         answered: dict[str, Any] = {
             **get_type_hints(operation.answer, include_extras=True),
             "model": Annotated[str, Field(description="The model that answered.")],

@@ -63,7 +63,7 @@ def test_without_matplotlib_nothing_is_begun(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run(arguments)
     assert result.exit_code == 1
-    assert "needs the package 'matplotlib', which is not installed. Training needs the extra `train`" in result.output
+    assert "needs the package 'matplotlib', which is not installed: pip install" in result.output
     assert not (tmp_path / "out").exists()
 
 
