@@ -14,6 +14,8 @@ from finetuning.state_file import read_state
 from tests.finetuning.command_line import ROOT, curve, texts
 from tests.finetuning.small_models import save_small_checkpoint
 
+pytestmark = pytest.mark.integration  # takes long
+
 
 @dataclass(frozen=True)
 class LongRun:

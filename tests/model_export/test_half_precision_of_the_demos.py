@@ -25,6 +25,8 @@ from model_export.nn.model import BigBird
 from model_export.nn.precision import WideProducts
 from model_export.patterns.registry import get_pattern
 
+pytestmark = pytest.mark.integration  # takes long
+
 FOLDER = Path(__file__).parents[2] / "examples" / "checkpoints"
 SMALLEST_AGREEMENT = 0.995
 

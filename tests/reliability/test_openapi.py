@@ -5,6 +5,8 @@ from schemathesis.checks import CHECKS
 
 from tests.reliability.openapi import run
 
+pytestmark = pytest.mark.integration  # takes long
+
 
 @pytest.mark.parametrize(
     ("only_with_keys", "least_inputs"),
