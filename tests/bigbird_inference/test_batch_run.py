@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bigbird_inference.batch_run import collate, cut_outputs
+from bigbird_inference.batch_run import collate, cut_outputs, run_batch
+from bigbird_inference.buckets import ServedBucket
 from bigbird_inference.tokenization.encoded import EncodedSequence
 
 
@@ -72,3 +73,14 @@ def test_a_sequences_outputs_do_not_keep_the_batch_in_memory() -> None:
 def test_rows_that_do_not_match_the_sequences_are_an_error() -> None:
     with pytest.raises(ValueError, match="2 sequences went in, 1 rows of logits came out"):
         cut_outputs({"logits": np.zeros((1, 2), np.float32)}, [of_length(1), of_length(1)])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_no_numbers_are_an_error(wrong: float) -> None:
+    class Session:
+        def run(self, batch: object, control: object = None) -> dict[str, np.ndarray]:
+            return {"logits": np.array([[0.5, wrong]], np.float32)}
+
+    bucket = ServedBucket("model", 4, Session(), pad_id=0)
+    with pytest.raises(ValueError, match="logits holds NaN or infinity"):
+        run_batch(bucket, [of_length(3)], clock=lambda: 0.0)

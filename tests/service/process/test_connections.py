@@ -108,6 +108,16 @@ async def test_headers_that_do_not_come_in_time_are_refused() -> None:
 
 
 @asynchronous
+async def test_a_new_connection_that_sends_nothing_is_closed_after_the_time_for_headers() -> None:
+    async with served(replace(PATIENT, header_seconds=SHORT_SECONDS)) as server:
+        reader, writer = await server.connect()
+        async with asyncio.timeout(30):
+            assert await reader.read() == b""
+        assert server.ended("idle") == 1
+        writer.close()
+
+
+@asynchronous
 async def test_bytes_now_and_then_do_not_make_the_time_for_headers_longer() -> None:
     async with served(replace(PATIENT, header_seconds=SHORT_SECONDS)) as server:
         reader, writer = await server.connect()
