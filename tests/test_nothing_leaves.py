@@ -94,7 +94,8 @@ def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path) -> None:
     traced = Traced(tmp_path, ["serve", "--models", str(tmp_path / "bundles"), "--port", "0"])
     try:
         time.sleep(WATCHED_SECONDS)
-        server = int(subprocess.check_output(["pgrep", "-P", str(traced.process.pid)], text=True).split()[0])
+        own = Path(f"/proc/{traced.process.pid}/task/{traced.process.pid}/children")
+        server = int(own.read_text().split()[0])
         assert listening_port(server) > 0
         os.kill(server, signal.SIGTERM)
         traced.process.wait(60)
