@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bigbird_cli.task_options import task_option
 from evaluation.data.source_text import DataError
 from finetuning.card import export_command
 from finetuning.finetune import finetune
@@ -57,10 +58,8 @@ _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--max-length", type=_POSITIVE, help="Tokens of a window, whole blocks; the model's longest when absent.")
-@click.option("--window-stride", type=click.IntRange(min=0), help="Tokens shared by neighbouring windows.")
-@click.option(
-    "--max-answer-tokens", type=_POSITIVE, default=30, show_default=True, help="qa: the longest answer in measuring."
-)
+@task_option("qa", "window_stride", "Tokens shared by neighbouring windows.")
+@task_option("qa", "max_answer_tokens", "qa: the longest answer in measuring.", with_default=True)
 @click.option("--patience", type=_POSITIVE, help="End after so many measurements that were no better.")
 @click.option("--measure-every", type=_POSITIVE, help="Steps between measurements; those of an epoch when absent.")
 @click.option(

@@ -10,18 +10,27 @@ from bigbird_inference.manifest import TaskName
 from bigbird_inference.tasks.registry import TASKS
 
 
-def task_option(task: TaskName, field: str, help_text: str, *, without: str = "") -> Callable[[Any], Any]:
-    """Return the option `--field` of a command; absent, it leaves the field to the task.
+def task_option(
+    task: TaskName, field: str, help_text: str, *, without: str = "", with_default: bool = False
+) -> Callable[[Any], Any]:
+    """Return the option `--field` of a command.
 
     Args:
         task: The task that declares the field.
         field: Its name.
         help_text: What the help says of it.
         without: A choice that the command has no use for.
+        with_default: Whether the option has the declared default; otherwise, absent, it leaves the field to the task.
     """
     request = TASKS[task].operation.request
     (info,) = (own for own in dataclasses.fields(request) if own.name == field)
-    return click.option(f"--{info.name.replace('_', '-')}", type=_option_type(request, field, without), help=help_text)
+    return click.option(
+        f"--{info.name.replace('_', '-')}",
+        type=_option_type(request, field, without),
+        default=info.default if with_default else None,
+        show_default=with_default,
+        help=help_text,
+    )
 
 
 def _option_type(request: type[Any], field: str, without: str) -> click.ParamType[Any]:

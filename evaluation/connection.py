@@ -1,6 +1,5 @@
 """A model that can be asked, wherever it runs: behind a URL, or as a bundle in this process."""
 
-import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from bigbird_inference.addresses import is_loopback
 from bigbird_inference.bundle import read_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
@@ -108,17 +108,10 @@ def _remote_client(target: Target) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
     try:
         # A proxy of the environment is for hosts elsewhere; it would look for this machine's loopback on its own.
-        here = _is_loopback(httpx.URL(target.place).host)
+        here = is_loopback(httpx.URL(target.place).host)
         return httpx.AsyncClient(base_url=target.place, headers=headers, trust_env=not here)
     except (httpx.InvalidURL, ValueError) as error:
         raise EvaluationError(f"{target.place}: {error}") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def _listed(client: httpx.AsyncClient, target: Target) -> list[ModelInfo]:

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     models: Path = Field(Path("bundles"), description="Folder of bundles; it may also be a bundle itself.")
     host: str = Field(
         "127.0.0.1",
-        min_length=1,
+        pattern=r"^[^\s,]+(\s*,\s*[^\s,]+)*$",
         description="Address to listen on, or several with commas between them; `::` is all of IPv6 and IPv4.",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> list[str]:
         """The addresses to listen on."""
-        return [host.strip() for host in self.host.split(",") if host.strip()]
+        return [host.strip() for host in self.host.split(",")]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -57,3 +57,11 @@ def test_make_targets_that_are_mentioned_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_has_a_place_that_was_left_to_be_filled(page: Path) -> None:
     assert not re.findall(r"@[A-Z_]+@|TODO|TBD", page.read_text(encoding="utf-8"))
+
+
+def test_the_example_of_an_option_is_the_code_that_there_is() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    module = re.findall(r"^# (\S+\.py)", example, re.MULTILINE)[0]
+    code = {line.strip() for line in (ROOT / module).read_text(encoding="utf-8").splitlines()}
+    lines = {line.strip() for line in example.splitlines() if line.strip() and not line.startswith("#")}
+    assert lines and lines <= code

@@ -4,6 +4,7 @@ Every call that opens a connection, sends to an address or makes a file is looke
 half a minute to begin, so the server is watched for that long.
 """
 
+import ipaddress
 import os
 import re
 import shutil
@@ -26,6 +27,11 @@ DATA = ROOT / "examples" / "finetune" / "types-eval.tsv"
 WATCHED_SECONDS = 45
 _ADDRESS = re.compile(r'sin6?_port=htons\((\d+)\).*?(?:inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)")')
 _WRITTEN = re.compile(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)", [^)]*O_(?:WRONLY|RDWR|CREAT)')
+
+
+def _is_here(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 
 
 class Traced:
@@ -55,7 +61,7 @@ class Traced:
     def addresses(self) -> set[str]:
         """Return the addresses elsewhere that anything was sent to, look-ups included."""
         found = {match[2] or match[3] for match in _ADDRESS.finditer(self._log.read_text(errors="replace"))}
-        return {address for address in found if not address.startswith(("127.", "::1", "0.0.0.0", "::"))}
+        return {address for address in found if not (_is_here(address) or ipaddress.ip_address(address).is_unspecified)}
 
     def look_ups(self) -> int:
         """Return how often a name of a host was looked up: by a question to a resolver, or in its files."""

@@ -66,7 +66,7 @@ class TaskBodies:
     def __init__(self, operation: Operation) -> None:
         self._operation = operation
         declared = get_type_hints(operation.request, include_extras=True)
-        self._listed = [name for name in declared if name in operation.texts]
+        self._listed = operation.texts
         fields = {field.name: field for field in dataclasses.fields(operation.request)}
         own: dict[str, Any] = {
             name: (_one_or_many(hint) if name in self._listed else hint, _default(fields[name]))
@@ -105,7 +105,7 @@ class TaskBodies:
         for name, value in values.items():
             if isinstance(value, list) or name in self._listed:
                 _check_size(name, value, settings)
-        lists = {name: values[name] for name in self._listed if isinstance(values[name], list)}
+        lists = {name: value for name, value in values.items() if name in self._listed and isinstance(value, list)}
         if not lists:
             return [self._operation.request(**values)], False
         for name in self._operation.one_text_only:
@@ -117,11 +117,8 @@ class TaskBodies:
                 raise InvalidInput(
                     f"{first} has {len(texts)} items and {name} {len(more)}; two lists must be equally long."
                 )
-        return [
-            self._operation.request(**values, **dict(zip(lists, item, strict=True)))
-            for values in [{name: value for name, value in values.items() if name not in lists}]
-            for item in zip(*lists.values(), strict=True)
-        ], True
+        paired = [dict(zip(lists, item, strict=True)) for item in zip(*lists.values(), strict=True)]
+        return [self._operation.request(**{**values, **own}) for own in paired], True
 
     def write(self, model: str, result: ItemResult) -> bytes:
         """Return an item's answer as JSON; nothing of it is checked again, it was made here."""

@@ -149,11 +149,13 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     server = DrainingServer(config, app, drain)
     try:
         server.run(sockets)
-    except OSError as error:  # another server began to listen in the meantime
+    except OSError as error:
+        if server.started:
+            raise
+        # Another server began to listen in the meantime.
         logger.critical("cannot listen on port %d: %s", settings.port, error.strerror)
-        status = _PORT_TAKEN
-        _leave_if_a_run_goes_on(app, status)
-        return status
+        _leave_if_a_run_goes_on(app, _PORT_TAKEN)
+        return _PORT_TAKEN
     status = 1 if failed or not server.started else 0
     _leave_if_a_run_goes_on(app, status)
     return status

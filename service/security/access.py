@@ -8,7 +8,6 @@ put the key itself there.
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 import re
 import secrets
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bigbird_inference.addresses import is_loopback
 from service.settings import InvalidSettings, Settings, environment_name
 
 logger = logging.getLogger(__name__)
@@ -119,14 +119,6 @@ def tell_exposure(hosts: Sequence[str], access: Access) -> None:
         )
     if access.admin_enabled:
         logger.info("models can be managed over HTTP with the admin key")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address; a name that is not `localhost` may be anything."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 # Lets scanners of code and logs recognise a key that went astray.

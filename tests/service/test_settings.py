@@ -65,6 +65,16 @@ def test_every_invalid_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch)
         load_settings()
 
 
+def test_hosts_are_separated_by_commas() -> None:
+    assert load_settings(host="127.0.0.1, ::1").hosts == ["127.0.0.1", "::1"]
+
+
+@pytest.mark.parametrize("hosts", ["", ",", "127.0.0.1,", "a b"])
+def test_a_host_that_is_left_out_is_refused(hosts: str) -> None:
+    with pytest.raises(InvalidSettings, match="BIGBIRD_HOST"):
+        load_settings(host=hosts)
+
+
 def test_a_flag_that_is_no_setting_is_refused() -> None:
     unknown: dict[str, Any] = {"speed": "high"}
     with pytest.raises(InvalidSettings, match="BIGBIRD_SPEED"):
