@@ -17,7 +17,7 @@ from benchmarks.gpu.plan import MEASUREMENT, REHEARSAL, Plan
 from model_export.errors import ExportError
 from tests.benchmarks.gpu.examples import cell, findings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.slow
