@@ -7,13 +7,18 @@
 # this machine's certificates, configuration or wheels, name them; they are there while pip runs, and in no image:
 #
 #   HOST_CA_CERTIFICATES=/etc/ssl/certs/ca-certificates.crt HOST_PIP_CONF=/etc/pip.conf deploy/container/build.sh cpu
-#   HOST_WHEELS=folder    a folder that pip.conf points to, seen under the same path
-#   TORCH_INDEX=URL       where torch for CPUs comes from; without it an export's image has PyPI's with CUDA
+#   HOST_WHEELS="folder folder"   folders that pip.conf points to, seen under the same paths
+#   TORCH_INDEX=URL               where torch for CPUs comes from; without it an export's image has PyPI's with CUDA
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CONTAINERS_CONF=$PWD/deploy/container/containers.conf
 base=localhost/bigbird-base:bookworm
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+wheels=()
+for folder in ${HOST_WHEELS:-}; do
+    wheels+=(--volume "$folder:$folder:ro")
+done
 
 deploy/container/make_base_image.sh "$base"
 for target in "${@:-cpu}"; do
@@ -24,7 +29,7 @@ for target in "${@:-cpu}"; do
         ${TORCH_INDEX:+--build-arg "TORCH_INDEX=$TORCH_INDEX"} \
         ${HOST_CA_CERTIFICATES:+--secret "id=ca-certificates,src=$HOST_CA_CERTIFICATES"} \
         ${HOST_PIP_CONF:+--secret "id=pip.conf,src=$HOST_PIP_CONF"} \
-        ${HOST_WHEELS:+--volume "$HOST_WHEELS:$HOST_WHEELS:ro"} \
+        ${wheels[@]+"${wheels[@]}"} \
         .
 done
 buildah images --filter "label=org.opencontainers.image.title=bigbird-serve"
