@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -47,6 +47,15 @@ def running_server(
         RuntimeError: It ended or was not ready in time; the message holds what it printed.
     """
     command = [sys.executable, "-m", "bigbird_cli", "serve", "--models", str(models), "--port", "0"]
+    with running_command(command, environment, ready_seconds) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running_command(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, ready_seconds: float = 120
+) -> Iterator[RunningServer]:
+    """Run a command that becomes the service on a port of its choice; the rest is as for `running_server`."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stderr=log)
         try:

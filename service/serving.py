@@ -2,7 +2,7 @@
 
 The application makes one and routes receive it; tests make one around fake sessions.
 
-    loading -> warming -> ready -> draining
+    loading -> warming -> ready -> leaving -> draining
 """
 
 import asyncio
@@ -108,6 +108,7 @@ class Serving:
             settings.models,
             self.ensure_running,
         )
+        self.leaving = False
         self.draining = False
         self._addresses = addresses
         self._on_failure = on_failure
@@ -139,21 +140,36 @@ class Serving:
         if self._warming is not None:
             await asyncio.wait([self._warming])
 
+    def begin_leaving(self) -> None:
+        """Tell load balancers to send no more, and drain when the drain delay has passed.
+
+        A server that was never ready has no traffic to lead elsewhere, and drains at once.
+        """
+        if self.leaving:
+            return
+        self.leaving = True
+        delay = self.settings.drain_delay_seconds if self.models.warm else 0
+        if delay:
+            logger.info("leaving: not ready any more, requests are still accepted for %g s", delay)
+            asyncio.get_running_loop().call_later(delay, self.begin_drain)
+        else:
+            self.begin_drain()
+
+    def begin_leaving_from_signal(self) -> None:
+        """Do `begin_leaving` soon; a signal handler may interrupt the event loop anywhere."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.begin_leaving)
+
     def begin_drain(self) -> None:
         """Refuse new requests from now on; those already accepted have the drain timeout to finish."""
         if self.draining:
             return
         logger.info("draining: new requests are refused, accepted ones are answered")
-        self.draining = True
+        self.leaving = self.draining = True
         self.changes.revoke()
         self._deadline = asyncio.get_running_loop().call_later(
             self.settings.drain_timeout_seconds, self.scheduler.close, shutting_down
         )
-
-    def begin_drain_from_signal(self) -> None:
-        """Do `begin_drain` soon; a signal handler may interrupt the event loop anywhere."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.begin_drain)
 
     async def stop(self) -> None:
         """Drain and stop."""
@@ -181,13 +197,23 @@ class Serving:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are accepted, as far as the queue has room."""
+        """Whether a load balancer should send requests, which are accepted as far as the queue has room."""
         try:
-            self.ensure_running()
-            self.ensure_undamaged()
+            self.ensure_ready()
         except NotReady:
             return False
         return True
+
+    def ensure_ready(self) -> None:
+        """Do nothing if a load balancer should send requests here.
+
+        Raises:
+            NotReady: It should not: the server leaves, does not run, or somebody has written into a model's files.
+        """
+        if self.leaving:
+            raise shutting_down()
+        self.ensure_running()
+        self.ensure_undamaged()
 
     def ensure_running(self) -> None:
         """Do nothing if the models are warm, a device runs them and nothing is shutting down.

@@ -110,8 +110,15 @@ class Settings(BaseSettings):
         description="A client that for so long reads less than 16 KiB/s of its answer is cut off.",
     )
     keep_alive_seconds: int = Field(5, ge=0, description="How long a connection is kept between two requests.")
+    drain_delay_seconds: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="After SIGTERM, time in which requests are still accepted and only `/health/ready` says 503, so "
+        "that a load balancer sends no more; then the drain begins.",
+    )
     drain_timeout_seconds: float = Field(
-        25.0, ge=0, allow_inf_nan=False, description="After SIGTERM, time to answer what was accepted."
+        25.0, ge=0, allow_inf_nan=False, description="After SIGTERM and the delay, time to answer what was accepted."
     )
     api_keys_file: Path | None = Field(
         None, description="File of the API keys' names and hashes, a line each as `bigbird key NAME` prints it."

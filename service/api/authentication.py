@@ -22,7 +22,7 @@ ADMIN_SCHEME = "adminKey"
 _KEY = HTTPBearer(auto_error=False, scheme_name=KEY_SCHEME, description="A line of `bigbird key NAME`.")
 _ADMIN = HTTPBearer(auto_error=False, scheme_name=ADMIN_SCHEME, description="The admin key.")
 # Asked by machines that hold no keys (probes, Prometheus), and what a person reads before having one.
-_OPEN_PATHS = PROBES | {"/docs", "/openapi.json"}
+_OPEN_PATHS = PROBES | {"/", "/docs", "/openapi.json"}
 _OPEN_FOLDER = "/docs/assets/"
 
 

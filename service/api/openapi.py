@@ -2,7 +2,8 @@
 
 That is: the schema of problems that every route refers to, what any path can answer before its route is asked, the
 headers of all answers, keys, and the limits that are settings. The page has its scripts from this server: it works
-without the internet and tells nobody that it was opened.
+without the internet and tells nobody that it was opened. Addresses in the page and in the description are relative, so
+both work behind a proxy that serves them under a prefix.
 """
 
 import base64
@@ -14,7 +15,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic.json_schema import models_json_schema
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
@@ -40,20 +41,29 @@ class _WholeFiles(StaticFiles):
 
 
 def install_docs_page(app: FastAPI) -> None:
-    """Serve Swagger UI for the application's own description."""
+    """Serve Swagger UI for the application's own description, and lead browsers there."""
     app.mount(_ASSETS, _WholeFiles(packages=[(_ASSET_PACKAGE, "static")]), name="docs-assets")
 
     @app.get(PATH, include_in_schema=False)
     async def docs() -> HTMLResponse:
         page = get_swagger_ui_html(
-            openapi_url=str(app.openapi_url),
+            openapi_url=_relative(str(app.openapi_url)),
             title=app.title,
-            swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_ASSETS}/swagger-ui.css",
-            swagger_favicon_url=f"{_ASSETS}/favicon.png",
+            swagger_js_url=_relative(f"{_ASSETS}/swagger-ui-bundle.js"),
+            swagger_css_url=_relative(f"{_ASSETS}/swagger-ui.css"),
+            swagger_favicon_url=_relative(f"{_ASSETS}/favicon.png"),
         )
         page.headers["Content-Security-Policy"] = _content_security_policy(bytes(page.body))
         return page
+
+    @app.get("/", include_in_schema=False)
+    async def start() -> RedirectResponse:
+        return RedirectResponse(_relative(PATH))
+
+
+def _relative(path: str) -> str:
+    """Return a path of this server as it is written in `/docs` or `/`, whatever stands before both."""
+    return path.removeprefix("/")
 
 
 def _content_security_policy(page: bytes) -> str:
@@ -117,6 +127,8 @@ class DescribedApplication(FastAPI):
             describe_limits(description["components"]["schemas"], self.state.settings)
             describe_authentication(description, self.state.access)
             _describe_answers(description)
+            # Beside the description itself, wherever a proxy has put it.
+            description["servers"] = [{"url": "."}]
             self.openapi_schema = description
         return self.openapi_schema
 

@@ -50,9 +50,8 @@ async def live(serving: ServingDependency) -> HealthBody:
 
 @router.get(READY, summary="Are requests accepted?", responses=documented_problems(503))
 async def ready(serving: ServingDependency) -> ReadinessBody:
-    """Answer 200 once every model is warm, until the server drains or somebody writes into a model's files."""
-    serving.ensure_running()
-    serving.ensure_undamaged()
+    """Answer 200 once every model is warm, until the server is told to stop or somebody writes into a model's files."""
+    serving.ensure_ready()
     devices = [DeviceBody.model_validate(device) for device in serving.scheduler.devices]
     return ReadinessBody(status="ready", degraded=serving.degraded, devices=devices)
 

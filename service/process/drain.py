@@ -1,15 +1,29 @@
 """The end of a server's life as HTTP sees it: which requests still need an answer, and that connections end with one.
 
 uvicorn stops listening the moment it is asked to exit: whoever comes then is not refused but finds nobody, and waiting
-connections are cut. So it is asked only when this says that the drain is over. Until then it listens, the application
-answers 503, and every answer asks its client to connect anew, which leads it to another server.
+connections are cut. So it is asked only when this says that the drain is over. Until then it listens, and every answer
+asks its client to connect anew, which leads it to another server. Answers are what they were while the server leaves
+(`/health/ready` says 503, for load balancers), and 503 once it drains.
 """
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Stoppable(Protocol):
+    """How far the end of a server has come."""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it has been asked to stop."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it accepts nothing any more."""
 
 
 class Drain:
@@ -17,7 +31,7 @@ class Drain:
 
     Args:
         app: The application.
-        draining: Tells whether the server has been asked to stop.
+        server: Returns what is being stopped; None before it has started.
         timeout_seconds: Time after which a drain is over, whatever has not been answered.
         clock: Monotonic seconds.
     """
@@ -25,12 +39,12 @@ class Drain:
     def __init__(
         self,
         app: ASGIApp,
-        draining: Callable[[], bool],
+        server: Callable[[], Stoppable | None],
         timeout_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
-        self._draining = draining
+        self._server = server
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._unanswered = 0
@@ -42,7 +56,7 @@ class Drain:
             return
 
         async def send_last(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._draining():
+            if message["type"] == "http.response.start" and self._leaving():
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
@@ -53,6 +67,14 @@ class Drain:
             await self._app(scope, receive, send_last)
         finally:
             self._unanswered -= accepted
+
+    def _leaving(self) -> bool:
+        server = self._server()
+        return server is not None and server.leaving
+
+    def _draining(self) -> bool:
+        server = self._server()
+        return server is not None and server.draining
 
     def is_over(self) -> bool:
         """Tell whether the server drains and everything that it may have accepted is answered, or time is up."""

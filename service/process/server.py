@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -30,11 +31,12 @@ logger = logging.getLogger(__name__)
 _SENDING_SECONDS = 5
 # Bundles, sockets of its own, and connections that are being refused.
 _FILES_BESIDE_CONNECTIONS = 256
+_STOPPED_AT_ONCE = 1
 _PORT_TAKEN = 3
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that refuses new requests the moment it is asked to stop, and then exits with status 0.
+    """A server that drains when it is asked to stop, after the drain delay, and then exits with status 0.
 
     Args:
         config: uvicorn's configuration.
@@ -49,7 +51,7 @@ class DrainingServer(uvicorn.Server):
         self._told_to_stop = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain; a second signal ends the process without waiting."""
+        """Begin to leave; a second signal ends the process without waiting."""
         # uvicorn would remember the signal and raise it again after a clean shutdown, which ends the process with the
         # signal's status. A drained server has done what it was asked to do.
         serving: Serving | None = getattr(self._app.state, "serving", None)
@@ -57,22 +59,27 @@ class DrainingServer(uvicorn.Server):
             self.force_exit = self._told_to_stop
             self.should_exit = True
         else:
-            serving.begin_drain_from_signal()
+            serving.begin_leaving_from_signal()
         self._told_to_stop = True
 
     async def on_tick(self, counter: int) -> bool:
         """Listen until the drain is over: what comes in the meantime is refused, not lost."""
         if self._told_to_stop:
             # A signal during start-up found no event loop yet to tell.
-            self._app.state.serving.begin_drain()
+            self._app.state.serving.begin_leaving()
         if self._drain.is_over():
             self.should_exit = True
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is open; at a second signal that is all, and the process ends here.
 
-def _is_draining(app: FastAPI) -> bool:
-    serving: Serving | None = getattr(app.state, "serving", None)
-    return serving is not None and serving.draining
+        Otherwise the application would be cancelled in the midst of its work, which it reports as an error.
+        """
+        await super().shutdown(sockets)
+        if self.force_exit:
+            logger.warning("stopped at once by a second signal")
+            _leave(_STOPPED_AT_ONCE)
 
 
 def _allow_open_files(connections: int) -> None:
@@ -105,7 +112,8 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         load: Loads the models; None to load the bundles of the settings' folder.
 
     Returns:
-        The exit status: 0 after a drain, 1 if a bundle, a setting or the warm-up stopped it, 3 if the port is taken.
+        The exit status: 0 after a drain, 1 if a bundle, a setting or the warm-up stopped it, 3 if the port is taken. A
+        second signal ends the process with 1.
     """
     logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler(sys.stderr, settings.log_format)])
     log_what_python_would_print()
@@ -131,7 +139,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         logger.critical("%s", error)
         return 1
     _allow_open_files(settings.max_connections)
-    drain = Drain(app, lambda: _is_draining(app), settings.drain_timeout_seconds)
+    drain = Drain(app, lambda: getattr(app.state, "serving", None), settings.drain_timeout_seconds)
     config = uvicorn.Config(
         drain,
         lifespan="on",
@@ -178,6 +186,10 @@ def _leave_if_a_run_goes_on(app: FastAPI, status: int) -> None:
     """
     serving: Serving | None = getattr(app.state, "serving", None)
     if serving is not None and any(device.alive for device in serving.scheduler.devices):
-        logging.shutdown()
-        sys.stderr.flush()
-        os._exit(status)
+        _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(status)

@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from service.process.server import _SENDING_SECONDS
 from service.settings import Settings, environment_name
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -212,6 +213,13 @@ def test_a_service_that_goes_on_has_a_health_check_and_comes_back(name: str) -> 
 @every_service
 def test_a_service_listens_on_loopback_unless_told_otherwise(name: str) -> None:
     assert all(port.startswith("${BIND:-127.0.0.1}:") for port in SERVICES[name].get("ports", []))
+
+
+@pytest.mark.parametrize("name", ["server", "server-cpu"])
+def test_the_grace_period_holds_the_delay_the_drain_and_the_last_answers(name: str) -> None:
+    own = Settings()
+    longest = own.drain_delay_seconds + own.drain_timeout_seconds + _SENDING_SECONDS
+    assert float(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= longest
 
 
 @every_service

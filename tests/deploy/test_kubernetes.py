@@ -24,7 +24,7 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 RULES = ROOT / "deploy" / "prometheus" / "rules"
 SCHEMAS = Path(__file__).parent / "custom_resources"
 
-# The oldest has the preStop action `sleep` switched on, the newest is what the validator knows.
+# The oldest that docs/kubernetes.md names, and the newest that the validator knows.
 KUBERNETES_VERSIONS = ("1.30", "1.37")
 OVERLAYS = ("overlays/cpu", "overlays/gpu")
 KUSTOMIZATIONS = (*OVERLAYS, "models")
@@ -318,12 +318,17 @@ def test_a_changed_setting_is_a_new_name_and_so_a_rollout() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_grace_period_holds_the_pause_the_drain_and_the_last_answers(overlay: str) -> None:
+def test_the_grace_period_holds_the_delay_the_drain_and_the_last_answers(overlay: str) -> None:
     pod = the("Deployment", overlay)["spec"]["template"]["spec"]
-    pause = server(overlay)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    delay = settings(overlay).drain_delay_seconds
     drain = settings(overlay).drain_timeout_seconds
-    spare = pod["terminationGracePeriodSeconds"] - (pause + drain + _SENDING_SECONDS)
-    assert (pause, drain, _SENDING_SECONDS, spare) == (10, 120, 5, 15)
+    spare = pod["terminationGracePeriodSeconds"] - (delay + drain + _SENDING_SECONDS)
+    assert (delay, drain, _SENDING_SECONDS, spare) == (10, 120, 5, 15)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_delay_is_not_waited_for_twice(overlay: str) -> None:
+    assert "lifecycle" not in server(overlay)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -332,13 +337,10 @@ def test_the_drain_is_as_long_as_the_longest_deadline(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_pause_before_the_drain_is_longer_than_two_readiness_probes(overlay: str) -> None:
+def test_the_delay_before_the_drain_is_longer_than_two_readiness_probes(overlay: str) -> None:
     """Whoever goes by readiness alone has seen the server leave before it refuses anything."""
     probe = server(overlay)["readinessProbe"]
-    assert (
-        server(overlay)["lifecycle"]["preStop"]["sleep"]["seconds"]
-        >= probe["failureThreshold"] * probe["periodSeconds"]
-    )
+    assert settings(overlay).drain_delay_seconds >= probe["failureThreshold"] * probe["periodSeconds"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -18,7 +18,7 @@ from tests.service.telemetry.captured_logs import captured_log
 
 KEYS: dict[str, Any] = {"api_keys": f"{key_line('reporting', 'first-key')}, {key_line('batch', 'second-key')}"}
 ADMIN: dict[str, Any] = {"admin_key": key_line("root", "admin-key")}
-OPEN = {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/assets/swagger-ui.css"}
+OPEN = {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/", "/docs", "/docs/assets/swagger-ui.css"}
 TASKS = sorted(f"/{task}" for task in get_args(TaskName))
 
 
@@ -64,7 +64,7 @@ async def test_every_route_that_is_not_meant_to_be_open_asks_for_a_key() -> None
 @asynchronous
 async def test_what_machines_and_readers_ask_for_stays_open(path: str) -> None:
     async with running_app(**KEYS, **ADMIN) as (_, client):
-        assert (await client.get(path)).status_code == 200
+        assert (await client.get(path, follow_redirects=True)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 import re
 from typing import get_args
+from urllib.parse import urljoin
 
+import httpx
 import pytest
 
 from bigbird_inference.manifest import TaskName
@@ -89,11 +91,32 @@ async def test_the_docs_page_loads_everything_from_this_server() -> None:
         page = (await client.get("/docs")).text
         addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
         assert len(addresses) >= 3
-        assert all(address.startswith("/docs/assets/") for address in addresses)
         assert "//" not in "".join(addresses)
         for address in addresses:
-            assert (await client.get(address)).status_code == 200
+            assert (await client.get(urljoin("/docs", address))).status_code == 200
         assert (await client.get("/docs/assets/nothing.js")).headers["content-type"] == "application/problem+json"
+
+
+@asynchronous
+async def test_the_docs_work_behind_a_prefix_that_a_proxy_takes_off() -> None:
+    """As a browser does it: every address is resolved against the one it was found at."""
+    prefix = "http://server/bigbird/"
+
+    async with running_app() as (_, client):
+
+        async def get(address: str) -> httpx.Response:
+            assert address.startswith(prefix)
+            return await client.get(address.removeprefix(prefix.rstrip("/")))
+
+        start = await get(prefix)
+        docs = urljoin(prefix, start.headers["location"])
+        page = (await get(docs)).text
+        files = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert [(await get(urljoin(docs, file))).status_code for file in files] == [200] * 3
+        (described,) = re.findall(r"url: '([^']+)'", page)
+        description = urljoin(docs, described)
+        (server,) = (await get(description)).json()["servers"]
+        assert (start.status_code, urljoin(description, server["url"])) == (307, prefix)
 
 
 @asynchronous

@@ -13,11 +13,15 @@ class Server:
     """An application whose answers wait until they are let go, behind a drain with a clock that stands still."""
 
     def __init__(self) -> None:
+        self.leaving = False
         self.draining = False
         self.now = 0.0
         self.go = asyncio.Event()
         self.sent: list[Message] = []
-        self.drain = Drain(self.answer, lambda: self.draining, 30.0, lambda: self.now)
+        self.drain = Drain(self.answer, lambda: self, 30.0, lambda: self.now)
+
+    def drain_now(self) -> None:
+        self.leaving = self.draining = True
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/refused":
@@ -51,7 +55,7 @@ def test_a_server_that_nobody_has_stopped_is_never_over() -> None:
 def test_a_server_without_requests_is_over_at_once() -> None:
     async def scenario() -> None:
         server = Server()
-        server.draining = True
+        server.drain_now()
         assert server.drain.is_over()
 
     asyncio.run(scenario())
@@ -61,12 +65,28 @@ def test_it_is_over_when_the_last_request_from_before_is_answered_and_that_answe
     async def scenario() -> None:
         server = Server()
         first = await begun(server.ask())
-        server.draining = True
+        server.drain_now()
         assert not server.drain.is_over()
         server.go.set()
         await first
         assert server.drain.is_over()
         assert server.sent == [{"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]}]
+
+    asyncio.run(scenario())
+
+
+def test_while_it_leaves_requests_are_waited_for_and_their_answers_end_connections() -> None:
+    async def scenario() -> None:
+        server = Server()
+        server.leaving = True
+        accepted = await begun(server.ask())
+        assert not server.drain.is_over()
+        server.drain_now()
+        assert not server.drain.is_over()
+        server.go.set()
+        await accepted
+        assert server.drain.is_over()
+        assert server.sent[0]["headers"] == [(b"connection", b"close")]
 
     asyncio.run(scenario())
 
@@ -84,7 +104,7 @@ def test_before_the_drain_connections_stay_as_the_application_wants_them() -> No
 def test_what_comes_during_the_drain_is_not_waited_for() -> None:
     async def scenario() -> None:
         server = Server()
-        server.draining = True
+        server.drain_now()
         late = await begun(server.ask())
         assert server.drain.is_over()
         server.go.set()
@@ -97,7 +117,7 @@ def test_what_comes_during_the_drain_is_not_waited_for() -> None:
 def test_a_refusal_during_the_drain_ends_its_connection() -> None:
     async def scenario() -> None:
         server = Server()
-        server.draining = True
+        server.drain_now()
         await server.ask("/refused")
         assert server.sent == [{"type": "http.response.start", "status": 503, "headers": [(b"connection", b"close")]}]
 
@@ -108,7 +128,8 @@ def test_it_is_over_when_time_is_up_whatever_has_no_answer() -> None:
     async def scenario() -> None:
         server = Server()
         stuck = await begun(server.ask())
-        server.now, server.draining = 1000.0, True
+        server.now = 1000.0
+        server.drain_now()
         assert not server.drain.is_over()
         server.now = 1029.9
         assert not server.drain.is_over()
@@ -123,7 +144,7 @@ def test_a_request_that_fails_or_whose_client_leaves_is_not_waited_for() -> None
     async def scenario() -> None:
         server = Server()
         left = await begun(server.ask())
-        server.draining = True
+        server.drain_now()
         left.cancel()
         await asyncio.wait([left])
         assert server.drain.is_over()

@@ -39,16 +39,16 @@ async def startup(self, sockets=None):
     print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
 uvicorn.Server.startup = startup
-sys.exit(serve(Settings(port=0, drain_timeout_seconds=%s), load))
+sys.exit(serve(Settings(port=0, **%s), load))
 """
 
 
 class ServerProcess:
     """A server with the model above, ready for requests."""
 
-    def __init__(self, drain_timeout_seconds: float = 60) -> None:
+    def __init__(self, **settings: float) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER % drain_timeout_seconds],
+            [sys.executable, "-c", SERVER % settings],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -108,6 +108,34 @@ def test_sigterm_answers_what_was_accepted_refuses_the_rest_and_exits_with_0() -
         assert answer.status == 200
         assert json.loads(answer.read())["entities"][0]["score"] == 13.0
         assert server.process.wait(timeout=60) == 0
+
+
+def test_while_it_leaves_it_is_not_ready_and_answers_and_a_second_signal_ends_it_quietly() -> None:
+    with ServerProcess(drain_delay_seconds=3600) as server:
+        server.process.send_signal(signal.SIGTERM)
+        while server.status("/health/ready") == 200:
+            pass  # each round is an answer of the server, which hears the signal within a few
+        assert server.status("/health/ready") == 503
+        with closing(server.post("10")) as late:
+            assert server.read_line() == "running"
+            server.let_run()
+            answer = late.getresponse()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+        server.process.send_signal(signal.SIGTERM)
+        _, log = server.process.communicate(timeout=60)
+        assert "Traceback" not in log
+        assert (server.process.returncode, json.loads(log.splitlines()[-1])["level"]) == (1, "warning")
+
+
+def test_after_the_drain_delay_it_drains() -> None:
+    with ServerProcess(drain_delay_seconds=0.1) as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) == 0
+        assert server.process.stderr is not None
+        lines = [
+            line.rsplit(maxsplit=1)[0] for line in server.process.stderr if "leaving:" in line or "draining:" in line
+        ]
+        assert len(lines) == 2
 
 
 def test_what_cannot_be_finished_within_the_drain_timeout_is_answered_with_an_error_and_exits_with_0() -> None:
