@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from bigbird_inference.bundle import Bundle, open_bundle, read_manifest
+from bigbird_inference.bundle import Bundle, manifest_revision, open_bundle, read_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
 from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile
@@ -54,7 +54,7 @@ def command(bundle: Path, as_json: bool, check: bool, checkpoint: Path | None) -
     if as_json:
         click.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(_report(Bundle(bundle.resolve(), manifest))))
+        click.echo("\n".join(_report(Bundle(bundle.resolve(), manifest, revision=manifest_revision(bundle)))))
     if check:
         # Beside JSON the outcome must not stand in what a program reads.
         click.echo("\n".join(["", *_outcome(manifest, measured)]), err=as_json)
@@ -78,7 +78,7 @@ def _verify(bundle: Path, checkpoint: Path) -> list[Bucket]:
 def _report(bundle: Bundle) -> list[str]:
     manifest = bundle.manifest
     return [
-        f"{bundle.name}: {manifest.task}, {manifest.precision}",
+        f"{bundle.name}: {manifest.task}, {manifest.precision}, revision {bundle.revision}",
         "",
         *_facts(manifest),
         "",

@@ -39,11 +39,13 @@ class Bundle:
     """A bundle whose manifest was read and whose files were found unchanged.
 
     The bundle's name, by which requests ask for it, is the folder's name. `files` tell later whether they still are.
+    `revision` tells bundles of one name apart: as the manifest has every file's hash, its own stands for all of them.
     """
 
     folder: Path
     manifest: Manifest
     files: tuple[FileState, ...] = ()
+    revision: str = ""
 
     @property
     def name(self) -> str:
@@ -66,8 +68,19 @@ def read_manifest(folder: Path) -> Manifest:
         BundleError: It is missing, is not JSON, has an unknown format version, does not fit the schema or contradicts
             itself.
     """
-    path = folder / MANIFEST_FILE
-    content = read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
+    return _parse_manifest(folder / MANIFEST_FILE, read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES))
+
+
+def manifest_revision(folder: Path) -> str:
+    """Return the revision of the bundle in a folder: the first 12 digits of its manifest's SHA-256."""
+    return _revision(read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES))
+
+
+def _revision(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _parse_manifest(path: Path, content: bytes) -> Manifest:
     try:
         data = strict_json.loads(content.decode("utf-8"))
     except RecursionError:
@@ -132,13 +145,14 @@ def open_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: The manifest is unusable, or a file is missing or changed; the message names the file.
     """
-    manifest = read_manifest(folder)
+    content = read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
+    manifest = _parse_manifest(folder / MANIFEST_FILE, content)
     resolved = folder.resolve()
     if not resolved.name.isprintable() or len(resolved.name) > _LONGEST_NAME:
         raise BundleError(f"{resolved}: the folder's name cannot be a model's name")
     entries: list[HashedFile | TokenizerFile | Graph] = [manifest.weights, manifest.tokenizer, *manifest.graphs]
     files = [check_file(resolved, entry.file, entry.bytes, entry.sha256, MANIFEST_FILE) for entry in entries]
-    return Bundle(folder=resolved, manifest=manifest, files=tuple(files))
+    return Bundle(folder=resolved, manifest=manifest, files=tuple(files), revision=_revision(content))
 
 
 def file_sha256(path: Path) -> str:

@@ -43,6 +43,7 @@ class LoadedModel:
         devices: Where the sessions are.
         weights_bytes: Size of the weights, which every device holds once.
         files: What it was loaded from; `service.models.bundle_watch` notices if somebody writes into them.
+        revision: Which bundle of its name it is (`bigbird_inference.bundle`).
         version: How often a model of this name has been loaded, this time included.
     """
 
@@ -53,6 +54,7 @@ class LoadedModel:
     devices: Devices = field(default_factory=Devices)
     weights_bytes: int = 0
     files: tuple[FileState, ...] = ()
+    revision: str = ""
     version: int = 1
 
     @property
@@ -138,4 +140,6 @@ def open_model(bundle: Bundle, devices: Devices, openers: Sequence[OpenBundle]) 
     sessions = {attention: [own[attention] for own in opened] for attention in opened[0]}
     logger.info("loaded model %s for %s", bundle.name, bundle.manifest.task)
     weights_bytes = bundle.manifest.weights.bytes
-    return LoadedModel(bundle.name, bundle.manifest, task, sessions, devices, weights_bytes, bundle.files)
+    return LoadedModel(
+        bundle.name, bundle.manifest, task, sessions, devices, weights_bytes, bundle.files, bundle.revision
+    )

@@ -44,6 +44,7 @@ def create_app(
     models: Mapping[str, LoadedModel] | None = None,
     on_failure: Callable[[], None] = lambda: None,
     loader: ModelLoader | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> FastAPI:
     """Build the application; work begins when its lifespan does.
 
@@ -53,6 +54,7 @@ def create_app(
             settings at start-up.
         on_failure: Called if the models cannot be warmed.
         loader: What the models were loaded with, and loads others later.
+        failures: Why models that should be served were not loaded, by name.
 
     Raises:
         InvalidSettings: The environment holds an invalid setting, keys cannot be read, or tracing is on without its
@@ -68,12 +70,20 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        nonlocal models, loader
+        nonlocal models, loader, failures
         if models is None:
             loader = loader or ModelLoader(settings)
-            models = await asyncio.to_thread(loader.load_all)
+            models, failures = await asyncio.to_thread(loader.load_all), loader.failures
         tracing.start()
-        serving = Serving(settings, models, metrics, on_failure, source=loader, addresses=app.state.addresses)
+        serving = Serving(
+            settings,
+            models,
+            metrics,
+            on_failure,
+            source=loader,
+            addresses=app.state.addresses,
+            failures=failures,
+        )
         models = None
         app.state.serving = serving
         await serving.start()

@@ -55,6 +55,13 @@ class Usage:
             "together. Batches are shared with others."
         ),
     ]
+    revision: Annotated[
+        str,
+        Field(
+            description="Which bundle of this name answered: the first 12 digits of its manifest's SHA-256. "
+            "The header `X-Model-Revision` says the same."
+        ),
+    ]
 
     def followed_by(self, step: "Usage") -> "Usage":
         """Return the cost of this and another step after it."""
@@ -65,6 +72,7 @@ class Usage:
             queue_ms=round(self.queue_ms + step.queue_ms, 3),
             inference_ms=round(self.inference_ms + step.inference_ms, 3),
             truncated_tokens=self.truncated_tokens + step.truncated_tokens,
+            revision=self.revision,
         )
 
 
@@ -194,7 +202,7 @@ class _Inference:
             while True:
                 results = await asyncio.gather(*windows)
                 record.ran(results)
-                step = _usage(encoded, results)
+                step = _usage(encoded, results, self.model.revision)
                 usage = step if usage is None else usage.followed_by(step)
                 outputs = [result.outputs for result in results]
                 advance = partial(_advance, self.model.task, encoded, outputs)
@@ -232,7 +240,7 @@ def _tokens(encoded: EncodedRequest[Any]) -> int:
     return sum(len(window.sequence) for window in encoded.windows)
 
 
-def _usage(encoded: EncodedRequest[Any], results: Sequence[InferenceResult]) -> Usage:
+def _usage(encoded: EncodedRequest[Any], results: Sequence[InferenceResult], revision: str) -> Usage:
     return Usage(
         tokens=_tokens(encoded),
         windows=len(results),
@@ -240,6 +248,7 @@ def _usage(encoded: EncodedRequest[Any], results: Sequence[InferenceResult]) -> 
         truncated_tokens=0,
         queue_ms=_milliseconds(max(result.queue_seconds for result in results)),
         inference_ms=_milliseconds(max(result.inference_seconds for result in results)),
+        revision=revision,
     )
 
 

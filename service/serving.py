@@ -55,6 +55,7 @@ class Serving:
         executors: What runs each device's batches, in the devices' order; by default a thread for each.
         source: Opens the bundles that are loaded later, on the same devices.
         addresses: Where the server listens, for the line that says that it is ready.
+        failures: Why models that should be served are not, by name.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class Serving:
         executors: Sequence[Executor] | None = None,
         source: ModelSource | None = None,
         addresses: Sequence[str] = (),
+        failures: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
-        self.models = ServedModels(models)
+        self.models = ServedModels(models, failures)
         self.metrics = metrics
         self.devices = next((model.devices for model in models.values()), Devices())
         names = self.devices.names
@@ -126,7 +128,7 @@ class Serving:
         self.metrics.watch_service(
             lambda: self.scheduler.waiting_tokens,
             lambda: float(self.ready),
-            lambda: float(self.degraded is not None),
+            lambda: float(self.devices.degraded is not None),
         )
         for number, name in enumerate(self.devices.names):
             self._watch_device(number, name)
@@ -192,8 +194,13 @@ class Serving:
 
     @property
     def degraded(self) -> str | None:
-        """Why the CPU serves although a GPU was to be expected, or None."""
-        return self.devices.degraded
+        """What is not as it should be although requests are answered, or None."""
+        failed = [state.name for state in self.models.states() if state.state == "failed"]
+        reasons = [
+            self.devices.degraded,
+            f"not served, because they failed: {', '.join(failed)}; see /v1/models" if failed else None,
+        ]
+        return "; ".join(filter(None, reasons)) or None
 
     @property
     def ready(self) -> bool:
@@ -269,8 +276,8 @@ class Serving:
     async def _warm_up(self) -> None:
         try:
             await self.scheduler.buckets.note_memory()
-            for model in self.models.values():
-                await self.changes.check_answers(model)
+            for model in list(self.models.values()):
+                await self._check_answers(model)
             await self.scheduler.warm_up()
         except BundleError as error:
             logger.critical("%s", error)
@@ -282,6 +289,14 @@ class Serving:
             self.models.warm = True
             at = f" at {' and '.join(self._addresses)}" if self._addresses else ""
             logger.info("ready: %s%s", ", ".join(sorted(self.models)), at)
+
+    async def _check_answers(self, model: LoadedModel) -> None:
+        try:
+            await self.changes.check_answers(model)
+        except BundleError as error:
+            if not self.settings.allow_failed_models or len(self.models) == 1:
+                raise
+            await self.changes.give_up(model, error)
 
     def _watch_device(self, number: int, name: str) -> None:
         self.metrics.watch_device(

@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     )
 
     models: Path = Field(Path("bundles"), description="Folder of bundles; it may also be a bundle itself.")
+    allow_failed_models: bool = Field(
+        False,
+        description="Start although a bundle cannot be loaded or does not give its known answer, and serve the others; "
+        "`/health/ready` then says `degraded`.",
+    )
     host: str = Field(
         "127.0.0.1",
         pattern=r"^[^\s,]+(\s*,\s*[^\s,]+)*$",

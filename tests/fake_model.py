@@ -46,6 +46,7 @@ MODEL_CONFIG: ModelConfig = {
     "vocab_size": 1000,
 }
 WINDOW_WORDS = 6
+REVISION = "0123456789ab"
 POISON = 666
 """A token id on which the fake session fails."""
 
@@ -190,6 +191,7 @@ def fake_loaded_model(
         manifest=manifest,
         task=FakeTask(manifest),
         sessions={"full": [session]},
+        revision=REVISION,
     )
 
 

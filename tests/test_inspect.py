@@ -130,7 +130,7 @@ MANIFEST: dict[str, Any] = {
 }
 
 REPORT = """\
-entities: ner, fp32
+entities: ner, fp32, revision {revision}
 
   source      bigbr_base (google-research), sha256 0123456789ab
   assumed     num_attention_heads: 12 (hidden_size / 64)
@@ -183,7 +183,8 @@ def test_the_report_shows_everything_at_a_hundred_columns(folder: Path) -> None:
     status, printed, errors = run(folder)
     size = f"{(folder / 'manifest.json').stat().st_size / 1024:.1f} KiB"
     assert (status, errors) == (0, "")
-    assert printed == REPORT.format(manifest=size)
+    revision = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()[:12]
+    assert printed == REPORT.format(manifest=size, revision=revision)
     assert max(map(len, printed.splitlines())) <= 100
 
 
@@ -196,7 +197,7 @@ def test_half_precision_graphs_that_no_gpu_has_run_are_told_apart(folder: Path) 
     (folder / "manifest.json").write_text(json.dumps(values), encoding="utf-8")
     _, printed, _ = run(folder)
     assert max(map(len, printed.splitlines())) <= 100
-    assert printed.startswith("entities: ner, fp16\n")
+    assert printed.startswith("entities: ner, fp16, revision ")
     assert "3 random blocks, pattern google, fused kernel" in " ".join(printed.split())
     assert "measured of the half-precision torch model, for want of a GPU" in " ".join(printed.split())
 

@@ -47,6 +47,7 @@ class ModelBody(AnswerBody):
 
     name: str
     version: int = Field(description="How often a model of this name has been loaded since the server started.")
+    revision: str = Field(description="Which bundle of this name it is: the first 12 digits of its manifest's SHA-256.")
     task: str
     endpoint: str
     labels: list[str]
@@ -136,6 +137,7 @@ def _model_body(model: LoadedModel) -> ModelBody:
     return ModelBody(
         name=model.name,
         version=model.version,
+        revision=model.revision,
         task=manifest.task,
         endpoint=ENDPOINTS[manifest.task],
         labels=manifest.labels,

@@ -36,7 +36,10 @@ class DeviceBody(BaseModel):
 class ReadinessBody(HealthBody):
     """What requests are answered with."""
 
-    degraded: str | None = Field(description="Why the CPU serves although there is a GPU to be used; null otherwise.")
+    degraded: str | None = Field(
+        description="What is not as it should be: the CPU serves although there is a GPU to be used, or a model could "
+        "not be loaded; null otherwise."
+    )
     devices: list[DeviceBody]
 
 

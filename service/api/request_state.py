@@ -14,6 +14,8 @@ LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
 PROBES = frozenset({LIVE, READY, METRICS})
 """What watches the service asks for these; they need no key, are not bounded, and leave no log line."""
 
+MODEL_REVISION_HEADER = "X-Model-Revision"
+
 
 def request_record(request: Request) -> RequestRecord:
     """Return the request's record."""

@@ -15,7 +15,7 @@ from service.api.authentication import RequireKey
 from service.api.disconnect import unless_disconnected
 from service.api.json_body import JsonRoute
 from service.api.problems import documented_problems
-from service.api.request_state import ServingDependency, request_record
+from service.api.request_state import MODEL_REVISION_HEADER, ServingDependency, request_record
 from service.api.task_bodies import RequestBody, Results, TaskBodies
 from service.request_run import ItemFailed, ItemResult, infer
 from service.serving import Serving
@@ -62,14 +62,13 @@ async def _answer(
     """Run a request's items through its model; its work is cancelled when its client goes."""
     items, listed = bodies.items(body, serving.settings)
     with serving.models.lease(task, body.model) as model:
-        name = model.name
         results = await _results(request, serving, model, body, items, listed=listed)
-    write = partial(_write, bodies, name, results, listed=listed)
+    write = partial(_write, bodies, model.name, results, listed=listed)
     if sum(result.usage.tokens for result in results) <= _TOKENS_WRITTEN_AT_ONCE:
         content = write()
     else:
         content = await asyncio.get_running_loop().run_in_executor(serving.text_threads, write)
-    return Response(content, media_type="application/json")
+    return Response(content, media_type="application/json", headers={MODEL_REVISION_HEADER: model.revision})
 
 
 def _write(bodies: TaskBodies, model: str, results: Sequence[ItemResult], *, listed: bool) -> bytes:

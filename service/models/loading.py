@@ -4,21 +4,26 @@ Everything that can be wrong with a bundle's files is found here, before it serv
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from bigbird_inference import loaded_model
 from bigbird_inference.bundle import Bundle, open_bundle
+from bigbird_inference.errors import BundleError
 from bigbird_inference.loaded_model import LoadedModel, OpenBundle, open_model
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime.cuda.probe import MachineProbe
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable, choose
 from bigbird_inference.runtime.session import OutOfMemory
-from service.models.model_folder import bundle_folder, find_bundles, model_name
+from service.models.model_folder import bundle_folder, find_bundles, model_name, without_paths
 from service.settings import InvalidSettings, Settings, environment_name
 
 logger = logging.getLogger(__name__)
+
+SourceT = TypeVar("SourceT")
+ResultT = TypeVar("ResultT")
 
 
 def choose_devices(settings: Settings) -> Devices:
@@ -47,16 +52,37 @@ class ModelLoader:
         self._settings = settings
         self._devices = devices
         self._openers: Sequence[OpenBundle] | None = None
+        self.failures: dict[str, str] = {}
 
     def load_all(self) -> dict[str, LoadedModel]:
         """Load every bundle under the configured folder, by name.
 
+        Where failed models are allowed, those that cannot be served are left out, and `failures` says why.
+
         Raises:
-            BundleError: A bundle cannot be served; the message names the file.
+            BundleError: A bundle cannot be served, or none can; the message names the file.
             InvalidSettings: The asked device is not there.
         """
-        bundles = {model_name(folder): open_bundle(folder) for folder in find_bundles(self._settings.models)}
-        return {name: replace(self._load(bundle), name=name) for name, bundle in bundles.items()}
+        # All are checked before the first is loaded, which takes longer.
+        bundles = dict(
+            self._each({model_name(found): found for found in find_bundles(self._settings.models)}, open_bundle)
+        )
+        return {name: replace(model, name=name) for name, model in self._each(bundles, self._load)}
+
+    def _each(
+        self, sources: Mapping[str, SourceT], step: Callable[[SourceT], ResultT]
+    ) -> Iterator[tuple[str, ResultT]]:
+        """Do a step for each model, and leave out those for which it fails, if that is allowed and another is left."""
+        failed = 0
+        for name, source in sources.items():
+            try:
+                yield name, step(source)
+            except BundleError as error:
+                failed += 1
+                if not self._settings.allow_failed_models or failed == len(sources):
+                    raise
+                logger.error("model %s is not served: %s", name, error)
+                self.failures[name] = without_paths(str(error), self._settings.models)
 
     def load(self, name: str) -> LoadedModel:
         """Load the bundle of a name beside what is served; another thread's work, because it takes seconds.

@@ -230,6 +230,12 @@ class ModelChanges:
             sessions = {attention: own[device] for attention, own in model.sessions.items()}
             await self._scheduler.buckets.call(device, partial(check_known_answer, model.manifest, sessions))
 
+    async def give_up(self, model: LoadedModel, error: BundleError) -> None:
+        """Serve a model no longer that does not give its known answer, and remember why."""
+        logger.error("model %s is not served: %s", model.name, error)
+        await self._take_out(model.name)
+        self._models.note_failure(model.name, without_paths(str(error), self._folder))
+
     def _switch(self, model: LoadedModel) -> None:
         """Serve a version from now on, and release the one before it once it is not used any more."""
         self._scheduler.buckets.add(model.buckets())
@@ -242,7 +248,8 @@ class ModelChanges:
 
     def declare(self, model: LoadedModel) -> None:
         """Show a model that is served from now on in the metrics."""
-        self._metrics.declare_model(model.name, model.manifest, ENDPOINTS[model.manifest.task], model.weights_bytes)
+        endpoint = ENDPOINTS[model.manifest.task]
+        self._metrics.declare_model(model.name, model.manifest, endpoint, model.weights_bytes, model.revision)
         for bucket in model.manifest.buckets:
             self._watch_queue(model.name, bucket.length)
 

@@ -53,13 +53,14 @@ class ServedModels(Mapping[str, LoadedModel]):
 
     Args:
         models: What is served at first.
+        failures: Names that should have been, and why they are not.
     """
 
-    def __init__(self, models: Mapping[str, LoadedModel]) -> None:
+    def __init__(self, models: Mapping[str, LoadedModel], failures: Mapping[str, str] | None = None) -> None:
         self._served = dict(models)
         self._versions = {name: model.version for name, model in models.items()}
         self._changes: dict[str, ChangeKind] = {}
-        self._failures: dict[str, str] = {}
+        self._failures = dict(failures or {})
         self._leases: Counter[ModelVersion] = Counter()
         self._lease_ended = asyncio.Event()
         self.warm = False

@@ -43,10 +43,10 @@ class Metrics:
 
     # Set-up: every series at zero.
 
-    def declare_model(self, name: str, manifest: Manifest, endpoint: str, weights_bytes: int) -> None:
+    def declare_model(self, name: str, manifest: Manifest, endpoint: str, weights_bytes: int, revision: str) -> None:
         """Create a loaded model's series, or describe another version of it."""
         self._models.declare(name)
-        self._state.declare_model(name, manifest, weights_bytes)
+        self._state.declare_model(name, manifest, weights_bytes, revision)
         self._requests.declare(endpoint, name)
         for bucket in manifest.buckets:
             self._batches.declare(name, bucket.length)

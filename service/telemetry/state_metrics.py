@@ -53,7 +53,7 @@ class StateMetrics:
         self._model = Gauge(
             "bigbird_model_info",
             "A loaded model.",
-            ["model", "task", "pattern", "precision", "source_sha256"],
+            ["model", "task", "pattern", "precision", "source_sha256", "revision"],
             registry=registry,
         )
         self._weights = Gauge("bigbird_model_weights_bytes", "Size of a model's weights.", ["model"], registry=registry)
@@ -61,10 +61,10 @@ class StateMetrics:
         build = Gauge("bigbird_build_info", "The running version.", ["version"], registry=registry)
         build.labels(service_version()).set(1)
 
-    def declare_model(self, name: str, manifest: Manifest, weights_bytes: int) -> None:
+    def declare_model(self, name: str, manifest: Manifest, weights_bytes: int, revision: str) -> None:
         """Describe a loaded model, in place of the version before it."""
         self.forget_model(name)
-        labels = (name, manifest.task, manifest.pattern, manifest.precision, manifest.source.sha256)
+        labels = (name, manifest.task, manifest.pattern, manifest.precision, manifest.source.sha256, revision)
         self._described[name] = _Described(labels, [bucket.length for bucket in manifest.buckets])
         self._model.labels(*labels).set(1)
         self._weights.labels(name).set(weights_bytes)

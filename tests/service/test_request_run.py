@@ -174,10 +174,14 @@ async def test_outputs_that_are_no_numbers_in_a_later_step_fail_the_request_and_
 
 
 def test_the_cost_of_steps_adds_up() -> None:
-    first = Usage(tokens=3, windows=1, buckets=[16], truncated_tokens=0, queue_ms=0.1, inference_ms=2.0)
-    second = Usage(tokens=4, windows=1, buckets=[32], truncated_tokens=0, queue_ms=0.2, inference_ms=3.0)
+    first = Usage(
+        tokens=3, windows=1, buckets=[16], truncated_tokens=0, queue_ms=0.1, inference_ms=2.0, revision="a1b2"
+    )
+    second = Usage(
+        tokens=4, windows=1, buckets=[32], truncated_tokens=0, queue_ms=0.2, inference_ms=3.0, revision="a1b2"
+    )
     assert first.followed_by(second) == Usage(
-        tokens=7, windows=2, buckets=[16, 32], truncated_tokens=0, queue_ms=0.3, inference_ms=5.0
+        tokens=7, windows=2, buckets=[16, 32], truncated_tokens=0, queue_ms=0.3, inference_ms=5.0, revision="a1b2"
     )
 
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from bigbird_inference.manifest import TaskName
+from tests.fake_model import REVISION
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
 
@@ -18,6 +19,7 @@ async def test_models_are_listed_by_name_with_what_they_are() -> None:
     assert {model["name"]: model for model in models}["fake-ner"] == {
         "name": "fake-ner",
         "version": 1,
+        "revision": REVISION,
         "task": "ner",
         "endpoint": "/ner",
         "labels": ["O", "B-PER"],

@@ -10,7 +10,7 @@ from bigbird_inference.tasks.mask_filling import MaskRequest
 from bigbird_inference.tasks.multiple_choice import ChoiceRequest
 from bigbird_inference.tasks.next_sentence import NextSentenceRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
-from tests.fake_model import fake_loaded_model
+from tests.fake_model import REVISION, fake_loaded_model
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import fake_models, running_app
 
@@ -32,12 +32,14 @@ async def test_a_question_gets_an_answer_with_its_position_model_and_usage() -> 
         "alternatives": [{"answer": "10 ", "score": 33.0, "start": 0, "end": 3}],
         "model": "fake-qa",
     }
-    assert {name: usage[name] for name in ("tokens", "windows", "buckets", "truncated_tokens")} == {
+    assert {name: usage[name] for name in ("tokens", "windows", "buckets", "truncated_tokens", "revision")} == {
         "tokens": 4,
         "windows": 1,
         "buckets": [8],
         "truncated_tokens": 0,
+        "revision": REVISION,
     }
+    assert response.headers["x-model-revision"] == REVISION
     assert usage["queue_ms"] >= 0 and usage["inference_ms"] >= 0
 
 

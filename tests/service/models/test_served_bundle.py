@@ -3,18 +3,21 @@
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bigbird_inference.bundle import file_sha256, write_manifest
+from bigbird_inference.bundle import file_sha256, read_manifest, write_manifest
 from bigbird_inference.errors import BundleError
-from bigbird_inference.manifest import HashedFile, Tensor, TokenizerFile
+from bigbird_inference.manifest import HashedFile, KnownAnswer, KnownOutput, KnownRun, Tensor, TokenizerFile
+from service.app import create_app
 from service.models.loading import load_models
 from service.settings import Settings
 from tests.fake_model import fake_graph, fake_manifest
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
+from tests.vocabularies import open_tokenizer
 
 LENGTHS = (16, 32)
 TEXT = "Alice Smith leads the Acme project in New York since March 2024. The budget of project Borealis is 2.5 million."
@@ -111,3 +114,42 @@ def test_a_changed_file_stops_the_start_by_name(bundles: Path, file: str) -> Non
         stream.write(b"x")
     with pytest.raises(BundleError, match="qa/" + file.replace(".", r"\.")):
         load_models(Settings(models=bundles, threads=1))
+
+
+@asynchronous
+async def test_the_others_are_served_if_failed_models_are_allowed(bundles: Path) -> None:
+    """One with a changed file, and one that does not give its known answer."""
+    (bundles / "qa" / "weights.bin").write_bytes(b"x")
+    manifest = read_manifest(bundles / "ner")
+    ids = open_tokenizer(bundles / "ner" / "tokenizer.model").tokenize("a").ids.tolist()
+    known = KnownAnswer("a", ids, [KnownRun(3, LENGTHS[0], [KnownOutput("logits", [9.0, 9.0, 9.0], 9.0, 9.0)], 1e-4)])
+    write_manifest(replace(manifest, known_answer=known), bundles / "ner")
+    settings = Settings(models=bundles, threads=1, warm_up_seconds=0, allow_failed_models=True)
+    app = create_app(settings)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+    ):
+        await app.state.serving.warmed()
+        assert (await client.post("/classify", json={"text": TEXT})).status_code == 200
+        assert (await client.post("/ner", json={"text": TEXT})).status_code == 404
+        ready = await client.get("/health/ready")
+        states = {state["name"]: state for state in (await client.get("/v1/models")).json()["states"]}
+        metrics = (await client.get("/metrics")).text
+    assert ready.status_code == 200
+    assert ready.json()["degraded"] == "not served, because they failed: ner, qa; see /v1/models"
+    assert {name: state["state"] for name, state in states.items()} == {
+        "classify": "ready",
+        "ner": "failed",
+        "qa": "failed",
+    }
+    assert states["qa"]["failure"].startswith("qa/weights.bin: ")
+    assert "known answer" in states["ner"]["failure"]
+    assert 'bigbird_model_state{model="qa",state="failed"} 1.0' in metrics
+
+
+def test_a_start_without_any_model_fails_whatever_is_allowed(bundles: Path) -> None:
+    for name in ("qa", "classify", "ner"):
+        (bundles / name / "weights.bin").write_bytes(b"x")
+    with pytest.raises(BundleError, match=r"weights\.bin"):
+        load_models(Settings(models=bundles, threads=1, allow_failed_models=True))

@@ -347,16 +347,18 @@ async def test_what_clients_make_up_becomes_no_label() -> None:
 
 def test_two_applications_in_one_process_do_not_share_metrics() -> None:
     first, second = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
-    first.declare_model("fake", fake_manifest("ner"), "/ner", 0)
+    first.declare_model("fake", fake_manifest("ner"), "/ner", 0, "a1b2")
     assert second.registry.get_sample_value("bigbird_tokens_total", {"model": "fake", "bucket": "8"}) is None
 
 
 @pytest.mark.parametrize("task", get_args(TaskName))
 def test_a_loaded_model_is_described(task: str) -> None:
     registry = CollectorRegistry()
-    Metrics(registry).declare_model("fake", fake_manifest(task), f"/{task}", 4096)
+    Metrics(registry).declare_model("fake", fake_manifest(task), f"/{task}", 4096, "a1b2")
     labels = {"model": "fake", "task": task, "pattern": "transformers", "precision": "fp32"}
-    assert registry.get_sample_value("bigbird_model_info", {**labels, "source_sha256": "0" * 64}) == 1
+    assert (
+        registry.get_sample_value("bigbird_model_info", {**labels, "source_sha256": "0" * 64, "revision": "a1b2"}) == 1
+    )
     assert registry.get_sample_value("bigbird_model_weights_bytes", {"model": "fake"}) == 4096
 
 
