@@ -33,9 +33,9 @@ _DESCRIPTION = """
 BigBird for long documents: question answering, classification, entities, embeddings, multiple choice, and what its
 language models predict. `/v1/models` tells which of these the loaded models serve.
 
-Positions are Unicode code points: `text[start:end]` is exactly what is returned. Documents longer than the model are
-read in overlapping windows where the task allows it, and refused where it does not; nothing is cut off. Errors are
-`application/problem+json`.
+Positions count Unicode code points, or what `offsets` says: `text[start:end]` is exactly what is returned. Documents
+longer than the model are read in overlapping windows where the task allows it, and refused where it does not; nothing
+is cut off. Errors are `application/problem+json`.
 """
 
 

@@ -233,7 +233,7 @@ def _advance(
 ) -> EncodedRequest[Any] | _Decoded:
     """Ask the task for its next step, or, if there is none, for its answer."""
     following = task.continuation(encoded, outputs)
-    return _Decoded(task.decode(encoded, outputs)) if following is None else following
+    return _Decoded(task.answer(encoded, outputs)) if following is None else following
 
 
 def _tokens(encoded: EncodedRequest[Any]) -> int:

@@ -33,6 +33,7 @@ from bigbird_inference.tasks.mask_filling import MaskAnswer, MaskPrediction, Mas
 from bigbird_inference.tasks.multiple_choice import ChoiceAnswer, ChoiceRequest
 from bigbird_inference.tasks.next_sentence import NextSentenceAnswer, NextSentenceRequest, NextSentenceScores
 from bigbird_inference.tasks.question_answering import AnswerSpan, QuestionAnswer, QuestionRequest
+from bigbird_inference.tasks.registry import TASKS
 from bigbird_inference.tokenization.encoded import EncodedSequence, TokenizedText, Window
 
 LABELS = {"classify": ["invoice", "report"], "ner": ["O", "B-PER"]}
@@ -118,6 +119,7 @@ class FakeTask(Task):
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
+        self.operation = TASKS[manifest.task].operation
 
     def encode(self, request):
         text = main_text(request)

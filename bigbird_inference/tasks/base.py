@@ -7,7 +7,7 @@ halves is `EncodedRequest`.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from bigbird_inference.errors import BundleError, InferenceFailed, InvalidInput
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.declaration import Operation
+from bigbird_inference.tasks.positions import count_positions
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
 from bigbird_inference.tokenization.tokenizer import Tokenizer, check_unicode
 
@@ -79,6 +80,8 @@ class Task(ABC, Generic[RequestT, AnswerT]):
     def decode(self, encoded: EncodedRequest[RequestT], outputs: Sequence[Outputs]) -> AnswerT:
         """Turn the outputs of all windows into one answer.
 
+        Positions in it are code points; `answer` counts them as the request asks.
+
         Args:
             encoded: What `encode` returned.
             outputs: Those of each window, in the same order, cut to the window's own length or positions.
@@ -86,6 +89,14 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         Raises:
             InferenceFailed: An output is missing, has a wrong shape, or holds NaN or infinity.
         """
+
+    def answer(self, encoded: EncodedRequest[RequestT], outputs: Sequence[Outputs]) -> AnswerT:
+        """Decode, with positions counted as the request asks; arguments and errors are those of `decode`."""
+        answer = self.decode(encoded, outputs)
+        if self.operation.located_in is None:
+            return answer
+        request: Any = encoded.request
+        return count_positions(answer, getattr(request, self.operation.located_in), request.offsets)
 
     def continuation(
         self, encoded: EncodedRequest[RequestT], outputs: Sequence[Outputs]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from bigbird_inference.errors import BundleError
+from bigbird_inference.errors import BundleError, InvalidInput
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
@@ -47,6 +47,15 @@ class ClassificationRequest:
         Field(description="How logits become scores. Default: what the model was trained with."),
     ] = None
     window_stride: WindowStride = None
+    threshold: Annotated[
+        float | None,
+        Field(
+            ge=0.0,
+            le=1.0,
+            allow_inf_nan=False,
+            description="Labels with a lower score are left out; scores must be probabilities. Default: all are kept.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +67,17 @@ class LabelScore:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassificationAnswer(LabelScore):
+class ClassificationAnswer:
     """The best label; of equally good ones the first in the model's order."""
 
-    labels: Annotated[list[LabelScore], Field(description="The `top_k` best labels, best first, this one among them.")]
+    label: Annotated[str | None, Field(description="Null if no label reaches `threshold`.")]
+    score: Annotated[float | None, Field(description="The label's; null where there is none.")]
+    labels: Annotated[
+        list[LabelScore],
+        Field(
+            description="The `top_k` best labels, best first, this one among them; empty if none reaches `threshold`."
+        ),
+    ]
 
 
 class Classification(Task[ClassificationRequest, ClassificationAnswer]):
@@ -73,6 +89,10 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
         "Score the model's labels for the text.",
         ClassificationRequest,
         ClassificationAnswer,
+        schema={
+            "if": {"properties": {"function": {"const": "none"}}, "required": ["function"]},
+            "then": {"properties": {"threshold": {"type": "null"}}},
+        },
     )
 
     decodes_at_once = True
@@ -84,6 +104,11 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
 
     def encode(self, request: ClassificationRequest) -> EncodedRequest[ClassificationRequest]:
         """Cut the text into windows, with the second text after each."""
+        if request.threshold is not None and self._function(request) == "none":
+            raise InvalidInput(
+                "threshold is a probability, and these scores are the model's raw values; leave threshold out, or set "
+                "function to sigmoid or softmax"
+            )
         tokens = self.tokenize_field("text", request.text, positions=False)
         pair_ids = None
         if request.text_pair is not None:
@@ -112,13 +137,18 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
         logits = take_output(outputs, "logits", [(len(labels),)] * len(encoded.windows))
         weights = [window.token_count for window in encoded.windows]
         merged = np.average(np.stack(logits).astype(np.float64), axis=0, weights=weights)
-        scores = self._scores(merged, encoded.request.function)
-        ranking = np.argsort(-scores, kind="stable")[: encoded.request.top_k]
+        request = encoded.request
+        scores = self._scores(merged, self._function(request))
+        ranking = np.argsort(-scores, kind="stable")[: request.top_k]
         ranked = [LabelScore(labels[index], float(scores[index])) for index in ranking]
+        if request.threshold is not None:
+            ranked = [label for label in ranked if label.score >= request.threshold]
+        if not ranked:
+            return ClassificationAnswer(None, None, [])
         return ClassificationAnswer(ranked[0].label, ranked[0].score, ranked)
 
-    def _scores(self, logits: Float64Array, function: ScoreFunction | None) -> Float64Array:
-        match function or self._default_function():
+    def _scores(self, logits: Float64Array, function: ScoreFunction) -> Float64Array:
+        match function:
             case "softmax":
                 return softmax(logits)
             case "sigmoid":
@@ -126,8 +156,13 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
             case "none":
                 return logits
 
-    def _default_function(self) -> ScoreFunction:
-        """Return what transformers' pipeline applies; one label alone is a yes or no, since its softmax is always 1."""
+    def _function(self, request: ClassificationRequest) -> ScoreFunction:
+        """Return what the request asks for, or what transformers' pipeline applies.
+
+        One label alone is a yes or no, since its softmax is always 1.
+        """
+        if request.function is not None:
+            return request.function
         match self.manifest.problem_type:
             case "regression":
                 return "none"

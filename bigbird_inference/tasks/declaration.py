@@ -43,6 +43,8 @@ class Operation:
         request: Of one item.
         answer: For one item.
         one_text_only: Fields that cannot be true where a list is asked about.
+        located_in: The text of the request in which the answer's positions stand, if it has any; the request then has
+            the field `offsets` (`bigbird_inference.tasks.positions`).
         schema: What the JSON Schema of the request says beyond its fields.
     """
 
@@ -52,6 +54,7 @@ class Operation:
     request: type[Any]
     answer: type[Any]
     one_text_only: frozenset[str] = frozenset()
+    located_in: str | None = None
     schema: Mapping[str, Any] | None = None
 
     @property

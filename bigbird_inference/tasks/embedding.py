@@ -16,6 +16,7 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
+from bigbird_inference.tasks.positions import End, Offsets, Start
 from bigbird_inference.tasks.scores import Float64Array
 from bigbird_inference.tasks.token_merging import merge_token_logits
 from bigbird_inference.tokenization.encoded import Window
@@ -52,15 +53,16 @@ class EmbeddingRequest:
         bool, Field(description="Whether each token's vector is returned, too. For one text, not for a list.")
     ] = False
     window_stride: WindowStride = None
+    offsets: Offsets = "code_points"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenVector:
-    """A token of the text, `text` being exactly its `[start:end]` in Unicode code points, and its hidden state."""
+    """A token of the text, `text` being exactly its `[start:end]`, and its hidden state."""
 
     text: str
-    start: int
-    end: int
+    start: Start
+    end: End
     vector: Annotated[list[float], Field(description="As the model gives it, never normalised.")]
 
 
@@ -85,6 +87,7 @@ class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
         EmbeddingRequest,
         EmbeddingAnswer,
         one_text_only=frozenset({"tokens"}),
+        located_in="text",
         schema={
             "if": {"properties": {"tokens": {"const": True}}, "required": ["tokens"]},
             "then": {"properties": {"text": {"type": "string"}}},

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from bigbird_inference.tasks.positions import End, Start
 from bigbird_inference.tasks.scores import Float64Array
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 
@@ -81,15 +82,15 @@ Aggregation = Literal["none", "simple", "first", "average", "max"]
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """An entity: `text` is exactly the document's `[start:end]` in Unicode code points.
+    """An entity: `text` is exactly the document's `[start:end]`.
 
     `entity` is its type, or with the aggregation `none` the token's label.
     """
 
     entity: str
     text: str
-    start: int
-    end: int
+    start: Start
+    end: End
     score: float
 
 

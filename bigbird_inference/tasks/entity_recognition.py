@@ -15,6 +15,7 @@ from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, LabelScheme, group_entities
+from bigbird_inference.tasks.positions import Offsets
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.token_merging import merge_token_logits
 from bigbird_inference.tokenization.encoded import Window
@@ -41,6 +42,7 @@ class EntityRequest:
         float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="Entities with a lower score are left out.")
     ] = 0.0
     window_stride: WindowStride = None
+    offsets: Offsets = "code_points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         "Find names and other entities in the text, with their exact positions.",
         EntityRequest,
         EntityAnswer,
+        located_in="text",
     )
 
     def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:

@@ -15,6 +15,7 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text
+from bigbird_inference.tasks.positions import Offsets, Position
 from bigbird_inference.tokenization.encoded import EncodedSequence, Window
 from bigbird_inference.tokenization.masked_text import WHITE_SPACE, tokenize_masked
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer, check_unicode
@@ -77,6 +78,7 @@ class MaskRequest:
     ] = None
     top_k: Annotated[int, Field(ge=1, le=1000, description="Most predictions for each mask.")] = 5
     sequences: Annotated[bool, Field(description="Whether each prediction comes with the filled-in text.")] = True
+    offsets: Offsets = "code_points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,10 @@ class MaskPrediction:
     token: Annotated[str, Field(description="What it reads as, without the space before it.")]
     token_id: int
     score: Annotated[float, Field(description="Its probability among the whole vocabulary.")]
-    start: Annotated[int, Field(description="Where the mask begins in the text, in Unicode code points.")]
-    end: Annotated[int, Field(description="One past the mask's last code point.")]
+    start: Annotated[
+        int, Field(description="Where the mask begins in the text; `offsets` says what is counted."), Position()
+    ]
+    end: Annotated[int, Field(description="Where the mask ends, exclusive."), Position()]
     sequence: Annotated[
         str | None,
         Field(
@@ -115,6 +119,7 @@ class MaskFilling(Task[MaskRequest, MaskAnswer]):
         "Predict the tokens that the text's masks could stand for.",
         MaskRequest,
         MaskAnswer,
+        located_in="text",
     )
 
     needed_inputs: ClassVar[frozenset[str]] = frozenset({"positions"})

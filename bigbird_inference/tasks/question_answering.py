@@ -15,6 +15,7 @@ from pydantic import Field
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
+from bigbird_inference.tasks.positions import End, Offsets, Start
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.span_search import CharacterSpan, WindowProbabilities, best_spans
 from bigbird_inference.tokenization.encoded import Window
@@ -56,16 +57,26 @@ class QuestionRequest:
     no_answer: Annotated[bool, Field(description="Whether the empty answer competes: the document may not say.")] = (
         False
     )
+    min_score: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            le=1.0,
+            allow_inf_nan=False,
+            description="Answers with a lower score are left out; if none is left, the answer is the empty one.",
+        ),
+    ] = 0.0
+    offsets: Offsets = "code_points"
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerSpan:
-    """An answer and where it stands: `context[start:end]` in Unicode code points."""
+    """An answer and where it stands."""
 
     answer: Annotated[str, Field(description="Exactly `context[start:end]`; empty if the document does not say.")]
     score: float
-    start: int
-    end: int
+    start: Start
+    end: End
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,8 @@ class QuestionAnswer(AnswerSpan):
     """The best answer.
 
     With `no_answer` the empty answer, at 0 to 0, has its place in `alternatives` like any span; a span of the same
-    score stands before it.
+    score stands before it. Without, it is the answer where no span reaches `min_score`. Its own score is never compared
+    with `min_score`.
     """
 
     alternatives: Annotated[
@@ -90,6 +102,7 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
         "Find the span of the context that answers the question, with its exact position.",
         QuestionRequest,
         QuestionAnswer,
+        located_in="context",
     )
 
     def encode(self, request: QuestionRequest) -> EncodedRequest[QuestionRequest]:
@@ -112,7 +125,10 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
         return EncodedRequest(request, tokens, windows)
 
     def decode(self, encoded: EncodedRequest[QuestionRequest], outputs: Sequence[Outputs]) -> QuestionAnswer:
-        """Find the best spans of all windows, and compare them with the null answer where that is asked for."""
+        """Find the best spans of all windows, and compare them with the null answer where that is asked for.
+
+        Where no span is good enough, the null answer is what remains.
+        """
         request, windows = encoded.request, encoded.windows
         logits = take_output(outputs, "logits", [(len(window.sequence), 2) for window in windows])
         competing = [
@@ -127,8 +143,8 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
             for window, part in zip(windows, by_window, strict=True)
         ]
         spans = best_spans(encoded.tokens, scored, request.max_answer_tokens, request.top_k)
-        ranking = [_answer(request.context, span) for span in spans]
-        if request.no_answer:
+        ranking = [_answer(request.context, span) for span in spans if span.score >= request.min_score]
+        if request.no_answer or not ranking:
             null_score = min(float(part[0, 0] * part[0, 1]) for part in by_window)
             ranking.append(AnswerSpan("", null_score, 0, 0))
             ranking = sorted(ranking, key=lambda answer: -answer.score)[: request.top_k]

@@ -17,23 +17,23 @@ JSON_HEADERS = {"Content-Type": "application/json"}
 ENDPOINTS: Mapping[str, Mapping[str, object]] = {
     "/qa": {
         "question": "Who signed?", "context": GOOD_TEXT, "top_k": 3, "max_answer_tokens": 10, "no_answer": False,
-        "window_stride": 8, "timeout_ms": 60_000, "model": "small-qa",
+        "window_stride": 8, "min_score": 1e-6, "offsets": "utf16", "timeout_ms": 60_000, "model": "small-qa",
     },
     "/classify": {
         "text": GOOD_TEXT, "text_pair": "A pair.", "top_k": 2, "function": "softmax", "window_stride": 8,
-        "timeout_ms": 60_000, "model": "small-classify",
+        "threshold": 0.5, "timeout_ms": 60_000, "model": "small-classify",
     },
     "/ner": {
-        "text": GOOD_TEXT, "aggregation": "simple", "threshold": 0.1, "window_stride": 8, "timeout_ms": 60_000,
-        "model": "small-ner",
+        "text": GOOD_TEXT, "aggregation": "simple", "threshold": 0.1, "window_stride": 8, "offsets": "utf8",
+        "timeout_ms": 60_000, "model": "small-ner",
     },
     "/embed": {
         "text": GOOD_TEXT, "pooling": "mean", "normalize": True, "tokens": True, "window_stride": 8,
-        "timeout_ms": 60_000, "model": "small-embed",
+        "offsets": "code_points", "timeout_ms": 60_000, "model": "small-embed",
     },
     "/fill-mask": {
-        "text": MASKED_TEXT, "mask": "[MASK]", "top_k": 2, "sequences": True, "timeout_ms": 60_000,
-        "model": "small-fill-mask",
+        "text": MASKED_TEXT, "mask": "[MASK]", "top_k": 2, "sequences": True, "offsets": "utf16",
+        "timeout_ms": 60_000, "model": "small-fill-mask",
     },
     "/next-sentence": {
         "first": GOOD_TEXT, "second": "It was in May.", "timeout_ms": 60_000, "model": "small-next-sentence",

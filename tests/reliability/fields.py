@@ -205,9 +205,17 @@ def _judge_positions(own: Input, body: dict[str, Any], outcome: _Outcome) -> str
     for text, result in zip(texts, results, strict=True):
         for expected, span in _spans(own.path, sent, result):
             outcome.positions += 1
-            if text[span["start"] : span["end"]] != expected:
-                return f"[{span['start']}:{span['end']}] of {text!r} is not {expected!r}"
+            unit = sent.get("offsets", "code_points")
+            if _cut(text, unit, span["start"], span["end"]) != expected:
+                return f"[{span['start']}:{span['end']}] in {unit} of {text!r} is not {expected!r}"
     return None
+
+
+def _cut(text: str, unit: str, start: int, end: int) -> str:
+    if unit == "code_points":
+        return text[start:end]
+    coding, width = {"utf16": ("utf-16-le", 2), "utf8": ("utf-8", 1)}[unit]
+    return text.encode(coding)[start * width : end * width].decode(coding, "replace")
 
 
 def _spans(path: str, sent: dict[str, Any], result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

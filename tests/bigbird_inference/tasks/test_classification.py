@@ -1,6 +1,7 @@
 """Labels that follow from given logits, by hand and against the pipeline of transformers."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,6 +79,40 @@ def test_extreme_logits_do_not_overflow(make_classification: MakeTask) -> None:
 @pytest.mark.parametrize(("top_k", "count"), [(None, 3), (1, 1), (2, 2), (99, 3)])
 def test_top_k_cuts_the_list(make_classification: MakeTask, top_k: int | None, count: int) -> None:
     assert len(classify(make_classification(), [1.0, 2.0, 3.0], top_k=top_k)) == count
+
+
+@pytest.mark.parametrize(
+    ("threshold", "top_k", "kept"),
+    [(None, None, ["a", "c", "b"]), (0.0, None, ["a", "c", "b"]), (0.5, None, ["a", "c"]), (0.5, 1, ["a"]),
+     (0.51, None, ["a"]), (0.9, None, [])],
+)  # fmt: skip
+def test_labels_below_the_threshold_are_left_out(
+    make_classification: MakeTask, threshold: float | None, top_k: int | None, kept: list[str]
+) -> None:
+    task = make_classification(problem_type="multi_label_classification")
+    encoded = task.encode(ClassificationRequest("Alice", top_k=top_k, threshold=threshold))
+    logits = np.array([2.0, -1.0, 0.0], dtype=np.float32)  # sigmoids 0.88, 0.27 and 0.5
+    answer = task.decode(encoded, logits_only([logits]))
+    assert [entry.label for entry in answer.labels] == kept
+    best = answer.labels[0] if kept else None
+    assert (answer.label, answer.score) == ((best.label, best.score) if best else (None, None))
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "function", "refused"),
+    [
+        (None, "none", True),
+        ("regression", None, True),
+        ("regression", "sigmoid", False),
+        (None, None, False),
+    ],
+)
+def test_a_threshold_is_for_probabilities(
+    make_classification: MakeTask, problem_type: str | None, function: Any, refused: bool
+) -> None:
+    task = make_classification(problem_type=problem_type)
+    with pytest.raises(InvalidInput, match=r"^threshold ") if refused else nullcontext():
+        task.encode(ClassificationRequest("Alice", function=function, threshold=0.5))
 
 
 @settings(deadline=None)

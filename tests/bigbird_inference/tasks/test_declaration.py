@@ -16,7 +16,10 @@ from bigbird_inference.tasks.registry import TASKS
         ("qa", {"question": "a", "context": "b", "max_answer_tokens": 0}, "max_answer_tokens"),
         ("qa", {"question": "a", "context": "b", "window_stride": -1}, "window_stride"),
         ("classify", {"text": "a", "top_k": 0}, "top_k"),
+        ("qa", {"question": "a", "context": "b", "min_score": 1.1}, "min_score"),
+        ("qa", {"question": "a", "context": "b", "offsets": "utf32"}, "offsets"),
         ("classify", {"text": "a", "function": "tanh"}, "function"),
+        ("classify", {"text": "a", "threshold": 50}, "threshold"),
         ("ner", {"text": "a", "threshold": 1.5}, "threshold"),
         ("ner", {"text": ""}, "text"),
         ("multiple-choice", {"prompt": "a", "choices": ["b"]}, "choices"),
@@ -33,5 +36,12 @@ def test_limits_hold_for_whoever_reads_requests(task: TaskName, fields: dict[str
 
 def test_every_field_is_a_text_or_an_option() -> None:
     assert TASKS["qa"].operation.texts == {"question", "context"}
-    assert TASKS["qa"].operation.options == {"top_k", "max_answer_tokens", "window_stride", "no_answer"}
+    assert TASKS["qa"].operation.options == {
+        "top_k",
+        "max_answer_tokens",
+        "window_stride",
+        "no_answer",
+        "min_score",
+        "offsets",
+    }
     assert TASKS["multiple-choice"].operation.texts == {"prompt"}

@@ -167,6 +167,48 @@ def test_the_null_score_is_the_smallest_of_all_windows(question_answering: Quest
     assert answer.score > null
 
 
+def null_of(encoded: EncodedRequest[QuestionRequest], cls: float, start_and_end: float) -> float:
+    """The empty answer's score where [CLS] and one token stand out, and all others have logits of 0."""
+    others = encoded.windows[0].token_count - 1
+    return float((np.exp(cls) / (np.exp(cls) + np.exp(start_and_end) + others)) ** 2)
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+def test_an_answer_below_min_score_is_the_empty_one(question_answering: QuestionAnswering, top_k: int) -> None:
+    encoded = question_answering.encode(QuestionRequest(QUESTION, CONTEXT, top_k=top_k, min_score=0.6))
+    logits = zeros(encoded)
+    mark(encoded, logits, "Paris", 4.0)
+    logits[0][0] = 1.0
+    answer = question_answering.decode(encoded, logits_only(logits))
+    assert (answer.answer, answer.start, answer.end) == ("", 0, 0)
+    assert answer.score == pytest.approx(null_of(encoded, 1.0, 4.0))
+    assert answer.alternatives == [AnswerSpan("", answer.score, 0, 0)]
+
+
+def test_min_score_leaves_out_alternatives_and_keeps_what_reaches_it(question_answering: QuestionAnswering) -> None:
+    plain = question_answering.encode(QuestionRequest(QUESTION, CONTEXT, top_k=9))
+    logits = random_logits(plain, 7)
+    all_of_them = question_answering.decode(plain, logits_only(logits)).alternatives
+    least = all_of_them[3].score
+    assert all_of_them[4].score < least
+    encoded = question_answering.encode(QuestionRequest(QUESTION, CONTEXT, top_k=9, min_score=least))
+    answer = question_answering.decode(encoded, logits_only(logits))
+    assert answer.alternatives == all_of_them[:4]
+    assert answer.answer == all_of_them[0].answer
+
+
+def test_min_score_is_not_for_the_empty_answer(question_answering: QuestionAnswering) -> None:
+    request = QuestionRequest(QUESTION, CONTEXT, top_k=9, no_answer=True, min_score=0.5)
+    encoded = question_answering.encode(request)
+    logits = zeros(encoded)
+    mark(encoded, logits, "Paris", 9.0)
+    logits[0][0] = 7.0
+    answer = question_answering.decode(encoded, logits_only(logits))
+    assert [span.answer for span in answer.alternatives] == ["Paris", ""]
+    assert answer.alternatives[1].score == pytest.approx(null_of(encoded, 7.0, 9.0))
+    assert answer.alternatives[1].score < request.min_score <= answer.score
+
+
 def test_windows_compete_on_equal_terms(question_answering: QuestionAnswering) -> None:
     context = "Carol Stone works in Paris. " + "The office is open. " * 20 + "Bob Jones leads it."
     encoded = question_answering.encode(QuestionRequest(QUESTION, context))
@@ -218,6 +260,7 @@ def test_spaces_at_an_answers_edges_are_not_part_of_it(question_answering: Quest
     max_answer_tokens=st.integers(1, 70),
     stride=st.one_of(st.none(), st.integers(0, 30)),
     no_answer=st.booleans(),
+    min_score=st.sampled_from([0.0, 0.001, 0.1]),
 )
 def test_decoding_equals_trying_all_pairs(
     question_answering: QuestionAnswering,
@@ -227,8 +270,9 @@ def test_decoding_equals_trying_all_pairs(
     max_answer_tokens: int,
     stride: int | None,
     no_answer: bool,
+    min_score: float,
 ) -> None:
-    request = QuestionRequest("Who?", context, top_k, max_answer_tokens, stride, no_answer)
+    request = QuestionRequest("Who?", context, top_k, max_answer_tokens, stride, no_answer, min_score)
     try:
         encoded = question_answering.encode(request)
     except InvalidInput as error:
@@ -237,7 +281,8 @@ def test_decoding_equals_trying_all_pairs(
     logits = random_logits(encoded, seed)
     answer = question_answering.decode(encoded, logits_only(logits))
     expected, null = all_pairs(encoded, logits)
-    if no_answer:
+    expected = [span for span in expected if span.score >= min_score]
+    if no_answer or not expected:
         expected = sorted([*expected, AnswerSpan("", null, 0, 0)], key=lambda span: -span.score)
     expected = expected[:top_k]
     assert [(span.answer, span.start, span.end) for span in answer.alternatives] == [
@@ -253,7 +298,7 @@ def test_decoding_equals_trying_all_pairs(
     for span in answer.alternatives:
         assert context[span.start : span.end] == span.answer
         assert span.answer == span.answer.strip()
-        assert span.answer or (no_answer and (span.start, span.end) == (0, 0))
+        assert span.answer or ((no_answer or min_score > 0) and (span.start, span.end) == (0, 0))
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -59,6 +59,22 @@ def test_metrics_are_described_in_both_formats(description: dict[str, Any]) -> N
             "ChoiceBody", {"prompt": "a", "choices": ["b"] * 9}, True, id="as many choices as texts in a list"
         ),
         pytest.param("ChoiceBody", {"prompt": "a", "choices": ["b"] * 10}, False, id="more choices than that"),
+        pytest.param("ClassificationBody", {"text": "a", "threshold": 0.5}, True, id="a threshold"),
+        pytest.param(
+            "ClassificationBody",
+            {"text": "a", "threshold": 0.5, "function": "none"},
+            False,
+            id="a threshold for raw values",
+        ),
+        pytest.param(
+            "ClassificationBody",
+            {"text": "a", "threshold": None, "function": "none"},
+            True,
+            id="no threshold for raw values",
+        ),
+        pytest.param("EntityBody", {"text": ["a"], "offsets": "utf16"}, True, id="positions in UTF-16"),
+        pytest.param("EntityBody", {"text": "a", "offsets": "utf32"}, False, id="positions in what there is not"),
+        pytest.param("ChoiceBody", {"prompt": "a", "choices": ["b", "c"], "offsets": "utf8"}, False, id="no positions"),
         pytest.param("GenerationBody", {"prompt": "a", "seed": 1}, False, id="a seed for nothing"),
         pytest.param(
             "GenerationBody", {"prompt": "a", "sampling": "greedy", "top_p": 0.5}, False, id="greedy and top_p"

@@ -196,8 +196,16 @@ TEXTS = {"question": "q", "context": "c"}
         pytest.param("/qa", TEXTS, [QuestionRequest("q", "c", 1, 30, None, False)], id="a question as it is"),
         pytest.param(
             "/qa",
-            {**TEXTS, "top_k": 4, "max_answer_tokens": 9, "window_stride": 0, "no_answer": True},
-            [QuestionRequest("q", "c", 4, 9, 0, True)],
+            {
+                **TEXTS,
+                "top_k": 4,
+                "max_answer_tokens": 9,
+                "window_stride": 0,
+                "no_answer": True,
+                "min_score": 0.5,
+                "offsets": "utf8",
+            },
+            [QuestionRequest("q", "c", 4, 9, 0, True, 0.5, "utf8")],
             id="a question with everything chosen",
         ),
         pytest.param(
@@ -223,8 +231,8 @@ TEXTS = {"question": "q", "context": "c"}
         ),
         pytest.param(
             "/classify",
-            {"text": "t", "text_pair": "p", "top_k": 1, "function": "sigmoid", "window_stride": 3},
-            [ClassificationRequest("t", "p", 1, "sigmoid", 3)],
+            {"text": "t", "text_pair": "p", "top_k": 1, "function": "sigmoid", "window_stride": 3, "threshold": 1},
+            [ClassificationRequest("t", "p", 1, "sigmoid", 3, 1.0)],
             id="a pair to classify with everything chosen",
         ),
         pytest.param(
@@ -236,8 +244,8 @@ TEXTS = {"question": "q", "context": "c"}
         pytest.param("/ner", {"text": "t"}, [EntityRequest("t", "simple", 0.0, None)], id="a text to find entities in"),
         pytest.param(
             "/ner",
-            {"text": "t", "aggregation": "max", "threshold": 0.5, "window_stride": 2},
-            [EntityRequest("t", "max", 0.5, 2)],
+            {"text": "t", "aggregation": "max", "threshold": 0.5, "window_stride": 2, "offsets": "utf16"},
+            [EntityRequest("t", "max", 0.5, 2, "utf16")],
             id="entities with everything chosen",
         ),
         pytest.param("/embed", {"text": "t"}, [EmbeddingRequest("t", "mean", True, False, None)], id="a text to embed"),
@@ -295,6 +303,29 @@ async def test_what_a_body_says_reaches_the_task(path: str, body: dict[str, obje
         response = await client.post(path, json=body)
     assert response.status_code == 200, response.text
     assert sorted(seen, key=repr) == sorted(expected, key=repr)
+
+
+@pytest.mark.parametrize(
+    ("body", "spans"),
+    [
+        ({"text": "😀é b"}, [(0, 3)]),
+        ({"text": ["😀é b", "abcd"], "offsets": "utf16"}, [(0, 4), (0, 3)]),
+        ({"text": ["😀é b", "abcd"], "offsets": "utf8"}, [(0, 7), (0, 3)]),
+    ],
+    ids=["code points unasked", "UTF-16, in each item's own text", "UTF-8, in each item's own text"],
+)
+@asynchronous
+async def test_positions_are_counted_as_asked(body: dict[str, object], spans: list[tuple[int, int]]) -> None:
+    async with running_app() as (_, client):
+        found = (await client.post("/ner", json=body)).json()
+        asked = {**body, "context": body["text"], "question": "Who?"}
+        del asked["text"]
+        answers = (await client.post("/qa", json=asked)).json()
+    entities = [result["entities"][0] for result in found.get("results", [found])]
+    assert [(entity["start"], entity["end"]) for entity in entities] == spans
+    for answer, (start, end) in zip(answers.get("results", [answers]), spans, strict=True):
+        assert (answer["start"], answer["end"]) == (start, end)
+        assert [(one["start"], one["end"]) for one in answer["alternatives"]] == [(start, end)]
 
 
 @pytest.mark.parametrize("sequences", [True, False], ids=["with sequences", "without sequences"])
