@@ -24,6 +24,7 @@ from service.api.response_headers import SecurityHeaders, allow_origins
 from service.api.task_routes import task_routes
 from service.models.loading import ModelLoader
 from service.security.access import read_access
+from service.security.key_watch import KeyWatch
 from service.serving import Serving
 from service.settings import Settings, load_settings
 from service.telemetry.metrics import Metrics
@@ -87,9 +88,11 @@ def create_app(
         models = None
         app.state.serving = serving
         await serving.start()
+        watching = asyncio.create_task(KeyWatch(settings, access, metrics.declare_keys).run(), name="key watch")
         try:
             yield
         finally:
+            watching.cancel()
             await serving.stop()
             await asyncio.to_thread(tracing.close)
 

@@ -126,12 +126,14 @@ class Settings(BaseSettings):
         25.0, ge=0, allow_inf_nan=False, description="After SIGTERM and the delay, time to answer what was accepted."
     )
     api_keys_file: Path | None = Field(
-        None, description="File of the API keys' names and hashes, a line each as `bigbird key NAME` prints it."
+        None,
+        description="File of the API keys' names and hashes, a line each as `bigbird key NAME` prints it; changes "
+        "to it take effect within seconds.",
     )
     api_keys: SecretStr | None = Field(
         None, description="Such lines themselves, with commas between them. Without keys everybody may use the service."
     )
-    admin_key_file: Path | None = Field(None, description="File of the keys that may manage models, in the same form.")
+    admin_key_file: Path | None = Field(None, description="File of the keys that may manage models, likewise.")
     admin_key: SecretStr | None = Field(
         None, description="Such a line itself. Without an admin key nobody manages models over HTTP."
     )
