@@ -107,7 +107,7 @@ _OUTCOMES = ("success", "failure")
 
 
 class NamedState(Protocol):
-    """A model's name, and one of the states."""
+    """A model's name, one of the states, and why its last change failed."""
 
     @property
     def name(self) -> str:
@@ -117,6 +117,11 @@ class NamedState(Protocol):
     @property
     def state(self) -> str:
         """Its state."""
+        ...
+
+    @property
+    def failure(self) -> str | None:
+        """Why its last change failed, or None if it did not."""
         ...
 
 
@@ -153,24 +158,31 @@ class ModelMetrics:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """Return the family of states without samples."""
-        return [_family()]
+        """Return the families of states and failures without samples."""
+        return _families()
 
     def collect(self) -> Iterable[Metric]:
-        """Return the states as they are now."""
-        family = _family()
+        """Return the states and failures as they are now."""
+        states, failures = _families()
         for model in self._read():
             for state in _STATES:
-                family.add_metric([model.name, state], float(model.state == state))
-        return [family]
+                states.add_metric([model.name, state], float(model.state == state))
+            failures.add_metric([model.name], float(model.failure is not None))
+        return states, failures
 
 
-def _family() -> GaugeMetricFamily:
-    return GaugeMetricFamily(
+def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    states = GaugeMetricFamily(
         "bigbird_model_state",
         "1 for the state that a model is in: loading, ready, unloading or failed.",
         labels=["model", "state"],
     )
+    failures = GaugeMetricFamily(
+        "bigbird_model_change_failed",
+        "1 if the last load, reload or unload of a model failed; 0 again once one succeeds.",
+        labels=["model"],
+    )
+    return states, failures
 
 
 EndReason = Literal[

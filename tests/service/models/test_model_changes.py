@@ -252,11 +252,13 @@ async def test_whatever_fails_leaves_the_old_version_serving(
         (state,) = serving.model_states()
         assert (state.state, state.version, state.change, state.failure) == ("ready", 1, None, detail)
         assert value(serving, "bigbird_model_changes_total", model=NAME, change="reload", outcome="failure") == 1.0
+        assert value(serving, "bigbird_model_change_failed", model=NAME) == 1.0
         assert {key.version for key in serving.cost_model.measurements} == {1}
         folder.next = lambda: version_of(3.0)
         await serving.changes.reload(NAME)
         assert await ask(serving) == 39.0
         assert serving.model_states()[0].failure is None
+        assert value(serving, "bigbird_model_change_failed", model=NAME) == 0.0
 
 
 @asynchronous
@@ -268,6 +270,7 @@ async def test_a_model_that_could_not_be_loaded_shows_as_failed_with_the_reason(
         (state,) = serving.model_states()
         assert (state.name, state.state, state.version, state.failure) == (NAME, "failed", 0, "weights.bin: missing")
         assert value(serving, "bigbird_model_state", model=NAME, state="failed") == 1.0
+        assert value(serving, "bigbird_model_change_failed", model=NAME) == 1.0
 
 
 @asynchronous
