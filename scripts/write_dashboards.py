@@ -39,9 +39,16 @@ def _json(board: Dashboard) -> str:
     for panel in model["panels"]:
         row, place = (row + 1, 0) if panel["type"] == "row" else (row, place + 1)
         panel["id"] = 100 * row + place
+        if panel["type"] == "table":
+            # The library's default, which tables no longer have since Grafana 12.2.
+            del panel["options"]["footer"]
     for link in model["links"]:
         # By default links hide in a menu; without it they are at the top.
         del link["placement"]
+    for variable in model["templating"]["list"]:
+        # The library gives every variable the fields of one that chooses an interval; Grafana's schema does not.
+        for field in ("auto", "auto_count", "auto_min"):
+            del variable[field]
     return json.dumps(model, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 

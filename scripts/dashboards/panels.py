@@ -146,6 +146,7 @@ def listing(title: str, description: str, expr: str, columns: Sequence[str], wid
         .span(width)
         .height(6)
         .no_value("none")
+        .cell_options(looks.TableAutoCellOptions())
         .transformations([kept, ordered])
         .with_target(_target(Query(expr, ""), 0).format(PromQueryFormat.TABLE).instant())
     )

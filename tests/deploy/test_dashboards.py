@@ -1,5 +1,6 @@
 """The committed dashboards are the generated ones, and what Grafana needs is in them."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -16,6 +18,7 @@ from tests.deploy.running_prometheus import ROOT, SHIPPED, shipped_rules
 BOARDS = pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 SEVERITIES = {"critical", "warning", "info"}
+SCHEMA = json.loads((Path(__file__).parent / "grafana" / "dashboard.schema.json").read_text("utf-8"))
 ALERTS = [rule for rule in shipped_rules() if "alert" in rule]
 EACH_ALERT = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
 
@@ -25,6 +28,46 @@ def test_the_committed_dashboards_are_what_the_script_writes(tmp_path: Path) -> 
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     written = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
     assert {path.name: path.read_text("utf-8") for path in DASHBOARDS} == written
+
+
+def schema_errors(board: dict[str, Any]) -> list[str]:
+    return [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(board)]
+
+
+@BOARDS
+def test_a_dashboard_follows_the_schema_of_grafana_12(path: Path) -> None:
+    assert not schema_errors(dashboard(path))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        pytest.param(["schemaVersion"], 36, id="an older model"),
+        pytest.param(["panels", 1, "targets", 0, "expression"], "up", id="a misspelt field of a query"),
+        pytest.param(["panels", 1, "fieldConfig", "defaults", "thresholds", "mode"], "relative", id="an unknown mode"),
+        pytest.param(["templating", "list", 0, "auto"], False, id="a field of other variables"),
+        pytest.param(["id"], 7, id="the number that another Grafana gave it"),
+    ],
+)
+def test_a_wrong_dashboard_breaks_the_schema(place: list[Any], value: Any) -> None:
+    board: Any = dashboard(DASHBOARDS[0])
+    *parents, last = place
+    inner = board
+    for part in parents:
+        inner = inner[part]
+    inner[last] = value
+    assert schema_errors(board)
+
+
+@BOARDS
+def test_a_file_is_the_same_for_the_import_dialog_and_for_provisioning(path: Path) -> None:
+    """Only the dialog fills in `__inputs`; a variable that chooses a data source works in both."""
+    board = dashboard(path)
+    assert not [key for key in board if key.startswith("__")]
+    source, *others = board["templating"]["list"]
+    assert (source["type"], source["query"]) == ("datasource", "prometheus")
+    assert set(re.findall(r"\$\{(\w+)", path.read_text("utf-8"))) == {source["name"]}
+    assert "datasource" not in {variable["type"] for variable in others}
 
 
 @BOARDS
