@@ -27,11 +27,11 @@ REQUIRED = "BIGBIRD_TESTS_REQUIRE_PROGRAMS"
 PATIENCE_SECONDS = 120
 
 
-def find_program(name: str) -> str:
-    """Return the path of `prometheus` or `promtool`; without it the test is skipped, or fails where it is expected."""
+def find_program(name: str, package: str = "prometheus") -> str:
+    """Return the path of a foreign program; without it the test is skipped, or fails where it is expected."""
     found = shutil.which(name)
     if found is None:
-        reason = f"{name} is not installed; Debian and Ubuntu have it in the package `prometheus`"
+        reason = f"{name} is not installed; Debian and Ubuntu have it in the package `{package}`"
         if os.environ.get(REQUIRED):
             pytest.fail(f"{reason} ({REQUIRED} is set)")
         pytest.skip(reason)
