@@ -15,6 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from service.models.served_models import ENDPOINTS
 from service.process.server import _SENDING_SECONDS
 from service.settings import ENVIRONMENT_PREFIX, Settings
 from tests.deploy.kustomize import Resource, UnknownField, pod_specs, render
@@ -203,14 +204,18 @@ def test_the_network_lets_in_who_is_named_and_lets_nothing_out() -> None:
     assert [port["port"] for port in rule["ports"]] == [server()["ports"][0]["name"]]
 
 
-@pytest.fixture
-def with_keys(tmp_path: Path) -> list[Resource]:
-    """The overlay for CPUs with the component that nobody gets unasked."""
+def with_component(folder: Path, name: str) -> list[Resource]:
+    """The overlay for CPUs with a component that nobody gets unasked."""
     lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", "namespace: bigbird"]
     lines += ["resources:", f"  - {KUBERNETES / 'overlays' / 'cpu'}", "components:"]
-    lines += [f"  - {KUBERNETES / 'components' / 'keys'}"]
-    (tmp_path / "kustomization.yaml").write_text("\n".join(lines), encoding="utf-8")
-    return render(tmp_path)
+    lines += [f"  - {KUBERNETES / 'components' / name}"]
+    (folder / "kustomization.yaml").write_text("\n".join(lines), encoding="utf-8")
+    return render(folder)
+
+
+@pytest.fixture
+def with_keys(tmp_path: Path) -> list[Resource]:
+    return with_component(tmp_path, "keys")
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
@@ -229,6 +234,43 @@ def test_keys_come_from_a_secret_that_only_the_server_reads(with_keys: list[Reso
     plain = the("Deployment")["spec"]["template"]["spec"]
     assert pod["volumes"][:-1] == plain["volumes"]
     assert "sha256:" not in json.dumps(with_keys)
+
+
+@pytest.fixture
+def with_ingress(tmp_path: Path) -> list[Resource]:
+    return with_component(tmp_path, "ingress")
+
+
+def one(kind: str, resources: list[Resource]) -> Resource:
+    (found,) = [resource for resource in resources if resource["kind"] == kind]
+    return found
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_the_ingress_leads_clients_to_what_they_call_and_to_nothing_else(
+    with_ingress: list[Resource], version: str
+) -> None:
+    ingress = one("Ingress", with_ingress)
+    kubernetes_validate.validate(ingress, version, strict=True)
+    (rule,) = ingress["spec"]["rules"]
+    assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"]]
+    paths = rule["http"]["paths"]
+    assert {path["path"] for path in paths} == {*ENDPOINTS.values(), "/v1/models"}
+    assert {path["pathType"] for path in paths} == {"Exact"}
+    service = one("Service", with_ingress)
+    (port,) = service["spec"]["ports"]
+    backend = {"service": {"name": service["metadata"]["name"], "port": {"name": port["name"]}}}
+    assert all(path["backend"] == backend for path in paths)
+
+
+def test_the_ingress_waits_and_accepts_as_the_servers_do(with_ingress: list[Resource]) -> None:
+    annotations = one("Ingress", with_ingress)["metadata"]["annotations"]
+    of_servers = settings()
+    assert annotations["nginx.org/client-max-body-size"] == f"{of_servers.max_body_bytes // 2**20}m"
+    waits = [float(annotations[f"nginx.org/proxy-{way}-timeout"].removesuffix("s")) for way in ("read", "send")]
+    assert min(waits) > of_servers.timeout_ms / 1000
+    # nginx keeps idle connections to its upstreams for 60 s.
+    assert int(one("ConfigMap", with_ingress)["data"]["BIGBIRD_KEEP_ALIVE_SECONDS"]) > 60
 
 
 # What hangs together.
