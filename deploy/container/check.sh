@@ -11,7 +11,7 @@ trap 'rm -rf "$rendered"' EXIT
 hadolint Dockerfile
 shellcheck deploy/container/*.sh
 check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-for profile in gpu cpu; do
+for profile in gpu cpu serve serve-cpu; do
     # What the variables become must be valid too, not only what is written.
     podman-compose --profile "$profile" config > "$rendered/$profile.yml"
     check-jsonschema --builtin-schema vendor.compose-spec "$rendered/$profile.yml"

@@ -23,7 +23,8 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 DOCUMENTATION = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
-OURS = {"export": "export", "export-cpu": "export", "server": "gpu", "server-cpu": "cpu"}
+SERVERS = {"server": "gpu", "server-cpu": "cpu", "serve": "gpu", "serve-cpu": "cpu"}
+OURS = {"export": "export", "export-cpu": "export", **SERVERS}
 LIST_REQUIREMENTS = ROOT / "deploy" / "container" / "list_requirements.py"
 REQUIREMENTS = ROOT / "deploy" / "container" / "requirements"
 LOCKS = sorted(REQUIREMENTS.glob("*.txt"))
@@ -215,7 +216,7 @@ def test_a_service_listens_on_loopback_unless_told_otherwise(name: str) -> None:
     assert all(port.startswith("${BIND:-127.0.0.1}:") for port in SERVICES[name].get("ports", []))
 
 
-@pytest.mark.parametrize("name", ["server", "server-cpu"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_the_grace_period_holds_the_delay_the_drain_and_the_last_answers(name: str) -> None:
     own = Settings()
     longest = own.drain_delay_seconds + own.drain_timeout_seconds + _SENDING_SECONDS
@@ -239,12 +240,25 @@ def test_a_profile_is_an_export_a_server_after_it_and_two_that_watch(profile: st
     assert SERVICES[server]["depends_on"] == {export: {"condition": "service_completed_successfully"}}
 
 
+@pytest.mark.parametrize(("profile", "exporting"), [("serve", "server"), ("serve-cpu", "server-cpu")])
+def test_a_profile_serves_bundles_that_are_there_without_an_export(profile: str, exporting: str) -> None:
+    chosen = {name for name, service in SERVICES.items() if profile in service["profiles"]}
+    assert chosen == {profile, "prometheus", "grafana"}
+    (folder,) = SERVICES[profile]["volumes"]
+    assert (folder["source"], folder["target"], folder["read_only"]) == ("${BUNDLES:-./bundles}", "/models", True)
+    assert folder["bind"] == {"create_host_path": False}
+    # Nothing else is different.
+    differs = {"profiles", "volumes", "depends_on"}
+    same, other = ({k: v for k, v in SERVICES[name].items() if k not in differs} for name in (profile, exporting))
+    assert same == other
+
+
 def test_without_a_choice_the_gpu_profile_runs() -> None:
     lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line and not line.startswith("#")] == ["COMPOSE_PROFILES=gpu"]
 
 
-@pytest.mark.parametrize("name", ["server", "server-cpu"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_every_setting_can_be_given_to_a_server(name: str) -> None:
     fixed = {"models", "host", "port"}
     settings = {environment_name(setting) for setting in Settings.model_fields if setting not in fixed}
@@ -252,7 +266,8 @@ def test_every_setting_can_be_given_to_a_server(name: str) -> None:
     assert given == settings
 
 
-def test_the_server_is_known_to_prometheus_in_both_profiles() -> None:
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_server_is_known_to_prometheus_in_every_profile(name: str) -> None:
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     targets = [
         target
@@ -262,12 +277,13 @@ def test_the_server_is_known_to_prometheus_in_both_profiles() -> None:
         for target in group["targets"]
     ]
     assert targets == ["server:8000"]
-    assert SERVICES["server-cpu"]["networks"]["default"]["aliases"] == ["server"]
+    assert SERVICES[name]["networks"]["default"]["aliases"] == ["server"]
 
 
 @every_service
 def test_what_is_mounted_from_the_repository_is_there(name: str) -> None:
-    folders = [volume.split(":")[0] for volume in SERVICES[name].get("volumes", []) if volume.startswith("./")]
+    mounted = [volume for volume in SERVICES[name].get("volumes", []) if isinstance(volume, str)]
+    folders = [volume.split(":")[0] for volume in mounted if volume.startswith("./")]
     assert not [folder for folder in folders if not (ROOT / folder).is_dir()]
 
 
