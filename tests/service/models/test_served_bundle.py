@@ -146,6 +146,7 @@ async def test_the_others_are_served_if_failed_models_are_allowed(bundles: Path)
     assert states["qa"]["failure"].startswith("qa/weights.bin: ")
     assert "known answer" in states["ner"]["failure"]
     assert 'bigbird_model_state{model="qa",state="failed"} 1.0' in metrics
+    assert 'bigbird_model_change_failed{model="qa"} 1.0' in metrics
 
 
 def test_a_start_without_any_model_fails_whatever_is_allowed(bundles: Path) -> None:
