@@ -50,7 +50,10 @@ def test_a_key_is_given_out_and_another_taken_back(keys: Keys) -> None:
     assert keys.told == [{"second"}]
 
 
-@pytest.mark.parametrize("content", ["", "second secret-two", f"{key_line('first', 'one')}\n{key_line('first', 'two')}"])
+TWICE = f"{key_line('first', 'one')}\n{key_line('first', 'two')}"
+
+
+@pytest.mark.parametrize("content", ["", "second secret-two", TWICE])
 def test_a_file_that_cannot_be_used_changes_nothing(keys: Keys, content: str, caplog: pytest.LogCaptureFixture) -> None:
     keys.write(content)
     for _ in range(3):
