@@ -5,6 +5,7 @@ import asyncio
 from starlette.types import Message, Receive, Scope, Send
 
 from service.process.drain import Drain
+from tests.service.asynchronous import asynchronous
 
 REQUEST: Scope = {"type": "http", "method": "GET", "path": "/"}
 
@@ -45,108 +46,90 @@ async def begun(task: asyncio.Task[None]) -> asyncio.Task[None]:
     return task
 
 
-def test_a_server_that_nobody_has_stopped_is_never_over() -> None:
-    async def scenario() -> None:
-        assert not Server().drain.is_over()
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_a_server_that_nobody_has_stopped_is_never_over() -> None:
+    assert not Server().drain.is_over()
 
 
-def test_a_server_without_requests_is_over_at_once() -> None:
-    async def scenario() -> None:
-        server = Server()
-        server.drain_now()
-        assert server.drain.is_over()
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_a_server_without_requests_is_over_at_once() -> None:
+    server = Server()
+    server.drain_now()
+    assert server.drain.is_over()
 
 
-def test_it_is_over_when_the_last_request_from_before_is_answered_and_that_answer_ends_its_connection() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = await begun(server.ask())
-        server.drain_now()
-        assert not server.drain.is_over()
-        server.go.set()
-        await first
-        assert server.drain.is_over()
-        assert server.sent == [{"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]}]
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_it_is_over_when_the_last_request_from_before_is_answered_and_that_answer_ends_its_connection() -> None:
+    server = Server()
+    first = await begun(server.ask())
+    server.drain_now()
+    assert not server.drain.is_over()
+    server.go.set()
+    await first
+    assert server.drain.is_over()
+    assert server.sent == [{"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]}]
 
 
-def test_while_it_leaves_requests_are_waited_for_and_their_answers_end_connections() -> None:
-    async def scenario() -> None:
-        server = Server()
-        server.leaving = True
-        accepted = await begun(server.ask())
-        assert not server.drain.is_over()
-        server.drain_now()
-        assert not server.drain.is_over()
-        server.go.set()
-        await accepted
-        assert server.drain.is_over()
-        assert server.sent[0]["headers"] == [(b"connection", b"close")]
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_while_it_leaves_requests_are_waited_for_and_their_answers_end_connections() -> None:
+    server = Server()
+    server.leaving = True
+    accepted = await begun(server.ask())
+    assert not server.drain.is_over()
+    server.drain_now()
+    assert not server.drain.is_over()
+    server.go.set()
+    await accepted
+    assert server.drain.is_over()
+    assert server.sent[0]["headers"] == [(b"connection", b"close")]
 
 
-def test_before_the_drain_connections_stay_as_the_application_wants_them() -> None:
-    async def scenario() -> None:
-        server = Server()
-        server.go.set()
-        await server.ask()
-        assert server.sent[0]["headers"] == [(b"connection", b"keep-alive")]
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_before_the_drain_connections_stay_as_the_application_wants_them() -> None:
+    server = Server()
+    server.go.set()
+    await server.ask()
+    assert server.sent[0]["headers"] == [(b"connection", b"keep-alive")]
 
 
-def test_what_comes_during_the_drain_is_not_waited_for() -> None:
-    async def scenario() -> None:
-        server = Server()
-        server.drain_now()
-        late = await begun(server.ask())
-        assert server.drain.is_over()
-        server.go.set()
-        await late
-        assert server.drain.is_over()
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_what_comes_during_the_drain_is_not_waited_for() -> None:
+    server = Server()
+    server.drain_now()
+    late = await begun(server.ask())
+    assert server.drain.is_over()
+    server.go.set()
+    await late
+    assert server.drain.is_over()
 
 
-def test_a_refusal_during_the_drain_ends_its_connection() -> None:
-    async def scenario() -> None:
-        server = Server()
-        server.drain_now()
-        await server.ask("/refused")
-        assert server.sent == [{"type": "http.response.start", "status": 503, "headers": [(b"connection", b"close")]}]
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_a_refusal_during_the_drain_ends_its_connection() -> None:
+    server = Server()
+    server.drain_now()
+    await server.ask("/refused")
+    assert server.sent == [{"type": "http.response.start", "status": 503, "headers": [(b"connection", b"close")]}]
 
 
-def test_it_is_over_when_time_is_up_whatever_has_no_answer() -> None:
-    async def scenario() -> None:
-        server = Server()
-        stuck = await begun(server.ask())
-        server.now = 1000.0
-        server.drain_now()
-        assert not server.drain.is_over()
-        server.now = 1029.9
-        assert not server.drain.is_over()
-        server.now = 1030.0
-        assert server.drain.is_over()
-        stuck.cancel()
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_it_is_over_when_time_is_up_whatever_has_no_answer() -> None:
+    server = Server()
+    stuck = await begun(server.ask())
+    server.now = 1000.0
+    server.drain_now()
+    assert not server.drain.is_over()
+    server.now = 1029.9
+    assert not server.drain.is_over()
+    server.now = 1030.0
+    assert server.drain.is_over()
+    stuck.cancel()
 
 
-def test_a_request_that_fails_or_whose_client_leaves_is_not_waited_for() -> None:
-    async def scenario() -> None:
-        server = Server()
-        left = await begun(server.ask())
-        server.drain_now()
-        left.cancel()
-        await asyncio.wait([left])
-        assert server.drain.is_over()
-
-    asyncio.run(scenario())
+@asynchronous
+async def test_a_request_that_fails_or_whose_client_leaves_is_not_waited_for() -> None:
+    server = Server()
+    left = await begun(server.ask())
+    server.drain_now()
+    left.cancel()
+    await asyncio.wait([left])
+    assert server.drain.is_over()
