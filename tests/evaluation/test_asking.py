@@ -85,7 +85,7 @@ def test_a_date_to_come_back_is_understood() -> None:
     assert waits.seconds == [pytest.approx(3600, abs=60)]
 
 
-def test_a_server_that_stays_busy_ends_the_evaluation() -> None:
+def test_429_without_end_ends_the_evaluation() -> None:
     waits = Waits()
     asking = Asking(sleep=waits.sleep, clock=waits.clock, patience_seconds=20)
     with pytest.raises(EvaluationError, match=r"^http://service: still busy after 3 attempts: 429 Refused"):

@@ -125,7 +125,7 @@ async def test_a_client_that_leaves_between_steps_has_no_further_step_run(tokeni
 
 
 @asynchronous
-async def test_a_full_queue_does_not_end_what_has_begun(tokenizer: Tokenizer) -> None:
+async def test_429_does_not_end_what_has_begun(tokenizer: Tokenizer) -> None:
     stepped = SteppedModel(tokenizer, held_length=4)
     async with running_app({"generate": stepped.model}, max_queued_items=1) as (app, client):
         begun = asyncio.create_task(client.post("/generate", json={"prompt": "project", "max_new_tokens": 5}))

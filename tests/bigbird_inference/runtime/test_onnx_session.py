@@ -197,7 +197,7 @@ def test_terminating_a_run_that_has_ended_changes_nothing(counting_in_a_loop: On
     assert counting_in_a_loop.run(counting_batch(2))["logits"].tolist() == [[2.0] * 4]
 
 
-def test_a_batch_without_room_says_so_and_the_session_runs_again(counting_in_memory: OnnxSession) -> None:
+def test_out_of_memory_is_said_and_the_session_runs_again(counting_in_memory: OnnxSession) -> None:
     # Four petabytes are more than an address space holds, however generous the system is with promises.
     with pytest.raises(OutOfMemory):
         counting_in_memory.run(counting_batch(2**50))
@@ -235,7 +235,7 @@ class FailingSession:
         pytest.param("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0 ; expr=cublasCreate", id="a CUDA library"),
     ],
 )
-def test_every_way_to_say_that_memory_ran_out_is_understood(text: str) -> None:
+def test_out_of_memory_is_understood_however_it_is_said(text: str) -> None:
     with pytest.raises(OutOfMemory, match=re.escape(text)):
         OnnxSession(FailingSession(text)).run(batch())
 

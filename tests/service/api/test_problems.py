@@ -206,7 +206,7 @@ async def test_json_with_its_charset_is_accepted(content_type: str) -> None:
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "sent in chunks"])
 @asynchronous
-async def test_a_body_over_the_limit_is_read_to_its_end_and_refused(announced: bool) -> None:
+async def test_413_a_body_over_the_limit_is_read_to_its_end(announced: bool) -> None:
     sent = 0
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -226,7 +226,7 @@ async def test_a_body_over_the_limit_is_read_to_its_end_and_refused(announced: b
 
 
 @asynchronous
-async def test_a_body_without_end_is_not_read_for_ever() -> None:
+async def test_413_a_body_without_end_is_not_read_for_ever() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         while True:
             yield b"x" * 1024 * 1024
@@ -257,7 +257,7 @@ async def test_a_body_without_end_is_not_read_for_ever() -> None:
     ],
 )
 @asynchronous
-async def test_a_text_or_list_over_its_limit_is_refused(path: str, body: dict[str, Any], field: str) -> None:
+async def test_413_a_text_or_list_over_its_limit(path: str, body: dict[str, Any], field: str) -> None:
     async with running_app(max_characters=10, max_list_items=3) as (_, client):
         response = await client.post(path, json=body)
         assert problem(response, 413, "too_large")["detail"].startswith(f"{field} has ")
@@ -320,7 +320,7 @@ async def test_the_servers_timeout_holds_where_a_request_names_none() -> None:
 
 
 @asynchronous
-async def test_a_full_queue_is_told_when_to_come_back() -> None:
+async def test_429_a_full_queue_says_when_to_come_back() -> None:
     gate = Gate()
     model = fake_loaded_model("ner", session=gate.session)
     async with running_app({model.name: model}, max_queued_items=1) as (app, client):
@@ -353,7 +353,7 @@ async def test_a_request_that_cannot_make_its_deadline_is_refused_at_once_with_t
 
 
 @asynchronous
-async def test_a_run_that_does_not_end_fails_liveness_and_new_requests_until_it_ends() -> None:
+async def test_503_while_a_run_does_not_end() -> None:
     gate = Gate()
     model = fake_loaded_model("ner", session=gate.session)
     async with running_app({model.name: model}, stuck_run_factor=1e-9, stuck_run_seconds=0) as (_, client):
@@ -369,7 +369,7 @@ async def test_a_run_that_does_not_end_fails_liveness_and_new_requests_until_it_
 
 
 @asynchronous
-async def test_a_server_that_is_still_warming_is_alive_but_not_ready() -> None:
+async def test_503_while_warming_but_alive() -> None:
     gate = Gate(hold_warm_up=True)
     model = fake_loaded_model("ner", session=gate.session)
     app = create_app(Settings(), {model.name: model})
@@ -390,14 +390,14 @@ async def test_a_server_that_is_still_warming_is_alive_but_not_ready() -> None:
 
 
 @asynchronous
-async def test_a_request_that_no_queue_could_hold_is_too_large() -> None:
+async def test_413_a_request_that_no_queue_could_hold() -> None:
     async with running_app(max_queued_items=2) as (_, client):
         response = await client.post("/ner", json={"text": ["10", "20", "30"]})
     problem(response, 413, "too_large")
 
 
 @asynchronous
-async def test_a_draining_server_refuses_new_requests_and_is_not_ready_but_alive() -> None:
+async def test_503_while_draining_but_alive() -> None:
     async with running_app() as (app, client):
         app.state.serving.begin_drain()
         for response in (await client.post("/ner", json={"text": "10"}), await client.get("/health/ready")):
@@ -407,7 +407,7 @@ async def test_a_draining_server_refuses_new_requests_and_is_not_ready_but_alive
 
 
 @asynchronous
-async def test_a_dead_executor_fails_requests_readiness_and_liveness() -> None:
+async def test_503_of_everything_when_the_executor_is_dead() -> None:
     class ThreadKilled(BaseException):
         pass
 

@@ -20,7 +20,7 @@ def refused(response: httpx.Response) -> bool:
 
 
 @asynchronous
-async def test_beyond_the_most_requests_another_is_refused_at_once_and_probes_are_not() -> None:
+async def test_429_too_many_requests_and_probes_pass() -> None:
     gate = Gate()
     model = fake_loaded_model("ner", session=gate.session)
     async with running_app({model.name: model}, max_requests=2) as (app, client):

@@ -60,7 +60,7 @@ async def test_outputs_that_do_not_fit_what_went_in_fail_the_run() -> None:
 
 
 @asynchronous
-async def test_a_batch_without_room_runs_in_halves_and_its_size_is_not_tried_again() -> None:
+async def test_out_of_memory_halves_the_batch_for_good() -> None:
     async with warm_stage(max_items=8) as stage:
 
         def room_for_three(batch: Batch) -> None:
@@ -81,7 +81,7 @@ async def test_a_batch_without_room_runs_in_halves_and_its_size_is_not_tried_aga
 
 
 @asynchronous
-async def test_one_item_without_room_fails_and_the_executor_goes_on() -> None:
+async def test_out_of_memory_of_one_item_fails_it_alone() -> None:
     async with warm_stage() as stage:
 
         def no_room(batch: Batch) -> None:

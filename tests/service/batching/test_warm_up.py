@@ -103,7 +103,7 @@ def test_a_batch_without_room_lowers_the_cap_and_ends_the_buckets_measuring() ->
     assert [limits.most_items(bucket) for bucket in device.buckets] == [2, 2]
 
 
-def test_a_bucket_without_room_for_one_sequence_fails_the_warm_up() -> None:
+def test_out_of_memory_for_one_sequence_fails_the_warm_up() -> None:
     device = Device()
     device.largest = 0
     with pytest.raises(OutOfMemory):
@@ -360,7 +360,7 @@ def test_devices_are_warmed_with_the_same_shapes_as_the_first() -> None:
     assert shapes == [[1, 2, 4], [1, 2]]
 
 
-def test_a_size_that_a_further_device_has_no_room_for_is_a_cap_for_all() -> None:
+def test_out_of_memory_of_any_device_caps_all() -> None:
     device = Device()
 
     def no_room(batch: Batch) -> None:
