@@ -6,7 +6,14 @@ from service.batching.bucket_queue import BucketQueue, QueuedItem
 from service.batching.policy import Selection
 
 
-class CountFifo:
+class _Fifo:
+    """Takes no note of what has begun."""
+
+    def begun(self, selection: Selection) -> None:
+        """Do nothing: there are no turns."""
+
+
+class CountFifo(_Fifo):
     """Up to a number of documents, as LitServe or a queue with `max_batch_size` takes them.
 
     Args:
@@ -21,7 +28,7 @@ class CountFifo:
         return _padded_to_the_longest(_by_arrival(queues)[: self._max_items])
 
 
-class TokenBudgetFifo:
+class TokenBudgetFifo(_Fifo):
     """As many documents as fit a budget of padded tokens, as text-embeddings-inference takes them for ONNX.
 
     Args:

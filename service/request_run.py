@@ -6,8 +6,8 @@ everybody else's, and each item is decoded as soon as its windows are there. A t
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -19,6 +19,7 @@ from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task
 from service.batching.bucket_queue import InferenceResult, WorkItem
+from service.batching.shares import Share
 from service.models.served_models import ENDPOINTS
 from service.serving import Serving
 from service.telemetry.request_record import ItemRecord, RequestRecord
@@ -115,11 +116,14 @@ async def infer(
         DeadlineExceeded: Time is up.
         ServiceError: The windows were not accepted, or the server stopped before they had run.
     """
-    inference = _Inference(serving, model, serving.scheduler.now() + timeout_ms / 1000, record)
+    deadline = serving.scheduler.now() + timeout_ms / 1000
     try:
         async with asyncio.timeout(timeout_ms / 1000) as limit:
-            with serving.scheduler.open_request():
-                return await inference.answer(requests)
+            with (
+                serving.scheduler.open_request(record.key) as share,
+                serving.text_turns.shares.open(record.key) as text_share,
+            ):
+                return await _Inference(serving, model, deadline, record, share, text_share).answer(requests)
     except TimeoutError:
         if limit.expired():
             raise DeadlineExceeded(f"The request was not answered within {timeout_ms} ms.") from None
@@ -155,14 +159,16 @@ class _Inference:
     model: LoadedModel
     deadline: float
     record: RequestRecord
+    share: Share
+    text_share: Share
 
     async def answer(self, requests: Sequence[Any]) -> list[ItemResult]:
         """Encode all items, have their windows accepted together, and finish each item on its own."""
         loop = asyncio.get_running_loop()
-        encode = self.model.task.encode
-        with self.serving.scheduler.expected(len(requests)):
-            encoding = [loop.run_in_executor(self.serving.text_threads, encode, request) for request in requests]
-            encoded: list[EncodedRequest[Any]] = await _in_order(encoding)
+        encode = self.model.task.encoder()
+        with self.serving.scheduler.expected(len(requests)) as expect:
+            encoding = [loop.create_task(self._encode(encode, request, expect)) for request in requests]
+            encoded = await _in_order(encoding)
             futures = self.serving.scheduler.submit_all([work for item in encoded for work in self._work(item)])
         records = self._accepted(encoded)
         try:
@@ -175,9 +181,27 @@ class _Inference:
         finally:
             _give_up(futures)
 
+    async def _encode(
+        self,
+        encode: Callable[[Any], EncodedRequest[Any]],
+        request: Any,
+        expect: Callable[[int, int], None],
+    ) -> EncodedRequest[Any]:
+        """Encode an item when its turn has come, unless the request has become too large meanwhile."""
+        encoded = await self.serving.text_turns.run(self.text_share, _characters(request), partial(encode, request))
+        expect(len(encoded.windows), _tokens(encoded))
+        return encoded
+
     def _work(self, encoded: EncodedRequest[Any]) -> list[WorkItem]:
         return [
-            WorkItem(self.model.name, window.sequence, self.deadline, trace=self.record, version=self.model.version)
+            WorkItem(
+                self.model.name,
+                window.sequence,
+                self.deadline,
+                trace=self.record,
+                version=self.model.version,
+                share=self.share,
+            )
             for window in encoded.windows
         ]
 
@@ -196,7 +220,6 @@ class _Inference:
         self, encoded: EncodedRequest[Any], windows: Sequence[asyncio.Future[InferenceResult]], record: ItemRecord
     ) -> ItemResult:
         """Wait for an item's windows, and for those of the steps that follow, and decode the last outputs."""
-        loop = asyncio.get_running_loop()
         usage: Usage | None = None
         try:
             while True:
@@ -209,7 +232,8 @@ class _Inference:
                 if self.model.task.decodes_at_once:
                     following = advance()
                 else:
-                    following = await loop.run_in_executor(self.serving.text_threads, advance)
+                    characters = _characters(encoded.request)
+                    following = await self.serving.text_turns.run(self.text_share, characters, advance)
                 if isinstance(following, _Decoded):
                     record.decoded(self.serving.scheduler.now())
                     self.serving.metrics.item_answered(self.model.name, usage.truncated_tokens)
@@ -234,6 +258,13 @@ def _advance(
     """Ask the task for its next step, or, if there is none, for its answer."""
     following = task.continuation(encoded, outputs)
     return _Decoded(task.answer(encoded, outputs)) if following is None else following
+
+
+def _characters(request: Any) -> int:
+    """Return the length of all texts of an item."""
+    values = [getattr(request, field.name) for field in fields(request)]
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def _tokens(encoded: EncodedRequest[Any]) -> int:

@@ -34,6 +34,7 @@ from service.models.model_folder import without_paths
 from service.models.served_models import ModelState, ServedModels
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from service.text_turns import TextTurns
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,9 @@ class Serving:
             probe=gpu,
         )
         # Encoding and decoding release the interpreter only in part; more threads than cores gain nothing.
-        self.text_threads = ThreadPoolExecutor(max(2, available_cores()), thread_name_prefix="text")
+        threads = max(2, available_cores())
+        self.text_threads = ThreadPoolExecutor(threads, thread_name_prefix="text")
+        self.text_turns = TextTurns(self.text_threads, threads)
         self.changes = ModelChanges(
             self.models,
             self.scheduler,

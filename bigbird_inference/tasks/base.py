@@ -5,7 +5,7 @@ halves is `EncodedRequest`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -75,6 +75,13 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         Raises:
             InvalidInput: This model cannot work with the request; the message names the field.
         """
+
+    def encoder(self) -> Callable[[RequestT], EncodedRequest[RequestT]]:
+        """Return what encodes the items of one list, as `encode` does; several threads may call it.
+
+        What items have in common needs to be tokenised only once.
+        """
+        return self.encode
 
     @abstractmethod
     def decode(self, encoded: EncodedRequest[RequestT], outputs: Sequence[Outputs]) -> AnswerT:

@@ -5,8 +5,10 @@ different windows compete on equal terms. The question's tokens are no part of i
 takes its share of the probability in every window, and wins only where the request allows it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from threading import Lock
 from typing import Annotated
 
 import numpy as np
@@ -18,7 +20,7 @@ from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowS
 from bigbird_inference.tasks.positions import End, Offsets, Start
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.span_search import CharacterSpan, WindowProbabilities, best_spans
-from bigbird_inference.tokenization.encoded import Window
+from bigbird_inference.tokenization.encoded import TokenizedText, Window
 from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 
@@ -107,8 +109,29 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
 
     def encode(self, request: QuestionRequest) -> EncodedRequest[QuestionRequest]:
         """Cut the context into windows, each after the whole question."""
+        return self._encode(request, self._tokenize_context)
+
+    def encoder(self) -> Callable[[QuestionRequest], EncodedRequest[QuestionRequest]]:
+        """Return an `encode` that tokenises a context once, however many questions there are about it."""
+        tokenized: dict[str, TokenizedText] = {}
+        one_at_a_time = Lock()
+
+        def tokenize_once(context: str) -> TokenizedText:
+            with one_at_a_time:
+                if context not in tokenized:
+                    tokenized[context] = self._tokenize_context(context)
+                return tokenized[context]
+
+        return partial(self._encode, tokenize_context=tokenize_once)
+
+    def _tokenize_context(self, context: str) -> TokenizedText:
+        return self.tokenize_field("context", context)
+
+    def _encode(
+        self, request: QuestionRequest, tokenize_context: Callable[[str], TokenizedText]
+    ) -> EncodedRequest[QuestionRequest]:
         question_ids = self.tokenize_field("question", request.question, positions=False).ids
-        tokens = self.tokenize_field("context", request.context)
+        tokens = tokenize_context(request.context)
         surrounding = PAIR_SPECIAL_TOKENS + len(question_ids)
         capacity = window_capacity(self.manifest.max_length, surrounding, len(tokens), blame="question")
         windows = [

@@ -11,10 +11,16 @@ from service.batching.forecast import Forecast
 from service.batching.served_devices import ServedDevices
 from service.batching.waiting_room import WaitingRoom
 
+# The part of the queue that is kept for small requests, and the part of that which a small request takes at most.
+_KEPT = 8
+
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
     """Bounds on everything that waits, over all models and buckets.
+
+    An eighth of both is kept for small requests, of up to an eighth of that: however many lists fill the queue, whoever
+    brings one document is not refused for it.
 
     Attributes:
         max_items: Most windows that wait.
@@ -30,20 +36,32 @@ class QueueLimits:
         Raises:
             TextTooLarge: The request alone is over a bound.
         """
-        if items > self.max_items or tokens > self.max_tokens:
+        most_items, most_tokens = self._most(items, tokens)
+        if items > most_items or tokens > most_tokens:
             raise TextTooLarge(
-                f"The request makes {items} windows of {tokens} tokens together; at most {self.max_items} windows and "
-                f"{self.max_tokens} tokens can wait at once. Send it in parts, or with a smaller window_stride."
+                f"The request makes {items} windows of {tokens} tokens together; at most {most_items} windows and "
+                f"{most_tokens} tokens of such requests can wait at once. Send it in parts, or with a smaller "
+                "window_stride."
             )
 
-    def refuse_overflow(self, items: int, tokens: int, retry_after_seconds: float) -> None:
-        """Refuse when the queue would hold `items` and `tokens`, which is more than it may.
+    def refuse_overflow(
+        self, items: int, tokens: int, waiting_items: int, waiting_tokens: int, retry_after_seconds: float
+    ) -> None:
+        """Refuse `items` and `tokens` when the queue would hold more than it may together with what waits.
 
         Raises:
             QueueFull: It may fit later.
         """
-        if items > self.max_items or tokens > self.max_tokens:
+        most_items, most_tokens = self._most(items, tokens)
+        if waiting_items + items > most_items or waiting_tokens + tokens > most_tokens:
             raise QueueFull("The queue is full; nothing was accepted.", retry_after_seconds=retry_after_seconds)
+
+    def _most(self, items: int, tokens: int) -> tuple[int, int]:
+        """Return how many windows and tokens may wait, as far as a request of this size is concerned."""
+        kept_items, kept_tokens = self.max_items // _KEPT, self.max_tokens // _KEPT
+        if items * _KEPT <= kept_items and tokens * _KEPT <= kept_tokens:
+            return self.max_items, self.max_tokens
+        return self.max_items - kept_items, self.max_tokens - kept_tokens
 
 
 def refuse_unreachable(needed_seconds: float, left_seconds: float) -> None:
@@ -94,7 +112,8 @@ class Admission:
         self._forecast = forecast
         self._clock = clock
         self._keeps_deadlines = keeps_deadlines
-        self._expected = 0
+        self._expected_items = 0
+        self._expected_tokens = 0
 
     def check(self, items: Sequence[WorkItem]) -> None:
         """Do nothing if all windows of a request can be taken.
@@ -109,27 +128,45 @@ class Admission:
             self._refuse_unreachable(items)
 
     @contextlib.contextmanager
-    def expected(self, documents: int) -> Iterator[None]:
-        """Keep a place for each document while its windows are made, at least one.
+    def expected(self, documents: int) -> Iterator[Callable[[int, int], None]]:
+        """Keep places for a request while its windows are made: one for each document, and what is known of it.
 
         Under a flood the work before the queue would cost more than the refusal, and hold up what was accepted.
 
-        Raises:
-            QueueFull, TextTooLarge: The windows could not be accepted, as things stand; make none.
-        """
-        self._limits.refuse_oversized(documents, 0)
-        self._refuse_overflow(self._expected + documents, 0)
-        self._expected += documents
-        try:
-            yield
-        finally:
-            self._expected -= documents
+        Yields:
+            What to call with the number of windows and tokens of each document that has become windows. It raises as
+            soon as the request cannot be accepted any more, as things stand; the other documents need no windows then.
 
-    def _refuse_overflow(self, items: int, tokens: int) -> None:
-        waiting_tokens = self._room.tokens
+        Raises:
+            QueueFull, TextTooLarge: It cannot from the first.
+        """
+        own_windows = own_tokens = 0
+
+        def expect(windows: int, tokens: int) -> None:
+            nonlocal own_windows, own_tokens
+            own_windows += windows
+            own_tokens += tokens
+            self._expected_items += windows
+            self._expected_tokens += tokens
+            self._limits.refuse_oversized(own_windows, own_tokens)
+            others = (self._expected_items - own_windows, self._expected_tokens - own_tokens)
+            self._refuse_overflow(own_windows, own_tokens, *others)
+
+        try:
+            expect(documents, 0)
+            # A document is one window at least, and its place was kept before.
+            yield lambda windows, tokens: expect(windows - 1, tokens)
+        finally:
+            self._expected_items -= own_windows
+            self._expected_tokens -= own_tokens
+
+    def _refuse_overflow(self, items: int, tokens: int, expected_items: int = 0, expected_tokens: int = 0) -> None:
+        waiting_tokens = self._room.tokens + expected_tokens
         self._limits.refuse_overflow(
-            self._room.items + items,
-            waiting_tokens + tokens,
+            items,
+            tokens,
+            self._room.items + expected_items,
+            waiting_tokens,
             retry_after_seconds=self._rate.seconds_for(waiting_tokens, len(self._devices.usable)),
         )
 
@@ -139,7 +176,7 @@ class Admission:
             return
         now = self._clock()
         buckets = [self._room.bucket_of(item) for item in items]
-        due_at = max(self._room.due_at(item, bucket, now) for item, bucket in zip(items, buckets, strict=True))
+        due_at = self._room.due_at(items, now)
         remaining = [device.remaining_seconds for device in self._devices.usable]
         needed = self._forecast.finish(self._room.queues, buckets, due_at, remaining)
         refuse_unreachable(needed, min(deadlines) - now)

@@ -1,15 +1,21 @@
-"""What the scheduler takes and gives back, and the queue of one bucket, the entry that is due first in front."""
+"""What the scheduler takes and gives back, and the queue of one bucket.
+
+In the queue stand first those in turn, who is due first in front, and then those whose request has had more than its
+share (`service.batching.shares`).
+"""
 
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from bigbird_inference.buckets import ModelVersion, ServedBucket
 from bigbird_inference.errors import ServiceError
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tokenization.encoded import EncodedSequence
+from service.batching.shares import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,7 @@ class WorkItem:
         deadline: Monotonic time in seconds after which the result is worthless, or None.
         trace: What the observer needs to connect a batch with this item's request; the scheduler never looks at it.
         version: Which version of the model encoded it, and must run it.
+        share: That of its request; None for work that is a request of its own.
     """
 
     model: str
@@ -29,6 +36,7 @@ class WorkItem:
     deadline: float | None = None
     trace: Any = None
     version: int = 1
+    share: Share | None = None
 
     @property
     def model_version(self) -> ModelVersion:
@@ -63,7 +71,7 @@ Urgency = tuple[float, float, float]
 _NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class QueuedItem:
     """An accepted work item and the future its requester waits on.
 
@@ -74,8 +82,12 @@ class QueuedItem:
         bucket: The shortest that holds it.
         future: Receives the result or one error, exactly once.
         accepted_at: Time of acceptance on the scheduler's clock, in seconds.
-        due_at: From when on nothing that was accepted later may go before it.
+        due_at: From when on it is overdue (`service.batching.policy`).
         number: Order of acceptance among all items.
+        start: The service level at which it is in turn.
+        cost: Its part of the cheapest way to run its request, in seconds.
+        in_turn: Whether the level has reached it.
+        first: Whether it was in turn at once: it was its request's first, or its request had its share to come.
     """
 
     item: WorkItem
@@ -84,6 +96,10 @@ class QueuedItem:
     accepted_at: float
     due_at: float
     number: int
+    start: float = 0.0
+    cost: float = 0.0
+    in_turn: bool = True
+    first: bool = True
 
     @property
     def tokens(self) -> int:
@@ -116,28 +132,43 @@ def fail_all(entries: Iterable[QueuedItem], error: Callable[[], ServiceError]) -
             entry.future.set_exception(error())
 
 
+def _turn(entry: QueuedItem) -> tuple[float, int]:
+    return entry.start, entry.number
+
+
 class BucketQueue:
-    """In the order of `due_at`; any entry can be taken out of the middle."""
+    """Those in turn in the order of `due_at`, then the others in that of `start`; any entry can be taken out."""
 
     def __init__(self, bucket: ServedBucket) -> None:
         self.bucket = bucket
-        self._entries: list[QueuedItem] = []
+        self._in_turn: list[QueuedItem] = []
+        self._behind: list[QueuedItem] = []
         self._tokens = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._in_turn) + len(self._behind)
 
     def __iter__(self) -> Iterator[QueuedItem]:
-        return iter(self._entries)
+        return chain(self._in_turn, self._behind)
 
     def __contains__(self, entry: QueuedItem) -> bool:
-        position = bisect_left(self._entries, entry.urgency, key=_urgency)
-        return position < len(self._entries) and self._entries[position] is entry
+        entries, position = self._place(entry)
+        return position < len(entries) and entries[position] is entry
 
     @property
-    def first(self) -> QueuedItem:
+    def in_turn(self) -> int:
+        """How many are."""
+        return len(self._in_turn)
+
+    @property
+    def due_first(self) -> QueuedItem:
         """The entry that is due first; the queue must not be empty."""
-        return self._entries[0]
+        return min(chain(self._in_turn[:1], self._behind), key=_urgency)
+
+    @property
+    def next_start(self) -> float | None:
+        """The service level at which another entry is in turn, or None if all are."""
+        return self._behind[0].start if self._behind else None
 
     @property
     def tokens(self) -> int:
@@ -146,14 +177,33 @@ class BucketQueue:
 
     def due_until(self, due_at: float) -> int:
         """Return how many entries are due at this time or earlier."""
-        return bisect_right(self._entries, (due_at, _NEVER, _NEVER), key=_urgency)
+        in_turn = bisect_right(self._in_turn, (due_at, _NEVER, _NEVER), key=_urgency)
+        return in_turn + sum(entry.due_at <= due_at for entry in self._behind)
 
     def add(self, entry: QueuedItem) -> None:
         """Put an entry in its place."""
-        insort(self._entries, entry, key=_urgency)
+        if entry.in_turn:
+            insort(self._in_turn, entry, key=_urgency)
+        else:
+            insort(self._behind, entry, key=_turn)
         self._tokens += entry.tokens
 
     def remove(self, entry: QueuedItem) -> None:
         """Take out an entry, wherever it stands."""
-        del self._entries[bisect_left(self._entries, entry.urgency, key=_urgency)]
+        entries, position = self._place(entry)
+        del entries[position]
         self._tokens -= entry.tokens
+
+    def take_turns(self, level: float) -> None:
+        """Put those in turn whose start the service level has reached."""
+        count = bisect_right(self._behind, (level, _NEVER), key=_turn)
+        for entry in self._behind[:count]:
+            entry.in_turn = True
+            insort(self._in_turn, entry, key=_urgency)
+        del self._behind[:count]
+
+    def _place(self, entry: QueuedItem) -> tuple[list[QueuedItem], int]:
+        """Return where an entry stands if it is here."""
+        if entry.in_turn:
+            return self._in_turn, bisect_left(self._in_turn, entry.urgency, key=_urgency)
+        return self._behind, bisect_left(self._behind, _turn(entry), key=_turn)

@@ -73,6 +73,8 @@ class Dispatcher:
                 return selection.start_at
             for entry in selection.entries:
                 self._room.remove(entry)
+            self._room.shares.spend(sum(entry.cost for entry in selection.entries))
+            self.policy.begun(selection)
             device.begin(selection, batches).add_done_callback(self._batch_ended)
         return None
 
@@ -84,6 +86,7 @@ class Dispatcher:
     def _next_batch(self) -> Selection | None:
         now = self._clock()
         self._room.drop_unreachable(now)
+        self._room.take_turns()
         return self.policy.select(self._room.queues, now)
 
     def _leaves_some(self, selection: Selection) -> bool:

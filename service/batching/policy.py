@@ -12,17 +12,22 @@ what its documents cost, and large batches on a GPU, where it does not:
    gains by, the second is the time that a batch's own entries wait for each other. The k with the least delay is
    taken. With a short queue on a device where batching gains little that is 1; with a long queue, or where a batch is
    cheap, it grows to the caps. A size that would make one of its entries miss a deadline is not taken.
-2. *Which bucket.* The one whose batch has the largest sum of (time waited + time to run alone) per second that the
-   batch takes: short documents need not wait for long ones, and what has waited long gains weight.
-3. *Nobody is overtaken for ever.* Every entry has a time at which it is due: its acceptance plus `patience_seconds`, or
-   the last moment at which it would still make its deadline, if that is earlier. A batch goes ahead of the entry that
-   is due first only if it ends before that; otherwise the batch is built around this entry.
+2. *Which bucket.* Among those with somebody in turn (`service.batching.shares`), the one whose batch has the largest
+   sum of (time waited + time to run alone) per second that the batch takes: short documents need not wait for long
+   ones, and what has waited long gains weight, but not by waiting for others of its own request. So whoever comes with
+   little goes before the rest of any list. Those behind their share count for how many are taken, not for which bucket
+   is next.
+3. *Nobody is overtaken for ever.* Every entry has a time at which it is due: its acceptance, plus `patience_seconds`,
+   plus twice the work that its request has before it, or the last moment at which it would still make its deadline, if
+   that is earlier. Where the batch in turn would end after that, the batch is built around the entry that is due first
+   instead; such batches take half of the time at most, so that however much is overdue, who comes with little is next
+   but one.
 
-The bound: an entry waits at most until it is due, then for the run that was under way and for runs that are built
-around entries due earlier. Nothing accepted after its due time is due earlier, so those runs are at most as many as the
-queue holds entries (`max_queued_items`):
+The bound: an entry waits at most until it is due, then for the run that was under way, and then for twice what is due
+earlier. Nothing accepted after its due time is due earlier, so those runs are at most as many as the queue holds
+entries (`max_queued_items`):
 
-    wait <= patience_seconds + (max_queued_items + 1) * longest run
+    wait <= patience_seconds + 2 * work before it in its own request + 2 * (max_queued_items + 1) * longest run
 
 (one run more where a device is given a second batch while it runs the first, `service.batching.served_devices`)
 
@@ -34,7 +39,7 @@ attention take them if that makes the batch dearer by less than what running the
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Protocol
 
 from bigbird_inference.buckets import ServedBucket
@@ -52,11 +57,15 @@ class Selection:
         bucket: Where it runs.
         entries: At least one, of any queues of the bucket's model; they are still in their queues.
         start_at: When to begin, on the scheduler's clock, if nothing arrives before; at once if this has passed.
+        seconds: What it is predicted to take.
+        overdue: Whether it is out of turn, for an entry that is overdue.
     """
 
     bucket: ServedBucket
     entries: Sequence[QueuedItem]
     start_at: float = 0.0
+    seconds: float = 0.0
+    overdue: bool = False
 
 
 class BatchPolicy(Protocol):
@@ -65,6 +74,16 @@ class BatchPolicy(Protocol):
     def select(self, queues: Iterable[BucketQueue], now: float) -> Selection | None:
         """Return the next batch, or None if every queue is empty; the queues are left as they are."""
         ...
+
+    def begun(self, selection: Selection) -> None:
+        """Take note that a batch was chosen and has begun."""
+        ...
+
+
+def _in_turn(queues: Iterable[BucketQueue]) -> list[BucketQueue]:
+    """Return the queues that have somebody in turn; all of them if nobody is anywhere."""
+    waiting = list(queues)
+    return [queue for queue in waiting if queue.in_turn] or waiting
 
 
 # Between two sizes the cost model is a straight line, so trying a few sizes finds the best one nearly.
@@ -85,6 +104,7 @@ class LeastDelay:
         self._limits = limits
         self._forecast = Forecast(cost_model, limits)
         self._delay_seconds = delay_seconds
+        self._ahead_of_turn = 0.0
 
     def select(self, queues: Iterable[BucketQueue], now: float) -> Selection | None:
         """Return the next batch."""
@@ -93,30 +113,45 @@ class LeastDelay:
             return None
         total = sum(len(queue) for queue in waiting)
         bucket, entries = max(
-            ((queue.bucket, self._batch(queue, total, now)) for queue in waiting),
+            ((queue.bucket, self._batch(queue.bucket, queue, len(queue), total, now)) for queue in _in_turn(waiting)),
             key=lambda batch: (self._relief(batch[0], batch[1], now), -batch[1][0].due_at),
         )
-        first = min(waiting, key=lambda queue: queue.first.urgency)
-        due = first.first
-        if due not in entries and now + self._cost(bucket, len(entries)) > due.due_at:
-            bucket, entries = first.bucket, self._batch(first, total, now)
-        ends_by = float("inf") if due in entries else due.due_at
+        due = min((queue.due_first for queue in waiting), key=lambda entry: entry.urgency)
+        late = due not in entries and now + self._cost(bucket, len(entries)) > due.due_at
+        overdue = late and self._ahead_of_turn <= 0
+        if overdue:
+            queue = next(queue for queue in waiting if queue.bucket.key == due.bucket.key)
+            bucket = queue.bucket
+            others = (entry for entry in queue if entry is not due)
+            entries = self._batch(bucket, chain([due], others), len(queue), total, now)
+        ends_by = due.due_at if not late and due not in entries else float("inf")
         entries = self._filled(bucket, entries, waiting, now, ends_by)
-        return Selection(bucket, entries, self._start(bucket, entries))
+        seconds = self._cost(bucket, len(entries))
+        return Selection(bucket, entries, self._start(bucket, entries), seconds, overdue)
+
+    def begun(self, selection: Selection) -> None:
+        """Take note of whose turn a batch was: those out of turn get half of the time at most."""
+        change = selection.seconds if selection.overdue else -selection.seconds
+        self._ahead_of_turn = max(self._ahead_of_turn + change, 0.0)
 
     def _cost(self, bucket: ServedBucket, items: int) -> float:
         return self._cost_model.predict(bucket.key, items)
 
     def _relief(self, bucket: ServedBucket, entries: Sequence[QueuedItem], now: float) -> float:
-        """Return the waiting that the batch ends, for each second that it takes."""
-        alone = self._cost(bucket, 1)
-        return sum(now - entry.accepted_at + alone for entry in entries) / self._cost(bucket, len(entries))
+        """Return the waiting that the batch ends, for each second that it takes.
 
-    def _batch(self, queue: BucketQueue, total: int, now: float) -> list[QueuedItem]:
-        """Return the first entries of a queue, as many as cause the least delay."""
-        bucket = queue.bucket
-        entries = self._within_limits(bucket, queue)
-        weight = len(queue) + 2 * (total - len(queue))
+        What has waited for others of its own request does not count.
+        """
+        alone = self._cost(bucket, 1)
+        waited = sum(now - entry.accepted_at for entry in entries if entry.first)
+        return (waited + alone * len(entries)) / self._cost(bucket, len(entries))
+
+    def _batch(
+        self, bucket: ServedBucket, candidates: Iterable[QueuedItem], own: int, total: int, now: float
+    ) -> list[QueuedItem]:
+        """Return the first of a queue's entries, as many as cause the least delay."""
+        entries = self._within_limits(bucket, candidates)
+        weight = own + 2 * (total - own)
         most = self._most_in_time(bucket, entries, now)
         sizes = [*takewhile(lambda size: size < most, _SIZES), most]
         # Of equal ones the larger: it leaves less behind.

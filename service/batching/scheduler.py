@@ -38,6 +38,7 @@ from service.batching.policy import BatchPolicy
 from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.served_buckets import ServedBuckets
 from service.batching.served_devices import DeviceState, ServedDevices
+from service.batching.shares import Share
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 
@@ -221,23 +222,28 @@ class Scheduler:
         return self._accept(items)
 
     @contextlib.contextmanager
-    def expected(self, documents: int) -> Iterator[None]:
-        """Keep a place for each document while its windows are made; see `Admission.expected`.
+    def expected(self, documents: int) -> Iterator[Callable[[int, int], None]]:
+        """Keep places for a request while its windows are made; see `Admission.expected`.
 
         Raises:
             NotReady, QueueFull, TextTooLarge: The windows could not be accepted, as things stand; make none.
         """
         self.ensure_running()
-        with self._admission.expected(documents):
-            yield
+        with self._admission.expected(documents) as expect:
+            yield expect
 
     @contextlib.contextmanager
-    def open_request(self) -> Iterator[None]:
-        """Count a request as unfinished, so that a drain waits for it also between two of its runs."""
+    def open_request(self, key: str | None = None) -> Iterator[Share]:
+        """Give a request its share of the devices; a drain waits for it also between two of its runs.
+
+        Args:
+            key: Whose request it is, or None if nobody is known by a key.
+        """
         self._open_requests += 1
         self._idle.clear()
         try:
-            yield
+            with self._room.shares.open(key) as share:
+                yield share
         finally:
             self._open_requests -= 1
             self._note_idle()
@@ -296,9 +302,7 @@ class Scheduler:
 
     def _accept(self, items: Sequence[WorkItem]) -> list[asyncio.Future[InferenceResult]]:
         now = self._clock()
-        for item in items:
-            self._room.bucket_of(item)  # raises before anything is accepted
-        futures = [self._room.add(item, now, self._ended).future for item in items]
+        futures = [entry.future for entry in self._room.add(items, now, self._ended)]
         self._idle.clear()
         self._dispatcher.wake()
         return futures

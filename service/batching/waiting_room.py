@@ -5,13 +5,20 @@ read them from another thread.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket, smallest_bucket
 from bigbird_inference.errors import DeadlineExceeded
 from service.batching.bucket_queue import BucketQueue, QueuedItem, WorkItem, fail_all
 from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver, DropReason
+from service.batching.shares import Share, Shares
+
+
+def _call_with(on_end: Callable[[QueuedItem], None], entry: QueuedItem, _: object) -> None:
+    on_end(entry)
 
 
 class WaitingRoom:
@@ -20,7 +27,7 @@ class WaitingRoom:
     Args:
         buckets: What is served at first.
         forecast: Says how long an item runs alone.
-        patience_seconds: An item that has waited this long is due, and goes before everything younger.
+        patience_seconds: An item that has waited this long is due: see `service.batching.policy`.
         observer: Hears of every item that leaves without having run.
         keeps_deadlines: Whether an item is dropped once it cannot make its deadline any more, rather than once that has
             passed.
@@ -35,6 +42,7 @@ class WaitingRoom:
         observer: BatchObserver,
         keeps_deadlines: bool,
     ) -> None:
+        self.shares = Shares()
         self._queues: dict[BucketKey, BucketQueue] = {}
         self._lengths: dict[ModelVersion, list[int]] = {}
         self.open(buckets)
@@ -89,22 +97,62 @@ class WaitingRoom:
         length = smallest_bucket(self._lengths[item.model_version], len(item.sequence))
         return self._queues[BucketKey(item.model, length, item.version)].bucket
 
-    def due_at(self, item: WorkItem, bucket: ServedBucket, now: float) -> float:
-        """Return when an item that is accepted now is due: see `service.batching.policy`."""
-        patient = now + self._patience_seconds
+    def due_at(self, items: Sequence[WorkItem], now: float) -> float:
+        """Return when the last of a request's windows would be due if they were accepted now."""
+        buckets, costs = self._costs(items)
+        starts = self._share(items).starts(costs)
+        return max(self._due_at(*each, now) for each in zip(items, buckets, starts, strict=True))
+
+    def add(self, items: Sequence[WorkItem], now: float, on_end: Callable[[QueuedItem], None]) -> list[QueuedItem]:
+        """Queue windows of a request; `on_end` is called when one's future is done, wherever the entry is by then."""
+        buckets, costs = self._costs(items)
+        starts = self._share(items).take(costs)
+        loop = asyncio.get_running_loop()
+        entries = []
+        for item, bucket, start, cost in zip(items, buckets, starts, costs, strict=True):
+            self._accepted += 1
+            entry = QueuedItem(
+                item,
+                bucket,
+                loop.create_future(),
+                accepted_at=now,
+                due_at=self._due_at(item, bucket, start, now),
+                number=self._accepted,
+                start=start,
+                cost=cost,
+                in_turn=start <= self.shares.level,
+                first=start <= self.shares.level,
+            )
+            entry.future.add_done_callback(partial(_call_with, on_end, entry))
+            self._queues[bucket.key].add(entry)
+            entries.append(entry)
+        return entries
+
+    def _costs(self, items: Sequence[WorkItem]) -> tuple[list[ServedBucket], list[float]]:
+        """Return each window's bucket, and its part of the cheapest way to run all of them."""
+        buckets = [self.bucket_of(item) for item in items]
+        counts = Counter(bucket.key for bucket in buckets)
+        costs = {bucket.key: self._forecast.work(bucket, counts[bucket.key]) for bucket in buckets}
+        return buckets, [costs[bucket.key] / counts[bucket.key] for bucket in buckets]
+
+    def _share(self, items: Sequence[WorkItem]) -> Share:
+        return items[0].share or Share(self.shares, None)
+
+    def _due_at(self, item: WorkItem, bucket: ServedBucket, start: float, now: float) -> float:
+        # What is overdue gets half of the devices' time, so work behind its share is due twice as slowly as it is run.
+        patient = now + self._patience_seconds + 2 * (start - self.shares.level)
         if item.deadline is None:
             return patient
         return max(now, min(patient, item.deadline - self._forecast.alone(bucket)))
 
-    def add(self, item: WorkItem, now: float, on_end: Callable[[QueuedItem], None]) -> QueuedItem:
-        """Queue an item; `on_end` is called when its future is done, wherever the entry is by then."""
-        bucket = self.bucket_of(item)
-        self._accepted += 1
-        future = asyncio.get_running_loop().create_future()
-        entry = QueuedItem(item, bucket, future, now, self.due_at(item, bucket, now), self._accepted)
-        future.add_done_callback(lambda _: on_end(entry))
-        self._queues[bucket.key].add(entry)
-        return entry
+    def take_turns(self) -> None:
+        """Put those in turn whose start the service level has reached; if nobody is, the next."""
+        queues = [queue for queue in self._queues.values() if len(queue)]
+        if queues and not any(queue.in_turn for queue in queues):
+            starts = [queue.next_start for queue in queues]
+            self.shares.skip_to(min(start for start in starts if start is not None))
+        for queue in queues:
+            queue.take_turns(self.shares.level)
 
     def remove(self, entry: QueuedItem) -> bool:
         """Take an entry out; return whether it was there."""

@@ -13,6 +13,7 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array
 from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.question_answering import AnswerSpan, QuestionAnswering, QuestionRequest
+from bigbird_inference.tokenization.encoded import TokenizedText
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.bigbird_inference.tokenization.documents import documents
 from tests.fake_model import MODEL_CONFIG, logits_only
@@ -379,3 +380,26 @@ def test_a_document_of_special_pieces_is_a_normal_document(question_answering: Q
     logits = zeros(encoded)
     mark(encoded, logits, "Alice", 9.0, window=len(logits) - 1)
     assert question_answering.decode(encoded, logits_only(logits)).answer == "Alice"
+
+
+def test_a_context_of_many_questions_is_tokenised_once(
+    question_answering: QuestionAnswering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [QuestionRequest(question, CONTEXT) for question in (QUESTION, "Where is it?", "Since when?")]
+    alone = [question_answering.encode(request) for request in requests]
+    tokenized: list[str] = []
+    tokenize_field = question_answering.tokenize_field
+
+    def counted(name: str, text: str, *, positions: bool = True) -> TokenizedText:
+        tokenized.append(name)
+        return tokenize_field(name, text, positions=positions)
+
+    monkeypatch.setattr(question_answering, "tokenize_field", counted)
+    encode = question_answering.encoder()
+    together = [encode(request) for request in requests]
+    assert sorted(tokenized) == ["context", "question", "question", "question"]
+    for one, other in zip(alone, together, strict=True):
+        assert (one.request, one.tokens.ids.tolist()) == (other.request, other.tokens.ids.tolist())
+        assert [window.sequence.input_ids.tolist() for window in one.windows] == [
+            window.sequence.input_ids.tolist() for window in other.windows
+        ]

@@ -18,7 +18,7 @@ def test_entries_stand_in_the_order_in_which_they_are_due_then_of_acceptance() -
     for one in entries:
         queue.add(one)
     assert [one.number for one in queue] == [4, 2, 1, 3]
-    assert queue.first.number == 4
+    assert queue.due_first.number == 4
     assert [queue.due_until(due_at) for due_at in (0.5, 3.0, 4.0, 5.0)] == [0, 2, 2, 4]
 
 
