@@ -75,7 +75,10 @@ class Settings(BaseSettings):
         description="How long a window may wait for others to join its batch while nothing runs.",
     )
     queue_patience_seconds: float = Field(
-        5.0, ge=0, allow_inf_nan=False, description="A window that has waited this long goes before all younger ones."
+        5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="What has waited this long is overdue: half of the time goes to the longest overdue.",
     )
     warm_up_seconds: float = Field(
         10.0,
@@ -92,8 +95,10 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="A run counts as stuck after this time at the earliest; `/health/live` then answers 503.",
     )
-    max_queued_items: int = Field(1024, ge=1, description="Most windows that wait; beyond them 429.")
-    max_queued_tokens: int = Field(1_048_576, ge=1, description="Most tokens that wait; beyond them 429.")
+    max_queued_items: int = Field(
+        1024, ge=1, description="Most windows that wait, an eighth of them only of small requests; 429."
+    )
+    max_queued_tokens: int = Field(1_048_576, ge=1, description="Most tokens that wait, likewise; 429.")
     timeout_ms: int = Field(120_000, ge=1, description="Time for a request that names no `timeout_ms` itself (504).")
     max_connections: int = Field(
         1024, ge=1, description="Most open connections; beyond them the longest idle one is closed, or 503."

@@ -31,6 +31,7 @@ from tests.reliability.served import BUNDLES_VARIABLE, ROOT, demo_bundles
 AREAS = (
     "load",
     "overload",
+    "shares",
     "slow_clients",
     "faults",
     "reload_under_load",
