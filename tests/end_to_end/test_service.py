@@ -128,6 +128,24 @@ def test_a_changed_weights_file_stops_start_up_with_its_name(bundles: Path, tmp_
         pass
 
 
+def test_what_the_page_fills_in_is_answered_right_and_it_says_what_the_models_know(server: RunningServer) -> None:
+    description = httpx.get(f"{server.url}/openapi.json").json()
+    bodies = {name: description["components"]["schemas"][name]["examples"][0] for name in PREFILLED}
+    question = post(server, "/qa", bodies["QuestionBody"])
+    assert question["answer"] == "Casablanca" and question["score"] > 0.95
+    label = post(server, "/classify", bodies["ClassificationBody"])
+    assert label["label"] == "legal" and label["score"] > 0.95
+    entities = post(server, "/ner", bodies["EntityBody"])["entities"]
+    assert [(entity["entity"], entity["text"]) for entity in entities] == [
+        ("PER", "Maria Okafor"),
+        ("ORG", "Halden Works"),
+        ("LOC", "Bergen"),
+    ]
+    assert min(entity["score"] for entity in entities) > 0.95
+    assert "demo-classify, demo-ner, demo-qa: A demonstration model" in description["info"]["description"]
+
+
+PREFILLED = ("QuestionBody", "ClassificationBody", "EntityBody")
 JSON = {"Content-Type": "application/json"}
 LONG_QUESTION = json.dumps({"question": "who " * 2500, "context": "word " * 2500})
 
@@ -197,6 +215,7 @@ def test_inspect_shows_the_bundle(bundles: Path) -> None:
     assert printed.startswith("demo-ner: ner, fp32\n")
     assert "4 files match their hashes" in printed
     assert "B-PER" in printed
+    assert re.search(r"note +A demonstration model: it knows nothing but the synthetic reports", printed)
 
 
 @pytest.mark.integration
@@ -209,6 +228,7 @@ def test_the_printed_demo_requests_are_examples_that_work(server: RunningServer)
         text=True,
         check=True,
     ).stdout
+    assert "A demonstration model: it knows nothing but the synthetic reports" in printed
     commands = [line for line in printed.splitlines() if "curl" in line]
     answers = [
         subprocess.run(["bash", "-c", each], capture_output=True, text=True, check=True).stdout for each in commands
