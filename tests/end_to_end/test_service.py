@@ -1,8 +1,8 @@
 """From the shipped checkpoints to answers over HTTP, with nothing replaced."""
 
-import asyncio
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from benchmarks.demo_accuracy import MEASURES, Sample, measure
 from benchmarks.running_server import RunningServer, running_server
 from demo.reports import FIRST_EVALUATION_SEED, generate_report
 from examples.same_answer_anywhere import main as count_different_answers
+from tests.documented_commands import printed as commands
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +68,7 @@ async def test_the_shipped_checkpoints_are_nearly_always_right_on_unseen_reports
 
 
 def test_the_answer_is_the_same_alone_and_in_any_batch(server: RunningServer) -> None:
-    assert asyncio.run(count_different_answers(server.url, allowed=0.0)) == 0
+    assert count_different_answers(server.url, allowed=0.0) == 0
 
 
 def test_a_document_longer_than_the_model_is_read_in_windows(server: RunningServer) -> None:
@@ -194,7 +195,8 @@ def test_the_answer_in_the_readme_is_the_real_one(server: RunningServer) -> None
     printed = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     assert len(printed) == 1
     expected = json.loads(printed[0])
-    answer = post(server, "/qa", json.loads((ROOT / "examples" / "requests" / "qa-short.json").read_text("utf-8")))
+    (asked,) = (shlex.split(command) for command in commands(ROOT / "README.md") if command.startswith("curl"))
+    answer = post(server, "/qa", json.loads(asked[-1]))
     for measured in ("queue_ms", "inference_ms"):
         assert answer["usage"].pop(measured) >= 0
         expected["usage"].pop(measured)
