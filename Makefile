@@ -30,7 +30,7 @@ demo: $(VENV)/.installed-demo ## Export the demo checkpoints and serve them on 1
 
 demo-bundles: $(DEMO_BUNDLES)
 
-bundles/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors
+bundles/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors examples/checkpoints/demo-%/config.json
 	@OMP_NUM_THREADS=1 $(BIN)/bigbird export $(dir $<) --output $(@D) --overwrite
 	@touch $@
 

@@ -22,6 +22,7 @@ TaskName = Literal["qa", "classify", "ner", "fill-mask", "next-sentence", "multi
 Attention = Literal["full", "block_sparse"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Note = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="A file beside the manifest.")]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
@@ -134,7 +135,8 @@ class Source:
 
     `name` is its folder's name or hub id, `kind` the format of its weights (`safetensors`, `pytorch`, `flax`,
     `google-research`, `model-garden`), `sha256` covers weights, configuration and tokenizer. `assumptions` are the
-    facts that the checkpoint does not state, and what was assumed.
+    facts that the checkpoint does not state, and what was assumed. `note` is what its maker wants everybody to know who
+    asks the model; the service shows it.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -142,6 +144,7 @@ class Source:
     kind: str
     sha256: Sha256
     assumptions: list[str]
+    note: Note | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from demo.classification import Classification
 from demo.entity_recognition import EntityRecognition
-from demo.model_card import final_scores, write_model_card
+from demo.model_card import NOTE, final_scores, write_model_card
 from demo.objective import Objective
 from demo.positions import repeat_positions
 from demo.question_answering import QuestionAnswering
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
         repeat_positions(training.model)
         folder = options.output / _FOLDERS[task]
         folder.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(training.model, task, folder)
+        save_checkpoint(training.model, task, folder, note=NOTE)
         shutil.copyfile(vocabulary_file, folder / "spiece.model")
         scores = final_scores(training.model, objective, options.measured_batches, options.batch_tokens)
         parameters = sum(weight.numel() for weight in training.model.parameters())

@@ -10,6 +10,11 @@ from demo.recipe import Recipe
 from finetuning.plan import Position
 from model_export.nn.model import BigBird
 
+NOTE = (
+    "A demonstration model: it knows nothing but the synthetic reports that it was trained on, and its answers about "
+    "any other text mean nothing."
+)
+
 MEASURED = tuple(Lengths(tokens, tokens) for tokens in (100, 200, 400, 650, 1000, 2000, 3600))
 
 

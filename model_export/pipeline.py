@@ -288,6 +288,7 @@ class _Building:
                 kind=self.checkpoint.weights.kind,
                 sha256=self.checkpoint.sha256(),
                 assumptions=list(self.checkpoint.assumptions),
+                note=self.checkpoint.note,
             ),
             model=cast(ModelConfig, config.to_dict()),
             versions=_versions() | {"opset": str(OPSET)},

@@ -11,8 +11,11 @@ parser.add_argument("--port", type=int, default=8000)
 arguments = parser.parse_args()
 
 url = f"http://{arguments.host}:{arguments.port}"
-requests = Path(__file__).resolve().parents[1] / "examples" / "requests"
-long_request, short_request = requests / "qa-financial.json", requests / "qa-short.json"
+examples = Path(__file__).resolve().parents[1] / "examples"
+long_request, short_request = (examples / "requests" / f"qa-{name}.json" for name in ("financial", "short"))
+note = json.loads((examples / "checkpoints" / "demo-qa" / "config.json").read_text(encoding="utf-8"))[
+    "bigbird_serve_note"
+]
 question = json.loads(long_request.read_text(encoding="utf-8"))["question"]
 body = json.dumps(json.loads(short_request.read_text(encoding="utf-8")), ensure_ascii=False)
 post = f"curl -s {url}/qa -H 'Content-Type: application/json'"
@@ -22,9 +25,12 @@ When the line "ready" appears, paste one of these into another terminal. A quest
 
   {post} -d @{shlex.quote(str(long_request))}
 
-and one about a short text, which you may change:
+and one about a short text:
 
   {post} -d {shlex.quote(body)}
+
+{note}
+For texts of your own: "Your own checkpoint" in README.md.
 
 Everything else: {url}/docs    Stop with Ctrl-C.
 """)

@@ -292,6 +292,8 @@ class Serving:
             self.models.warm = True
             at = f" at {' and '.join(self._addresses)}" if self._addresses else ""
             logger.info("ready: %s%s", ", ".join(sorted(self.models)), at)
+            for note in self.models.notes():
+                logger.info("%s", note)
 
     async def _check_answers(self, model: LoadedModel) -> None:
         try:

@@ -11,6 +11,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SHELL = re.compile(r"^```(?:sh|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_OTHER = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_INDENTED = re.compile(r"^(?: {4,}\S.*\n)+", re.MULTILINE)
+_HERE_DOCUMENT = re.compile(r"^cat > .*?<<'END'\n.*?^END\n", re.MULTILINE | re.DOTALL)
+_PROGRAMS = r"make|python3?|pip|bigbird|curl|docker|kubectl|git|export|taskset|\.venv/\S+|deploy/\S+\.sh"
+_COMMAND = re.compile(rf"\s*(?:[A-Z_]+=\S+ )*(?:{_PROGRAMS})(?: |$)")
 ELSEWHERE = "http://127.0.0.1:8000"
 
 
@@ -33,10 +39,33 @@ def commands(page: str) -> list[Documented]:
     return found
 
 
+def printed(page: Path) -> list[str]:
+    """Return every command of a page: in shell blocks everything, elsewhere the lines that begin with a program."""
+    text = page.read_text(encoding="utf-8")
+    shell = "".join(_SHELL.findall(text))
+    indented = re.sub(r"\\\n\s*", "", "".join(_INDENTED.findall(_OTHER.sub("", text))))
+    lines = [line for line in indented.splitlines() if _COMMAND.match(line)]
+    return [*_whole(_HERE_DOCUMENT.sub("", shell).splitlines()), *(line.strip() for line in lines)]
+
+
+def _whole(lines: Sequence[str]) -> Iterator[str]:
+    """Join the lines of a command whose quotation goes over several."""
+    command = ""
+    for line in lines:
+        command += line
+        try:
+            shlex.split(command)
+        except ValueError:
+            command += "\n"
+        else:
+            yield command
+            command = ""
+
+
 def run(words: Sequence[str], folder: Path, url: str = ELSEWHERE) -> str:
-    """Run a command in a folder that has the examples, and return everything that it prints."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    """Run a command as if the folder were the project's, and return everything that it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    link_environment(folder)
     done = subprocess.run(
         [word.replace(ELSEWHERE, url) for word in words],
         cwd=folder,
@@ -48,6 +77,13 @@ def run(words: Sequence[str], folder: Path, url: str = ELSEWHERE) -> str:
     )
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}"
     return done.stdout
+
+
+def link_environment(folder: Path) -> None:
+    """Give a folder what commands find in the project's: the environment and the examples."""
+    for name, place in ((".venv", Path(sys.prefix)), ("examples", ROOT / "examples")):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(place)
 
 
 def missing_lines(printed: str, documented: str) -> Iterator[str]:

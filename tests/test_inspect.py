@@ -98,6 +98,7 @@ MANIFEST: dict[str, Any] = {
         "kind": "google-research",
         "sha256": "0123456789abcdef" * 4,
         "assumptions": ["num_attention_heads: 12 (hidden_size / 64)"],
+        "note": None,
     },
     "model": {
         "attention_type": "block_sparse",

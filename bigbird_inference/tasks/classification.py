@@ -32,7 +32,7 @@ class ClassificationRequest:
         Text,
         Field(
             description="The document, or a list. It may be longer than the model.",
-            examples=["Quarterly report: revenue rose by four percent."],
+            examples=["The court admitted the claim. The limitation period has expired."],
         ),
         Listed(),
     ]

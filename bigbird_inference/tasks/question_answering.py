@@ -39,7 +39,7 @@ class QuestionRequest:
         Field(
             description="The question, or a list. It stands whole in every window, so it must be much shorter than "
             "one.",
-            examples=["Who led the survey?"],
+            examples=["Where can Miareis Station be found?"],
         ),
         Listed(),
     ]
@@ -47,7 +47,7 @@ class QuestionRequest:
         Text,
         Field(
             description="The document that holds the answer, or a list. It may be longer than the model.",
-            examples=["The survey of the northern bridges was led by Maria Okafor."],
+            examples=["Takahashi House stands in Longyearbyen. Miareis Station is situated in Casablanca."],
         ),
         Listed(),
     ]

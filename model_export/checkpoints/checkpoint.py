@@ -65,6 +65,7 @@ class Checkpoint:
         special_tokens: Pieces of the special tokens by role (`cls`, `sep`, `pad`, `mask`).
         default_pattern: The random-block pattern of the checkpoint's source.
         assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
+        note: What its maker wants everybody to know who asks the model.
     """
 
     folder: Path
@@ -76,6 +77,7 @@ class Checkpoint:
     special_tokens: dict[str, str]
     default_pattern: str
     assumptions: tuple[str, ...] = ()
+    note: str | None = None
 
     def load_model(self, pattern: Pattern) -> tuple[BigBird, list[str]]:
         """Return the model in evaluation mode, and the names of the tensors that it does not use.

@@ -8,8 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
+from bigbird_inference.manifest import Note
 from model_export.checkpoints import flax as flax_files
 from model_export.checkpoints import pytorch as pytorch_files
 from model_export.checkpoints import safetensors_files
@@ -29,9 +31,11 @@ SENTENCEPIECE_FILE = "spiece.model"
 TOKENIZER_JSON_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 
-# A field of our own: transformers has one pattern only, which needs no name.
+# Fields of our own. transformers has one pattern only, which needs no name.
 PATTERN_FIELD = "random_block_pattern"
 USUAL_PATTERN = "transformers"
+NOTE_FIELD = "bigbird_serve_note"
+_NOTE = TypeAdapter(Note)
 
 # The task of an architecture's name, after `BigBirdFor` or `FlaxBigBirdFor`.
 _TASKS = {
@@ -79,10 +83,13 @@ def read(folder: Path, task: str | None) -> Checkpoint:
         files=(config_file, *weights.files, tokenizer_file),
         special_tokens=_special_tokens(folder),
         default_pattern=_pattern(config_file, values),
+        note=_note(config_file, values),
     )
 
 
-def save_checkpoint(model: BigBird, task: str, folder: Path, *, pattern: str = USUAL_PATTERN) -> None:
+def save_checkpoint(
+    model: BigBird, task: str, folder: Path, *, pattern: str = USUAL_PATTERN, note: str | None = None
+) -> None:
     """Write `config.json` and `model.safetensors` under the Hugging Face names.
 
     Args:
@@ -90,11 +97,14 @@ def save_checkpoint(model: BigBird, task: str, folder: Path, *, pattern: str = U
         task: Its task.
         folder: An existing folder.
         pattern: Random blocks that the weights belong to; whoever reads the checkpoint gets them by default.
+        note: What everybody should know who asks the model.
     """
     architecture = next(name for name, own in _TASKS.items() if own == task)
     values = {"architectures": [architecture], **model.config.to_dict()}
     if pattern != USUAL_PATTERN:
         values[PATTERN_FIELD] = pattern
+    if note is not None:
+        values[NOTE_FIELD] = note
     (folder / CONFIG_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     own = model.state_dict()
     names = huggingface_names(task, model.config)
@@ -108,6 +118,17 @@ def _pattern(config_file: Path, values: dict[str, Any]) -> str:
     if name not in tuple(PATTERNS):
         raise ConfigError(f"{config_file}: {PATTERN_FIELD}: {name!r:.80} is not one of {', '.join(PATTERNS)}")
     return str(name)
+
+
+def _note(config_file: Path, values: dict[str, Any]) -> str | None:
+    if values.get(NOTE_FIELD) is None:
+        return None
+    try:
+        return _NOTE.validate_python(values[NOTE_FIELD], strict=True)
+    except ValidationError:
+        raise ConfigError(
+            f"{config_file}: {NOTE_FIELD}: must be one line of at most 500 characters; shorten it or leave it out"
+        ) from None
 
 
 def _task(folder: Path, architectures: object) -> str:

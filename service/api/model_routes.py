@@ -40,6 +40,7 @@ class SourceBody(AnswerBody):
     name: str
     kind: str = Field(description="The format of its weights.")
     sha256: str
+    note: str | None = Field(description="What the checkpoint's maker wants everybody to know who asks the model.")
 
 
 class ModelBody(AnswerBody):

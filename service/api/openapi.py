@@ -23,6 +23,7 @@ from bigbird_inference.tasks.declaration import VISIBLE_PATTERN
 from service.api.authentication import describe_authentication
 from service.api.problems import ProblemBody, documented_problems
 from service.api.request_context import REQUEST_ID_HEADER
+from service.serving import Serving
 from service.settings import Settings
 
 PATH = "/docs"
@@ -117,7 +118,7 @@ class DescribedApplication(FastAPI):
     """A FastAPI application whose description is complete."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the description; made when it is first asked for."""
+        """Return the description, made when it is first asked for, with the notes of the models served now."""
         if self.openapi_schema is None:
             description = super().openapi()
             _, problems = models_json_schema(
@@ -130,7 +131,10 @@ class DescribedApplication(FastAPI):
             # Beside the description itself, wherever a proxy has put it.
             description["servers"] = [{"url": "."}]
             self.openapi_schema = description
-        return self.openapi_schema
+        serving: Serving | None = getattr(self.state, "serving", None)
+        notes = [] if serving is None else [f"**{note}**\n" for note in serving.models.notes()]
+        info = self.openapi_schema["info"]
+        return {**self.openapi_schema, "info": {**info, "description": "\n".join([info["description"], *notes])}}
 
 
 def _describe_answers(description: dict[str, Any]) -> None:

@@ -74,6 +74,14 @@ class ServedModels(Mapping[str, LoadedModel]):
     def __len__(self) -> int:
         return len(self._served)
 
+    def notes(self) -> list[str]:
+        """Return each note that models carry, after the names of those that carry it."""
+        names: dict[str, list[str]] = {}
+        for name, model in sorted(self._served.items()):
+            if model.manifest.source.note is not None:
+                names.setdefault(model.manifest.source.note, []).append(name)
+        return [f"{', '.join(own)}: {note}" for note, own in names.items()]
+
     def choose(self, task: TaskName, name: str | None) -> LoadedModel:
         """Return the model that a request asks for, or the only one of its task.
 

@@ -13,7 +13,7 @@ from benchmarks.running_server import RunningServer, running_server
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = ("qa", "classify", "ner")
 # Few buckets, so that exporting takes seconds; the longest is below what the model could read, so windows are needed.
-BUCKETS = "128,704,1024,2048"
+BUCKETS = "64,128,704,1024,2048"
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from benchmarks.running_server import RunningServer
 from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
+from tests.documented_commands import link_environment
 
 pytestmark = pytest.mark.integration  # takes long
 
@@ -46,19 +47,16 @@ def int8_bundle(bundles: Path) -> Path:
 
 @pytest.fixture
 def workplace(tmp_path: Path, bundles: Path, int8_bundle: Path) -> Path:
-    """A folder with `bundles`, and a `bigbird` to call."""
+    """A folder with `bundles`, and a `.venv/bin/bigbird` to call."""
     (tmp_path / "bundles").mkdir()
     for bundle in [*bundles.glob("demo-*"), int8_bundle]:
         (tmp_path / "bundles" / bundle.name).symlink_to(bundle)
-    program = tmp_path / "bin" / "bigbird"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bigbird_cli "$@"\n')
-    program.chmod(0o755)
+    link_environment(tmp_path)
     return tmp_path
 
 
 def shell(workplace: Path, script: str) -> str:
-    environment = {**os.environ, "PATH": f"{workplace / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         ["sh", "-e", "-c", script], cwd=workplace, env=environment, capture_output=True, text=True, check=False
     )
@@ -70,10 +68,12 @@ def test_the_commands_of_the_documentation_do_what_it_says(workplace: Path, serv
     printed = [shell(workplace, command.replace("http://127.0.0.1:8000", server.url)) for command in COMMANDS]
     questions, labels, entities, compared, served = printed
     assert "SQuAD v2.0, 2 questions about 1 documents." in questions
-    assert "| all | 1 | " in questions
+    assert re.search(r"\| all \| 1 \| 1\.000 ", questions)
     assert "2 texts with a label each." in labels
+    assert re.search(r"\| all \| 2 \| 1\.000 ", labels)
     assert json.loads((workplace / "report.json").read_text("utf-8"))["requests"] == 2
     assert "CoNLL columns tagged BIO, 1 texts with 2 entities." in entities
+    assert re.search(r"\| all \| 1 \| 1\.000 ", entities)
     assert "## demo-classify-int8 (int8) minus demo-classify (fp32)" in compared
     assert "exact McNemar test: p = " in compared
     # The same model gives the same answers in this process and behind a server.
@@ -90,7 +90,7 @@ def write_reports(path: Path, lengths: Sequence[int]) -> Sequence[str]:
 
 def evaluate(workplace: Path, *arguments: str) -> dict[str, Any]:
     output = workplace / "report.json"
-    shell(workplace, f"bigbird evaluate {' '.join(arguments)} --output report.json --resamples 100")
+    shell(workplace, f".venv/bin/bigbird evaluate {' '.join(arguments)} --output report.json --resamples 100")
     report: dict[str, Any] = json.loads(output.read_text("utf-8"))
     return report
 

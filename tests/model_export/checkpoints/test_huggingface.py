@@ -328,3 +328,17 @@ def test_a_pattern_that_there_is_not_is_refused(folder: Path, value: object) -> 
     _edit_json(folder / "config.json", lambda values: values.update(random_block_pattern=value))
     with pytest.raises(ConfigError, match=r"config\.json: random_block_pattern: .* is not one of transformers, "):
         read_checkpoint(folder)
+
+
+def test_a_note_goes_with_the_checkpoint(folder: Path) -> None:
+    assert read_checkpoint(folder).note is None
+    model, _ = read_checkpoint(folder).load_model(PATTERN)
+    save_checkpoint(model, "classify", folder, note="For reports in Dutch.")
+    assert read_checkpoint(folder).note == "For reports in Dutch."
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "", 7, "a" * 501])
+def test_a_note_that_is_not_one_line_is_refused(folder: Path, value: object) -> None:
+    _edit_json(folder / "config.json", lambda values: values.update(bigbird_serve_note=value))
+    with pytest.raises(ConfigError, match=r"config\.json: bigbird_serve_note: must be one line of at most 500"):
+        read_checkpoint(folder)

@@ -1,5 +1,6 @@
 """The description says what clients need to know and FastAPI cannot."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from jsonschema import Draft202012Validator
 
 from service.app import create_app
 from service.settings import Settings
+from tests.fake_model import fake_loaded_model
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import fake_models, running_app
 
@@ -106,3 +108,23 @@ async def test_what_the_page_fills_in_can_be_sent_as_it_is() -> None:
                     assert answer.status_code == 200, (path, answer.text)
                     sent += 1
         assert sent == 8
+
+
+@asynchronous
+async def test_the_notes_of_the_models_served_are_told_wherever_a_user_looks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    models = {}
+    for name, note in (("b", "Knows reports."), ("a", "Knows reports."), ("c", None)):
+        model = fake_loaded_model("ner", name)
+        source = replace(model.manifest.source, note=note)
+        models[name] = replace(model, manifest=replace(model.manifest, source=source))
+    async with running_app(models) as (app, client):
+        assert "**a, b: Knows reports.**" in (await client.get("/openapi.json")).json()["info"]["description"]
+        listed = (await client.get("/v1/models")).json()["models"]
+        assert [model["source"]["note"] for model in listed] == ["Knows reports.", "Knows reports.", None]
+        told = [record.message for record in caplog.records if record.name == "service.serving"]
+        assert told == ["ready: a, b, c", "a, b: Knows reports."]
+        await app.state.serving.changes.unload("a")
+        assert "**b: Knows reports.**" in (await client.get("/openapi.json")).json()["info"]["description"]

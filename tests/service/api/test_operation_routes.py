@@ -33,7 +33,7 @@ async def test_models_are_listed_by_name_with_what_they_are() -> None:
             {"length": 8, "attention": "full", "max_abs_difference": 0.0},
             {"length": 16, "attention": "full", "max_abs_difference": 0.0},
         ],
-        "source": {"name": "checkpoint", "kind": "safetensors", "sha256": "0" * 64},
+        "source": {"name": "checkpoint", "kind": "safetensors", "sha256": "0" * 64, "note": None},
         "versions": {"torch": "2.13.0"},
     }
 
