@@ -11,7 +11,7 @@ from typing import Any, get_args
 import click
 
 from bigbird_cli.main import packages_of
-from bigbird_cli.task_options import task_option
+from bigbird_cli.task_options import refuse_options_of_other_tasks, task_option
 from bigbird_inference.manifest import TrainableTask
 from evaluation.data.source_text import DataError
 from model_export.checkpoints.files import check_folder
@@ -20,6 +20,16 @@ from model_export.errors import ExportError
 from model_export.patterns.registry import PATTERNS
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_OF_TASK = {
+    "max_answer_tokens": ["qa"],
+    "target": ["classify"],
+    "text_column": ["classify", "fill-mask"],
+    "pair_column": ["classify"],
+    "label_column": ["classify"],
+    "header": ["classify"],
+    "label_separator": ["classify"],
+    "unit": ["ner"],
+}
 _POSITIVE = click.IntRange(min=1)
 _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
 
@@ -102,7 +112,8 @@ _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="ner: what of a file is one text.",
 )
-def command(checkpoint: str, output: Path, **choices: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, checkpoint: str, output: Path, **choices: Any) -> None:
     """Fine-tune CHECKPOINT, a folder or the id of a model on the Hugging Face hub, for a task.
 
     \b
@@ -116,6 +127,7 @@ def command(checkpoint: str, output: Path, **choices: Any) -> None:
     """  # noqa: D301 - click's mark for lines that it must not join
     # Before and after the training's own steps, for which a signal is a request to save and stop.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + signal.SIGTERM))
+    refuse_options_of_other_tasks(context, choices["task"], _OF_TASK)
     try:
         folder = resolve(checkpoint)
         check_folder(folder)

@@ -1,6 +1,5 @@
 """The `bigbird` command. Each subcommand is imported when it is called, so that serving never needs torch."""
 
-import difflib
 import importlib
 import signal
 import sys
@@ -69,10 +68,9 @@ class _LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            for nearest in difflib.get_close_matches(args[0], _SUBCOMMANDS, n=1):
-                error.message += f" Did you mean {nearest!r}?"
-            raise
+        except click.exceptions.NoSuchCommand as error:
+            # click looks for likely names among the commands that it holds itself.
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=_SUBCOMMANDS, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
