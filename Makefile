@@ -30,8 +30,9 @@ demo: $(VENV)/.installed-demo ## Export the demo checkpoints and serve them on 1
 
 demo-bundles: $(DEMO_BUNDLES)
 
+# Several run side by side on one terminal: lines, each with its model's name, in place of bars.
 bundles/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors examples/checkpoints/demo-%/config.json
-	@OMP_NUM_THREADS=1 $(BIN)/bigbird export $(dir $<) --output $(@D) --overwrite
+	@TERM=dumb OMP_NUM_THREADS=1 $(BIN)/bigbird export $(dir $<) --output $(@D) --overwrite
 	@touch $@
 
 test: install ## Run the whole test suite, a process for each core

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from bigbird_cli.task_options import task_option
+from bigbird_cli.task_options import refuse_options_of_other_tasks, task_option
 from bigbird_cli.token_numbers import TokenNumbers
 from evaluation.asking import Asking
 from evaluation.connection import Target
@@ -21,15 +20,15 @@ from evaluation.result_files import ResultFiles
 from evaluation.run import DEFAULT_EDGES, Evaluation, Options, evaluate
 
 _OF_TASK = {
-    "max_answer_tokens": "qa",
-    "aggregation": "ner",
-    "unit": "ner",
-    "scheme": "ner",
-    "text_column": "classify",
-    "pair_column": "classify",
-    "label_column": "classify",
-    "header": "classify",
-    "label_separator": "classify",
+    "max_answer_tokens": ["qa"],
+    "aggregation": ["ner"],
+    "unit": ["ner"],
+    "scheme": ["ner"],
+    "text_column": ["classify"],
+    "pair_column": ["classify"],
+    "label_column": ["classify"],
+    "header": ["classify"],
+    "label_separator": ["classify"],
 }
 
 
@@ -97,7 +96,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     A bundle runs in this process exactly as it is served. The result is printed as Markdown; progress goes to
     standard error.
     """
-    _refuse_options_of_other_tasks(context, given["task"])
+    refuse_options_of_other_tasks(context, given["task"], _OF_TASK)
     if not given["label_separator"]:
         raise click.UsageError("--label-separator is empty")
     target, against = _targets(given)
@@ -126,13 +125,6 @@ def _write(files: ResultFiles, evaluation: Evaluation) -> None:
         files.write(evaluation)
     except EvaluationError as error:
         raise click.ClickException(str(error)) from error
-
-
-def _refuse_options_of_other_tasks(context: click.Context, task: str) -> None:
-    for parameter in context.command.params:
-        own = _OF_TASK.get(str(parameter.name), task)
-        if own != task and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{parameter.opts[0]} is for --task {own}")
 
 
 def _targets(given: Mapping[str, Any]) -> tuple[Target, Target | None]:

@@ -1,22 +1,27 @@
-"""`bigbird export`: from a checkpoint to a bundle."""
+"""`bigbird export`: from a checkpoint to a bundle.
+
+Whatever is wrong with the paths is told before torch is imported, which takes seconds.
+"""
 
 import re
+import shlex
 import signal
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, get_args
 
 import click
 
+from bigbird_cli.main import packages_of
 from bigbird_cli.token_numbers import TokenNumbers
-from bigbird_inference.manifest import Precision
+from bigbird_inference.manifest import Manifest, Precision, TaskName
+from model_export.checkpoints.files import check_folder
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketStep
-from model_export.export.trace import AttentionChoice
-from model_export.nn.heads import HEADS
+from model_export.export.placement import check_destination
 from model_export.patterns.registry import PATTERNS
-from model_export.pipeline import ExportOptions, export_precisions
 
 _STEP = re.compile(r"every:([0-9]{1,9})(?::([0-9]{1,9}))?")
 
@@ -63,7 +68,9 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
 @click.command("export")
 @click.argument("checkpoint")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle to make.")
-@click.option("--task", type=click.Choice(list(HEADS)), help="Taken from the checkpoint's architectures when absent.")
+@click.option(
+    "--task", type=click.Choice(get_args(TaskName)), help="Taken from the checkpoint's architectures when absent."
+)
 @click.option(
     "--buckets",
     type=BucketChoice(),
@@ -103,18 +110,7 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
     "deviations for fp16 (default 0.1), bf16 (0.5) and int8 (1).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output folder once the new bundle is complete.")
-def command(
-    checkpoint: str,
-    output: Path,
-    task: str | None,
-    buckets: tuple[int, ...] | BucketStep | None,
-    pattern: str | None,
-    pair_types: Literal["segments", "zeros"],
-    precision: tuple[Precision, ...],
-    attention: AttentionChoice | None,
-    tolerance: float | None,
-    overwrite: bool,
-) -> None:
+def command(checkpoint: str, output: Path, precision: tuple[Precision, ...], overwrite: bool, **choices: Any) -> None:
     """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name, with @revision).
 
     A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), google-research
@@ -124,27 +120,31 @@ def command(
     """
     # Ended from outside, an export cleans up like after any failure.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + signal.SIGTERM))
-    options = ExportOptions(
-        task=task,
-        buckets=buckets,
-        pattern=pattern,
-        pair_types=pair_types,
-        attention=attention,
-        tolerance=tolerance,
-    )
     outputs = _outputs(output, precision)
     try:
+        for place in outputs.values():
+            check_destination(place, overwrite=overwrite)
         folder = resolve(checkpoint)
+        check_folder(folder)
+        with packages_of("export"):
+            from model_export.pipeline import ExportOptions, export_precisions
         name = None if Path(checkpoint).exists() else checkpoint
-        manifests = export_precisions(folder, outputs, options, overwrite=overwrite, name=name)
+        manifests = export_precisions(folder, outputs, ExportOptions(**choices), overwrite=overwrite, name=name)
     except (ExportError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    for made, manifest in zip(outputs.values(), manifests, strict=True):
+    _report(outputs.values(), manifests)
+
+
+def _report(outputs: Collection[Path], manifests: Sequence[Manifest]) -> None:
+    """Print what was made, and what can be done with it."""
+    for made, manifest in zip(outputs, manifests, strict=True):
         worst = max(parity.max_abs_difference for bucket in manifest.buckets for parity in bucket.parity)
         click.echo(
             f"{made}: {manifest.task}, {len(manifest.buckets)} buckets up to {manifest.max_length} tokens, "
             f"pattern {manifest.pattern}, largest difference from torch {worst:.2g}"
         )
+    for made in outputs:
+        click.echo(f"next: bigbird serve --models {shlex.quote(str(made))}")
 
 
 def _outputs(output: Path, precisions: tuple[Precision, ...]) -> dict[Precision, Path]:

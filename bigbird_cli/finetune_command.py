@@ -1,33 +1,45 @@
-"""`bigbird finetune`: from a checkpoint and two files to a fine-tuned checkpoint."""
+"""`bigbird finetune`: from a checkpoint and two files to a fine-tuned checkpoint.
+
+Whatever is wrong with the paths is told before torch is imported, which takes seconds.
+"""
 
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from bigbird_cli.task_options import task_option
+from bigbird_cli.main import packages_of
+from bigbird_cli.task_options import refuse_options_of_other_tasks, task_option
+from bigbird_inference.manifest import TrainableTask
 from evaluation.data.source_text import DataError
-from finetuning.card import export_command
-from finetuning.finetune import finetune
-from finetuning.options import FinetuneOptions
-from finetuning.trainer import TrainingStopped
+from model_export.checkpoints.files import check_folder
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.patterns.registry import PATTERNS
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_OF_TASK = {
+    "max_answer_tokens": ["qa"],
+    "target": ["classify"],
+    "text_column": ["classify", "fill-mask"],
+    "pair_column": ["classify"],
+    "label_column": ["classify"],
+    "header": ["classify"],
+    "label_separator": ["classify"],
+    "unit": ["ner"],
+}
 _POSITIVE = click.IntRange(min=1)
 _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
 
 
 @click.command("finetune")
 @click.argument("checkpoint")
-@click.option("--task", required=True, type=click.Choice(["qa", "classify", "ner", "fill-mask"]))
+@click.option("--task", required=True, type=click.Choice(get_args(TrainableTask)))
 @click.option("--train", "training_file", required=True, type=_FILE, help="What to learn from.")
 @click.option("--eval", "evaluation_file", required=True, type=_FILE, help="What to measure on.")
-@click.option("--output", required=True, type=_FILE, help="Folder of the checkpoint to make.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the checkpoint to make.")
 @click.option("--epochs", type=_POSITIVE, default=3, show_default=True, help="How often every example is learned from.")
 @click.option("--steps", type=_POSITIVE, help="Optimiser steps, instead of epochs.")
 @click.option("--batch-size", type=_POSITIVE, default=8, show_default=True, help="Windows that are computed at once.")
@@ -100,7 +112,8 @@ _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="ner: what of a file is one text.",
 )
-def command(checkpoint: str, output: Path, **choices: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, checkpoint: str, output: Path, **choices: Any) -> None:
     """Fine-tune CHECKPOINT, a folder or the id of a model on the Hugging Face hub, for a task.
 
     \b
@@ -114,9 +127,19 @@ def command(checkpoint: str, output: Path, **choices: Any) -> None:
     """  # noqa: D301 - click's mark for lines that it must not join
     # Before and after the training's own steps, for which a signal is a request to save and stop.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + signal.SIGTERM))
+    refuse_options_of_other_tasks(context, choices["task"], _OF_TASK)
     try:
         folder = resolve(checkpoint)
-        name = None if Path(checkpoint).exists() else checkpoint
+        check_folder(folder)
+    except (ExportError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    with packages_of("finetune"):
+        from finetuning.card import export_command
+        from finetuning.finetune import finetune
+        from finetuning.options import FinetuneOptions
+        from finetuning.trainer import TrainingStopped
+    name = None if Path(checkpoint).exists() else checkpoint
+    try:
         made = finetune(folder, output, FinetuneOptions(**choices), name=name)
     except (ExportError, DataError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -3,6 +3,8 @@
 import importlib
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -28,6 +30,18 @@ _SUBCOMMANDS = {
 }
 
 
+@contextmanager
+def packages_of(command: str) -> Iterator[None]:
+    """Import what a command needs; say what to install if it is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"`bigbird {command}` needs the package {error.name!r}, which is not installed: "
+            f"{install_command(*_SUBCOMMANDS[command][2])} (on a GPU host `gpu` in place of `cpu`)"
+        ) from error
+
+
 class _LazyGroup(click.Group):
     """A group whose commands live in modules of their own, each under the name `command`."""
 
@@ -44,15 +58,19 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _SUBCOMMANDS:
             return None
-        try:
+        with packages_of(cmd_name):
             module = importlib.import_module(_SUBCOMMANDS[cmd_name][0])
-        except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"`bigbird {cmd_name}` needs the package {error.name!r}, which is not installed: "
-                f"{install_command(*_SUBCOMMANDS[cmd_name][2])} (on a GPU host `gpu` in place of `cpu`)"
-            ) from error
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            # click looks for likely names among the commands that it holds itself.
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=_SUBCOMMANDS, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

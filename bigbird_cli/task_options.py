@@ -1,10 +1,14 @@
-"""Options of commands that are fields of requests: type, limits and choices come from what the task declares."""
+"""Options of commands that not every task has.
+
+Those that are fields of requests take type, limits and choices from what the task declares.
+"""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from bigbird_inference.manifest import TaskName
 from bigbird_inference.tasks.registry import TASKS
@@ -31,6 +35,23 @@ def task_option(
         show_default=with_default,
         help=help_text,
     )
+
+
+def refuse_options_of_other_tasks(context: click.Context, task: str, tasks_of: Mapping[str, Sequence[str]]) -> None:
+    """Refuse what was given on the command line and would be ignored.
+
+    Args:
+        context: Of the command.
+        task: What was asked for.
+        tasks_of: For options that not every task has: those that do, by the option's name.
+
+    Raises:
+        click.UsageError: An option is for other tasks.
+    """
+    for parameter in context.command.params:
+        own = tasks_of.get(str(parameter.name), [task])
+        if task not in own and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} is for --task {' and '.join(own)}")
 
 
 def _option_type(request: type[Any], field: str, without: str) -> click.ParamType[Any]:

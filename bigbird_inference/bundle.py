@@ -11,6 +11,7 @@ Nothing here needs torch or onnxruntime.
 
 import hashlib
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,16 +69,27 @@ def read_manifest(folder: Path) -> Manifest:
         BundleError: It is missing, is not JSON, has an unknown format version, does not fit the schema or contradicts
             itself.
     """
-    return _parse_manifest(folder / MANIFEST_FILE, read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES))
+    return _parse_manifest(folder / MANIFEST_FILE, _manifest_content(folder))
 
 
 def manifest_revision(folder: Path) -> str:
     """Return the revision of the bundle in a folder: the first 12 digits of its manifest's SHA-256."""
-    return _revision(read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES))
+    return _revision(_manifest_content(folder))
 
 
 def _revision(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _manifest_content(folder: Path) -> bytes:
+    path = folder / MANIFEST_FILE
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise BundleError(f"{path}: missing; {instead_of_a_bundle(folder)}") from None
+    except (OSError, ValueError):
+        pass  # what it is, is told by who opens it
+    return read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
 
 
 def _parse_manifest(path: Path, content: bytes) -> Manifest:
@@ -104,6 +116,29 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
     if problem is not None:
         raise BundleError(f"{path}: {problem}")
     return manifest
+
+
+def instead_of_a_bundle(folder: Path) -> str:
+    """Return what a folder without a manifest is, as far as its files tell, and what to do."""
+    if not folder.is_dir():
+        return "no such folder; `bigbird export` writes bundles"
+    if looks_like_checkpoint(folder):
+        export = f"bigbird export {shlex.quote(str(folder))} --output NEW_FOLDER"
+        return f"this is a checkpoint, not a bundle; `{export}` makes a bundle of it"
+    bundles = sorted(found.parent.name for found in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
+    if bundles:
+        return f"this is a folder of bundles; name one of them: {', '.join(bundles)}"
+    return "no bundle in it; `bigbird export` writes one"
+
+
+def looks_like_checkpoint(folder: Path) -> bool:
+    """Tell from the names of its files whether a folder holds a checkpoint: Hugging Face's, or TensorFlow's."""
+    try:
+        saved_model = all((folder / name).exists() for name in ("saved_model.pb", "variables/variables.index"))
+        index = any(path.suffix == ".index" for path in folder.iterdir())
+        return index or saved_model or (folder / "config.json").exists()
+    except OSError:
+        return False
 
 
 def _contradiction(manifest: Manifest) -> str | None:
@@ -145,7 +180,7 @@ def open_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: The manifest is unusable, or a file is missing or changed; the message names the file.
     """
-    content = read_small_file(folder, MANIFEST_FILE, _MAX_MANIFEST_BYTES)
+    content = _manifest_content(folder)
     manifest = _parse_manifest(folder / MANIFEST_FILE, content)
     resolved = folder.resolve()
     if not resolved.name.isprintable() or len(resolved.name) > _LONGEST_NAME:

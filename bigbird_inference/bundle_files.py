@@ -1,7 +1,9 @@
 """The files of a bundle's folder: found without leaving it, compared with their hashes, and recognised later.
 
 Whoever can write a bundle may write anything: links to elsewhere, pipes that never end, a file that changes after it
-was checked. Nothing outside the folder is opened because a bundle asked for it, and only regular files are.
+was checked. Nothing outside the folder is opened because a bundle asked for it, and only regular files are. A snapshot
+in the cache of the Hugging Face hub is no exception: its files are links to contents that the cache keeps beside it.
+The same holds for the folder of a checkpoint.
 
 The weights are mapped into memory while they are served. Replacing or removing a file does them no harm, for the
 mapping keeps what it maps; writing into it changes the model, and shortening it ends the process (SIGBUS) at the next
@@ -10,8 +12,9 @@ run.
 
 import hashlib
 import os
+import shlex
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -50,6 +53,34 @@ class FileState:
             return FileState.of(self.path, self.path.stat(), self.sha256)
         except OSError:
             return None
+
+
+def leads_out(folder: Path, target: Path) -> str | None:
+    """Return what to say of a file that a link in a folder leads to, or None if it may be opened.
+
+    Args:
+        folder: A bundle or a checkpoint.
+        target: Where one of its files is, without links.
+    """
+    own = folder.resolve()
+    if any(target.is_relative_to(root) for root in (own, *_contents_in_hub_cache(own))):
+        return None
+    shown = str(target) if str(target).isprintable() else repr(str(target))
+    return (
+        f"leads out of the folder, to {shown}; copy the folder with files in place of links: "
+        f"cp -rL {shlex.quote(str(folder))} NEW_FOLDER"
+    )
+
+
+def _contents_in_hub_cache(folder: Path) -> Iterator[Path]:
+    """Yield where the hub's cache keeps the contents of a snapshot's files, if the folder is a snapshot or in one.
+
+    models--<organisation>--<name>/snapshots/<revision>/<file> -> ../../blobs/<hash>
+    """
+    for snapshot in (folder, *folder.parents):
+        snapshots = snapshot.parent
+        if snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--"):
+            yield snapshots.parent / "blobs"
 
 
 def read_small_file(folder: Path, name: str, most_bytes: int) -> bytes:
@@ -125,8 +156,8 @@ def _opened(folder: Path, name: str) -> BufferedReader:
     path = folder / name
     try:
         target = path.resolve(strict=True)
-        if not target.is_relative_to(folder.resolve()):
-            raise BundleError(f"{path}: leads out of the bundle's folder")
+        if (problem := leads_out(folder, target)) is not None:
+            raise BundleError(f"{path}: {problem}")
         if not target.is_file():
             raise BundleError(f"{path}: missing" if target.is_dir() else f"{path}: is not a regular file")
         descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)

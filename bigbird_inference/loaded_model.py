@@ -11,7 +11,7 @@ from bigbird_inference.buckets import ModelVersion, ServedBucket
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.bundle_files import FileState, ensure_same_files
 from bigbird_inference.errors import BundleError
-from bigbird_inference.manifest import MANIFEST_FILE, Attention, Bucket, Manifest
+from bigbird_inference.manifest import MANIFEST_FILE, Attention, Bucket, Manifest, Precision
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.cuda.device import CudaDevice
 from bigbird_inference.runtime.devices import CPU, Devices
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 OpenBundle = Callable[[Bundle], Mapping[Attention, Session]]
 """Loads the graphs of a bundle on one device."""
 
+_FOR_GPUS: frozenset[Precision] = frozenset({"fp16", "bf16"})
 # An axis of a CUDA grid, along which the fused kernels lay out sequences times heads.
 _LONGEST_GRID_AXIS = 65_535
 
@@ -67,6 +68,11 @@ class LoadedModel:
         """Padded lengths of the buckets, ascending."""
         return sorted(bucket.length for bucket in self.manifest.buckets)
 
+    @property
+    def misplaced(self) -> str | None:
+        """Why it is not on the kind of device that it was made for, or None."""
+        return _misplaced(self.name, self.manifest, self.devices)
+
     def buckets(self) -> list[ServedBucket]:
         """Return the buckets for the scheduler, ascending."""
         return [
@@ -93,6 +99,15 @@ class LoadedModel:
         rows = 1 if bucket.attention == "full" else bucket.length // manifest.block_size - 2
         most = _LONGEST_GRID_AXIS // (rows * manifest.model["num_attention_heads"])
         return min(most, manifest.max_batch_items or most)
+
+
+def _misplaced(name: str, manifest: Manifest, devices: Devices) -> str | None:
+    if devices.on_gpu or manifest.precision not in _FOR_GPUS:
+        return None
+    return (
+        f"model {name} is in {manifest.precision}, which is for GPUs, and this is a CPU; serve it on a GPU, or export "
+        "it with --precision fp32 or int8"
+    )
 
 
 def _position_bytes(manifest: Manifest) -> int:
@@ -134,11 +149,19 @@ def open_model(bundle: Bundle, devices: Devices, openers: Sequence[OpenBundle]) 
         task = create_task(bundle.manifest, tokenizer)
     except BundleError as error:
         raise BundleError(f"{bundle.path(MANIFEST_FILE)}: {error}") from error
-    opened = [open_bundle_on(bundle) for open_bundle_on in openers]
+    misplaced = _misplaced(bundle.name, bundle.manifest, devices)
+    try:
+        opened = [open_bundle_on(bundle) for open_bundle_on in openers]
+    except BundleError as error:
+        if misplaced is None:
+            raise
+        raise BundleError(f"{error}; {misplaced}") from error
     # They were opened by name, and what was compared with the hashes may have been replaced since.
     ensure_same_files(bundle.files)
     sessions = {attention: [own[attention] for own in opened] for attention in opened[0]}
     logger.info("loaded model %s for %s", bundle.name, bundle.manifest.task)
+    if misplaced is not None:
+        logger.warning("%s", misplaced)
     weights_bytes = bundle.manifest.weights.bytes
     return LoadedModel(
         bundle.name, bundle.manifest, task, sessions, devices, weights_bytes, bundle.files, bundle.revision

@@ -19,6 +19,8 @@ Precision = Literal["fp32", "int8", "fp16", "bf16"]
 AttentionKernelName = Literal["composed", "fused"]
 CheckedWith = Literal["onnxruntime", "torch"]
 TaskName = Literal["qa", "classify", "ner", "fill-mask", "next-sentence", "multiple-choice", "embed", "generate"]
+TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]
+"""What `bigbird finetune` makes heads for."""
 Attention = Literal["full", "block_sparse"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

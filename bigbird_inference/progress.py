@@ -1,5 +1,9 @@
-"""Progress of long work, on standard error: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work, on standard error: a bar on a terminal, plain lines elsewhere.
 
+Plain lines also where `TERM` is `dumb`: a terminal that cannot draw over a line, or one that several programs share.
+"""
+
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -46,7 +50,7 @@ class Progress:
             figures: What to print beside it, by name.
         """
         before, self._done = self._done, self._done + 1 if done is None else done
-        if sys.stderr.isatty():
+        if _draws_bars():
             if self._bar is None:
                 self._bar = tqdm(total=self._total, desc=self.description, unit=self._unit, dynamic_ncols=True)
             self._bar.set_postfix(figures, refresh=False)
@@ -71,6 +75,10 @@ class Progress:
         return due
 
 
+def _draws_bars() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def track(items: Iterable[Item], total: int, describe: Callable[[Item], str]) -> Iterator[Item]:
     """Yield the items, and tell which one is worked on and how many are done.
 
@@ -79,7 +87,7 @@ def track(items: Iterable[Item], total: int, describe: Callable[[Item], str]) ->
         total: How many items there are.
         describe: What to call an item, for example "bucket 512".
     """
-    if sys.stderr.isatty():
+    if _draws_bars():
         with tqdm(total=total, file=sys.stderr, leave=True) as bar:
             for item in items:
                 bar.set_description(describe(item))

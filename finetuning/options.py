@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
+from bigbird_inference.manifest import TrainableTask
 from bigbird_inference.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS
 from evaluation.data.conll import ConllUnit
 from evaluation.data.labelled_texts import Target
@@ -12,7 +13,6 @@ from finetuning.forward import PrecisionName
 from finetuning.plan import Decay
 from finetuning.state_file import Setting
 
-TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]
 RandomBlockChoice = Literal["fixed", "fresh"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 

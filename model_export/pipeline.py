@@ -33,12 +33,13 @@ from bigbird_inference.manifest import (
     KnownRun,
     Manifest,
     ModelConfig,
+    Parity,
     Precision,
     Source,
     TaskName,
     TokenizerFile,
 )
-from bigbird_inference.progress import track
+from bigbird_inference.progress import Progress, track
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.onnx_session import open_session
@@ -47,7 +48,7 @@ from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
-from model_export.export.graph_check import GraphCheck, OpenGraph, rounded_model
+from model_export.export.graph_check import GraphCheck, LoadedGraph, OpenGraph, rounded_model
 from model_export.export.known_answer import TEXT, known_runs, known_text
 from model_export.export.placement import check_destination, hidden_folder, put_in_place
 from model_export.export.quantise import quantise
@@ -145,18 +146,20 @@ def export_precisions(
     checkpoint = read_checkpoint(folder, options.task)
     plans = plan_buckets(checkpoint.config, options.buckets)
     pattern = get_pattern(options.pattern or checkpoint.default_pattern)
+    source = name or folder.resolve().name
     for assumption in checkpoint.assumptions:
-        print(f"assumed: {assumption}", file=sys.stderr)
+        _say(source, f"assumed: {assumption}")
     model, unused = checkpoint.load_model(pattern)
     if unused:
-        print(f"not used by {checkpoint.task}: {', '.join(unused)}", file=sys.stderr)
+        _say(source, f"not used by {checkpoint.task}: {', '.join(unused)}")
     references = References(model, signature(checkpoint.task, model.config))
     manifests = []
     for precision, output in outputs.items():
-        building = _Building(checkpoint, references, plans, pattern.name, replace(options, precision=precision))
+        own = replace(options, precision=precision)
+        building = _Building(output.name, checkpoint, references, plans, pattern.name, own)
         try:
             with hidden_folder(output) as folder_of_bundle:
-                manifests.append(building.write(folder_of_bundle, name or folder.resolve().name))
+                manifests.append(building.write(folder_of_bundle, source))
                 put_in_place(folder_of_bundle, output, overwrite=overwrite)
         except OSError as error:
             # A full disk or a read-only folder: what was being written has no name in the error.
@@ -164,18 +167,24 @@ def export_precisions(
     return manifests
 
 
+def _say(name: str, line: str) -> None:
+    """Print a line about a model; several exports may run side by side."""
+    print(f"{name}: {line}", file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Building:
-    """A bundle that is made."""
+    """A bundle that is made; its name is for the lines that tell how far it is."""
 
+    name: str
     checkpoint: Checkpoint
     references: References
     plans: Sequence[BucketPlan]
     pattern: str
     options: ExportOptions
 
-    def write(self, folder: Path, name: str) -> Manifest:
-        """Write every file of the bundle."""
+    def write(self, folder: Path, source: str) -> Manifest:
+        """Write every file of the bundle; the source is what its manifest calls the checkpoint."""
         special_ids = write_tokenizer(
             self.checkpoint.tokenizer,
             self.checkpoint.files[-1],
@@ -186,7 +195,7 @@ class _Building:
         kernels = attention_kernels(self.options.precision, self.options.attention)
         traced = {kernel: traced_model(self.references.model, self.options.precision, kernel) for kernel in kernels}
         weights = SharedWeights(folder / WEIGHTS_FILE, self.references.model.state_dict())
-        unfinished = self._manifest(folder, name, special_ids)
+        unfinished = self._manifest(folder, source, special_ids)
         token_ids = known_text(unfinished, folder / TOKENIZER_FILE)
         rounded = rounded_model(self.references.model, self.options.precision)
         check = GraphCheck(
@@ -206,24 +215,33 @@ class _Building:
                 continue
             loaded = []
             for kernel, model in traced.items():
-                print(f"tracing {_described(plan.attention, kernel)}", file=sys.stderr, flush=True)
+                _say(self.name, f"tracing {_described(plan.attention, kernel)}")
                 graphs.append(self._write_graph(plan, kernel, model, folder, weights))
                 try:
                     loaded.append(check.load(folder / graphs[-1].file, model, kernel))
                 except BundleError as error:
                     raise ExportError(f"{graphs[-1].file}: {error}") from error
             peak = None if rounded is not None else loaded[0].peak_memory_bytes(lengths[-1])
+            unanswered = check.unanswered_lengths()
+            with Progress(f"{self.name}: torch's answers", len(unanswered), "document") as progress:
+                for length in unanswered:
+                    check.answer(length)
+                    progress.advance()
+            parity: dict[int, list[Parity]] = {length: [] for length in lengths}
+            # The longest first: what it has faulted in serves all.
+            checked = [(length, graph) for length in lengths[::-1] for graph in loaded]
+            for length, graph in track(checked, len(checked), partial(_bucket, self.name, plan.attention)):
+                parity[length].append(graph.compare(length))
             own = [
                 Bucket(
                     length,
                     plan.attention,
-                    [graph.compare(length) for graph in loaded],
+                    parity[length],
                     None if peak is None else peak * length // lengths[-1],
                     peak_memory_measured=peak is not None and length == lengths[-1],
                 )
-                # The longest first: what it has faulted in serves all.
-                for length in track(lengths[::-1], len(lengths), partial(_bucket, plan.attention))
-            ][::-1]
+                for length in lengths
+            ]
             buckets += own
             runs += known_runs(unfinished, token_ids, graphs[-1], own, loaded[0].session)
         manifest = replace(
@@ -295,8 +313,8 @@ class _Building:
         )
 
 
-def _bucket(attention: Attention, length: int) -> str:
-    return f"bucket {length} ({_described(attention)})"
+def _bucket(name: str, attention: Attention, compared: tuple[int, LoadedGraph]) -> str:
+    return f"{name}: bucket {compared[0]} ({_described(attention, compared[1].kernel)})"
 
 
 def _described(attention: Attention, kernel: AttentionKernelName = "composed") -> str:

@@ -201,6 +201,7 @@ class Serving:
         failed = [state.name for state in self.models.states() if state.state == "failed"]
         reasons = [
             self.devices.degraded,
+            *(model.misplaced for _, model in sorted(self.models.items())),
             f"not served, because they failed: {', '.join(failed)}; see /v1/models" if failed else None,
         ]
         return "; ".join(filter(None, reasons)) or None

@@ -4,10 +4,13 @@ The environment is read once, here (`BIGBIRD_` before the upper-case name); flag
 overrides and win. An invalid value stops start-up with the setting's name.
 """
 
+import difflib
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -15,8 +18,35 @@ ENVIRONMENT_PREFIX = "BIGBIRD_"
 
 LogFormat = Literal["auto", "json", "text"]
 
-_ORIGIN = r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?"
-_ORIGINS = rf"^({_ORIGIN}(, ?{_ORIGIN})*)?$"
+# Variables that begin like settings: of `bigbird evaluate`, and of the tests.
+_OF_OTHERS = re.compile(r"(AGAINST_)?API_KEY|TESTS_.*")
+
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(?P<port>:\d{1,5})?")
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+
+
+def _origins(value: str) -> str:
+    """Refuse origins that no browser sends, which would let nobody in."""
+    for origin in value.split(",") if value else []:
+        _check_origin(origin.strip())
+    return value
+
+
+def _check_origin(origin: str) -> None:
+    if origin in ("*", "null"):  # every page can make itself a frame whose origin is null
+        raise ValueError(
+            f"{origin} would let every page of the web use the service; name origins, as https://app.example.com"
+        )
+    found = _ORIGIN.fullmatch(origin)
+    if found is not None and found["port"] != _USUAL_PORTS[found["scheme"]]:
+        return
+    # As browsers write it: in lower case, without a path, without the port that the scheme has anyway.
+    host = re.sub(r"^https?://|/.*", "", origin.lower())
+    schemes = [scheme for scheme in _USUAL_PORTS if origin.lower().startswith(f"{scheme}://")] or ["https", "http"]
+    likely = [f"{scheme}://{host.removesuffix(_USUAL_PORTS[scheme])}" for scheme in schemes]
+    if _ORIGIN.fullmatch(likely[0]) is None:
+        raise ValueError(f"{origin!r} is no origin; write https://app.example.com, with commas between several")
+    raise ValueError(f"{origin!r} is no origin as browsers send it; write {' or '.join(likely)}")
 
 
 class InvalidSettings(Exception):
@@ -142,9 +172,8 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(
         None, description="Such a line itself. Without an admin key nobody manages models over HTTP."
     )
-    cors_origins: str = Field(
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
         "",
-        pattern=_ORIGINS,
         description="Web origins whose pages may call the service from a browser, as `https://app.example.com`, with "
         "commas between them; empty means none.",
     )
@@ -179,11 +208,26 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        problems = [
-            f"{environment_name(str(problem['loc'][0]))}: {problem['msg']}{_received(problem)}"
-            for problem in error.errors()
-        ]
+        problems = [f"{environment_name(str(problem['loc'][0]))}: {_told(problem)}" for problem in error.errors()]
         raise InvalidSettings("\n".join(problems)) from None
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Return a line about each variable that begins like a setting and is none; somebody has misspelt it.
+
+    Args:
+        names: Those of the environment.
+    """
+    settings = [name.upper() for name in Settings.model_fields]
+    lines = []
+    for name in sorted(names):
+        own = name.upper().removeprefix(ENVIRONMENT_PREFIX)
+        if own == name.upper() or own in settings or _OF_OTHERS.fullmatch(own):
+            continue
+        nearest = difflib.get_close_matches(own, settings, n=1)
+        meant = f"did you mean {ENVIRONMENT_PREFIX}{nearest[0]}?" if nearest else "`bigbird serve --help` lists them"
+        lines.append(f"{name} is set, but is no setting and changes nothing; {meant}")
+    return lines
 
 
 def is_secret(setting: str) -> bool:
@@ -206,8 +250,14 @@ def settings_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _received(problem: ErrorDetails) -> str:
-    return "" if is_secret(str(problem["loc"][0])) else f" (got {problem['input']!r})"
+def _told(problem: ErrorDetails) -> str:
+    """Return what is wrong, in words: a regular expression says nothing to most people."""
+    setting, received = str(problem["loc"][0]), repr(problem["input"])
+    if problem["type"] == "string_pattern_mismatch":
+        return f"cannot be {received}. {Settings.model_fields[setting].description}"
+    error = problem.get("ctx", {}).get("error")
+    message = problem["msg"] if error is None else str(error)
+    return message if is_secret(setting) else f"{message} (got {received})"
 
 
 def _written(default: Any) -> str:

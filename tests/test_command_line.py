@@ -1,23 +1,30 @@
 """The `bigbird` command: what it offers, and one line for each mistake."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from bigbird_cli import export_command
 from bigbird_cli.main import main
 from bigbird_inference.manifest import Manifest
 from model_export.export.buckets import BucketStep
 from model_export.export.trace import AttentionChoice
 from model_export.pipeline import ExportOptions
 from service.settings import Settings
+from tests.fake_model import fake_manifest
 
 
 def run(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(main, list(arguments))
     return result.exit_code, result.output
+
+
+ROOT = Path(__file__).resolve().parents[1]
+FINETUNE = ["finetune", "nothing", "--train", __file__, "--eval", __file__, "--output", "out"]
 
 
 def test_help_lists_every_subcommand() -> None:
@@ -73,9 +80,16 @@ def test_every_setting_is_a_flag_of_serve_but_for_secrets() -> None:
         pytest.param(
             ["export", "nothing", "--output", "out", "--pattern", "other"], 2, "'other'", id="no such pattern"
         ),
-        pytest.param(["inspect", "nothing"], 1, "manifest.json: missing\n", id="no bundle to inspect"),
+        pytest.param(["inspect", "nothing"], 1, "manifest.json: missing; no such folder", id="no bundle to inspect"),
         pytest.param(["serve", "--port", "many"], 1, "Error: BIGBIRD_PORT: ", id="a setting that cannot work"),
-        pytest.param(["dance"], 2, "No such command 'dance'", id="no such command"),
+        pytest.param(["dance"], 2, "No such command 'dance'.\n", id="no such command"),
+        pytest.param(["exprot"], 2, "No such command 'exprot'. Did you mean 'export'?", id="a misspelt command"),
+        pytest.param(
+            [*FINETUNE, "--task", "qa", "--text-column", "body"],
+            2,
+            "--text-column is for --task classify and fill-mask",
+            id="an option of another task",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -110,13 +124,12 @@ def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Exported]:
     ) -> list[Manifest]:
         assert (folder, name) == (Path("checkpoint"), None)
         asked.append(Exported(outputs, options, overwrite))
-        return []
+        return [fake_manifest("ner") for _ in outputs]
 
     monkeypatch.chdir(tmp_path)
     Path("checkpoint").mkdir()
-    # There is nothing to report of no bundle.
-    monkeypatch.setattr(export_command, "export_precisions", export)
-    monkeypatch.setattr(export_command, "zip", lambda outputs, manifests, strict: [], raising=False)
+    Path("checkpoint", "config.json").touch()
+    monkeypatch.setattr("model_export.pipeline.export_precisions", export)
     return asked
 
 
@@ -143,7 +156,8 @@ def exports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Exported]:
 def test_every_precision_has_a_bundle_of_its_own(
     arguments: list[str], outputs: dict[str, str], exports: list[Exported]
 ) -> None:
-    assert run("export", "checkpoint", *arguments) == (0, "")
+    status, printed = run("export", "checkpoint", *arguments)
+    assert (status, printed.splitlines()[-1]) == (0, f"next: bigbird serve --models {list(outputs.values())[-1]}")
     assert exports[0].outputs == {precision: Path(path) for precision, path in outputs.items()}
     assert list(exports[0].outputs) == list(outputs)
 
@@ -160,12 +174,48 @@ def test_every_precision_has_a_bundle_of_its_own(
 def test_buckets_are_lengths_or_a_step(
     value: str, buckets: tuple[int, ...] | BucketStep, exports: list[Exported]
 ) -> None:
-    assert run("export", "checkpoint", "--output", "out", "--buckets", value) == (0, "")
+    assert run("export", "checkpoint", "--output", "out", "--buckets", value)[0] == 0
     assert exports[0].options == ExportOptions(buckets=buckets)
 
 
 @pytest.mark.parametrize("choice", ["composed", "fused", "both"])
 def test_attention_kernels_are_asked_for_by_name(choice: AttentionChoice, exports: list[Exported]) -> None:
-    assert run("export", "checkpoint", "--output", "out", "--attention", choice, "--overwrite") == (0, "")
+    assert run("export", "checkpoint", "--output", "out", "--attention", choice, "--overwrite")[0] == 0
     assert exports[0].options == ExportOptions(attention=choice)
     assert exports[0].overwrite
+
+
+# What does not exist, exists already, is a bundle, or holds checkpoints.
+WRONG_PATHS = [
+    (["export", "./nothing", "--output", "out"], "nothing: is not a folder"),
+    (["export", "checkpoint", "--output", "taken"], "taken: exists already"),
+    (["export", "bundle", "--output", "out"], "bundle: is a bundle already, not a checkpoint; serve it: bigbird serve"),
+    (["export", "training", "--output", "out"], "training: is no checkpoint, but holds some"),
+    (["finetune", "./nothing", "--task", "ner", *FINETUNE[2:]], "nothing: is not a folder"),
+    (["finetune", "checkpoint", "--task", "ner", *FINETUNE[2:], "--train", "none"], "'none' does not exist"),
+]
+RUN = """
+import sys
+from click.testing import CliRunner
+from bigbird_cli.main import main
+for arguments in {arguments}:
+    print(CliRunner().invoke(main, arguments).output, end="")
+print("torch" in sys.modules)
+"""
+
+
+def test_a_wrong_path_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    for file in ("checkpoint/config.json", "taken/file", "bundle/manifest.json", "training/checkpoint-5/config.json"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    script = RUN.format(arguments=[arguments for arguments, _ in WRONG_PATHS])
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    *told, torch_is_imported = [line for line in done.stdout.splitlines() if line.startswith("Error: ")] + [
+        done.stdout.splitlines()[-1]
+    ]
+    for line, (_, message) in zip(told, WRONG_PATHS, strict=True):
+        assert message in line
+    assert torch_is_imported == "False"

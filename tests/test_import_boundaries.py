@@ -49,7 +49,7 @@ def test_the_service_imports_in_an_environment_without_torch(packages_without_to
 
 def test_the_command_line_says_which_extra_is_missing(packages_without_torch: Path) -> None:
     printed = subprocess.run(
-        [sys.executable, "-S", "-m", "bigbird_cli", "export", "checkpoint", "--output", "bundle"],
+        [sys.executable, "-S", "-m", "bigbird_cli", "export", "examples/checkpoints/demo-qa", "--output", "bundle"],
         cwd=ROOT,
         env={"PYTHONPATH": str(packages_without_torch), "PATH": "/usr/bin:/bin"},
         capture_output=True,

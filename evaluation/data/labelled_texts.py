@@ -111,10 +111,9 @@ def _find_columns(path: Path, rows: Sequence[Row], asked: Columns) -> Columns:
     label = asked.label or next((name for name in _LABEL_COLUMNS if name in names), None)
     found = Columns(text, pair or None, label)
     given = ", ".join(repr(name) for name in names)
-    for role, name in (("texts", found.text), ("labels", found.label)):
-        if name is None:
-            raise DataError(path, line, f"which column holds the {role}? Name one of: {given}")
-    for name in (found.text, found.pair, found.label):
+    for option, name in (("text", found.text), ("pair", found.pair), ("label", found.label)):
+        if name is None and option != "pair":
+            raise DataError(path, line, f"which column holds the {option}s? Name one with --{option}-column: {given}")
         if name is not None and name not in names:
             raise DataError(path, line, f"there is no column {name!r}, only: {given}")
     return found

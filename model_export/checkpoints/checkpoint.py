@@ -9,13 +9,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import torch
 
+from bigbird_inference.manifest import TrainableTask
 from model_export.checkpoints.source_tensors import SourceTensor, load_strictly
 from model_export.config import BigBirdConfig
-from model_export.errors import ConfigError
+from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.pattern import Pattern
 
@@ -91,10 +92,19 @@ class Checkpoint:
         if self.task == "embed" and config.has_pooler and names["head.pooler.weight"].name not in tensors:
             config = replace(config, has_pooler=False)
             names = self.weights.names(self.task, config)
+        self._check_head(tensors, names)
         with torch.device("meta"):  # shapes only: sizes that the weights do not have must not be allocated
             model = build_model(config, self.task, pattern)
         unused = load_strictly(model, tensors, names, self.weights.ignorable)
         return model.eval(), unused
+
+    def _check_head(self, tensors: Mapping[str, torch.Tensor], names: Mapping[str, SourceTensor]) -> None:
+        """Check that there is a head for the task at all; what a head lacks is listed with everything else."""
+        # A pooler is no head: most checkpoints have one.
+        head = {source.name for own, source in names.items() if own.startswith("head.") and "pooler" not in own}
+        if not head or head & tensors.keys():
+            return
+        raise CheckpointError(f"{self.folder}: has no head for {self.task}; {instead_of_a_head(self.task)}")
 
     def sha256(self) -> str:
         """Return one hash over all files."""
@@ -103,6 +113,12 @@ class Checkpoint:
             with file.open("rb") as stream:
                 total.update(hashlib.file_digest(stream, "sha256").digest())
         return total.hexdigest()
+
+
+def instead_of_a_head(task: str) -> str:
+    """Return what to do about a checkpoint that has no head for a task."""
+    other = "give the task that it was trained for with --task"
+    return f"`bigbird finetune` with --task {task} makes one, or {other}" if task in get_args(TrainableTask) else other
 
 
 def check_task(config: BigBirdConfig, task: str) -> None:

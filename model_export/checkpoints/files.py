@@ -2,23 +2,56 @@
 
 import json
 import os
+import re
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
 
+from bigbird_inference.bundle import looks_like_checkpoint
+from bigbird_inference.bundle_files import leads_out
+from bigbird_inference.manifest import MANIFEST_FILE
 from model_export.errors import CheckpointError
 
 # The largest JSON of a checkpoint is a tokenizer.json: a few megabytes for 50,000 pieces.
 MAX_JSON_BYTES = 64 * 2**20
 # In bytes, of the file systems in use.
 _LONGEST_NAME = 255
+_NUMBERS = re.compile(r"(\d+)")
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder holds a checkpoint, as far as the names of its files tell; needs no torch.
+
+    Raises:
+        CheckpointError: It does not; the message says what it is instead.
+    """
+    if looks_like_checkpoint(folder):
+        return
+    if not folder.is_dir():
+        problem = "is not a folder"
+        if folder.exists():
+            problem += f"; give the one that the checkpoint lies in: {folder.parent}"
+    elif (folder / MANIFEST_FILE).exists():
+        problem = f"is a bundle already, not a checkpoint; serve it: bigbird serve --models {shlex.quote(str(folder))}"
+    elif found := _checkpoints_in(folder):
+        problem = f"is no checkpoint, but holds some; give one of them: {', '.join(map(str, found))}"
+    else:
+        problem = "is no checkpoint: config.json: missing, and there is no TensorFlow checkpoint either"
+    raise CheckpointError(f"{folder}: {problem}")
+
+
+def _checkpoints_in(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, those of a training in the order of their steps."""
+    # Below `snapshots` in the cache of the hub.
+    found = [path for pattern in ("*", "snapshots/*") for path in folder.glob(pattern) if looks_like_checkpoint(path)]
+    return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in _NUMBERS.split(path.name)])
 
 
 def regular_file(folder: Path, name: str) -> Path:
     """Return the path of a file of the folder.
 
-    Symbolic links may lead anywhere inside the folder, and from a snapshot of the Hugging Face cache into the same
-    model's part of that cache, where the contents of its files lie.
+    Symbolic links may lead where `bigbird_inference.bundle_files` lets them.
 
     Args:
         folder: The checkpoint.
@@ -32,13 +65,13 @@ def regular_file(folder: Path, name: str) -> Path:
     try:
         target = path.resolve(strict=True)
         mode = target.stat().st_mode
-        inside = any(target.is_relative_to(root) for root in _roots(folder))
+        problem = leads_out(folder, target)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{printable}: missing") from None
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no permission, a name that cannot be
         raise CheckpointError(f"{printable}: cannot be read: {error}") from error
-    if not inside:
-        raise CheckpointError(f"{printable}: leads out of the folder, to {target}")
+    if problem is not None:
+        raise CheckpointError(f"{printable}: {problem}")
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"{printable}: is not a regular file")
     return path
@@ -113,15 +146,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: is not a JSON object")
     return values
-
-
-def _roots(folder: Path) -> tuple[Path, ...]:
-    """Return the folders that links may lead into, resolved."""
-    own = folder.resolve()
-    # The cache's layout: models--<organisation>--<name>/snapshots/<revision>/<file> -> ../../blobs/<hash>
-    if own.parent.name == "snapshots" and own.parent.parent.name.startswith("models--"):
-        return own, own.parent.parent
-    return (own,)
 
 
 SENTENCEPIECE_FILE = "spiece.model"

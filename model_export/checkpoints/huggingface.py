@@ -159,7 +159,10 @@ def _tokenizer(folder: Path) -> tuple[Path, bytes]:
     json_file = optional_file(folder, TOKENIZER_JSON_FILE)
     if json_file is not None:
         return json_file, sentencepiece_from_tokenizer_json(json_file)
-    raise CheckpointError(f"{folder / SENTENCEPIECE_FILE}: missing; there is no {TOKENIZER_JSON_FILE} either")
+    raise CheckpointError(
+        f"{folder / SENTENCEPIECE_FILE}: missing; there is no {TOKENIZER_JSON_FILE} either. Copy one of them from the "
+        "model that this one was trained from; in Python, its tokenizer.save_pretrained writes it"
+    )
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:

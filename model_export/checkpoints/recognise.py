@@ -10,6 +10,7 @@ from types import ModuleType
 
 from model_export.checkpoints import google, huggingface, model_garden
 from model_export.checkpoints.checkpoint import Checkpoint, check_task
+from model_export.checkpoints.files import check_folder
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
 
@@ -28,15 +29,10 @@ def read_checkpoint(folder: Path, task: str | None = None) -> Checkpoint:
         CheckpointError: The folder is no checkpoint, a file is missing or unreadable, or the task cannot be told.
         ConfigError: The configuration cannot work, or does not fit the task.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: is not a folder")
+    check_folder(folder)
     if task is not None and task not in HEADS:
         raise CheckpointError(f"task: {task!r} is not one of {', '.join(HEADS)}")
-    source = next((source for source in _SOURCES if source.recognises(folder)), None)
-    if source is None:
-        raise CheckpointError(
-            f"{folder}: is no checkpoint: config.json: missing, and there is no TensorFlow checkpoint either"
-        )
+    source = next(source for source in _SOURCES if source.recognises(folder))
     checkpoint: Checkpoint = source.read(folder, task)
     try:
         check_task(checkpoint.config, checkpoint.task)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_export.checkpoints.checkpoint import instead_of_a_head
 from model_export.checkpoints.files import optional_file, read_json
 from model_export.errors import ConfigError
 
@@ -107,5 +108,7 @@ def choose_task(asked: str | None, held: Sequence[str], place: Path) -> str:
         ConfigError: The checkpoint has no weights for that task.
     """
     if asked is not None and asked not in held:
-        raise ConfigError(f"task: {place} has no weights for {asked!r}, only for {', '.join(held)}")
+        raise ConfigError(
+            f"task: {place} has no head for {asked}, only for {', '.join(held)}; {instead_of_a_head(asked)}"
+        )
     return asked or held[0]

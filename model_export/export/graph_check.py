@@ -125,6 +125,18 @@ class GraphCheck:
         self._precision = precision
         self._open_graph = open_graph
 
+    def unanswered_lengths(self) -> list[int]:
+        """Return the lengths of documents, the longest first, that torch is still to be asked about."""
+        return sorted({length for own in self._verifiers() for length in own.unanswered_lengths()}, reverse=True)
+
+    def answer(self, length: int) -> None:
+        """Ask torch about the document of a length."""
+        for verifier in self._verifiers():
+            verifier.answer(length)
+
+    def _verifiers(self) -> list[Verifier]:
+        return [self._verifier] if self._rounded is None else [self._verifier, self._rounded]
+
     def load(self, graph: Path, traced: BigBird, kernel: AttentionKernelName) -> LoadedGraph:
         """Load a graph.
 

@@ -34,12 +34,17 @@ def check_destination(output: Path, *, overwrite: bool) -> None:
     Raises:
         ExportError: Something is there that may not be replaced.
     """
-    if not os.path.lexists(output):
+    if not os.path.lexists(output) or _is_empty_folder(output):
         return
     if not overwrite:
         raise ExportError(f"{output}: exists already; remove it or give --overwrite")
     if output.is_symlink() or not (output / MANIFEST_FILE).is_file():
         raise ExportError(f"{output}: is not a bundle and is not replaced; remove it or export somewhere else")
+
+
+def _is_empty_folder(path: Path) -> bool:
+    """Tell whether a folder is there, and nothing in it: somebody made it for the bundle."""
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 @contextmanager
@@ -78,6 +83,8 @@ def put_in_place(building: Path, output: Path, *, overwrite: bool) -> None:
     for path in (*building.iterdir(), building):
         _write_through(path)
     for _ in range(_RETRIES):
+        with suppress(OSError):  # nothing is there, or more than an empty folder
+            output.rmdir()
         check_destination(output, overwrite=overwrite)
         try:
             if output.exists():

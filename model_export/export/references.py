@@ -7,7 +7,7 @@ compared with them, so they are computed once and kept.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,6 +79,11 @@ class References:
         if length not in self._known:
             self._known[length] = self._alone(self._torch, document)
         return self._known[length]
+
+    @property
+    def known_lengths(self) -> Set[int]:
+        """Lengths of the documents whose outputs are known."""
+        return self._known.keys()
 
     def uncertainty(self, documents: list[Document]) -> float:
         """Return the largest difference between torch in float32 and in float64 over some documents."""

@@ -58,6 +58,15 @@ class Verifier:
         self._tolerance = TOLERANCES[precision] if tolerance is None else tolerance
         self._asks_float64 = precision == "fp32" and tolerance is None
 
+    def unanswered_lengths(self) -> list[int]:
+        """Return the lengths of documents, the longest first, that torch is still to be asked about."""
+        lengths = {length for own in self._lengths.values() for length in own}
+        return sorted(lengths - self._references.known_lengths, reverse=True)
+
+    def answer(self, length: int) -> None:
+        """Ask torch about the document of a length, unless it has been; the first comparison would ask about all."""
+        self._references.of(random_document(self._config, length))
+
     def compare(
         self,
         bucket: int,

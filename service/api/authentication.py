@@ -19,8 +19,17 @@ from service.security.access import Access, Key
 KEY_SCHEME = "apiKey"
 ADMIN_SCHEME = "adminKey"
 
-_KEY = HTTPBearer(auto_error=False, scheme_name=KEY_SCHEME, description="A line of `bigbird key NAME`.")
-_ADMIN = HTTPBearer(auto_error=False, scheme_name=ADMIN_SCHEME, description="The admin key.")
+_KEY = HTTPBearer(
+    auto_error=False,
+    scheme_name=KEY_SCHEME,
+    description="The key itself, as `bigbird key NAME` printed it once: not the line of the key file, which holds only "
+    "a hash of it, and without the word Bearer, which is added.",
+)
+_ADMIN = HTTPBearer(
+    auto_error=False,
+    scheme_name=ADMIN_SCHEME,
+    description="The admin key itself, likewise, for changing models. It may stand in the other field, too.",
+)
 # Asked by machines that hold no keys (probes, Prometheus), and what a person reads before having one.
 _OPEN_PATHS = PROBES | {"/", "/docs", "/openapi.json"}
 _OPEN_FOLDER = "/docs/assets/"

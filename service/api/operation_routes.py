@@ -37,8 +37,8 @@ class ReadinessBody(HealthBody):
     """What requests are answered with."""
 
     degraded: str | None = Field(
-        description="What is not as it should be: the CPU serves although there is a GPU to be used, or a model could "
-        "not be loaded; null otherwise."
+        description="What is not as it should be: the CPU serves although there is a GPU to be used, a model that is "
+        "made for GPUs runs on the CPU, or a model could not be loaded; null otherwise."
     )
     devices: list[DeviceBody]
 

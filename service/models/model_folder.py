@@ -7,6 +7,7 @@ that is answered tells where the folder is.
 import re
 from pathlib import Path
 
+from bigbird_inference.bundle import instead_of_a_bundle
 from bigbird_inference.errors import BundleError, ModelNotFound
 from bigbird_inference.manifest import MANIFEST_FILE
 
@@ -30,8 +31,7 @@ def find_bundles(folder: Path) -> list[Path]:
     # Names that begin with a dot are unfinished exports, or somebody's housekeeping.
     found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
     if not found:
-        state = "no bundle in it" if folder.is_dir() else "no such folder"
-        raise BundleError(f"{folder.absolute()}: {state}; `bigbird export` writes one")
+        raise BundleError(f"{folder.absolute()}: {instead_of_a_bundle(folder)}")
     return found
 
 

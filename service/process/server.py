@@ -22,7 +22,7 @@ from service.process.drain import Drain
 from service.process.listening import CannotListen, bind
 from service.security.access import read_access, tell_exposure
 from service.serving import Serving
-from service.settings import InvalidSettings, Settings
+from service.settings import InvalidSettings, Settings, unknown_variables
 from service.telemetry.logs import log_handler, log_what_python_would_print
 
 logger = logging.getLogger(__name__)
@@ -117,6 +117,8 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     """
     logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler(sys.stderr, settings.log_format)])
     log_what_python_would_print()
+    for line in unknown_variables(os.environ):
+        logger.warning("%s", line)
     # Until uvicorn's own handler is there, nothing has been accepted that would need an answer.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     failed = False

@@ -457,8 +457,58 @@ def test_a_link_out_of_the_bundle_is_not_followed(folder: Path, file: str) -> No
     """What it leads to is what was there: reading it would go well."""
     (folder / file).rename(folder.parent / file)
     (folder / file).symlink_to(folder.parent / file)
-    with pytest.raises(BundleError, match=f"{re.escape(str(folder / file))}: leads out of the bundle's folder"):
+    with pytest.raises(BundleError, match=f"{re.escape(str(folder / file))}: leads out of the folder, to .*cp -rL"):
         open_bundle(folder)
+
+
+@pytest.mark.parametrize("depth", [0, 1], ids=["the bundle is the snapshot", "the bundle is in the snapshot"])
+def test_a_bundle_in_the_cache_of_the_hub_is_opened(folder: Path, tmp_path: Path, depth: int) -> None:
+    """Its files are links to contents that lie beside all snapshots, and no link may lead elsewhere."""
+    model = tmp_path / "hub" / "models--someone--tiny"
+    snapshot = model / "snapshots" / "0123" / "/".join(["entities"] * depth)
+    snapshot.mkdir(parents=True)
+    (model / "blobs").mkdir()
+    for number, file in enumerate(folder.iterdir()):
+        file.rename(model / "blobs" / f"{number}")
+        (snapshot / file.name).symlink_to(f"{'../' * depth}../../blobs/{number}")
+    assert open_bundle(snapshot).manifest.task == "ner"
+    weights = snapshot / "weights.bin"
+    blob = weights.resolve()
+    for elsewhere in (tmp_path / "weights", model / "refs", tmp_path / "hub" / "models--else" / "blobs" / "w"):
+        elsewhere.parent.mkdir(parents=True, exist_ok=True)
+        elsewhere.write_bytes(blob.read_bytes())
+        weights.unlink()
+        weights.symlink_to(elsewhere)
+        with pytest.raises(BundleError, match=r"weights\.bin: leads out of the folder"):
+            open_bundle(snapshot)
+
+
+def test_a_folder_of_another_layout_may_not_lead_to_blobs_beside_it(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (folder / "weights.bin").rename(tmp_path / "blobs" / "w")
+    (folder / "weights.bin").symlink_to(tmp_path / "blobs" / "w")
+    with pytest.raises(BundleError, match="leads out of the folder"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        pytest.param(
+            ["config.json"], "this is a checkpoint, not a bundle; `bigbird export .* makes", id="a checkpoint"
+        ),
+        pytest.param(["bert.ckpt-1.index"], "this is a checkpoint, not a bundle", id="a checkpoint of TensorFlow"),
+        pytest.param(["qa/manifest.json", "ner/manifest.json"], "name one of them: ner, qa$", id="a folder of bundles"),
+        pytest.param(["notes.txt"], "no bundle in it; `bigbird export` writes one$", id="something else"),
+        pytest.param([], "no such folder", id="nothing"),
+    ],
+)
+def test_what_is_no_bundle_is_told_by_what_it_is(tmp_path: Path, files: list[str], message: str) -> None:
+    for file in files:
+        (tmp_path / "other" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "other" / file).touch()
+    with pytest.raises(BundleError, match=rf"other/manifest\.json: missing; .*{message}"):
+        read_manifest(tmp_path / "other")
 
 
 def test_a_link_within_the_bundle_is_followed(folder: Path) -> None:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from bigbird_inference.progress import track
+from bigbird_inference.progress import Progress, track
 
 
 class Terminal(io.StringIO):
@@ -23,10 +23,21 @@ def test_plain_lines_tell_what_is_worked_on_where_there_is_no_terminal(capsys: p
 def test_a_terminal_gets_a_bar_with_the_current_item(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
     assert list(track(["a", "b", "c"], 3, lambda item: f"bucket {item}")) == ["a", "b", "c"]
     printed = terminal.getvalue()
     assert "bucket a" in printed
     assert "3/3" in printed
+
+
+def test_a_terminal_that_cannot_draw_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    assert list(track([1, 2], 2, str)) == [1, 2]
+    with Progress("answers", 1, "answer") as progress:
+        progress.advance()
+    assert terminal.getvalue() == "[1/2] 1\n[2/2] 2\nanswers: 1/1\n"
 
 
 def test_nothing_is_shown_for_no_work(capsys: pytest.CaptureFixture[str]) -> None:

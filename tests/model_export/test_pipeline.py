@@ -115,13 +115,15 @@ def test_the_shipped_schema_is_the_one_of_the_manifest_classes() -> None:
 
 
 def test_an_export_tells_its_graphs_its_buckets_and_the_weights_that_it_does_not_use(small_export: SmallExport) -> None:
-    assert "not used by ner: bert.pooler.bias, bert.pooler.weight" in small_export.messages
-    lines = [line for line in small_export.messages.splitlines() if line.startswith(("[", "tracing"))]
-    assert lines == [
-        "tracing full attention",
-        "[1/1] bucket 112 (full attention)",
-        "tracing block-sparse attention",
-        "[1/1] bucket 160 (block-sparse attention)",
+    lines = small_export.messages.splitlines()
+    assert lines[0] == "checkpoint: not used by ner: bert.pooler.bias, bert.pooler.weight"
+    assert lines[1:] == [
+        "small: tracing full attention",
+        # Of 1, 47, 49 and 112 tokens, and of 113, 127, 129 and 160.
+        *(f"small: torch's answers: {done}/8" for done in range(1, 9)),
+        "[1/1] small: bucket 112 (full attention)",
+        "small: tracing block-sparse attention",
+        "[1/1] small: bucket 160 (block-sparse attention)",
     ]
 
 
@@ -197,7 +199,7 @@ def test_of_several_precisions_those_before_a_failure_are_kept(
 
 
 def test_no_precision_is_begun_if_the_place_of_another_is_taken(small_export: SmallExport, tmp_path: Path) -> None:
-    (tmp_path / "int8").mkdir()
+    (tmp_path / "int8").touch()
     outputs: dict[Precision, Path] = {"fp32": tmp_path / "fp32", "int8": tmp_path / "int8"}
     with pytest.raises(ExportError, match="int8: "):
         export_precisions(small_export.checkpoint, outputs, ONE_BUCKET)
@@ -357,6 +359,20 @@ def _cut_the_vocabulary(checkpoint: Path) -> None:
             lambda _: None, ExportOptions(pattern="?"), ExportError, "pattern", id="a pattern that does not exist"
         ),
         pytest.param(lambda _: None, ExportOptions(task="?"), CheckpointError, "task", id="an unknown task"),
+        pytest.param(
+            lambda _: None,
+            ExportOptions(task="qa"),
+            CheckpointError,
+            "checkpoint: has no head for qa; `bigbird finetune` with --task qa makes one",
+            id="a head for another task",
+        ),
+        pytest.param(
+            lambda folder: (folder / "spiece.model").unlink(),
+            ONE_BUCKET,
+            CheckpointError,
+            r"spiece.model: missing; there is no tokenizer.json either. Copy one of them from the model",
+            id="no tokenizer",
+        ),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_leaves_nothing_behind(

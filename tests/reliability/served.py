@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.running_server import listening_port
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLES_VARIABLE = "BIGBIRD_SOAK_BUNDLES"
+BUNDLES_VARIABLE = "BIGBIRD_TESTS_SOAK_BUNDLES"
 TASKS = ("qa", "classify", "ner")
 
 

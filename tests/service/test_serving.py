@@ -110,6 +110,18 @@ async def test_a_gpu_that_is_missing_shows_while_the_cpu_serves() -> None:
 
 
 @asynchronous
+async def test_a_model_for_gpus_on_a_cpu_shows() -> None:
+    model = model_on(Devices(("cpu",), None, ("a processor",)), [FakeSession()])
+    model = replace(model, manifest=replace(model.manifest, precision="fp16"))
+    serving = Serving(SETTINGS, {model.name: model}, Metrics(CollectorRegistry()))
+    assert serving.degraded == (
+        "model fake-classify is in fp16, which is for GPUs, and this is a CPU; serve it on a GPU, or export it with "
+        "--precision fp32 or int8"
+    )
+    assert replace(model, devices=Devices(("cuda:0",), None, ("A",))).misplaced is None
+
+
+@asynchronous
 async def test_what_the_known_answer_takes_counts_for_the_bound_of_a_batch(
     gpu: FakeGpu, caplog: pytest.LogCaptureFixture
 ) -> None:

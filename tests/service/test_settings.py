@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from service.settings import InvalidSettings, Settings, load_settings, settings_table
+from bigbird_cli.evaluate_command import command as evaluate
+from service.settings import InvalidSettings, Settings, load_settings, settings_table, unknown_variables
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +80,27 @@ def test_a_flag_that_is_no_setting_is_refused() -> None:
     unknown: dict[str, Any] = {"speed": "high"}
     with pytest.raises(InvalidSettings, match="BIGBIRD_SPEED"):
         load_settings(**unknown)
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one() -> None:
+    assert unknown_variables(["BIGBIRD_PROT", "PATH", "bigbird_port", "BIGBIRD_CORS_ORIGIN", "BIGBIRD_ZZ"]) == [
+        "BIGBIRD_CORS_ORIGIN is set, but is no setting and changes nothing; did you mean BIGBIRD_CORS_ORIGINS?",
+        "BIGBIRD_PROT is set, but is no setting and changes nothing; did you mean BIGBIRD_PORT?",
+        "BIGBIRD_ZZ is set, but is no setting and changes nothing; `bigbird serve --help` lists them",
+    ]
+
+
+def test_variables_of_other_programs_are_not_told() -> None:
+    others = [str(parameter.envvar) for parameter in evaluate.params if parameter.envvar]
+    assert "BIGBIRD_API_KEY" in others
+    assert unknown_variables([*others, "BIGBIRD_TESTS_REQUIRE_PROGRAMS"]) == []
+    assert unknown_variables(f"BIGBIRD_{name.upper()}" for name in Settings.model_fields) == []
+
+
+def test_what_a_setting_may_be_is_told_in_words() -> None:
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(device="tpu")
+    assert str(error.value).startswith("BIGBIRD_DEVICE: cannot be 'tpu'. `cuda`: all visible GPUs; ")
 
 
 def test_the_table_shows_every_setting_with_its_default_and_meaning() -> None:

@@ -11,9 +11,9 @@ from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.bigbird_inference.tokenization.documents import documents
 from tests.vocabularies import retype_user_defined_pieces
 
-RELEASED = Path(os.environ.get("BIGBIRD_RELEASED_VOCABULARY", ""))
+RELEASED = Path(os.environ.get("BIGBIRD_TESTS_RELEASED_VOCABULARY", ""))
 
-pytestmark = pytest.mark.skipif(not RELEASED.is_file(), reason="BIGBIRD_RELEASED_VOCABULARY does not name a file")
+pytestmark = pytest.mark.skipif(not RELEASED.is_file(), reason="BIGBIRD_TESTS_RELEASED_VOCABULARY does not name a file")
 
 
 @pytest.fixture(scope="module")

@@ -100,9 +100,19 @@ TABLE = "sentence\tlabel\ngood\t1\n"
         pytest.param("dev.tsv", TABLE + "bad\n", "label", "dev.tsv:3: 1 columns, where the first", id="a short row"),
         pytest.param("dev.tsv", TABLE + "a\tb\t1\n", "label", "dev.tsv:3: 3 columns, where the", id="a long row"),
         pytest.param("dev.tsv", "a\ta\nb\tc", "label", "dev.tsv:1: two columns are named 'a'", id="a column twice"),
-        pytest.param("dev.tsv", "body\tlabel\na\tb", "label", "dev.tsv:2: which column holds the texts?", id="no text"),
         pytest.param(
-            "dev.tsv", "text\tclass\na\tb", "label", "dev.tsv:2: which column holds the labels?", id="no label"
+            "dev.tsv",
+            "body\tlabel\na\tb",
+            "label",
+            "dev.tsv:2: which column holds the texts? Name one with --text-column: 'body', 'label'",
+            id="no text",
+        ),
+        pytest.param(
+            "dev.tsv",
+            "text\tclass\na\tb",
+            "label",
+            "dev.tsv:2: which column holds the labels? Name one with --label-column: ",
+            id="no label",
         ),
         pytest.param("dev.tsv", TABLE + "\t0\n", "label", "dev.tsv:3: 'sentence' is empty", id="an empty text"),
         pytest.param("dev.tsv", TABLE + "bad\t \n", "label", "dev.tsv:3: 'label' is not a label", id="an empty label"),

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from model_export.checkpoints.files import MAX_JSON_BYTES, optional_file, read_json, regular_file, weight_files
+from model_export.checkpoints.files import (
+    MAX_JSON_BYTES,
+    check_folder,
+    optional_file,
+    read_json,
+    regular_file,
+    weight_files,
+)
 from model_export.errors import CheckpointError
 
 
@@ -137,6 +144,35 @@ class TestCacheOfTheHub:
         (folder / "abcd").write_text("{}")
         (snapshot / "config.json").symlink_to("../../abcd")
         assert "leads out of the folder" in refusal(lambda: regular_file(snapshot, "config.json"))
+
+
+class TestCheckFolder:
+    def test_a_checkpoint_of_any_source_passes(self, folder: Path) -> None:
+        for file in ("config.json", "model.ckpt-5.index"):
+            (folder / file).touch()
+            check_folder(folder)
+            (folder / file).unlink()
+
+    def test_the_checkpoints_of_a_training_are_named_in_their_order(self, folder: Path) -> None:
+        for steps in (20, 100, 3):
+            (folder / f"checkpoint-{steps}").mkdir()
+            (folder / f"checkpoint-{steps}" / "config.json").touch()
+        (folder / "runs").mkdir()
+        named = ", ".join(f"{folder}/checkpoint-{steps}" for steps in (3, 20, 100))
+        assert refusal(lambda: check_folder(folder)) == (
+            f"{folder}: is no checkpoint, but holds some; give one of them: {named}"
+        )
+
+    def test_a_model_in_the_cache_of_the_hub_is_led_to_its_snapshot(self, folder: Path) -> None:
+        (folder / "snapshots" / "0123").mkdir(parents=True)
+        (folder / "snapshots" / "0123" / "config.json").touch()
+        assert refusal(lambda: check_folder(folder)).endswith(f"give one of them: {folder}/snapshots/0123")
+
+    def test_a_file_is_led_to_its_folder(self, folder: Path) -> None:
+        (folder / "config.json").touch()
+        assert refusal(lambda: check_folder(folder / "config.json")).endswith(
+            f"is not a folder; give the one that the checkpoint lies in: {folder}"
+        )
 
 
 class TestReadJson:

@@ -191,7 +191,10 @@ def test_a_link_out_of_the_folder_is_not_followed(
     (folder / file).touch()
     (folder / file).rename(tmp_path / file)
     (folder / file).symlink_to(tmp_path / file)
-    assert refusal(folder, monkeypatch) == f"{folder / file}: leads out of the folder, to {tmp_path / file}"
+    assert refusal(folder, monkeypatch) == (
+        f"{folder / file}: leads out of the folder, to {tmp_path / file}; copy the folder with files in place of "
+        f"links: cp -rL {folder} NEW_FOLDER"
+    )
 
 
 def test_a_tokenizer_json_that_leads_out_of_the_folder_is_not_followed(

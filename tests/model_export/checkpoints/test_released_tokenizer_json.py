@@ -18,11 +18,11 @@ from tests.model_export.checkpoints.tokenizer_files import (
     write_json,
 )
 
-RELEASED = Path(os.environ.get("BIGBIRD_RELEASED_VOCABULARY", ""))
+RELEASED = Path(os.environ.get("BIGBIRD_TESTS_RELEASED_VOCABULARY", ""))
 PIECES = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
 
 pytestmark = [
-    pytest.mark.skipif(not RELEASED.is_file(), reason="BIGBIRD_RELEASED_VOCABULARY does not name a file"),
+    pytest.mark.skipif(not RELEASED.is_file(), reason="BIGBIRD_TESTS_RELEASED_VOCABULARY does not name a file"),
     pytest.mark.parametrize("writer", ["transformers 4", "transformers 5"]),
 ]
 

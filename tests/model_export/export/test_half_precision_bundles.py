@@ -11,8 +11,10 @@ import pytest
 from onnx import TensorProto
 
 from bigbird_inference.bundle import open_bundle
+from bigbird_inference.errors import BundleError
+from bigbird_inference.loaded_model import device_openers, open_model
 from bigbird_inference.manifest import Precision
-from bigbird_inference.runtime.devices import DeviceUnavailable
+from bigbird_inference.runtime.devices import Devices, DeviceUnavailable
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch
 from model_export import pipeline
@@ -272,3 +274,17 @@ def test_every_kind_of_head_can_be_exported(task: str, tmp_path: Path) -> None:
     manifest = export_checkpoint(checkpoint, tmp_path / "bundle", options)
     assert {tensor.dtype for tensor in manifest.outputs} == {"float32"}
     assert min(parity.correlation for bucket in manifest.buckets for parity in bucket.parity) >= 0.9999
+
+
+def test_a_cpu_that_serves_one_says_that_it_is_for_gpus(
+    bundle: Path, precision: Precision, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = f"model {precision} is in {precision}, which is for GPUs, and this is a CPU; serve it on a GPU, or export it"
+    opened = open_bundle(bundle)
+    if precision == "bf16":
+        with pytest.raises(BundleError, match=f"cannot load it: .*{told}"):
+            open_model(opened, Devices(), device_openers(Devices(), threads=1))
+        return
+    model = open_model(opened, Devices(), device_openers(Devices(), threads=1))
+    assert model.misplaced is not None and model.misplaced.startswith(told)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [model.misplaced]

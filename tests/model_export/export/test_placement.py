@@ -56,6 +56,22 @@ def test_a_bundle_takes_a_free_place(output: Path) -> None:
 
 
 @pytest.mark.usefixtures("kind_of_file_system")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_bundle_takes_the_place_of_an_empty_folder(output: Path, overwrite: bool) -> None:
+    output.mkdir(parents=True)
+    export(output, "new", overwrite=overwrite)
+    assert content(output) == "new"
+
+
+@pytest.mark.usefixtures("kind_of_file_system")
+def test_an_empty_folder_that_is_filled_in_the_meantime_is_kept(output: Path) -> None:
+    output.mkdir(parents=True)
+    with pytest.raises(ExportError, match="qa: is not a bundle and is not replaced"):
+        export(output, "new", overwrite=True, meanwhile=lambda: (output / "thesis.txt").write_text("years of work"))
+    assert (output / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.usefixtures("kind_of_file_system")
 def test_a_bundle_takes_the_place_of_another(output: Path) -> None:
     export(output, "old")
     export(output, "new", overwrite=True)

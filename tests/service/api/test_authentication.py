@@ -218,6 +218,8 @@ async def test_the_description_says_where_a_key_is_needed(
     declared = description["components"].get("securitySchemes", {})
     assert set(declared) == schemes
     assert all((scheme["type"], scheme["scheme"]) == ("http", "bearer") for scheme in declared.values())
+    # Whoever fills in the page's dialog has the line of the key file before them, too.
+    assert all("The key itself" in scheme["description"] for scheme in declared.values())
     operations = {path: next(iter(methods.values())) for path, methods in description["paths"].items()}
     for path in (*TASKS, "/v1/models"):
         assert operations[path].get("security") == needed
