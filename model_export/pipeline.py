@@ -43,6 +43,7 @@ from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.runtime.session import Session
+from bigbird_inference.tasks.entity_grouping import unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
@@ -150,6 +151,13 @@ def export_precisions(
     model, unused = checkpoint.load_model(pattern)
     if unused:
         print(f"not used by {checkpoint.task}: {', '.join(unused)}", file=sys.stderr)
+    unread = unread_positions(model.config.labels) if checkpoint.task == "ner" else []
+    if unread:
+        print(
+            f"types of their own, not positions of one: {', '.join(unread)}; the service joins the tokens of an entity "
+            "whose labels are BIO, BIOES or BILOU (B-PER, I-PER), so rename them in id2label of config.json",
+            file=sys.stderr,
+        )
     references = References(model, signature(checkpoint.task, model.config))
     manifests = []
     for precision, output in outputs.items():

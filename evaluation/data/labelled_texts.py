@@ -146,7 +146,8 @@ class _RowReader:
     def read(self, row: Row) -> LabelledText | None:
         """Return what a row says, or note all that is wrong with it."""
         assert self.columns.text is not None and self.columns.label is not None
-        text = pair = labels = number = None
+        text = pair = number = None
+        labels: tuple[str, ...] | None = None
         with self.mistakes.collected():
             text = self._text(row, self.columns.text)
         with self.mistakes.collected():

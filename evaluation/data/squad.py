@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from evaluation.data.located_json import LocatedJson, parse_json_lines, parse_located
-from evaluation.data.source_text import DataError, Mistakes, has_json_lines, read_source
+from evaluation.data.source_text import Mistakes, has_json_lines, read_source
 
 SquadVersion = Literal["v1.1", "v2.0"]
 

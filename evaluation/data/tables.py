@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 
 from evaluation.data.located_json import LocatedJson, parse_json_lines
 from evaluation.data.source_text import DataError, Mistakes, has_json_lines, read_source
