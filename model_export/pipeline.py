@@ -154,8 +154,9 @@ def export_precisions(
     unread = unread_positions(model.config.labels) if checkpoint.task == "ner" else []
     if unread:
         print(
-            f"types of their own, not positions of one: {', '.join(unread)}; the service joins the tokens of an entity "
-            "whose labels are BIO, BIOES or BILOU (B-PER, I-PER), so rename them in id2label of config.json",
+            f"positions the service does not read: {', '.join(unread)}; each label is served as a type of its own. "
+            "To have the entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or BIOES or "
+            "BILOU with a position in every label",
             file=sys.stderr,
         )
     references = References(model, signature(checkpoint.task, model.config))

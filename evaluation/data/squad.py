@@ -90,10 +90,11 @@ def _values(source: str, mistakes: Mistakes) -> Iterator[LocatedJson]:
 
 
 def _version(value: LocatedJson) -> SquadVersion | None:
-    """Return what a file says that it is."""
+    """Return what a file says that it is, None if that is neither."""
     if not isinstance(value.value, dict) or not value.has("version"):
         return None
-    return "v2.0" if str(value.field("version").value).lstrip("v").startswith("2") else "v1.1"
+    versions: dict[str, SquadVersion] = {"1": "v1.1", "2": "v2.0"}
+    return versions.get(str(value.field("version").value).lstrip("v")[:1])
 
 
 def _questions(value: LocatedJson, mistakes: Mistakes) -> Iterator[tuple[str, LocatedJson]]:
