@@ -155,7 +155,7 @@ def export_precisions(
     if unread:
         print(
             f"positions the service does not read: {', '.join(unread)}; each label is served as a type of its own. "
-            "To have the entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or BIOES or "
+            "To have entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or BIOES or "
             "BILOU with a position in every label",
             file=sys.stderr,
         )
