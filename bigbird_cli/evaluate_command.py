@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -10,6 +10,7 @@ from bigbird_cli.task_options import refuse_options_of_other_tasks, task_option
 from bigbird_cli.token_numbers import TokenNumbers
 from evaluation.asking import Asking
 from evaluation.connection import Target
+from evaluation.data.entity_tags import TaggingScheme
 from evaluation.data.labelled_texts import Columns
 from evaluation.data.source_text import DataError
 from evaluation.datasets.opening import DataSource
@@ -39,7 +40,8 @@ _OF_TASK = {
     "--data",
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="qa: SQuAD JSON; classify: .tsv, .csv or .jsonl with texts and labels or numbers; ner: CoNLL columns.",
+    help="qa: SQuAD JSON, or flat questions as JSON or JSON lines; classify: .tsv, .csv, .jsonl with texts and labels "
+    "or numbers; ner: CoNLL columns.",
 )
 @click.option("--against", metavar="BUNDLE_OR_URL", help="A second model, compared on the same data.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write everything as JSON here.")
@@ -63,7 +65,7 @@ _OF_TASK = {
     help="ner: what is sent as one text.",
 )
 @click.option(
-    "--scheme", type=click.Choice(["IOB1", "BIO", "BIOES"]), help="ner: refuse a file that is not tagged like this."
+    "--scheme", type=click.Choice(get_args(TaggingScheme)), help="ner: refuse a file that is not tagged like this."
 )
 @click.option("--text-column", help="classify: column of the texts; GLUE's names when absent.")
 @click.option("--pair-column", help="classify: column of the second texts; empty for none; GLUE's names when absent.")

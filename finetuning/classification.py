@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.classification import ClassificationAnswer, ClassificationRequest
 from evaluation.data.labelled_texts import LabelledText
+from evaluation.data.source_text import Mistakes
 from evaluation.metrics.classification import (
     LabelCounts,
     accuracy,
@@ -31,7 +32,7 @@ from evaluation.metrics.classification import (
 from finetuning.batches import Batch, Row, row_of
 from finetuning.forward import model_outputs
 from finetuning.objective import Batching, FileObjective, Measured, Targets
-from finetuning.served_task import encode_example
+from finetuning.served_task import encode_all, encode_example
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird
 
@@ -154,15 +155,18 @@ class Classification(FileObjective[TargetRow]):
         assert config.problem_type is not None
         self._problem = PROBLEM_TYPES[config.problem_type]
         self.score_name = self._problem.score_name
-        rows = [
-            TargetRow(row.ids, row.second, self._problem.target(text, config.labels))
-            for text in training[1]
-            for window in _encode(task, training[0], text, window_stride).windows
-            for row in [row_of(window.sequence)]
-        ]
+        rows: list[TargetRow] = []
+        with Mistakes(training[0]) as mistakes:
+            for text in training[1]:
+                with mistakes.collected():
+                    windows = _encode(task, training[0], text, window_stride).windows
+                    target = self._problem.target(text, config.labels)
+                    rows += [
+                        TargetRow(row.ids, row.second, target) for row in (row_of(one.sequence) for one in windows)
+                    ]
         super().__init__(rows, config, batching)
         self._task = task
-        self._requests = [_encode(task, evaluation[0], text, window_stride) for text in evaluation[1]]
+        self._requests = encode_all(*evaluation, lambda text: _encode(task, evaluation[0], text, window_stride))
         self._expected = np.array([self._problem.target(text, config.labels) for text in evaluation[1]])
 
     def targets(self, rows: Sequence[TargetRow], length: int) -> Targets:

@@ -10,7 +10,7 @@ from evaluation.data.labelled_texts import Columns, LabelledText, Target, read_l
 from evaluation.data.plain_texts import PlainText, read_texts
 from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadFile, read_squad
-from finetuning.entity_recognition import OUTSIDE, bio_labels
+from finetuning.entity_recognition import bio_labels, can_learn
 from finetuning.options import FinetuneOptions
 
 PROBLEM_OF_TARGET: dict[Target, ProblemType] = {
@@ -78,11 +78,11 @@ def read_data(options: FinetuneOptions, own_labels: Sequence[str] | None) -> Dat
             return PlainTexts(_plain_texts(training, options), _plain_texts(evaluation, options))
         case "ner":
             tagged = read_conll(training, unit=options.unit)
-            labels = _kept(own_labels, bio_labels(tagged.labels)) if tagged.labels else ()
-            if not labels:
+            if not tagged.labels:
                 raise DataError(training, None, "no entity is tagged in the file")
-            known = sorted({label[2:] for label in labels if label != OUTSIDE})
-            return TaggedTexts(tagged, read_conll(evaluation, unit=options.unit, known_labels=known), labels)
+            kept = own_labels is not None and can_learn(own_labels, tagged)
+            labels = tuple(own_labels or ()) if kept else bio_labels(tagged.labels)
+            return TaggedTexts(tagged, read_conll(evaluation, unit=options.unit, model_labels=labels), labels)
         case "classify":
             return _read_labelled(options, own_labels)
 

@@ -1,7 +1,8 @@
 """Learning to find entities, from a file in CoNLL's format.
 
-Every visible token gets a label of the BIO scheme, also the later tokens of a word: serving labels tokens, and joins
-those of one entity.
+Every visible token gets a label, also the later tokens of a word: serving labels tokens, and joins those of one entity.
+A new head has labels of the BIO scheme; one that is kept learns its own, whichever of the schemes that are served it
+has.
 """
 
 from collections.abc import Sequence
@@ -13,28 +14,69 @@ import torch
 import torch.nn.functional as F
 
 from bigbird_inference.tasks.base import EncodedRequest, Task
+from bigbird_inference.tasks.entity_grouping import OUTSIDE, LabelScheme
 from bigbird_inference.tasks.entity_recognition import EntityAnswer, EntityRequest
-from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
+from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText, Window
 from evaluation.data.conll import ConllFile, TaggedText
-from evaluation.data.source_text import DataError
+from evaluation.data.entity_tags import entity_types
+from evaluation.data.source_text import DataError, Mistakes
 from evaluation.metrics.entities import add_up, count_entities, micro
 from finetuning.batches import Batch, Row, row_of
 from finetuning.forward import model_outputs
 from finetuning.objective import Batching, FileObjective, Measured, Targets
-from finetuning.served_task import encode_example
+from finetuning.served_task import encode_all, encode_example
 from finetuning.span_rows import tokens_of_span
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird
 
 EntityTask = Task[EntityRequest, EntityAnswer]
 
-OUTSIDE = "O"
 NO_TARGET = -100
 
 
 def bio_labels(entity_types: Sequence[str]) -> tuple[str, ...]:
     """Return the labels of a model that finds entities of these types."""
     return (OUTSIDE, *(f"{prefix}-{label}" for label in entity_types for prefix in "BI"))
+
+
+@dataclass(frozen=True, slots=True)
+class EntityLabels:
+    """The numbers of the labels of an entity's tokens: of the first and the last of several, those between, and one."""
+
+    first: int
+    inside: int
+    last: int
+    single: int
+
+
+def labels_of_entities(labels: Sequence[str]) -> dict[str, EntityLabels]:
+    """Return what a model's labels give to each type of entity; types that have no label for inner tokens are left out.
+
+    A position that the labels do not have falls to one with which the same entity is served: the last token of BIO is
+    an inner one, and of labels without positions there is one for all.
+    """
+    scheme = LabelScheme.of(labels)
+    marks = zip(scheme.entity_of, scheme.opens, scheme.closes, strict=True)
+    number_of = {
+        (scheme.entities[entity], bool(opens), bool(closes)): number
+        for number, (entity, opens, closes) in enumerate(marks)
+    }
+    found = {}
+    for entity in entity_types(labels):
+        inside = number_of.get((entity, False, False))
+        if inside is not None:
+            first = number_of.get((entity, True, False), inside)
+            last = number_of.get((entity, False, True), inside)
+            found[entity] = EntityLabels(first, inside, last, number_of.get((entity, True, True), first))
+    return found
+
+
+def can_learn(labels: Sequence[str], file: ConllFile) -> bool:
+    """Tell whether a model with these labels can find all entities of a file, and tell neighbours apart if it does."""
+    own = labels_of_entities(labels)
+    return OUTSIDE in labels and all(
+        label in own and (file.scheme == "plain" or own[label].first != own[label].inside) for label in file.labels
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +103,9 @@ class EntityRecognition(FileObjective[TokenRow]):
         super().__init__(_rows(task, training, config.labels, window_stride), config, batching)
         self._task = task
         self._texts = evaluation.texts
-        self._requests = [_encode(task, evaluation, text, window_stride) for text in evaluation.texts]
+        self._requests = encode_all(
+            evaluation.path, evaluation.texts, lambda text: _encode(task, evaluation, text, window_stride)
+        )
 
     def count(self, row: TokenRow) -> int:
         """Count the tokens that have a label."""
@@ -99,36 +143,43 @@ def token_labels(file: ConllFile, text: TaggedText, tokens: TokenizedText, label
         file: Where the text comes from, for messages.
         text: With its entities.
         tokens: Of the text.
-        labels: The model's, of the BIO scheme.
+        labels: The model's.
 
     Raises:
         DataError: An entity has no visible characters.
     """
-    numbers = {label: number for number, label in enumerate(labels)}
-    targets = np.full(len(tokens), numbers[OUTSIDE], dtype=np.int64)
+    own = labels_of_entities(labels)
+    targets = np.full(len(tokens), labels.index(OUTSIDE), dtype=np.int64)
     for entity in text.entities:
         span = tokens_of_span(tokens, entity.start, entity.end)
         if span is None:
             raise DataError(file.path, text.line, f"the entity {text.text[entity.start : entity.end]!r} is invisible")
         first, last = span
-        targets[first] = numbers[f"B-{entity.label}"]
-        targets[first + 1 : last + 1] = numbers[f"I-{entity.label}"]
+        label = own[entity.label]
+        targets[first : last + 1] = label.inside
+        targets[last] = label.last
+        targets[first] = label.first if first < last else label.single
     return np.where(tokens.ends > tokens.starts, targets, NO_TARGET)
 
 
 def _rows(task: EntityTask, file: ConllFile, labels: Sequence[str], stride: int | None) -> list[TokenRow]:
     rows = []
-    for text in file.texts:
-        encoded = _encode(task, file, text, stride)
-        targets = token_labels(file, text, encoded.tokens, labels)
-        for window in encoded.windows:
-            row = row_of(window.sequence)
-            own = np.full(len(row), NO_TARGET, dtype=np.int16)
-            own[window.text_offset : window.text_offset + window.token_count] = targets[
-                window.first_token : window.first_token + window.token_count
-            ]
-            rows.append(TokenRow(row.ids, row.second, own))
+    with Mistakes(file.path) as mistakes:
+        for text in file.texts:
+            with mistakes.collected():
+                encoded = _encode(task, file, text, stride)
+                targets = token_labels(file, text, encoded.tokens, labels)
+                rows += [_row(window, targets) for window in encoded.windows]
     return rows
+
+
+def _row(window: Window, targets: Int64Array) -> TokenRow:
+    row = row_of(window.sequence)
+    own = np.full(len(row), NO_TARGET, dtype=np.int16)
+    own[window.text_offset : window.text_offset + window.token_count] = targets[
+        window.first_token : window.first_token + window.token_count
+    ]
+    return TokenRow(row.ids, row.second, own)
 
 
 def _encode(task: EntityTask, file: ConllFile, text: TaggedText, stride: int | None) -> EncodedRequest[EntityRequest]:

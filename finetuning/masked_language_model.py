@@ -16,7 +16,7 @@ from bigbird_inference.errors import InvalidInput
 from bigbird_inference.tokenization.encoded import Int64Array
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
 from evaluation.data.plain_texts import PlainText
-from evaluation.data.source_text import DataError
+from evaluation.data.source_text import DataError, Mistakes
 from finetuning.batches import Batch, Int32Array, Row, pad, uses_full_attention
 from finetuning.objective import Batching, FileObjective, Measured, Targets
 from model_export.config import BigBirdConfig
@@ -159,15 +159,17 @@ def masked_rows(
     """
     room = max_length - SINGLE_SPECIAL_TOKENS
     runs: list[list[Int64Array]] = [[]]
-    for text in texts:
-        try:
-            ids = tokenizer.tokenize_without_positions(text.text).ids
-        except InvalidInput as error:
-            raise DataError(path, text.line, str(error)) from error
-        filled = sum(map(len, runs[-1]))
-        if runs[-1] and (not joined or filled + len(ids) > room):
-            runs.append([])
-        runs[-1].append(ids)
+    with Mistakes(path) as mistakes:
+        for text in texts:
+            try:
+                ids = tokenizer.tokenize_without_positions(text.text).ids
+            except InvalidInput as error:
+                mistakes.add(text.line, str(error))
+                continue
+            filled = sum(map(len, runs[-1]))
+            if runs[-1] and (not joined or filled + len(ids) > room):
+                runs.append([])
+            runs[-1].append(ids)
     rows: list[MaskedRow] = []
     for run in runs:
         ids = np.concatenate(run)

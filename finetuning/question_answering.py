@@ -4,7 +4,8 @@ Every window of a context is a row. Its targets are the answer's first and last 
 window, and [CLS], which stands for "no answer", where it does not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,12 +13,12 @@ import torch.nn.functional as F
 
 from bigbird_inference.tasks.base import Task
 from bigbird_inference.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS, QuestionAnswer, QuestionRequest
-from evaluation.data.squad import SquadFile
+from evaluation.data.squad import SquadExample, SquadFile
 from evaluation.metrics.squad import exact_match, token_f1
 from finetuning.batches import Batch, row_of
 from finetuning.forward import model_outputs
 from finetuning.objective import Batching, FileObjective, Measured, Targets
-from finetuning.served_task import encode_example
+from finetuning.served_task import encode_all, encode_example
 from finetuning.span_rows import QuestionEncoding, SpanRow, never_right, rows_to_learn
 from model_export.config import BigBirdConfig
 from model_export.nn.attention import masked_score
@@ -41,11 +42,15 @@ class QuestionAnswering(FileObjective[SpanRow]):
         window_stride: int | None = None,
         max_answer_tokens: int = DEFAULT_MAX_ANSWER_TOKENS,
     ) -> None:
-        rows, lost = rows_to_learn(training, _encodings(task, training, window_stride))
+        rows, lost = rows_to_learn(training, partial(_encode, task, training, window_stride))
         super().__init__(rows, config, batching)
         self._task = task
         self._evaluation = evaluation
-        self._requests = list(_encodings(task, evaluation, window_stride, max_answer_tokens))
+        self._requests = encode_all(
+            evaluation.path,
+            evaluation.examples,
+            partial(_encode, task, evaluation, window_stride, max_answer_tokens=max_answer_tokens),
+        )
         self.notes = (*lost, *never_right(evaluation, self._requests, max_answer_tokens))
 
     def targets(self, rows: Sequence[SpanRow], length: int) -> Targets:
@@ -80,16 +85,19 @@ class QuestionAnswering(FileObjective[SpanRow]):
         return Measured(figures["f1"], figures)
 
 
-def _encodings(
-    task: QuestionTask, file: SquadFile, stride: int | None, max_answer_tokens: int = DEFAULT_MAX_ANSWER_TOKENS
-) -> Iterator[QuestionEncoding]:
-    """Encode every question of a file as it would be asked."""
-    for example in file.examples:
-        request = QuestionRequest(
-            example.question,
-            example.context,
-            max_answer_tokens=max_answer_tokens,
-            window_stride=stride,
-            no_answer=file.version == "v2.0",
-        )
-        yield encode_example(task, request, file.path, example.line)
+def _encode(
+    task: QuestionTask,
+    file: SquadFile,
+    stride: int | None,
+    example: SquadExample,
+    max_answer_tokens: int = DEFAULT_MAX_ANSWER_TOKENS,
+) -> QuestionEncoding:
+    """Encode a question of a file as it would be asked."""
+    request = QuestionRequest(
+        example.question,
+        example.context,
+        max_answer_tokens=max_answer_tokens,
+        window_stride=stride,
+        no_answer=file.version == "v2.0",
+    )
+    return encode_example(task, request, file.path, example.line)

@@ -1,5 +1,6 @@
 """The service's own task for a model in training: what is learned and measured is what will be served."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,12 +18,13 @@ from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.registry import create_task
 from bigbird_inference.tokenization.encoded import TokenizedText
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from evaluation.data.source_text import DataError
+from evaluation.data.source_text import DataError, Mistakes
 from model_export.config import BigBirdConfig
 from model_export.export.signature import signature
 
 _TEXTS_REMEMBERED = 4
 RequestT = TypeVar("RequestT")
+ExampleT = TypeVar("ExampleT")
 
 
 def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_length: int) -> Task[Any, Any]:
@@ -80,6 +82,27 @@ def encode_example(task: Task[RequestT, Any], request: RequestT, path: Path, lin
         longest, own = task.manifest.max_length, cast(dict[str, int], task.manifest.model)["max_position_embeddings"]
         hint = f" (--max-length is {longest}, the model has {own} positions)" if longest < own else ""
         raise DataError(path, line, f"{error}{hint}") from error
+
+
+def encode_all(
+    path: Path, examples: Iterable[ExampleT], encode: Callable[[ExampleT], EncodedRequest[RequestT]]
+) -> list[EncodedRequest[RequestT]]:
+    """Encode all examples of a file.
+
+    Args:
+        path: The file.
+        examples: In their order.
+        encode: Encodes one of them.
+
+    Raises:
+        DataError: The service would refuse some of them.
+    """
+    encoded = []
+    with Mistakes(path) as mistakes:
+        for example in examples:
+            with mistakes.collected():
+                encoded.append(encode(example))
+    return encoded
 
 
 class RememberingTokenizer(Tokenizer):

@@ -1,12 +1,12 @@
 """Where answers lie in the windows of their contexts: what is learned from, and what no service could find."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
-from evaluation.data.source_text import DataError
+from evaluation.data.source_text import DataError, Mistakes
 from evaluation.data.squad import SquadAnswer, SquadExample, SquadFile
 from finetuning.batches import Row, row_of
 from finetuning.objective import Note
@@ -30,27 +30,32 @@ class SpanRow(Row):
     last: int
 
 
-def rows_to_learn(file: SquadFile, encodings: Iterator[QuestionEncoding]) -> tuple[list[SpanRow], list[Note]]:
+def rows_to_learn(
+    file: SquadFile, encode: Callable[[SquadExample], QuestionEncoding]
+) -> tuple[list[SpanRow], list[Note]]:
     """Return the windows of all questions, without those of answers that lie whole in none of them.
 
     Such a question has an answer, so its windows must not teach that there is none.
 
     Args:
         file: Whose first answers are learned.
-        encodings: Of its questions, in their order.
+        encode: Encodes a question as it would be asked.
 
     Raises:
-        DataError: An answer is invisible, or none lies whole in a window.
+        DataError: A question cannot be asked, an answer is invisible, or none lies whole in a window.
     """
     rows, lost = [], []
-    for example, encoded in zip(file.examples, encodings, strict=True):
-        span = None if example.impossible else _visible_span(file, example, encoded.tokens)
-        if span is None or _lies_in_a_window(span, encoded.windows):
-            rows += [_span_row(window, span) for window in encoded.windows]
-        else:
-            lost.append(f"{file.path}:{example.line}: the answer {_shortened(example)} lies whole in no window")
-    if not rows:
-        raise DataError(file.path, None, f"no answer lies whole in a window: {_REMEDY}")
+    with Mistakes(file.path) as mistakes:
+        for example in file.examples:
+            with mistakes.collected():
+                encoded = encode(example)
+                span = None if example.impossible else _visible_span(file, example, encoded.tokens)
+                if span is None or _lies_in_a_window(span, encoded.windows):
+                    rows += [_span_row(window, span) for window in encoded.windows]
+                else:
+                    lost.append(f"{file.path}:{example.line}: the answer {_shortened(example)} lies whole in no window")
+        if not rows and not mistakes.found:
+            mistakes.add(None, f"no answer lies whole in a window: {_REMEDY}")
     summary = f"{len(lost)} of {len(file.examples)} questions of {file.path.name} are left out: {_REASON}; {_REMEDY}"
     return rows, [Note(summary, tuple(lost))] if lost else []
 

@@ -5,6 +5,7 @@ from typing import Any
 from bigbird_inference.errors import InvalidInput
 from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, SINGLE_SPECIAL_TOKENS, Tokenizer
 from bigbird_inference.tokenization.windows import plan_windows
+from evaluation.data.source_text import has_json_lines
 from finetuning.classification import Classification
 from finetuning.data import Data, LabelledTexts, PlainTexts, Questions, TaggedTexts
 from finetuning.entity_recognition import EntityRecognition
@@ -15,8 +16,6 @@ from finetuning.question_answering import QuestionAnswering
 from finetuning.served_task import served_task
 from model_export.config import BigBirdConfig
 from model_export.errors import ConfigError
-
-_JSON_LINES = ".jsonl"
 
 
 def create_objective(
@@ -41,7 +40,7 @@ def create_objective(
         if tokenizer.mask_id is None:
             raise ConfigError("mask_token: the vocabulary has no mask, so fill-mask cannot be trained")
         training, evaluation = (
-            masked_rows(tokenizer, path, texts, max_length, joined=path.suffix != _JSON_LINES)
+            masked_rows(tokenizer, path, texts, max_length, joined=not has_json_lines(path))
             for path, texts in (
                 (options.training_file, data.training),
                 (options.evaluation_file, data.evaluation),

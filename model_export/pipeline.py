@@ -44,6 +44,7 @@ from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.runtime.session import Session
+from bigbird_inference.tasks.entity_grouping import unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
@@ -152,6 +153,14 @@ def export_precisions(
     model, unused = checkpoint.load_model(pattern)
     if unused:
         _say(source, f"not used by {checkpoint.task}: {', '.join(unused)}")
+    unread = unread_positions(model.config.labels) if checkpoint.task == "ner" else []
+    if unread:
+        _say(
+            source,
+            f"positions the service does not read: {', '.join(unread)}; each label is served as a type of its own. "
+            "To have entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or BIOES or "
+            "BILOU with a position in every label",
+        )
     references = References(model, signature(checkpoint.task, model.config))
     manifests = []
     for precision, output in outputs.items():

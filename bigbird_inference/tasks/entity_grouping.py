@@ -24,7 +24,10 @@ from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 
 OUTSIDE = "O"
 
-_POSITION_PREFIX = re.compile(r"[BIELSU]-.")
+POSITION_PREFIX = re.compile(r"[BIELSU]-.")
+"""How a label with a position begins."""
+# A letter before or after a type, in more ways than are read; M and W are the inside and the single of BMES and BMEWO.
+_SPELT_POSITION = re.compile(r"([BIELSUMW])(?:[-_.:/|](.*))?|(.+)[-_.:/|]([BIELSUMW])", re.IGNORECASE)
 _OPENING = frozenset("BSU")
 _CLOSING = frozenset("ELSU")
 
@@ -35,6 +38,7 @@ class LabelScheme:
 
     Attributes:
         labels: The labels as the model names them.
+        positions: The letter before the hyphen where it is a position ("B" of "B-PER"), otherwise "".
         entities: Names of the entity types; `OUTSIDE` is one of them where the labels have it.
         entity_of: Index into `entities` for each label, int64 `[labels]`.
         opens: Whether a token with this label begins a new entity in any case, bool `[labels]`.
@@ -43,6 +47,7 @@ class LabelScheme:
     """
 
     labels: tuple[str, ...]
+    positions: tuple[str, ...]
     entities: tuple[str, ...]
     entity_of: Int64Array
     opens: npt.NDArray[np.bool_]
@@ -56,18 +61,46 @@ class LabelScheme:
         "E-", "L-", "S-" and "U-" are positions only if every label has a position: "E-MAIL" among plain labels is one.
         """
         inside = [label for label in labels if label != OUTSIDE]
-        has_ends = all(_POSITION_PREFIX.match(label) for label in inside)
+        has_ends = all(POSITION_PREFIX.match(label) for label in inside)
         prefixes = "BIELSU" if has_ends else "BI"
         split = [_split(label, prefixes) for label in labels]
         entities = tuple(dict.fromkeys(entity for _, entity in split))
         return cls(
             labels=tuple(labels),
+            positions=tuple(position for position, _ in split),
             entities=entities,
             entity_of=np.array([entities.index(entity) for _, entity in split], dtype=np.int64),
             opens=np.array([position in _OPENING for position, _ in split], dtype=np.bool_),
             closes=np.array([position in _CLOSING for position, _ in split], dtype=np.bool_),
             outside=np.array([label == OUTSIDE for label in labels], dtype=np.bool_),
         )
+
+    def begins(self, labels: Int64Array) -> npt.NDArray[np.bool_]:
+        """Tell which of a sequence's labels begin an entity, or a stretch outside of all; bool `[labels]`.
+
+        An entity goes on as long as its type does, unless a label opens the next one or has closed it.
+        """
+        entities = self.entity_of[labels]
+        changes = (entities[1:] != entities[:-1]) | self.opens[labels[1:]] | self.closes[labels[:-1]]
+        return np.insert(changes, 0, True)
+
+
+def unread_positions(labels: Sequence[str]) -> list[str]:
+    """Return the labels whose position is spelt as `LabelScheme` does not read it, so that they are types of their own.
+
+    Such are "M-PER" and "E-PER" of BMES, "b-per", "B_PER", "PER-B", and "B" and "I" without a type. Labels are taken
+    for those of a scheme if one type has a beginning and something that goes on.
+    """
+    letters: dict[str, set[str]] = {}
+    unread = []
+    for label, position in zip(labels, LabelScheme.of(labels).positions, strict=True):
+        spelt = _SPELT_POSITION.fullmatch(label)
+        if spelt is not None:
+            letter, entity = (spelt[1], spelt[2] or "") if spelt[1] else (spelt[4], spelt[3])
+            letters.setdefault(entity, set()).add(letter.upper())
+            if not position:
+                unread.append(label)
+    return unread if any("B" in found and found & {"I", "M"} for found in letters.values()) else []
 
 
 def _split(label: str, prefixes: str) -> tuple[str, str]:
@@ -181,9 +214,7 @@ def _strongest(strengths: Float64Array, firsts: Int64Array, counts: Int64Array) 
 def _join(units: _Labelled, scheme: LabelScheme) -> _Labelled:
     """Join neighbouring units of one entity type; the score of a group is the mean of its units' scores."""
     labels = units.label_ids
-    entities = scheme.entity_of[labels]
-    breaks = (entities[1:] != entities[:-1]) | scheme.opens[labels[1:]] | scheme.closes[labels[:-1]]
-    firsts = np.flatnonzero(np.insert(breaks, 0, True))
+    firsts = np.flatnonzero(scheme.begins(labels))
     counts = np.diff(np.append(firsts, len(labels)))
     means = np.add.reduceat(units.scores, firsts) / counts
     return _Labelled(labels[firsts], means, units.starts[firsts], units.ends[firsts + counts - 1])

@@ -6,17 +6,27 @@
     rejects VBZ B-VP O
 
 The first column holds the words, the last one the tags (two columns do). Columns are separated by spaces or tabs; with
-tabs, words may hold spaces. An empty line ends a sentence, `-DOCSTART-` begins a document.
+tabs, words may hold spaces. An empty line ends a sentence, `-DOCSTART-` begins a document. Before a sentence there may
+be comments, lines that begin with `#`.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evaluation.data.entity_tags import TAG, TaggingScheme, detect_scheme, spans_of_tags, violation
-from evaluation.data.source_text import DataError, read_source
+from bigbird_inference.tasks.entity_grouping import OUTSIDE, POSITION_PREFIX, LabelScheme
+from evaluation.data.entity_tags import (
+    TaggingScheme,
+    TagReading,
+    detect_scheme,
+    entity_types,
+    read_tags,
+    spans_of_tags,
+    violations,
+)
+from evaluation.data.source_text import Mistakes, read_source, unknown_label
 
 ConllUnit = Literal["sentence", "document"]
 
@@ -79,6 +89,8 @@ class ConllFile:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
+    """A word; the tag is empty where the line has none, or is not like the others."""
+
     line: int
     word: str
     tag: str
@@ -92,7 +104,7 @@ def read_conll(
     *,
     unit: ConllUnit = "document",
     scheme: TaggingScheme | None = None,
-    known_labels: Sequence[str] | None = None,
+    model_labels: Sequence[str] | None = None,
 ) -> ConllFile:
     """Read and check a file.
 
@@ -101,35 +113,40 @@ def read_conll(
         unit: What becomes a text: all up to the next `-DOCSTART-` line, or all up to the next empty line. A file
             without `-DOCSTART-` has a document in each sentence.
         scheme: How it must be tagged, strictly; None finds out and takes broken tags as `entity_tags` describes.
-        known_labels: Refuse entities of any other type.
+        model_labels: Refuse entities of other types than these labels have. A file that has no other tags than these
+            labels is read as a model with these labels is served.
 
     Raises:
-        DataError: A line has the wrong columns, or a tag that is none; the message names the line.
+        DataError: A line has the wrong columns, or a tag that is none; the message names the lines.
     """
-    documents, divided = _documents(path)
-    sentences = [sentence for document in documents for sentence in document]
-    if not sentences:
-        raise DataError(path, None, "no word in the file")
-    for sentence in sentences:
-        _check_tags(path, sentence, scheme, known_labels)
-    texts = [
-        (number, text)
+    with Mistakes(path) as mistakes:
+        documents, divided = _documents(mistakes)
+        sentences = [sentence for document in documents for sentence in document]
+        if not sentences and not mistakes.found:
+            mistakes.add(None, "no word in the file")
+        sequences = [[word.tag for word in sentence] for sentence in sentences]
+        reading = read_tags({tag for tags in sequences for tag in tags if tag}, model_labels or ())
+        known_types = None if model_labels is None else entity_types(model_labels)
+        for sentence in sentences:
+            _check_tags(mistakes, sentence, reading, scheme, known_types)
+    texts = tuple(
+        _join(text, number, reading.scheme)
         for number, document in enumerate(documents)
         for text in ([document] if unit == "document" else [[sentence] for sentence in document])
-    ]
+    )
     return ConllFile(
         path,
-        scheme or detect_scheme([[word.tag for word in sentence] for sentence in sentences]),
-        tuple(sorted({word.tag[2:] for sentence in sentences for word in sentence if word.tag != "O"})),
-        tuple(_join(text, number) for number, text in texts),
+        scheme or detect_scheme(sequences, reading.scheme),
+        tuple(sorted({entity.label for text in texts for entity in text.entities})),
+        texts,
         divided,
     )
 
 
-def _documents(path: Path) -> tuple[list[list[_Sentence]], bool]:
+def _documents(mistakes: Mistakes) -> tuple[list[list[_Sentence]], bool]:
     """Return the sentences of each document, and whether the file marks them; no document and no sentence is empty."""
     documents: list[list[_Sentence]] = [[[]]]
-    for number, word, tag in _lines(path):
+    for number, word, tag in _lines(mistakes):
         if word == _DOCUMENT:
             documents.append([[]])
         elif word is None:
@@ -143,44 +160,72 @@ def _documents(path: Path) -> tuple[list[list[_Sentence]], bool]:
     return [[sentence] for document in filled for sentence in document], False
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str | None, str]]:
+def _lines(mistakes: Mistakes) -> Iterator[tuple[int, str | None, str]]:
     """Yield each line's number, word and tag; the word is None where the line is empty."""
-    width = 0
-    for number, line in enumerate(read_source(path).split("\n"), start=1):
-        if not line.strip():
-            yield number, None, ""
+    lines = [_columns(line) for line in read_source(mistakes.path).split("\n")]
+    ordinary = [line for line in lines if len(line) > 1 and line[0] != _DOCUMENT and not line[0].startswith("#")]
+    width = len(ordinary[0]) if ordinary else 2
+    tags = {OUTSIDE, *(line[-1] for line in ordinary)}
+    within = False
+    for number, columns in enumerate(lines, start=1):
+        if not within and columns and _is_comment(columns, width, tags):
             continue
-        # Other whitespace, a no-break space for one, belongs to the word.
-        line = line.strip(" \t\r")
-        columns = line.split("\t") if "\t" in line else _SPACES.split(line)
-        if columns[0] == _DOCUMENT:
-            yield number, _DOCUMENT, ""
-            continue
-        if len(columns) < 2:
-            raise DataError(path, number, "one column, where a word and its tag are needed")
-        width = width or len(columns)
-        if len(columns) != width:
-            raise DataError(path, number, f"{len(columns)} columns, where the lines before have {width}")
-        word, tag = columns[0], columns[-1]
-        if not TAG.fullmatch(tag):
-            raise DataError(path, number, f"{tag!r} is no entity tag: neither O nor B-, I-, E- or S- and a type")
-        yield number, word, tag
+        within = bool(columns) and columns[0] != _DOCUMENT
+        if not within:
+            yield number, columns[0] if columns else None, ""
+        elif len(columns) == width:
+            yield number, columns[0], columns[-1]
+        else:
+            yield number, columns[0], ""
+            mistakes.add(
+                number,
+                "one column, where a word and its tag are needed"
+                if len(columns) < 2
+                else f"{len(columns)} columns, where the lines before have {width}",
+            )
+
+
+def _columns(line: str) -> list[str]:
+    # Other whitespace, a no-break space for one, belongs to the word.
+    visible = line.strip(" \t") if line.strip() else ""
+    if not visible:
+        return []
+    return visible.split("\t") if "\t" in visible else _SPACES.split(visible)
+
+
+def _is_comment(columns: Sequence[str], width: int, tags: Collection[str]) -> bool:
+    """Tell a comment from a word that begins with `#`, which has as many columns as others and a tag."""
+    if not columns[0].startswith("#"):
+        return False
+    is_tag = columns[-1] in tags or POSITION_PREFIX.match(columns[-1])
+    return len(columns) != width or (columns[0].split(" ")[0] == "#" and not is_tag)
 
 
 def _check_tags(
-    path: Path, sentence: _Sentence, scheme: TaggingScheme | None, known_labels: Sequence[str] | None
+    mistakes: Mistakes,
+    sentence: _Sentence,
+    reading: TagReading,
+    scheme: TaggingScheme | None,
+    known_types: Sequence[str] | None,
 ) -> None:
-    tags = ["O", *(word.tag for word in sentence), "O"]
-    for word, before, after in zip(sentence, tags[:-2], tags[2:], strict=True):
-        if known_labels is not None and word.tag != "O" and word.tag[2:] not in known_labels:
-            known = ", ".join(known_labels)
-            raise DataError(path, word.line, f"unknown label {word.tag[2:]!r}; the model's labels are: {known}")
-        problem = None if scheme is None else violation(word.tag, before, after, scheme)
-        if problem is not None:
-            raise DataError(path, word.line, f"{word.tag}: {problem}")
+    tags = [None if word.tag in reading.unread else word.tag or None for word in sentence]
+    for word, tag in zip(sentence, tags, strict=True):
+        if tag is not None:
+            label = reading.type_of(tag)
+            if known_types is not None and label != OUTSIDE and label not in known_types:
+                mistakes.add(word.line, unknown_label(label, known_types))
+        elif word.tag:
+            mistakes.add(
+                word.line,
+                f"{word.tag!r} is no entity tag: neither O nor B-, I-, E-, L-, S- or U- and a type; a type alone is "
+                "one where no tag of the file has these",
+            )
+    if scheme is not None:
+        for index, problem in violations(tags, scheme, reading.scheme):
+            mistakes.add(sentence[index].line, f"{tags[index]}: {problem}")
 
 
-def _join(sentences: Sequence[_Sentence], document: int) -> TaggedText:
+def _join(sentences: Sequence[_Sentence], document: int, scheme: LabelScheme) -> TaggedText:
     """Write a text, and note where its words and entities stand in it."""
     words: list[_Word] = []
     starts: list[int] = []
@@ -192,7 +237,7 @@ def _join(sentences: Sequence[_Sentence], document: int) -> TaggedText:
             starts.append(length)
             length += len(word.word) + 1  # the separator after it
         words += sentence
-        for span in spans_of_tags([word.tag for word in sentence]):
+        for span in spans_of_tags([word.tag for word in sentence], scheme):
             first, stop = offset + span.first, offset + span.stop
             end = starts[stop - 1] + len(words[stop - 1].word)
             entities.append(TaggedEntity(span.label, first, stop, starts[first], end))

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evaluation.data.source_text import DataError
+from evaluation.data.source_text import DataError, Mistakes, unknown_label
 from evaluation.data.tables import Cell, Row, read_table
 
 Target = Literal["label", "labels", "number"]
@@ -74,6 +75,7 @@ def read_labelled_texts(
     header: bool = True,
     separator: str = ",",
     known_labels: Sequence[str] | None = None,
+    mistakes: Mistakes | None = None,
 ) -> list[LabelledText]:
     """Read and check a `.tsv`, `.csv` or `.jsonl` file; never returns an empty list.
 
@@ -84,17 +86,22 @@ def read_labelled_texts(
         header: Whether a table's first line names its columns; if not, `columns` holds their numbers from 1.
         separator: Between several labels in one cell of a table; JSON has lists.
         known_labels: Refuse any other label.
+        mistakes: Where the caller, who has more to check, collects them; rows that cannot be used are then left out.
 
     Raises:
-        DataError: Anything is missing or of the wrong kind; the message names the line.
+        DataError: Anything is missing or of the wrong kind; the message names the lines.
     """
-    rows = read_table(path, header=header)
-    reader = _RowReader(path, target, _find_columns(path, rows, columns or Columns()), separator, known_labels)
-    return [reader.read(row) for row in rows]
+    with Mistakes(path) if mistakes is None else nullcontext(mistakes) as found:
+        rows = read_table(found, header=header)
+        named = _find_columns(found, rows, columns or Columns()) if rows else None
+        if named is None:
+            return []
+        reader = _RowReader(found, target, named, separator, known_labels)
+        return [text for text in map(reader.read, rows) if text is not None]
 
 
-def _find_columns(path: Path, rows: Sequence[Row], asked: Columns) -> Columns:
-    """Return which columns hold what; the pair is None if there is none.
+def _find_columns(mistakes: Mistakes, rows: Sequence[Row], asked: Columns) -> Columns | None:
+    """Return which columns hold what, the pair being None if there is none; or note which are not there.
 
     Lines of JSON may have different fields: one that any of them gives a value is a column of the file, so that a row
     without it is an error and not one text where others have two.
@@ -111,55 +118,66 @@ def _find_columns(path: Path, rows: Sequence[Row], asked: Columns) -> Columns:
     label = asked.label or next((name for name in _LABEL_COLUMNS if name in names), None)
     found = Columns(text, pair or None, label)
     given = ", ".join(repr(name) for name in names)
+    problems = []
     for option, name in (("text", found.text), ("pair", found.pair), ("label", found.label)):
         if name is None and option != "pair":
-            raise DataError(path, line, f"which column holds the {option}s? Name one with --{option}-column: {given}")
+            problems.append(f"which column holds the {option}s? Name one with --{option}-column: {given}")
         if name is not None and name not in names:
-            raise DataError(path, line, f"there is no column {name!r}, only: {given}")
-    return found
+            problems.append(f"there is no column {name!r}, only: {given}")
+    for problem in problems:
+        mistakes.add(line, problem)
+    return None if problems else found
 
 
 @dataclass(frozen=True, slots=True)
 class _RowReader:
     """What is the same for every row of a file."""
 
-    path: Path
+    mistakes: Mistakes
     target: Target
     columns: Columns
     separator: str
     known_labels: Sequence[str] | None
 
-    def read(self, row: Row) -> LabelledText:
+    def read(self, row: Row) -> LabelledText | None:
+        """Return what a row says, or note all that is wrong with it."""
         assert self.columns.text is not None and self.columns.label is not None
-        text = self._text(row, self.columns.text)
-        pair = None if self.columns.pair is None else self._text(row, self.columns.pair)
-        cell = self._cell(row, self.columns.label)
-        if self.target == "number":
-            return LabelledText(text, pair, (), self._number(row, cell), row.line)
-        labels = (self._label(row, cell),) if self.target == "label" else self._labels(row, cell)
-        return LabelledText(text, pair, labels, None, row.line)
+        text = pair = number = None
+        labels: tuple[str, ...] | None = None
+        with self.mistakes.collected():
+            text = self._text(row, self.columns.text)
+        with self.mistakes.collected():
+            pair = None if self.columns.pair is None else self._text(row, self.columns.pair)
+        with self.mistakes.collected():
+            cell = self._cell(row, self.columns.label)
+            if self.target == "number":
+                labels, number = (), self._number(row, cell)
+            else:
+                labels = (self._label(row, cell),) if self.target == "label" else self._labels(row, cell)
+        if text is None or labels is None:
+            return None
+        return LabelledText(text, pair, labels, number, row.line)
 
     def _cell(self, row: Row, column: str) -> Cell:
         cell = row.cells.get(column)
         if cell is None:
-            raise DataError(self.path, row.line, f"the row has no {column!r}")
+            raise DataError(self.mistakes.path, row.line, f"the row has no {column!r}")
         return cell
 
     def _text(self, row: Row, column: str) -> str:
         cell = self._cell(row, column)
         if not isinstance(cell, str) or not cell:
             problem = "is not text" if cell != "" else "is empty"
-            raise DataError(self.path, row.line, f"{column!r} {problem}")
+            raise DataError(self.mistakes.path, row.line, f"{column!r} {problem}")
         return cell
 
     def _label(self, row: Row, cell: object) -> str:
         # `true` is an `int` in Python.
         if isinstance(cell, bool) or not isinstance(cell, str | int) or not str(cell).strip():
-            raise DataError(self.path, row.line, f"{self.columns.label!r} is not a label: {cell!r}")
+            raise DataError(self.mistakes.path, row.line, f"{self.columns.label!r} is not a label: {cell!r}")
         label = str(cell).strip()
         if self.known_labels is not None and label not in self.known_labels:
-            known = ", ".join(self.known_labels)
-            raise DataError(self.path, row.line, f"unknown label {label!r}; the model's labels are: {known}")
+            raise DataError(self.mistakes.path, row.line, unknown_label(label, self.known_labels))
         return label
 
     def _labels(self, row: Row, cell: Cell) -> tuple[str, ...]:
@@ -169,10 +187,13 @@ class _RowReader:
             given = cell
         else:
             given = [cell]
-        labels = tuple(self._label(row, label) for label in given)
+        labels: list[str] = []
+        for label in given:
+            with self.mistakes.collected():
+                labels.append(self._label(row, label))
         if len(set(labels)) != len(labels):
-            raise DataError(self.path, row.line, f"{self.columns.label!r} has a label twice")
-        return labels
+            raise DataError(self.mistakes.path, row.line, f"{self.columns.label!r} has a label twice")
+        return tuple(labels)
 
     def _number(self, row: Row, cell: Cell) -> float:
         try:
@@ -180,5 +201,5 @@ class _RowReader:
         except (ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise DataError(self.path, row.line, f"{self.columns.label!r} is not a number: {cell!r}")
+            raise DataError(self.mistakes.path, row.line, f"{self.columns.label!r} is not a number: {cell!r}")
         return number

@@ -6,11 +6,12 @@ The standard library reads strings and numbers; only the structure around them i
 import json
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from evaluation.data.source_text import DataError
+from evaluation.data.source_text import DataError, Mistakes
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
@@ -78,35 +79,45 @@ class LocatedJson:
         return self.value
 
 
-def parse_located(source: str, path: Path, first_line: int = 1, name: str = "the file") -> LocatedJson:
+def parse_located(source: str, mistakes: Mistakes, first_line: int = 1, name: str = "the file") -> LocatedJson:
     """Parse a text that is one JSON value.
+
+    An object with the same field twice, and half a surrogate pair in a string, are noted and parsed.
 
     Args:
         source: The text.
-        path: Where it comes from.
+        mistakes: Of the file that it comes from.
         first_line: The line of its first character.
         name: What to call the value in messages.
 
     Raises:
-        DataError: It is not JSON, an object has the same field twice, or a string holds half a surrogate pair.
+        DataError: It is not JSON.
     """
-    parser = _Parser(source, path, first_line)
+    parser = _Parser(source, mistakes, first_line)
     try:
         value, end = parser.value(parser.skip(0), name)
     except RecursionError:
-        raise DataError(path, None, "not JSON that can be read: nested too deeply") from None
+        raise DataError(mistakes.path, first_line, "not JSON that can be read: nested too deeply") from None
     end = parser.skip(end)
     if end != len(source):
-        raise DataError(path, parser.line(end), "not JSON: something follows the end of the value")
+        raise DataError(mistakes.path, parser.line(end), "not JSON: something follows the end of the value")
     return value
+
+
+def parse_json_lines(source: str, mistakes: Mistakes) -> Iterator[LocatedJson]:
+    """Yield the value of each line that is not empty; lines that are not JSON are noted."""
+    for number, line in enumerate(source.split("\n"), start=1):
+        if line.strip():
+            with mistakes.collected():
+                yield parse_located(line, mistakes, number, "the line")
 
 
 class _Parser:
     """Each method takes the offset at which something begins and also returns the one at which it ends."""
 
-    def __init__(self, source: str, path: Path, first_line: int) -> None:
+    def __init__(self, source: str, mistakes: Mistakes, first_line: int) -> None:
         self._source = source
-        self._path = path
+        self._mistakes = mistakes
         self._first_line = first_line
         self._breaks = [match.start() for match in re.finditer("\n", source)]
         self._decoder = json.JSONDecoder(parse_constant=self._refuse_constant)
@@ -122,7 +133,7 @@ class _Parser:
     def value(self, offset: int, name: str) -> tuple[LocatedJson, int]:
         read = {"{": self._object, "[": self._list}.get(self._source[offset : offset + 1], self._scalar)
         found, end = read(offset, name)
-        return LocatedJson(self._path, self.line(offset), name, found), end
+        return LocatedJson(self._mistakes.path, self.line(offset), name, found), end
 
     def _object(self, offset: int, name: str) -> tuple[Any, int]:
         members: dict[str, LocatedJson] = {}
@@ -134,7 +145,7 @@ class _Parser:
                 self._refuse(offset, "expected a field's name in double quotes")
             key, end = self._scalar(offset, name)
             if key in members:
-                self._refuse(offset, f"{name} has {key!r} twice")
+                self._note(offset, f"not JSON: {name} has {key!r} twice")
             members[key], offset = self.value(self._expect(":", self.skip(end)), key)
             offset = self.skip(offset)
         return members, offset + 1
@@ -158,16 +169,18 @@ class _Parser:
         except ValueError as error:  # a constant, or an integer of more than 4,300 digits
             self._refuse(offset, str(error))
         if isinstance(found, str):
-            self._refuse_surrogates(offset, found)
+            self._note_surrogates(offset, found)
         return found, end
 
-    def _refuse_surrogates(self, offset: int, text: str) -> None:
-        """Refuse what JSON can escape and UTF-8 cannot write: it could neither be sent nor printed."""
+    def _note_surrogates(self, offset: int, text: str) -> None:
+        """Note what JSON can escape and UTF-8 cannot write: it could neither be sent nor printed."""
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            problem = f"\\u{ord(text[error.start]):04x} is half a surrogate pair, not a character"
-            raise DataError(self._path, self.line(offset), problem) from None
+            self._note(offset, f"\\u{ord(text[error.start]):04x} is half a surrogate pair, not a character")
+
+    def _note(self, offset: int, problem: str) -> None:
+        self._mistakes.add(self.line(offset), problem)
 
     def _expect(self, character: str, offset: int) -> int:
         if self._source[offset : offset + 1] != character:
@@ -175,7 +188,7 @@ class _Parser:
         return self.skip(offset + 1)
 
     def _refuse(self, offset: int, problem: str) -> NoReturn:
-        raise DataError(self._path, self.line(offset), f"not JSON: {problem}")
+        raise DataError(self._mistakes.path, self.line(offset), f"not JSON: {problem}")
 
     @staticmethod
     def _refuse_constant(constant: str) -> NoReturn:

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 
-from evaluation.data.located_json import LocatedJson, parse_located
-from evaluation.data.source_text import DataError, read_source
+from evaluation.data.located_json import LocatedJson, parse_json_lines
+from evaluation.data.source_text import DataError, Mistakes, has_json_lines, read_source
 
 Cell = str | int | float | bool | list[object] | dict[str, object] | None
 """Tables hold text only."""
@@ -26,71 +25,92 @@ class Row:
     cells: Mapping[str, Cell]
 
 
-def read_table(path: Path, *, header: bool) -> list[Row]:
-    """Read a `.tsv`, `.csv` or `.jsonl` file; never returns an empty list.
+def read_table(mistakes: Mistakes, *, header: bool) -> list[Row]:
+    """Read a `.tsv`, `.csv` or `.jsonl` file, whatever the case of its ending.
 
-    Cells of TSV are taken as they stand, as GLUE writes them: a quotation mark is a character.
+    Cells of TSV are taken as they stand, as GLUE writes them: a quotation mark is a character. Cells of CSV are
+    separated by commas, or by semicolons if its first line has no comma between cells. Rows of nothing but empty cells
+    are passed over. Rows that cannot be read are noted and left out, and there may be no other.
 
     Args:
-        path: The file.
+        mistakes: Of the file.
         header: Whether a table's first line names its columns; if not, their names are "1", "2" and so on.
 
     Raises:
-        DataError: The file has another ending, is not of its format, or a row has more or fewer cells than others.
+        DataError: The file has another ending, is not of its format, or has no row.
     """
+    path = mistakes.path
     source = read_source(path)
-    match path.suffix:
-        case ".jsonl":
-            return _json_rows(source, path)
+    if has_json_lines(path):
+        return _json_rows(source, mistakes)
+    match path.suffix.lower():
         case ".tsv":
             lines = _tsv_lines(source)
         case ".csv":
-            lines = _csv_lines(source, path)
-        case ending:
-            raise DataError(path, None, f"the ending {ending!r} is none of .tsv, .csv and .jsonl")
-    rows = list(lines)
-    names = rows.pop(0)[1] if header else [str(number) for number, _ in enumerate(rows[0][1], start=1)]
+            lines = _csv_lines(source, mistakes)
+        case _:
+            raise DataError(path, None, f"the ending {path.suffix!r} is none of .tsv, .csv and .jsonl")
+    rows = [(line, cells) for line, cells in lines if any(cell.strip() for cell in cells)]
+    if not rows:
+        if not mistakes.found:
+            mistakes.add(None, "no row in the file")
+        return []
+    first = rows[0][1]
+    names = first if header else [str(number) for number, _ in enumerate(first, start=1)]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise DataError(path, 1, f"two columns are named {repeated[0]!r}")
-    if not rows:
+        raise DataError(path, rows[0][0], f"two columns are named {repeated[0]!r}")
+    rows = rows[1:] if header else rows
+    if not rows and not mistakes.found:
         raise DataError(path, None, "no row follows the header")
     for line, cells in rows:
         if len(cells) != len(names):
-            raise DataError(path, line, f"{len(cells)} columns, where the first line has {len(names)}")
-    return [Row(line, dict(zip(names, cells, strict=True))) for line, cells in rows]
+            mistakes.add(line, f"{len(cells)} columns, where the first line has {len(names)}")
+    return [Row(line, dict(zip(names, cells, strict=True))) for line, cells in rows if len(cells) == len(names)]
 
 
 def _tsv_lines(source: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(source.split("\n"), start=1):
-        if line.strip():
-            yield number, line.removesuffix("\r").split("\t")
+        yield number, line.split("\t")
 
 
-def _csv_lines(source: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(StringIO(source, newline=""), strict=True)
+def _csv_lines(source: str, mistakes: Mistakes) -> Iterator[tuple[int, list[str]]]:
+    """Yield records up to the first that is not CSV, with the lines on which they begin."""
     with _CELL_LIMIT:
         limit = csv.field_size_limit(sys.maxsize)
         begin = 1
         try:
+            reader = csv.reader(StringIO(source), delimiter=_csv_delimiter(source), strict=True)
             for cells in reader:
-                if cells:
-                    yield begin, cells
+                yield begin, cells
                 begin = reader.line_num + 1
         except csv.Error as error:
-            raise DataError(path, begin, f"not CSV: {error}") from None
+            mistakes.add(begin, f"not CSV: {error}")
         finally:
             csv.field_size_limit(limit)
 
 
-def _json_rows(source: str, path: Path) -> list[Row]:
+def _csv_delimiter(source: str) -> str:
+    """Return a comma, or the semicolon of spreadsheets in countries whose decimals have the comma."""
+    return ";" if _first_columns(source, ",") < 2 <= _first_columns(source, ";") else ","
+
+
+def _first_columns(source: str, delimiter: str) -> int:
+    """Count the columns of the first record, 0 if it is not CSV."""
+    reader = csv.reader(StringIO(source), delimiter=delimiter, strict=True)
+    try:
+        return len(next((cells for cells in reader if cells), []))
+    except csv.Error:
+        return 0
+
+
+def _json_rows(source: str, mistakes: Mistakes) -> list[Row]:
     rows = []
-    for number, line in enumerate(source.split("\n"), start=1):
-        if line.strip():
-            row = parse_located(line, path, number, "the line")
-            if not isinstance(row.value, dict):
-                row.refuse("the line is not a JSON object")
-            rows.append(Row(number, {name: _plain(cell) for name, cell in row.value.items()}))
+    for line in parse_json_lines(source, mistakes):
+        if isinstance(line.value, dict):
+            rows.append(Row(line.line, {name: _plain(cell) for name, cell in line.value.items()}))
+        else:
+            mistakes.add(line.line, "the line is not a JSON object")
     return rows
 
 

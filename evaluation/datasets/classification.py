@@ -11,7 +11,7 @@ import numpy.typing as npt
 from evaluation.asking import Answer, Outcome
 from evaluation.connection import ModelInfo
 from evaluation.data.labelled_texts import Columns, LabelledText, Target, read_labelled_texts
-from evaluation.data.source_text import DataError
+from evaluation.data.source_text import Mistakes, unknown_label
 from evaluation.datasets.base import Dataset, Item, Judgement
 from evaluation.errors import EvaluationError
 from evaluation.figures import Decisions, Figure, FigureGroup, IntArray, Scores
@@ -60,13 +60,19 @@ class Classification(Dataset):
     def __init__(self, file: LabelledFile, model: ModelInfo, fields: Mapping[str, Any]) -> None:
         self._target = target_of(model)
         self._labels = model.labels
-        rows = read_labelled_texts(
-            file.path, self._target, columns=file.columns, header=file.header, separator=file.separator
-        )
-        self._numbered = self._target != "number" and _is_numbered(rows, model.labels)
-        self._rows = rows if self._target == "number" else _with_names(file.path, rows, model.labels)
+        with Mistakes(file.path) as mistakes:
+            rows = read_labelled_texts(
+                file.path,
+                self._target,
+                columns=file.columns,
+                header=file.header,
+                separator=file.separator,
+                mistakes=mistakes,
+            )
+            self._numbered = self._target != "number" and _is_numbered(rows, model.labels)
+            self._rows = rows if self._target == "number" else _with_names(mistakes, rows, model.labels)
         super().__init__(
-            file.path, [Item({**_texts(row), **fields}, number, row.line) for number, row in enumerate(rows)]
+            file.path, [Item({**_texts(row), **fields}, number, row.line) for number, row in enumerate(self._rows)]
         )
 
     @property
@@ -220,13 +226,12 @@ def _is_numbered(rows: Sequence[LabelledText], names: Sequence[str]) -> bool:
     return given <= {str(number) for number in range(len(names))} and not given <= set(names)
 
 
-def _with_names(path: Path, rows: Sequence[LabelledText], names: Sequence[str]) -> list[LabelledText]:
+def _with_names(mistakes: Mistakes, rows: Sequence[LabelledText], names: Sequence[str]) -> list[LabelledText]:
     """Return the rows with the model's labels."""
     if _is_numbered(rows, names):
         return [replace(row, labels=tuple(names[int(label)] for label in row.labels)) for row in rows]
     for row in rows:
         for label in row.labels:
             if label not in names:
-                known = ", ".join(names)
-                raise DataError(path, row.line, f"unknown label {label!r}; the model's labels are: {known}")
+                mistakes.add(row.line, unknown_label(label, names))
     return list(rows)

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from bigbird_inference.tasks.entity_grouping import OUTSIDE, LabelScheme
 from evaluation.asking import Answer, Outcome
 from evaluation.connection import ModelInfo
 from evaluation.data.conll import ConllUnit, TaggedText, read_conll
-from evaluation.data.entity_tags import TaggingScheme
+from evaluation.data.entity_tags import TaggingScheme, entity_types
 from evaluation.datasets.base import Dataset, Item, Judgement
 from evaluation.figures import Decisions, Figure, IntArray, Scores
 from evaluation.metrics.entities import EntityCounts, count_entities, macro_f1, micro
@@ -42,9 +41,9 @@ class EntityRecognition(Dataset):
         unit: ConllUnit = "document",
         scheme: TaggingScheme | None = None,
     ) -> None:
-        self._types = _types_of(model)
+        self._types = entity_types(model.labels)
         self._unit = unit
-        self._file = read_conll(path, unit=unit, scheme=scheme, known_labels=self._types)
+        self._file = read_conll(path, unit=unit, scheme=scheme, model_labels=model.labels)
         items = [Item({"text": text.text, **fields}, text.document, text.line) for text in self._file.texts]
         super().__init__(path, items)
 
@@ -57,7 +56,7 @@ class EntityRecognition(Dataset):
         return content
 
     def basis(self, model: ModelInfo) -> Mapping[str, Hashable]:
-        return {"their types of entities are not the same": frozenset(_types_of(model))}
+        return {"their types of entities are not the same": frozenset(entity_types(model.labels))}
 
     def judge(self, outcomes: Sequence[Outcome]) -> Sequence[Judgement]:
         return [_judge(text, outcome) for text, outcome in zip(self._file.texts, outcomes, strict=True)]
@@ -112,10 +111,6 @@ class EntityRecognition(Dataset):
             return total.f1 if total.predicted + total.expected else float("nan")
 
         return Figure(f"F1 of {entity}", statistic, tally[:, number, 2], detail=True)
-
-
-def _types_of(model: ModelInfo) -> list[str]:
-    return [entity for entity in LabelScheme.of(model.labels).entities if entity != OUTSIDE]
 
 
 def _judge(text: TaggedText, outcome: Outcome) -> Judgement:

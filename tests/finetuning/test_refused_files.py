@@ -38,6 +38,18 @@ def test_a_malformed_file_is_one_line_with_file_and_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_all_mistakes_of_a_file_are_told_each_on_a_line(encoder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "n.conll"
+    file.write_text("Alice B-PER\nBob\nCarol X-PER\n")
+    files = ["--train", str(file), "--eval", str(file), "--output", str(tmp_path / "out")]
+    result = run([str(encoder), "--task", "ner", *files])
+    assert result.exit_code == 1
+    first, second, third = result.output.splitlines()
+    assert first == f"Error: {file}: 2 mistakes:"
+    assert second == f"{file}:2: one column, where a word and its tag are needed"
+    assert third.startswith(f"{file}:3: 'X-PER' is no entity tag")
+
+
 def test_an_unknown_label_of_the_evaluation_file_is_named_with_its_line(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "eval.tsv").write_text("sentence\tlabel\nAlice leads.\tAcme\nBob leads.\tZeta\n")
     result = run(arguments)

@@ -1,5 +1,6 @@
 """What the four tasks make of their files: model inputs as the service makes them, and targets that it decodes to."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadAnswer, SquadExample, SquadFile
 from finetuning.batches import pad, row_of, uses_full_attention
 from finetuning.classification import PROBLEM_TYPES, Classification
-from finetuning.entity_recognition import EntityRecognition, bio_labels
+from finetuning.entity_recognition import EntityLabels, EntityRecognition, bio_labels, labels_of_entities
 from finetuning.plan import Position
 from finetuning.question_answering import QuestionAnswering
 from finetuning.served_task import served_task
@@ -140,17 +141,60 @@ def tagged(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_model_that_hits_the_targets_is_served_with_the_entities(tokenizer: Tokenizer, tagged: Path) -> None:
+@pytest.mark.parametrize(
+    ("labels", "used"),
+    [
+        pytest.param(("O", "B-PER", "I-PER"), "O B-PER I-PER", id="BIO"),
+        pytest.param(("O", "B-PER", "I-PER", "L-PER", "U-PER"), "O B-PER I-PER L-PER", id="BILOU"),
+        pytest.param(("S-PER", "E-PER", "I-PER", "B-PER", "O"), "O B-PER I-PER E-PER", id="BIOES"),
+    ],
+)
+def test_a_model_that_hits_the_targets_is_served_with_the_entities(
+    tokenizer: Tokenizer, tagged: Path, labels: tuple[str, ...], used: str
+) -> None:
     file = read_conll(tagged)
-    task = served_task(CONFIG, "ner", tokenizer, 256)
-    (row,) = EntityRecognition(task, file, file, CONFIG, batching()).rows
-    logits = np.zeros((len(row), 3), dtype=np.float32)
+    config = replace(CONFIG, labels=labels)
+    task = served_task(config, "ner", tokenizer, 256)
+    (row,) = EntityRecognition(task, file, file, config, batching()).rows
+    assert {labels[target] for target in row.token_targets if target >= 0} == set(used.split())
+    logits = np.zeros((len(row), len(labels)), dtype=np.float32)
     labelled = np.flatnonzero(row.token_targets >= 0)
     logits[labelled, row.token_targets[labelled]] = 20
     encoded = task.encode(EntityRequest(file.texts[0].text))
     found = [(entity.entity, entity.text) for entity in task.decode(encoded, [{"logits": logits}]).entities]
     assert found == [("PER", "Carol Stone"), ("PER", "Alice"), ("PER", "Bob")]
     assert row.token_targets[[0, -1]].tolist() == [-100, -100]
+
+
+def test_labels_without_positions_are_learned_as_they_are_served(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "entities.conll"
+    path.write_text("Carol PER\nStone PER\nleads O\nAcme ORG\n")
+    file = read_conll(path)
+    config = replace(CONFIG, labels=("ORG", "O", "PER"))
+    task = served_task(config, "ner", tokenizer, 256)
+    (row,) = EntityRecognition(task, file, file, config, batching()).rows
+    labelled = np.flatnonzero(row.token_targets >= 0)
+    logits = np.zeros((len(row), 3), dtype=np.float32)
+    logits[labelled, row.token_targets[labelled]] = 20
+    found = task.decode(task.encode(EntityRequest(file.texts[0].text)), [{"logits": logits}]).entities
+    assert [(entity.entity, entity.text) for entity in found] == [("PER", "Carol Stone"), ("ORG", "Acme")]
+
+
+def test_an_entity_of_one_token_has_the_label_for_it() -> None:
+    labels = ("O", "B-PER", "I-PER", "L-PER", "U-PER")
+    assert labels_of_entities(labels) == {"PER": EntityLabels(first=1, inside=2, last=3, single=4)}
+    assert labels_of_entities(("O", "B-PER", "I-PER")) == {"PER": EntityLabels(1, 2, 2, 1)}
+    assert labels_of_entities(("LOC", "O")) == {"LOC": EntityLabels(0, 0, 0, 0)}
+
+
+def test_every_text_that_cannot_be_encoded_is_named(tokenizer: Tokenizer) -> None:
+    examples = [SquadExample(str(line), "Who?", "\u200b", (), True, line) for line in (7, 9)]
+    with pytest.raises(DataError) as caught:
+        question_answering(tokenizer, *examples)
+    assert [line.split(": ")[0] for line in str(caught.value).split("\n")[1:]] == [
+        "questions.json:7",
+        "questions.json:9",
+    ]
 
 
 def test_labels_of_entities_are_those_of_bio() -> None:

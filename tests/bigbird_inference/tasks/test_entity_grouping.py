@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.pipelines.token_classification import TokenClassificationPipeline
 
-from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, LabelScheme, group_entities, word_starts
+from bigbird_inference.tasks.entity_grouping import (
+    Aggregation,
+    Entity,
+    LabelScheme,
+    group_entities,
+    unread_positions,
+    word_starts,
+)
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tokenization.encoded import TokenizedText
 
@@ -249,3 +256,25 @@ def test_schemes(labels: list[str], entities: list[str], opens: list[int], close
     assert [label for label, outside in zip(labels, scheme.outside, strict=True) if outside] == [
         label for label in labels if label == "O"
     ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "unread"),
+    [
+        pytest.param(BIO, [], id="BIO"),
+        pytest.param(BIOES, [], id="BIOES"),
+        pytest.param(["B-X", "I-X", "L-X", "U-X", "O"], [], id="BILOU"),
+        pytest.param(["O", "PER", "E-MAIL", "M-16"], [], id="types alone"),
+        pytest.param(["O", "B-X", "M-X", "E-X", "S-X", "S-Y"], ["M-X", "E-X", "S-X", "S-Y"], id="BMES"),
+        pytest.param(["O", "B-X", "I-X", "E-X", "DATE"], ["E-X"], id="BIOES with a type alone"),
+        pytest.param(["O", "b-X", "i-X"], ["b-X", "i-X"], id="small letters"),
+        pytest.param(["O", "B_X", "I_X"], ["B_X", "I_X"], id="underscores"),
+        pytest.param(["O", "X-B", "X-I"], ["X-B", "X-I"], id="positions at the end"),
+        pytest.param(["O", "B", "I"], ["B", "I"], id="positions without types"),
+        pytest.param(["O", "S", "M", "L"], [], id="sizes"),
+    ],
+)
+def test_positions_that_are_not_read_are_found_in(labels: list[str], unread: list[str]) -> None:
+    """An unread position makes a label a type of its own: BMES would be served as four types."""
+    assert unread_positions(labels) == unread
+    assert set(unread) <= set(LabelScheme.of(labels).entities)

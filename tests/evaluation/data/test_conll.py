@@ -93,6 +93,8 @@ def test_words_of_columns_with_tabs_may_hold_spaces_and_other_blanks(tmp_path: P
         pytest.param("B-X I-X O B-Y B-Y", "BIO", id="BIO: B always"),
         pytest.param("B-X I-X O B-X B-X I-Y", "BIO", id="BIO with one broken tag"),
         pytest.param("B-X E-X O S-Y", "BIOES", id="BIOES: E and S"),
+        pytest.param("B-X L-X O U-Y", "BILOU", id="BILOU: L and U"),
+        pytest.param("X X O Y", "plain", id="types alone"),
         pytest.param("O O", "BIO", id="nothing to tell from"),
     ],
 )
@@ -110,19 +112,59 @@ def test_broken_tags_begin_entities_unless_a_scheme_is_asked_for(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        pytest.param("B-X L-X O U-Y U-Y", [("X", 0, 2), ("Y", 3, 4), ("Y", 4, 5)], id="BILOU"),
+        pytest.param("X X O Y X", [("X", 0, 2), ("Y", 3, 4), ("X", 4, 5)], id="types alone"),
+        pytest.param("E-MAIL PER O", [("E-MAIL", 0, 1), ("PER", 1, 2)], id="a type that begins like a position"),
+    ],
+)
+def test_entities_are_read_from(tmp_path: Path, tags: str, expected: list[tuple[str, int, int]]) -> None:
+    path = tmp_path / "dev.conll"
+    path.write_text("\n".join(f"w {tag}" for tag in tags.split()))
+    file = read_conll(path)
+    assert [(one.label, one.first, one.stop) for one in file.texts[0].entities] == expected
+    assert file.labels == tuple(sorted({label for label, _, _ in expected}))
+
+
+def test_tags_that_the_model_has_mean_what_they_mean_there(tmp_path: Path) -> None:
+    path = tmp_path / "dev.conll"
+    path.write_text("a E-MAIL\nb E-MAIL\n")
+    assert read_conll(path).labels == ("MAIL",)
+    file = read_conll(path, model_labels=["O", "PER", "E-MAIL"])
+    assert [(one.label, one.first, one.stop) for one in file.texts[0].entities] == [("E-MAIL", 0, 2)]
+
+
+def test_comments_before_a_sentence_are_skipped_and_words_that_look_like_them_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "dev.conll"
+    path.write_text(
+        "# id 5239d808-f300\tdomain=train\n# text = Ann met Bo\nAnn B-PER\nmet O\n# O\n\n"
+        "#\n# id 2\n# O\n1 B-NUM\n\n#Oslo B-LOC\n"
+    )
+    file = read_conll(path)
+    assert [(text.words, text.line) for text in file.texts] == [
+        (("Ann", "met", "#"), 3),
+        (("#", "1"), 9),
+        (("#Oslo",), 12),
+    ]
+    assert file.scheme == "BIO"
+
+
+@pytest.mark.parametrize(
     ("content", "options", "message"),
     [
         pytest.param("", {}, "dev.conll: the file is empty", id="an empty file"),
         pytest.param("-DOCSTART- O\n", {}, "dev.conll: no word in the file", id="a file without words"),
         pytest.param("a O\nb\n", {}, "dev.conll:2: one column, where a word and its tag are needed", id="one column"),
         pytest.param("a O\nb X O\n", {}, "dev.conll:2: 3 columns, where the lines before have 2", id="a column more"),
-        pytest.param("a O\nb PER\n", {}, "dev.conll:2: 'PER' is no entity tag", id="a tag without prefix"),
+        pytest.param("a B-X\nb PER\n", {}, "dev.conll:2: 'PER' is no entity tag", id="a type alone among others"),
         pytest.param("a O\nb B-\n", {}, "dev.conll:2: 'B-' is no entity tag", id="a tag without type"),
-        pytest.param("a O\nb L-X\n", {}, "dev.conll:2: 'L-X' is no entity tag", id="an unknown prefix"),
+        pytest.param("a B-X\nb M-X\nc E-X", {}, "dev.conll:2: 'M-X' is no entity tag", id="BMES"),
+        pytest.param("#a O\n#b\n", {}, "dev.conll:2: one column, where a", id="a word with # that has no tag"),
         pytest.param(b"a O\n\nb\xff O\n", {}, "dev.conll:3: not UTF-8", id="another encoding"),
         pytest.param(
             "a B-X\nb B-Z\n",
-            {"known_labels": ["X", "Y"]},
+            {"model_labels": ["O", "B-X", "I-X", "B-Y", "I-Y"]},
             "dev.conll:2: unknown label 'Z'; the model's labels are: X, Y",
             id="an unknown type",
         ),
@@ -142,6 +184,11 @@ def test_broken_tags_begin_entities_unless_a_scheme_is_asked_for(tmp_path: Path)
         pytest.param(
             "a B-X\n", {"scheme": "IOB1"}, "dev.conll:1: B-X: IOB1 uses B- only", id="IOB1 that begins with B"
         ),
+        pytest.param(
+            "a B-X\nb O\n", {"scheme": "BILOU"}, "dev.conll:1: B-X: its entity has no L- before O", id="BILOU without L"
+        ),
+        pytest.param("a X\n", {"scheme": "BIO"}, "dev.conll:1: X: BIO has a position before", id="BIO of types alone"),
+        pytest.param("a B-X\n", {"scheme": "plain"}, "dev.conll:1: B-X: plain has no B-", id="types alone with B"),
     ],
 )
 def test_one_line_names_file_line_and_problem_of(

@@ -53,6 +53,49 @@ def test_a_cell_of_csv_may_hold_lines_and_be_long(tmp_path: Path) -> None:
     assert [(row.text, row.label, row.line) for row in rows] == [('a "b",\n\nc', "x", 2), (long, "y", 5)]
 
 
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        pytest.param('text;label\n"a, b; c";x\n', {}, id="a header"),
+        pytest.param('"text";"label"\n"a, b; c";"x"\n', {}, id="a header in quotes"),
+        pytest.param('"a, b; c";x\n', {"header": False, "columns": Columns("1", label="2")}, id="no header"),
+    ],
+)
+def test_semicolons_separate_the_cells_of_csv_with(tmp_path: Path, content: str, options: dict[str, Any]) -> None:
+    (row,) = read(tmp_path / "dev.csv", content, **options)
+    assert (row.text, row.label) == ("a, b; c", "x")
+
+
+def test_a_semicolon_between_commas_is_a_character(tmp_path: Path) -> None:
+    rows = read(tmp_path / "dev.csv", "a; b; c,x\nd,y\n", columns=Columns("1", label="2"), header=False)
+    assert [(row.text, row.label) for row in rows] == [("a; b; c", "x"), ("d", "y")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("dev.csv", "text,label\n\na,x\n,\n , \nb,y\n,\n", id="CSV"),
+        pytest.param("dev.csv", "text;label\n\na;x\n;\n;\nb;y\n", id="CSV with semicolons"),
+        pytest.param("dev.tsv", "text\tlabel\n\na\tx\n\t\n \t\nb\ty\n", id="TSV"),
+    ],
+)
+def test_rows_of_empty_cells_are_passed_over_in(tmp_path: Path, name: str, content: str) -> None:
+    rows = read(tmp_path / name, content)
+    assert [(row.text, row.label, row.line) for row in rows] == [("a", "x", 3), ("b", "y", 6)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dev.CSV", "text,label\na,x\n"),
+        ("dev.Tsv", "text\tlabel\na\tx\n"),
+        ("dev.JSONL", '{"text": "a", "label": "x"}'),
+    ],
+)
+def test_the_case_of_an_ending_does_not_matter(tmp_path: Path, name: str, content: str) -> None:
+    assert [(row.text, row.label) for row in read(tmp_path / name, content)] == [("a", "x")]
+
+
 def test_json_lines_keep_text_and_numbers_apart(tmp_path: Path) -> None:
     lines = [{"text": "a\nb", "label": 2, "more": [1]}, {"text": "5", "label": " yes "}]
     rows = read(tmp_path / "dev.jsonl", "\n".join(map(json.dumps, lines)))

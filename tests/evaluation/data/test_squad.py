@@ -65,16 +65,80 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in question().items() if key != name}
 
 
+def test_ids_that_are_numbers_are_taken_and_missing_ones_made(tmp_path: Path) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(file(question(id=285377), without("id"), question(id=None)))
+    assert [example.id for example in read_squad(path).examples] == ["285377", "question-2", "question-3"]
+
+
+@pytest.mark.parametrize(
+    "version", [pytest.param({"version": "v2.0"}, id="v2.0"), pytest.param({}, id="a file without version")]
+)
+def test_a_question_without_answers_is_impossible_in(tmp_path: Path, version: dict[str, str]) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(file(question(), question(id="q2", answers=[]), **version))
+    squad = read_squad(path)
+    assert squad.version == "v2.0"
+    assert [(example.impossible, len(example.answers)) for example in squad.examples] == [(False, 1), (True, 0)]
+
+
+def flat(name: str, *texts: str) -> dict[str, Any]:
+    starts = [CONTEXT.find(text) for text in texts]
+    answers = {"text": list(texts), "answer_start": starts}
+    return {"id": name, "title": "t", "context": CONTEXT, "question": "Who led it?", "answers": answers}
+
+
+FLAT = [flat("a", "Maria Okafor", "🙂"), flat("b")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "lines"),
+    [
+        pytest.param("dev.json", "[\n" + ",\n".join(map(json.dumps, FLAT)) + "\n]", [2, 3], id="a list"),
+        pytest.param("dev.json", json.dumps({"version": "x", "data": FLAT}), [1, 1], id="data"),
+        pytest.param("dev.jsonl", "\n\n".join(map(json.dumps, FLAT)), [1, 3], id="JSON lines"),
+        pytest.param("dev.JSONL", "\n".join(map(json.dumps, FLAT)), [1, 2], id="JSON lines in capitals"),
+        pytest.param("dev.json", "\n".join(map(json.dumps, FLAT)), [1, 2], id="JSON lines that end in .json"),
+    ],
+)
+def test_flat_questions_are_read_from(tmp_path: Path, name: str, content: str, lines: list[int]) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    squad = read_squad(path)
+    first, second = squad.examples
+    assert squad.version == "v2.0"
+    assert (first.id, first.question, first.context) == ("a", "Who led it?", CONTEXT)
+    assert first.answers == (SquadAnswer("Maria Okafor", 7), SquadAnswer("🙂", 20))
+    assert (second.impossible, second.answers) == (True, ())
+    assert [first.line, second.line] == lines
+
+
+def test_flat_questions_with_answers_are_of_the_first_version(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(FLAT[0]))
+    assert read_squad(path).version == "v1.1"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        pytest.param(
+            json.dumps([{**FLAT[0], "answers": {"text": ["Maria Okafor"], "answer_start": []}}]),
+            "dev.json:1: answers has 1 text and 0 answer_start, where each needs the other",
+            id="a flat answer without place",
+        ),
+        pytest.param(
+            json.dumps([{**FLAT[0], "context": None}]),
+            "dev.json:1: item 1 of the file has no 'context'",
+            id="no context",
+        ),
         pytest.param("", "dev.json: the file is empty", id="an empty file"),
         pytest.param(" \n\n", "dev.json: the file is empty", id="a file of blanks"),
         pytest.param('{\n "data": [\n}', "dev.json:3: not JSON: expecting value", id="broken JSON"),
         pytest.param('{"data": []\n', "dev.json:2: not JSON: expected ','", id="JSON that ends early"),
         pytest.param('{"data": []}\nx', "dev.json:2: not JSON: something follows", id="JSON with more after it"),
         pytest.param('{"data":\n NaN}', "dev.json:2: not JSON: NaN is not a JSON value", id="a constant of JavaScript"),
-        pytest.param("[" * 100_000, "dev.json: not JSON that can be read: nested too deeply", id="deep nesting"),
+        pytest.param("[" * 100_000, "dev.json:1: not JSON that can be read: nested too deeply", id="deep nesting"),
         pytest.param(
             '{"data": [],\n "data": []}', "dev.json:2: not JSON: the file has 'data' twice", id="a field twice"
         ),
@@ -87,20 +151,27 @@ def without(name: str) -> dict[str, Any]:
             "dev.json:11: \\ud83d is half a surrogate pair, not a character",
             id="half a surrogate pair",
         ),
-        pytest.param("[]", "dev.json:1: the file is a list, not an object", id="a list"),
+        pytest.param("[]", "dev.json: no question in the file", id="an empty list"),
+        pytest.param("[5]", "dev.json:1: item 1 of the file is a number, not an object", id="a list of numbers"),
         pytest.param("{}", "dev.json:1: the file has no 'data'", id="no data"),
         pytest.param('{"data": []}', "dev.json: no question in the file", id="no question"),
-        pytest.param(file(without("id")), "dev.json:9: item 1 of qas has no 'id'", id="a question without id"),
         pytest.param(
             file(without("question")), "dev.json:9: item 1 of qas has no 'question'", id="a question without text"
         ),
         pytest.param(file(question(question="")), "dev.json:11: question is empty", id="a question that is empty"),
-        pytest.param(file(question(id=5)), "dev.json:10: id is a number, not text", id="an id that is a number"),
+        pytest.param(file(question(id=True)), "dev.json:10: id is true or false, not text", id="an id that is true"),
         pytest.param(
             file(without("answers")), "dev.json:9: item 1 of qas has no 'answers'", id="a question without answers"
         ),
         pytest.param(
-            file(question(answers=[])), "dev.json:9: answers is empty, and the question is not", id="no answer at all"
+            file(question(answers=[]), version="1.1"),
+            "dev.json:10: answers is empty, and the question is not marked is_impossible",
+            id="no answer in v1.1",
+        ),
+        pytest.param(
+            file(question(answers=[], is_impossible=False)),
+            "dev.json:9: answers is empty, and the question is not marked is_impossible",
+            id="no answer, and said to have one",
         ),
         pytest.param(
             file(question(answers=[{"text": "Maria"}])),

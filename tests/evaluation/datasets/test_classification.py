@@ -26,6 +26,15 @@ def open_file(folder: Path, content: str, info: ModelInfo, **fields: Any) -> Cla
     return Classification(LabelledFile(path, Columns()), info, fields)
 
 
+def test_bad_rows_and_unknown_labels_are_told_together(tmp_path: Path) -> None:
+    path = tmp_path / "dev.tsv"
+    path.write_text("text\tlabel\na\tyes\n\tno\nb\tmaybe\n")
+    with pytest.raises(
+        DataError, match=r"2 mistakes:\n.*dev\.tsv:3: 'text' is empty\n.*dev\.tsv:4: unknown label 'maybe'"
+    ):
+        Classification(LabelledFile(path, Columns()), model(), {})
+
+
 def test_texts_and_pairs_are_sent_under_the_names_of_the_service(tmp_path: Path) -> None:
     dataset = open_file(tmp_path, "sentence1\tsentence2\tlabel\na\tb\tyes\n", model(), window_stride=3)
     assert dataset.items[0].body == {"text": "a", "text_pair": "b", "window_stride": 3}

@@ -71,6 +71,29 @@ def test_an_entity_that_cuts_through_a_word_is_wrong_and_counted(tmp_path: Path)
     assert scores.notes == ["2 of 3 found entities begin or end inside a word of the file."]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(["O", "B-PER", "I-PER", "L-PER", "U-PER", "B-LOC", "I-LOC", "L-LOC", "U-LOC"], id="BILOU"),
+        pytest.param(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], id="BIO"),
+        pytest.param(["LOC", "PER", "O"], id="types alone"),
+    ],
+)
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("Ann B-PER\nLee L-PER\nmet O\nBo U-PER\n\nOslo U-LOC\n", id="BILOU"),
+        pytest.param("Ann PER\nLee PER\nmet O\nBo PER\n\nOslo LOC\n", id="types alone"),
+    ],
+)
+def test_any_model_is_measured_on_a_file_tagged(tmp_path: Path, content: str, labels: list[str]) -> None:
+    path = tmp_path / "dev.conll"
+    path.write_text(content)
+    dataset = EntityRecognition(path, model("ner", labels), {})
+    scores = dataset.score([found(("PER", 0, 7), ("PER", 12, 14)), found(("LOC", 0, 4))])
+    assert values(dataset, scores)["entity F1"] == (1.0, 3)
+
+
 def test_decisions_are_all_entities_that_are_expected_or_found(tmp_path: Path) -> None:
     dataset = open_file(tmp_path)
     decisions = dataset.score([found(("PER", 0, 7)), found(("PER", 0, 4))]).decisions

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
+from bigbird_inference.tasks.entity_grouping import LabelScheme
 from evaluation.data.entity_tags import spans_of_tags
 from evaluation.metrics.entities import add_up, count_entities, macro_f1, micro
 
@@ -21,7 +22,7 @@ pair = st.integers(1, 8).flatmap(
 
 
 def entities(tags: Sequence[str]) -> set[tuple[str, tuple[int, int]]]:
-    return {(span.label, (span.first, span.stop)) for span in spans_of_tags(tags)}
+    return {(span.label, (span.first, span.stop)) for span in spans_of_tags(tags, LabelScheme.of(TAGS))}
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)
