@@ -7,7 +7,6 @@ half a minute to begin, so the server is watched for that long.
 import ipaddress
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running_server import listening_port
+from tests.foreign_programs import find_program
 
 pytestmark = pytest.mark.integration
 
@@ -43,8 +43,7 @@ class Traced:
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
-        if shutil.which("strace") is None and "BIGBIRD_TESTS_REQUIRE_PROGRAMS" not in os.environ:
-            pytest.skip("strace is not installed")
+        find_program("strace", package="strace")
         self.home = folder / "home"
         self.home.mkdir()
         self._log = folder / "strace.log"

@@ -1,14 +1,13 @@
 """Java's own client with its defaults, which asks for HTTP/2 by `Upgrade: h2c` (as Spring's and Ktor's do)."""
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.fake_server import fake_server
+from tests.foreign_programs import find_program
 
 pytestmark = pytest.mark.integration
 
@@ -17,12 +16,11 @@ ASK = Path(__file__).with_name("Ask.java")
 
 @pytest.mark.parametrize("words", [1, 20_000], ids=["with the headers", "in many segments"])
 def test_a_body_is_read_although_an_upgrade_is_asked_for(words: int) -> None:
-    if shutil.which("java") is None and "BIGBIRD_TESTS_REQUIRE_PROGRAMS" not in os.environ:
-        pytest.skip("needs java")
+    java = find_program("java", package="openjdk-17-jdk-headless")
     body = json.dumps({"text": "10"}) + " " * words
     with fake_server() as url:
         done = subprocess.run(
-            ["java", str(ASK), f"{url}/ner", body], capture_output=True, text=True, check=False, timeout=120
+            [java, str(ASK), f"{url}/ner", body], capture_output=True, text=True, check=False, timeout=120
         )
     assert done.returncode == 0, done.stderr
     answers = [line.split(" ", 2) for line in done.stdout.splitlines()]

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import math
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,29 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from benchmarks.running_server import listening_port
+from tests.foreign_programs import find_program
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "deploy" / "prometheus"
 RULE_FILES = sorted((SHIPPED / "rules").glob("*.yml"))
 
-# Set by the continuous integration: there a missing Prometheus is a failure, elsewhere a reason to skip.
-REQUIRED = "BIGBIRD_TESTS_REQUIRE_PROGRAMS"
 PATIENCE_SECONDS = 120
-
-
-def find_program(name: str, package: str = "prometheus") -> str:
-    """Return the path of a foreign program; without it the test is skipped, or fails where it is expected."""
-    found = shutil.which(name)
-    if found is None:
-        reason = f"{name} is not installed; Debian and Ubuntu have it in the package `{package}`"
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{reason} ({REQUIRED} is set)")
-        pytest.skip(reason)
-    return found
 
 
 def wait_until(true: Callable[[], object], what: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -96,7 +81,7 @@ def running_prometheus(folder: Path, targets: Sequence[str]) -> Iterator[Running
         folder: Where it may write.
         targets: Hosts and ports of the job `bigbird`.
     """
-    program = find_program("prometheus")
+    program = find_program("prometheus", package="prometheus")
     rules = folder / "rules"
     rules.mkdir(parents=True)
     for path in RULE_FILES:

@@ -25,11 +25,11 @@ from tests.deploy.expressions import (
 )
 from tests.deploy.running_prometheus import (
     RunningPrometheus,
-    find_program,
     running_prometheus,
     shipped_rules,
     wait_until,
 )
+from tests.foreign_programs import find_program
 
 pytestmark = pytest.mark.integration
 
@@ -58,7 +58,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    find_program("prometheus")
+    find_program("prometheus", package="prometheus")
     bundles: Path = request.getfixturevalue("bundles")
     folder = tmp_path_factory.mktemp("prometheus")
     with (
@@ -184,7 +184,11 @@ def test_no_alert_but_of_slowness_fires_under_a_short_mixed_load(watched: Watche
 def test_promtool_finds_nothing_wrong_with_the_metrics(watched: Watched) -> None:
     metrics = httpx.get(f"{watched.server.url}/metrics").text
     done = subprocess.run(
-        [find_program("promtool"), "check", "metrics"], input=metrics, capture_output=True, text=True, check=False
+        [find_program("promtool", package="prometheus"), "check", "metrics"],
+        input=metrics,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 

@@ -13,11 +13,11 @@ from tests.deploy.failing_server import FATAL, NO_ROOM, STUCK
 from tests.deploy.running_prometheus import (
     ROOT,
     RunningPrometheus,
-    find_program,
     running_prometheus,
     wait_until,
 )
 from tests.fake_model import POISON
+from tests.foreign_programs import find_program
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def failing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, RunningPrometheus]]:
     """A server whose model fails as it is asked to, its address, and the Prometheus that watches it."""
-    find_program("prometheus")
+    find_program("prometheus", package="prometheus")
     log = tmp_path / "server.log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(

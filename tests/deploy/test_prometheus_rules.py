@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.expressions import compared_sides
-from tests.deploy.running_prometheus import SHIPPED, find_program
+from tests.deploy.running_prometheus import SHIPPED
+from tests.foreign_programs import find_program
 
 
 def promtool(*arguments: str) -> None:
-    done = subprocess.run([find_program("promtool"), *arguments], cwd=SHIPPED, capture_output=True, text=True)
+    done = subprocess.run(
+        [find_program("promtool", package="prometheus"), *arguments], cwd=SHIPPED, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

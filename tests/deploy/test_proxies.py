@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_server import COMMAND
+from tests.foreign_programs import find_program
 
 ROOT = Path(__file__).parents[2]
 PROXIES = ROOT / "deploy" / "proxies"
@@ -146,8 +146,7 @@ class Clients:
 
 @pytest.mark.parametrize(("name", "file"), [("haproxy", "haproxy.cfg"), ("nginx", "nginx.conf")])
 def test_restarts_behind_a_proxy_lose_nothing(name: str, file: str) -> None:
-    if shutil.which(name) is None and "BIGBIRD_TESTS_REQUIRE_PROGRAMS" not in os.environ:
-        pytest.skip(f"needs {name}")
+    find_program(name, package=name)
     configuration = (PROXIES / file).read_text()
     environment = environment_asked_for(configuration)
     assert environment

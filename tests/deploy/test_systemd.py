@@ -9,7 +9,8 @@ import pytest
 
 from service.process.server import _SENDING_SECONDS
 from service.settings import Settings, environment_name
-from tests.deploy.running_prometheus import ROOT, find_program
+from tests.deploy.running_prometheus import ROOT
+from tests.foreign_programs import find_program
 
 UNIT = ROOT / "deploy" / "systemd" / "bigbird-serve.service"
 # Tenths of the points that systemd gives to what a service could do: 0 is nothing, 100 everything.

@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +27,7 @@ from bigbird_inference.tasks.registry import TASKS
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.bigbird_inference.tokenization.documents import documents
 from tests.fake_model import MODEL_CONFIG
+from tests.foreign_programs import find_program
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "http.md"
 # Two emoji with a skin tone, a letter with a combining mark (e and U+0301), a line end of two characters, two Han.
@@ -182,8 +181,7 @@ def test_what_the_page_says_for_python_and_go() -> None:
 
 @pytest.mark.integration
 def test_what_the_page_says_for_javascript() -> None:
-    if shutil.which("node") is None and "BIGBIRD_TESTS_REQUIRE_PROGRAMS" not in os.environ:
-        pytest.skip("node is not installed; Debian and Ubuntu have it in the package `nodejs`")
+    find_program("node", package="nodejs")
     unit, expression = documented("JavaScript")
     places = [(3, 8), (10, 12), (13, 19), (0, 2)]
     answer = EntityAnswer([Entity("X", TEXT[start:end], start, end, 0.5) for start, end in places])
