@@ -20,10 +20,10 @@ from service.models.loading import ModelLoader
 from service.process.connections import ConnectionLimits, limit_connections
 from service.process.drain import Drain
 from service.process.listening import CannotListen, bind
+from service.process.standard_error import start_log
 from service.security.access import read_access, tell_exposure
 from service.serving import Serving
 from service.settings import InvalidSettings, Settings, unknown_variables
-from service.telemetry.logs import log_handler, log_what_python_would_print
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +115,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         The exit status: 0 after a drain, 1 if a bundle, a setting or the warm-up stopped it, 3 if the port is taken. A
         second signal ends the process with 1.
     """
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[log_handler(sys.stderr, settings.log_format)])
-    log_what_python_would_print()
+    log = start_log(settings.log_level, settings.log_format)
     for line in unknown_variables(os.environ):
         logger.warning("%s", line)
     # Until uvicorn's own handler is there, nothing has been accepted that would need an answer.
@@ -141,6 +140,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     except (BundleError, InvalidSettings) as error:
         logger.critical("%s", error)
         return 1
+    app.state.metrics.watch_log(lambda: log.dropped)
     _allow_open_files(settings.max_connections)
     drain = Drain(app, lambda: getattr(app.state, "serving", None), settings.drain_timeout_seconds)
     config = uvicorn.Config(
@@ -194,5 +194,4 @@ def _leave_if_a_run_goes_on(app: FastAPI, status: int) -> None:
 
 def _leave(status: int) -> NoReturn:
     logging.shutdown()
-    sys.stderr.flush()
     os._exit(status)

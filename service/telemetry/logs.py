@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from bigbird_inference.errors import BundleError, ServiceError
 from service.settings import LogFormat
@@ -41,12 +41,10 @@ def with_fields(**fields: Any) -> dict[str, Any]:
     return {"fields": {name: value for name, value in fields.items() if value is not None}}
 
 
-def log_handler(stream: TextIO, log_format: LogFormat) -> logging.Handler:
-    """Return a handler that writes lines; `auto` means text on a terminal and JSON everywhere else."""
-    handler = logging.StreamHandler(stream)
-    text = log_format == "text" or (log_format == "auto" and stream.isatty())
-    handler.setFormatter(TextLines() if text else JsonLines())
-    return handler
+def line_format(log_format: LogFormat, terminal: bool) -> logging.Formatter:
+    """Return what makes a line of a record; `auto` means text on a terminal and JSON everywhere else."""
+    text = log_format == "text" or (log_format == "auto" and terminal)
+    return TextLines() if text else JsonLines()
 
 
 class JsonLines(logging.Formatter):

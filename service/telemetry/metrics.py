@@ -16,7 +16,7 @@ from service.telemetry.gpu_metrics import GpuMetrics
 from service.telemetry.request_metrics import KeyMetrics, RequestMetrics
 from service.telemetry.request_record import ItemRecord, RequestRecord
 from service.telemetry.stages import StageMetrics
-from service.telemetry.state_metrics import ConnectionMetrics, ModelMetrics, NamedState, StateMetrics
+from service.telemetry.state_metrics import ConnectionMetrics, LogMetrics, ModelMetrics, NamedState, StateMetrics
 
 
 class Metrics:
@@ -38,6 +38,7 @@ class Metrics:
         self._batches = BatchMetrics(registry, self._stages)
         self._state = StateMetrics(registry)
         self._models = ModelMetrics(registry)
+        self._log = LogMetrics(registry)
         self.connections = ConnectionMetrics(registry)
         self._gpus = GpuMetrics(registry)
 
@@ -83,6 +84,10 @@ class Metrics:
         self._state.watch_device(name, description, alive, stuck)
         self._batches.declare_device(name)
         self._gpus.watch(name)
+
+    def watch_log(self, dropped: Callable[[], int]) -> None:
+        """Read how many lines of the log were dropped whenever the metrics are collected."""
+        self._log.watch(dropped)
 
     # Requests.
 

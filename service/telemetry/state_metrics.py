@@ -1,11 +1,11 @@
-"""Metrics of the server's state: queues, devices, readiness, models that come and go, connections."""
+"""Metrics of the server's state: queues, devices, readiness, models that come and go, connections, the log."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.version import service_version
@@ -216,3 +216,27 @@ class ConnectionMetrics:
 
     def ended(self, reason: EndReason) -> None:
         self._ended.labels(reason).inc()
+
+
+class LogMetrics:
+    """A collector of lines that are missing in the log.
+
+    Args:
+        registry: Where it is registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._dropped: Callable[[], int] = lambda: 0
+        registry.register(self)
+
+    def watch(self, dropped: Callable[[], int]) -> None:
+        """Read the number whenever the metrics are collected."""
+        self._dropped = dropped
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the number as it is now."""
+        yield CounterMetricFamily(
+            "bigbird_dropped_log_lines",
+            "Lines of the log that were never written: nobody read it fast enough, or it could not be written to.",
+            value=self._dropped(),
+        )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from service.settings import LogFormat
-from service.telemetry.logs import log_handler
+from service.telemetry.logs import line_format
 
 # Everything that runs in the server's process; the client of the tests, which runs there too, logs what it asks for.
 _LOGGERS = ("asyncio", "fastapi", "opentelemetry", "service", "uvicorn")
@@ -30,7 +30,8 @@ class CapturedLog(io.StringIO):
 @contextmanager
 def captured_log(log_format: LogFormat = "json", level: int = logging.INFO) -> Iterator[CapturedLog]:
     stream = CapturedLog()
-    handler = log_handler(stream, log_format)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(line_format(log_format, terminal=False))
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -17,19 +17,15 @@ import pytest
 
 from bigbird_inference.errors import InferenceFailed
 from service.settings import LogFormat
-from service.telemetry.logs import log_handler, with_fields
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from service.telemetry.logs import JsonLines, TextLines, line_format, with_fields
 
 
 @contextmanager
 def logging_to(stream: io.StringIO, name: str, log_format: LogFormat = "json") -> Iterator[logging.Logger]:
     """A logger of this name that writes to the stream and nowhere else."""
     logger = logging.getLogger(name)
-    handler = log_handler(stream, log_format)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(line_format(log_format, terminal=False))
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -138,20 +134,18 @@ def test_people_read_time_level_message_and_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("log_format", "stream", "is_json"),
+    ("log_format", "terminal", "lines"),
     [
-        pytest.param("auto", io.StringIO(), True, id="a file gets JSON"),
-        pytest.param("auto", Terminal(), False, id="a terminal gets text"),
-        pytest.param("json", Terminal(), True, id="JSON on a terminal if asked for"),
-        pytest.param("text", io.StringIO(), False, id="text in a file if asked for"),
+        pytest.param("auto", False, JsonLines, id="a file gets JSON"),
+        pytest.param("auto", True, TextLines, id="a terminal gets text"),
+        pytest.param("json", True, JsonLines, id="JSON on a terminal if asked for"),
+        pytest.param("text", False, TextLines, id="text in a file if asked for"),
     ],
 )
 def test_the_format_goes_by_the_stream_unless_it_is_chosen(
-    log_format: LogFormat, stream: io.StringIO, is_json: bool
+    log_format: LogFormat, terminal: bool, lines: type[logging.Formatter]
 ) -> None:
-    with logging_to(stream, "service.api.x", log_format) as logger:
-        logger.info("hello")
-    assert stream.getvalue().startswith("{") == is_json
+    assert isinstance(line_format(log_format, terminal), lines)
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
@@ -173,10 +167,9 @@ def test_a_task_whose_failure_nobody_awaited_is_logged_without_its_message(log_f
 ROOT = Path(__file__).parents[3]
 PRELUDE = """
 import logging, sys, threading, warnings
-from service.telemetry.logs import log_handler, with_fields
-from service.telemetry.logs import log_what_python_would_print
-logging.basicConfig(level="INFO", handlers=[log_handler(sys.stderr, "{log_format}")])
-log_what_python_would_print()
+from service.process.standard_error import start_log
+from service.telemetry.logs import with_fields
+start_log("info", "{log_format}")
 
 def fail():
     raise ValueError("cannot read canary")
@@ -237,6 +230,7 @@ def ask(port):
     connection.request("POST", "/ner", '{"text": "10"}', headers)
     connection.getresponse().read()
     warnings.warn("something is old")
+    os.write(2, b"\\x1b[0;93m2026-11-28 [W:onnxruntime:, x.cc:1 f] native words\\x1b[m\\n")
     os.kill(os.getpid(), signal.SIGTERM)
 
 start = uvicorn.Server.startup
@@ -257,7 +251,7 @@ def test_everything_that_the_server_writes_is_a_json_line() -> None:
     assert done.stdout == ""
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
-    assert {"uvicorn.error", "service.serving", "service.api.request_context", "py.warnings"} <= {
+    assert {"uvicorn.error", "service.serving", "service.api.request_context", "py.warnings", "stderr"} <= {
         line["logger"] for line in lines
     }
     messages = [line["message"] for line in lines]
