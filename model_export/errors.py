@@ -1,5 +1,16 @@
 """Errors of the export stage: each is one clear message for the person who runs `bigbird export`."""
 
+from collections.abc import Sequence
+
+_LISTED = 20
+_LONGEST_LISTED = 200
+
+
+def first_few(names: Sequence[str]) -> list[str]:
+    """Return as much of a list as a person reads, and how many more there are: a checkpoint may hold any number."""
+    shown = [name if len(name) <= _LONGEST_LISTED else f"{name[:_LONGEST_LISTED]}..." for name in names[:_LISTED]]
+    return shown if len(names) <= _LISTED else [*shown, f"and {len(names) - _LISTED:,} more"]
+
 
 class ExportError(Exception):
     """An export cannot be done; nothing was left behind. The message names the field, file or bucket.
@@ -19,4 +30,4 @@ class ConfigError(ExportError):
 
 
 class CheckpointError(ExportError):
-    """A checkpoint folder that cannot be read; the message names the file and lists every mismatch."""
+    """A checkpoint folder that cannot be read; the message names the file and lists the mismatches of each kind."""

@@ -47,7 +47,7 @@ from bigbird_inference.runtime.session import Session
 from bigbird_inference.tasks.entity_grouping import unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
-from model_export.errors import ExportError
+from model_export.errors import ExportError, first_few
 from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
 from model_export.export.graph_check import GraphCheck, LoadedGraph, OpenGraph, rounded_model
 from model_export.export.known_answer import TEXT, known_runs, known_text
@@ -152,12 +152,12 @@ def export_precisions(
         _say(source, f"assumed: {assumption}")
     model, unused = checkpoint.load_model(pattern)
     if unused:
-        _say(source, f"not used by {checkpoint.task}: {', '.join(unused)}")
+        _say(source, f"not used by {checkpoint.task}: {', '.join(first_few(unused))}")
     unread = unread_positions(model.config.labels) if checkpoint.task == "ner" else []
     if unread:
         _say(
             source,
-            f"positions the service does not read: {', '.join(unread)}; each label is served as a type of its own. "
+            f"positions the service does not read: {', '.join(first_few(unread))}; each label is served as a type of its own. "
             "To have entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or BIOES or "
             "BILOU with a position in every label",
         )

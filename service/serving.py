@@ -284,7 +284,7 @@ class Serving:
                 await self._check_answers(model)
             await self.scheduler.warm_up()
         except BundleError as error:
-            logger.critical("%s", error)
+            logger.critical("%s; export the bundle again, or take it out of the folder", error)
             self._on_failure()
         except Exception:
             logger.critical("the models could not be warmed", exc_info=True)
@@ -301,7 +301,7 @@ class Serving:
             await self.changes.check_answers(model)
         except BundleError as error:
             if not self.settings.allow_failed_models or len(self.models) == 1:
-                raise
+                raise BundleError(f"model {model.name} is not served: {error}") from error
             await self.changes.give_up(model, error)
 
     def _watch_device(self, number: int, name: str) -> None:

@@ -3,13 +3,16 @@
 onnxruntime raises one of several unrelated classes for everything; only the text tells what happened.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from bigbird_inference.errors import BundleError, ServiceError
 
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -164,3 +167,19 @@ def meaning_of(error: Exception) -> Exception | None:
     if any(words in text for words in _NO_MEMORY):
         return OutOfMemory(text)
     return None
+
+
+@contextlib.contextmanager
+def bundle_blamed(complaint: str) -> Iterator[None]:
+    """Blame the bundle for whatever a run raises that no user's text is part of.
+
+    Raises:
+        BundleError: The complaint and the reason; the cause is what was raised.
+        ServiceError, DeviceLost: The device failed, or the server shuts down.
+    """
+    try:
+        yield
+    except (BundleError, ServiceError, DeviceLost):
+        raise
+    except Exception as error:
+        raise BundleError(f"{complaint}: {str(error) or type(error).__name__}") from error

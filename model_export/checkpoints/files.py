@@ -11,7 +11,8 @@ from typing import Any
 from bigbird_inference.bundle import looks_like_checkpoint
 from bigbird_inference.bundle_files import leads_out
 from bigbird_inference.manifest import MANIFEST_FILE
-from model_export.errors import CheckpointError
+from bigbird_inference.tokenization.vocabulary import MAX_VOCABULARY_BYTES
+from model_export.errors import CheckpointError, first_few
 
 # The largest JSON of a checkpoint is a tokenizer.json: a few megabytes for 50,000 pieces.
 MAX_JSON_BYTES = 64 * 2**20
@@ -115,7 +116,7 @@ def weight_files(folder: Path, whole: str, index: str) -> tuple[Path, ...] | Non
     names = sorted(set(weight_map.values()))
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
-        raise CheckpointError(f"{folder}: shards named in {index} are missing: {', '.join(missing)[:1000]}")
+        raise CheckpointError(f"{folder}: shards named in {index} are missing: {', '.join(first_few(missing))}")
     return tuple(regular_file(folder, name) for name in names)
 
 
@@ -132,11 +133,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise CheckpointError(f"{path}: is not a regular file")
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_JSON_BYTES + 1)
-        if len(content) > MAX_JSON_BYTES:
-            raise CheckpointError(f"{path}: is larger than {MAX_JSON_BYTES} bytes")
-        values = json.loads(content.decode("utf-8"))
+        values = json.loads(_read(path, MAX_JSON_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing") from None
     except RecursionError:
@@ -146,6 +143,26 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: is not a JSON object")
     return values
+
+
+def read_vocabulary(path: Path) -> bytes:
+    """Return the contents of a SentencePiece model's file.
+
+    Raises:
+        CheckpointError: It is unreadable or too large.
+    """
+    try:
+        return _read(path, MAX_VOCABULARY_BYTES)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as stream:
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise CheckpointError(f"{path}: is larger than {most_bytes} bytes")
+    return content
 
 
 SENTENCEPIECE_FILE = "spiece.model"
@@ -169,6 +186,6 @@ def find_vocabulary(folder: Path) -> Path:
         )
     if len(names) > 1:
         raise CheckpointError(
-            f"{folder}: {', '.join(map(repr, names))}: call the one that is the vocabulary {SENTENCEPIECE_FILE}"
+            f"{folder}: {', '.join(first_few([*map(repr, names)]))}: call the one that is the vocabulary {SENTENCEPIECE_FILE}"
         )
     return regular_file(folder, names[0])

@@ -16,7 +16,7 @@ from model_export.checkpoints import flax as flax_files
 from model_export.checkpoints import pytorch as pytorch_files
 from model_export.checkpoints import safetensors_files
 from model_export.checkpoints.checkpoint import Checkpoint, Weights
-from model_export.checkpoints.files import optional_file, read_json, regular_file
+from model_export.checkpoints.files import optional_file, read_json, read_vocabulary, regular_file
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
@@ -155,7 +155,7 @@ def _weights(folder: Path) -> Weights:
 def _tokenizer(folder: Path) -> tuple[Path, bytes]:
     model_file = optional_file(folder, SENTENCEPIECE_FILE)
     if model_file is not None:
-        return model_file, model_file.read_bytes()
+        return model_file, read_vocabulary(model_file)
     json_file = optional_file(folder, TOKENIZER_JSON_FILE)
     if json_file is not None:
         return json_file, sentencepiece_from_tokenizer_json(json_file)

@@ -12,7 +12,7 @@ import torch
 
 from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint
-from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary
+from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary, read_vocabulary
 from model_export.checkpoints.model_garden_names import ModelGardenNames, find_encoders
 from model_export.checkpoints.source_tensors import SourceTensor
 from model_export.checkpoints.tensorflow_configuration import Dialect, choose_task, settle
@@ -113,7 +113,7 @@ def read(folder: Path, task: str | None) -> Checkpoint:
         config=config,
         task=chosen,
         weights=weights,
-        tokenizer=vocabulary.read_bytes(),
+        tokenizer=read_vocabulary(vocabulary),
         files=(*((given.file,) if given.file else ()), *weights.files, vocabulary),
         special_tokens=dict(SPECIAL_TOKENS),
         default_pattern="model-garden",

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from model_export.errors import CheckpointError
+from model_export.errors import CheckpointError, first_few
 
 Layout = Literal["same", "transposed", "heads_out", "heads_in", "flat"]
 
@@ -63,7 +63,8 @@ def load_strictly(
         Names of the tensors that were left unused.
 
     Raises:
-        CheckpointError: Tensors are missing, unexpected or of another shape; the message lists them all.
+        CheckpointError: Tensors are missing, unexpected or of another shape; the message lists them, of each kind the
+            first ones.
     """
     own = model.state_dict()
     if own.keys() != names.keys():
@@ -71,22 +72,32 @@ def load_strictly(
     used = [source.name for source in names.values()]
     unused = sorted(tensors.keys() - set(used))
     found = {key: source for key, source in names.items() if source.name in tensors}
-    problems = [f"missing: {source.name} {list(own[key].shape)}" for key, source in names.items() if key not in found]
+    missing = [f"{source.name} {list(own[key].shape)}" for key, source in names.items() if key not in found]
     idle = tuple(prefix for prefix in ignorable if not any(name.startswith(prefix) for name in used))
-    problems += [f"unexpected: {name}" for name in unused if not name.startswith(idle)]
+    unexpected = [name for name in unused if not name.startswith(idle)]
     arranged = {key: source.arranged(tensors[source.name]) for key, source in found.items()}
-    problems += [
-        f"shape: {source.name} is {list(tensors[source.name].shape)}, expected {_expected(source, own[key])}"
+    shape = [
+        f"{source.name} is {list(tensors[source.name].shape)}, expected {_expected(source, own[key])}"
         for key, source in found.items()
         if arranged[key].shape != own[key].shape
     ]
-    problems += [
-        f"not floating point: {source.name} is {tensors[source.name].dtype}"
+    not_floating_point = [
+        f"{source.name} is {tensors[source.name].dtype}"
         for source in found.values()
         if not tensors[source.name].is_floating_point()
     ]
+    problems = [
+        f"\n  {kind}: {problem}"
+        for kind, all_of_kind in {
+            "missing": missing,
+            "unexpected": unexpected,
+            "shape": shape,
+            "not floating point": not_floating_point,
+        }.items()
+        for problem in first_few(all_of_kind)
+    ]
     if problems:
-        raise CheckpointError("the weights do not fit the configuration:\n  " + "\n  ".join(problems))
+        raise CheckpointError(f"the weights do not fit the configuration:{''.join(problems)}")
     loaded = {key: tensor.float().contiguous() for key, tensor in arranged.items()}
     model.load_state_dict(loaded, assign=True)
     return unused

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from bigbird_inference.extras import install_command
 from model_export.checkpoints import tensorflow_process
 from model_export.checkpoints.files import optional_file, regular_file
-from model_export.errors import CheckpointError
+from model_export.errors import CheckpointError, first_few
 
 INDEX_SUFFIX = ".index"
 STATE_FILE = "checkpoint"
@@ -152,7 +152,7 @@ def _newest(folder: Path, names: Sequence[str]) -> str:
     numbered = [match for match in map(_NUMBERED.fullmatch, names) if match]
     if len(names) > 1 and (len(numbered) < len(names) or len({match["stem"] for match in numbered}) > 1):
         raise CheckpointError(
-            f"{folder}: holds several TensorFlow checkpoints: {', '.join(map(repr, names))}; "
+            f"{folder}: holds several TensorFlow checkpoints: {', '.join(first_few([*map(repr, names)]))}; "
             f"keep one, or name it in the file {STATE_FILE}"
         )
     return max(names, key=lambda name: int(name.rpartition("-")[2]) if len(names) > 1 else 0)

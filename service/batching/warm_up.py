@@ -28,8 +28,9 @@ import numpy as np
 
 from bigbird_inference.batch_run import run_batch
 from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket
+from bigbird_inference.errors import BundleError
 from bigbird_inference.memory import MemoryMeter
-from bigbird_inference.runtime.session import CapturingSession, OutOfMemory, Shape
+from bigbird_inference.runtime.session import CapturingSession, OutOfMemory, Shape, bundle_blamed
 from bigbird_inference.tokenization.encoded import EncodedSequence
 from service.batching.batch_limits import BatchLimits
 from service.batching.cost_model import CostModel
@@ -106,7 +107,7 @@ class WarmUp:
             give_way: Called before each run beside traffic; None where there is no traffic yet.
 
         Raises:
-            Exception: A bucket cannot run even one sequence.
+            BundleError: A bucket cannot run; if only memory is wanting, not even one sequence.
         """
         self._give_way = give_way or _alone
         graphs = _by_graph(buckets)
@@ -170,7 +171,9 @@ class WarmUp:
     async def _try(self, bucket: ServedBucket, items: int) -> bool:
         try:
             await self._measure(bucket, items)
-        except OutOfMemory:
+        except BundleError as error:
+            if not isinstance(error.__cause__, OutOfMemory):
+                raise
             logger.warning("no memory for %d sequences: model %s, bucket %d", items, bucket.model, bucket.length)
             self._limits.out_of_memory(bucket, items)
             return False
@@ -213,7 +216,8 @@ class WarmUp:
         """Run one shape once, on the executor's thread; return its seconds and the highest point of memory."""
         if probe is not None:
             probe.anonymous_bytes()
-        outcome = run_batch(bucket, [_filler(bucket)] * items, self._clock)
+        with bundle_blamed(f"model {bucket.model} cannot run {items} x {bucket.length} tokens"):
+            outcome = run_batch(bucket, [_filler(bucket)] * items, self._clock)
         return outcome.seconds, None if probe is None else probe.peak_bytes()
 
     async def _capture(self, buckets: Sequence[ServedBucket]) -> None:

@@ -27,7 +27,7 @@ from bigbird_inference.errors import (
 )
 from bigbird_inference.known_answer import check_known_answer
 from bigbird_inference.loaded_model import LoadedModel
-from bigbird_inference.runtime.session import OutOfMemory, meaning_of
+from bigbird_inference.runtime.session import OutOfMemory, bundle_blamed, meaning_of
 from service.batching.refusals import shutting_down
 from service.batching.scheduler import Scheduler
 from service.models.model_folder import without_paths
@@ -224,11 +224,12 @@ class ModelChanges:
         """Ask every device for the known answer of the model.
 
         Raises:
-            BundleError: A device answers something else.
+            BundleError: A device answers something else, or cannot answer.
         """
         for device in range(len(model.devices.names)):
             sessions = {attention: own[device] for attention, own in model.sessions.items()}
-            await self._scheduler.buckets.call(device, partial(check_known_answer, model.manifest, sessions))
+            with bundle_blamed("the known answer cannot be computed"):
+                await self._scheduler.buckets.call(device, partial(check_known_answer, model.manifest, sessions))
 
     async def give_up(self, model: LoadedModel, error: BundleError) -> None:
         """Serve a model no longer that does not give its known answer, and remember why."""

@@ -45,7 +45,15 @@ def test_an_unreadable_file_is_named(tmp_path: Path, contents: bytes | None) -> 
     path = tmp_path / "tokenizer.model"
     if contents is not None:
         path.write_bytes(contents)
-    with pytest.raises(BundleError, match=r"tokenizer\.model: cannot be read"):
+    with pytest.raises(BundleError, match=r"tokenizer\.model: (cannot be read|missing)"):
+        Tokenizer(path, cls_id=1, sep_id=2, pad_id=0).load()
+
+
+def test_a_giant_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.model"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(BundleError, match=r"tokenizer\.model: is larger than 67108864 bytes"):
         Tokenizer(path, cls_id=1, sep_id=2, pad_id=0).load()
 
 

@@ -207,6 +207,12 @@ def test_a_tokenizer_json_that_leads_out_of_the_folder_is_not_followed(
     assert "tokenizer.json: leads out of the folder" in refusal(folder, monkeypatch)
 
 
+def test_a_giant_vocabulary_is_not_read_to_its_end(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folders["model.safetensors"]
+    os.truncate(folder / "spiece.model", 2**40)
+    assert refusal(folder, monkeypatch) == f"{folder}/spiece.model: is larger than 67108864 bytes"
+
+
 @pytest.mark.parametrize("file", ["config.json", "spiece.model", *WEIGHTS])
 def test_a_pipe_is_not_waited_for(folders: dict[str, Path], file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folders.get(file, folders["model.safetensors"])

@@ -105,6 +105,25 @@ def test_all_mismatches_stand_in_one_error_and_nothing_is_loaded() -> None:
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
+def test_of_each_kind_of_mismatch_the_first_twenty_are_shown_and_how_many_more() -> None:
+    unknown = {f"other.{number:06}": torch.zeros(1) for number in range(100_000)} | {"x" * 10**6: torch.zeros(1)}
+    with pytest.raises(CheckpointError) as refused:
+        load_strictly(nn.Linear(3, 2), unknown, NAMES, ())
+    assert str(refused.value).splitlines() == [
+        "the weights do not fit the configuration:",
+        "  missing: theirs.w [2, 3]",
+        "  missing: theirs.b [2]",
+        *[f"  unexpected: other.0000{number:02}" for number in range(20)],
+        "  unexpected: and 99,981 more",
+    ]
+
+
+def test_a_long_name_is_cut_short() -> None:
+    with pytest.raises(CheckpointError) as refused:
+        load_strictly(nn.Linear(3, 2), _tensors() | {"x" * 10**6: torch.zeros(1)}, NAMES, ())
+    assert str(refused.value).endswith(f"\n  unexpected: {'x' * 200}...")
+
+
 def test_an_incomplete_table_of_names_is_a_programming_error() -> None:
     with pytest.raises(AssertionError, match="bias"):
         load_strictly(nn.Linear(3, 2), _tensors(), {"weight": SourceTensor("theirs.w")}, ())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from bigbird_inference.buckets import BucketKey, ServedBucket
+from bigbird_inference.errors import BundleError
 from bigbird_inference.runtime.session import Batch, OutOfMemory
 from service.batching.bucket_queue import InferenceResult, WorkItem
 from tests.fake_model import FakeSession, sequence
@@ -179,8 +180,9 @@ async def test_of_a_version_that_cannot_run_nothing_is_kept() -> None:
         new = NewVersion(stage, before_run=no_room)
         preparing = asyncio.create_task(stage.scheduler.buckets.prepare(new.buckets))
         await stage.run_all()
-        with pytest.raises(OutOfMemory):
+        with pytest.raises(BundleError, match=f"cannot run 1 x {LONG} tokens") as refused:
             await preparing
+        assert isinstance(refused.value.__cause__, OutOfMemory)
         assert {key.version for key in stage.cost_model.measurements} == {1}
         future = stage.submit(3)
         await stage.run_all()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.errors import BundleError
 from bigbird_inference.memory import MemoryProbe
 from bigbird_inference.runtime.session import Batch, OutOfMemory, Shape
 from service.batching.batch_limits import BatchLimits
@@ -106,8 +107,9 @@ def test_a_batch_without_room_lowers_the_cap_and_ends_the_buckets_measuring() ->
 def test_out_of_memory_for_one_sequence_fails_the_warm_up() -> None:
     device = Device()
     device.largest = 0
-    with pytest.raises(OutOfMemory):
+    with pytest.raises(BundleError, match="cannot run 1 x 16 tokens") as refused:
         device.warm(1e9, BatchLimits(16, 1024))
+    assert isinstance(refused.value.__cause__, OutOfMemory)
 
 
 def test_memory_is_the_rise_from_before_the_first_run() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gc
+import logging
+import math
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -210,6 +212,15 @@ def with_another_answer() -> LoadedModel:
     return replace(model, manifest=replace(model.manifest, known_answer=known))
 
 
+def asked_in_vain() -> LoadedModel:
+    """A model that fails when it is asked for its known answer."""
+
+    def fail(batch: Batch) -> None:
+        raise RuntimeError("no kernel")
+
+    return replace(with_another_answer(), sessions={"full": [Scaled(2.0, fail)]})
+
+
 @pytest.mark.parametrize(
     ("load", "problem", "words"),
     [
@@ -220,7 +231,9 @@ def with_another_answer() -> LoadedModel:
         (unloadable(RuntimeError("std::bad_alloc")), InsufficientMemory, "no room"),
         (broken(RuntimeError("the secret cause")), ServiceError, "the server's log"),
         (failing_in_warm_up(OutOfMemory()), InsufficientMemory, "no room"),
-        (failing_in_warm_up(RuntimeError("the secret cause")), ServiceError, "the server's log"),
+        (failing_in_warm_up(RuntimeError("no\nkernel")), ModelRejected, "cannot run 1 x 16 tokens: no kernel"),
+        (lambda: version_of(math.nan), ModelRejected, "the output logits holds NaN or infinity"),
+        (asked_in_vain, ModelRejected, "the known answer cannot be computed: no kernel"),
         (with_another_answer, ModelRejected, "known answer"),
         (lambda: version_of(2.0, task="ner"), ModelRejected, "unload it first"),
     ],
@@ -232,7 +245,9 @@ def with_another_answer() -> LoadedModel:
         "no memory for a graph",
         "something unexpected while opening",
         "no memory for one run",
-        "something unexpected while warming",
+        "a run fails",
+        "no numbers come out",
+        "the run of the known answer fails",
         "the known answer is another",
         "the bundle is for another task",
     ],
@@ -403,3 +418,25 @@ async def test_a_model_with_another_answer_than_the_known_one_stops_the_start(lo
     assert failed == [True]
     assert not serving.ready
     await serving.stop()
+
+
+@pytest.mark.parametrize(
+    ("load", "reason"),
+    [
+        (lambda: version_of(math.nan), "cannot run 1 x 16 tokens: the output logits holds NaN or infinity"),
+        (failing_in_warm_up(RuntimeError("no\nkernel")), "cannot run 1 x 16 tokens: no kernel"),
+        (failing_in_warm_up(OutOfMemory("no room")), "cannot run 1 x 16 tokens: no room"),
+        (with_another_answer, "is not served: the known answer of the model from 'checkpoint'"),
+        (asked_in_vain, "is not served: the known answer cannot be computed: no kernel"),
+    ],
+    ids=["no numbers", "a run fails", "no memory", "another known answer", "no known answer"],
+)
+@asynchronous
+async def test_a_model_that_cannot_be_warmed_is_one_line_with_its_name(
+    load: Callable[[], LoadedModel], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(load()):
+        (line,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert line.getMessage().startswith(f"model {NAME} {reason}")
+    assert line.getMessage().endswith("; export the bundle again, or take it out of the folder")
+    assert "\n" not in line.getMessage() and line.exc_info is None
