@@ -185,7 +185,6 @@ def find_vocabulary(folder: Path) -> Path:
             f"{folder / SENTENCEPIECE_FILE}: missing; put the model's SentencePiece vocabulary beside the checkpoint"
         )
     if len(names) > 1:
-        raise CheckpointError(
-            f"{folder}: {', '.join(first_few([*map(repr, names)]))}: call the one that is the vocabulary {SENTENCEPIECE_FILE}"
-        )
+        listed = ", ".join(first_few([*map(repr, names)]))
+        raise CheckpointError(f"{folder}: {listed}: call the one that is the vocabulary {SENTENCEPIECE_FILE}")
     return regular_file(folder, names[0])

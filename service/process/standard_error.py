@@ -82,9 +82,7 @@ class LogWriter(logging.Handler):
             self.handleError(record)
             return
         with self._changed:
-            # Once lines are dropped, half of the queue must be free again: a few long gaps are better than many.
-            room = self._max_bytes // 2 if self._gap else self._max_bytes
-            if self._bytes + len(line) > (self._max_bytes + _CRITICAL_BYTES if critical else room):
+            if self._bytes + len(line) > self._max_bytes + critical * _CRITICAL_BYTES:
                 self.dropped += 1
                 self._gap += 1
                 return
@@ -96,6 +94,8 @@ class LogWriter(logging.Handler):
     def close(self) -> None:
         """Wait for what is queued, if it is written soon."""
         self._before_close()
+        with self._changed:
+            self._tell_gap()
         self._wait_until_written(_LAST_SECONDS)
         super().close()
 
@@ -124,9 +124,7 @@ class LogWriter(logging.Handler):
     def _write_lines(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._lines or self._gap)
-                if not self._lines:
-                    self._tell_gap()
+                self._changed.wait_for(lambda: self._lines)
                 lines = [self._lines.popleft()]
                 size = len(lines[0])
                 while self._lines and size + len(self._lines[0]) <= _WRITTEN_AT_ONCE:

@@ -133,43 +133,51 @@ def test_lines_that_cannot_be_written_are_counted() -> None:
 
 
 @pytest.mark.parametrize("blocking", [True, False], ids=["writing blocks", "writing fails"])
-def test_where_lines_were_dropped_their_number_stands(blocking: bool) -> None:
+def test_where_lines_were_dropped_their_number_stands_and_a_critical_one_is_kept(blocking: bool) -> None:
     reading, writing = small_pipe()
     os.set_blocking(writing, blocking)
     writer = LogWriter(writing, max_bytes=3000)
     writer.setFormatter(logging.Formatter("%(message)100s"))
     writer.start()
 
-    def log(number: int) -> None:
-        writer.handle(logging.makeLogRecord({"msg": str(number), "levelno": logging.INFO}))
+    for number in range(300):  # 30,000 bytes, for 7,000 of which there is room
+        level = logging.CRITICAL if number == 200 else logging.INFO
+        writer.handle(logging.makeLogRecord({"msg": str(number), "levelno": level}))
+    assert writer.dropped >= 200
+    lines: list[str] = []
+    with open(reading, encoding="utf-8") as log:
+        reader = threading.Thread(target=lambda: lines.extend(log))
+        reader.start()
+        writer.close()
+        os.close(writing)
+        reader.join(60)
+    read: list[int] = []
+    missing = 0
+    for line in lines:
+        gap = re.match(r" *(\d+) lines are missing here", line)
+        if gap:
+            missing += int(gap[1])
+        else:
+            read.append(int(line))
+            assert read[-1] == len(read) + missing - 1
+    assert 200 in read and missing == writer.dropped and len(read) + missing == 300
 
-    for number in range(200):  # 20,000 bytes, for 7,000 of which there is room
-        log(number)
-    dropped = writer.dropped
-    assert dropped >= 130
-    following = 0
-    with open(reading, encoding="utf-8") as log_file:
-        for line in log_file:
-            gap = re.match(r" *(\d+) lines are missing here", line)
-            assert gap or int(line) == following
-            following += int(gap[1]) if gap else 1
-            if gap:
-                log(200)
-            if following == 201:
-                break
-    os.close(writing)
 
-
-def test_a_critical_line_is_written_before_the_process_can_end() -> None:
-    done = printed(
-        "start_log('info', 'json')\n"
-        "for number in range(1000): logging.info('%d', number)\n"
-        "logging.critical('the last word')\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    assert done.returncode == -signal.SIGKILL
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        pytest.param("", [], id="the usual end"),
+        pytest.param("logging.shutdown(); os._exit(0)", [], id="an end at once"),
+        pytest.param(
+            "logging.critical('oh'); os.kill(os.getpid(), signal.SIGKILL)", ["oh"], id="a kill after an alarm"
+        ),
+        pytest.param("raise ValueError", ["uncaught exception"], id="an exception"),
+    ],
+)
+def test_what_is_queued_is_written_before_the_process_ends(end: str, last: list[str]) -> None:
+    done = printed(f"start_log('info', 'json')\nfor number in range(3000): logging.info('%d', number)\n{end}")
     lines = [json.loads(line)["message"] for line in done.stderr.splitlines()]
-    assert lines == [*map(str, range(1000)), "the last word"]
+    assert lines == [*map(str, range(3000)), *last]
 
 
 @pytest.mark.parametrize(
