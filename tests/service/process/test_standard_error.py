@@ -168,9 +168,7 @@ def test_where_lines_were_dropped_their_number_stands_and_a_critical_one_is_kept
     [
         pytest.param("", [], id="the usual end"),
         pytest.param("logging.shutdown(); os._exit(0)", [], id="an end at once"),
-        pytest.param(
-            "logging.critical('oh'); os.kill(os.getpid(), signal.SIGKILL)", ["oh"], id="a kill"
-        ),
+        pytest.param("logging.critical('oh'); os.kill(os.getpid(), signal.SIGKILL)", ["oh"], id="a kill"),
         pytest.param("raise ValueError", ["uncaught exception"], id="an exception"),
     ],
 )
