@@ -3,7 +3,15 @@ import asyncio
 import numpy as np
 import pytest
 
-from bigbird_inference.errors import DeadlineExceeded, Draining, InferenceFailed, NotReady, QueueFull, TextTooLarge
+from bigbird_inference.errors import (
+    BundleError,
+    DeadlineExceeded,
+    Draining,
+    InferenceFailed,
+    NotReady,
+    QueueFull,
+    TextTooLarge,
+)
 from service.batching.bucket_queue import WorkItem
 from tests.fake_model import sequence
 from tests.service.asynchronous import asynchronous
@@ -61,7 +69,7 @@ async def test_a_bucket_that_cannot_be_run_fails_the_warm_up_and_nothing_is_acce
     await stage.scheduler.start()
     warming = asyncio.create_task(stage.scheduler.warm_up())
     await stage.executor.run_all()
-    with pytest.raises(RuntimeError, match="no memory"):
+    with pytest.raises(BundleError, match="no memory"):
         await warming
     with pytest.raises(NotReady):
         stage.submit(1)
