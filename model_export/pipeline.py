@@ -157,9 +157,9 @@ def export_precisions(
     if unread:
         _say(
             source,
-            f"positions the service does not read: {', '.join(first_few(unread))}; each label is served as a type of its "
-            "own. To have entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or BIOES or "
-            "BILOU with a position in every label",
+            f"positions the service does not read: {', '.join(first_few(unread))}; each label is served as a type of "
+            "its own. To have entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or "
+            "BIOES or BILOU with a position in every label",
         )
     references = References(model, signature(checkpoint.task, model.config))
     manifests = []
