@@ -286,6 +286,9 @@ class Serving:
         except BundleError as error:
             logger.critical("%s; export the bundle again, or take it out of the folder", error)
             self._on_failure()
+        except ServiceError as error:
+            logger.critical("the models could not be warmed: %s", error)
+            self._on_failure()
         except Exception:
             logger.critical("the models could not be warmed", exc_info=True)
             self._on_failure()

@@ -26,7 +26,7 @@ from bigbird_inference.errors import (
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.manifest import KnownAnswer, KnownOutput, KnownRun
 from bigbird_inference.runtime.devices import Devices
-from bigbird_inference.runtime.session import Batch, OutOfMemory
+from bigbird_inference.runtime.session import Batch, DeviceLost, OutOfMemory
 from bigbird_inference.tasks.classification import ClassificationRequest
 from service.request_run import infer
 from service.serving import Serving
@@ -440,3 +440,12 @@ async def test_a_model_that_cannot_be_warmed_is_one_line_with_its_name(
     assert line.getMessage().startswith(f"model {NAME} {reason}")
     assert line.getMessage().endswith("; export the bundle again, or take it out of the folder")
     assert "\n" not in line.getMessage() and line.exc_info is None
+
+
+@asynchronous
+async def test_a_device_that_fails_while_models_are_warmed_is_told_without_a_second_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served(failing_in_warm_up(DeviceLost("lost"))()):
+        last = caplog.records[-1]
+    assert last.getMessage().startswith("the models could not be warmed: ") and last.exc_info is None
