@@ -17,9 +17,7 @@ import sentencepiece
 
 from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.encoded import Int64Array
-
-SPACE_SYMBOL = "\u2581"
-"""What SentencePiece writes for a space, also before the first word."""
+from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, NormalForm, code_points
 
 _BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 _BLANK_OTHERS = (SPACE_SYMBOL, "\u3164", "\ufffd")
@@ -36,6 +34,8 @@ class Vocabulary:
         piece_lengths: Normalised characters that each piece stands for, int64 `[pieces]`. The first byte piece of a
             character counts 1, its other byte pieces 0; the unknown piece has no fixed length and counts 0.
         visible: Whether a piece holds a letter or a digit, bool `[pieces]`.
+        own_piece: Whether a character is a piece by itself, bool `[0x110000]`.
+        only_inside: Whether a character is part of pieces, but none by itself, bool `[0x110000]`.
         blank: Whether a code point is whitespace, or normalised away or into a space; bool `[0x110000]`.
     """
 
@@ -44,6 +44,8 @@ class Vocabulary:
     unk_id: int
     piece_lengths: Int64Array
     visible: npt.NDArray[np.bool_]
+    own_piece: npt.NDArray[np.bool_]
+    only_inside: npt.NDArray[np.bool_]
     blank: npt.NDArray[np.bool_]
 
     @classmethod
@@ -59,6 +61,7 @@ class Vocabulary:
             size = int(processor.get_piece_size())
             visible = [_is_visible(processor, piece_id) for piece_id in range(size)]
             lengths = [_piece_length(processor, piece_id) for piece_id in range(size)]
+            own_piece, only_inside = _piece_characters(processor)
             blank = _blank_table(processor)
         except (OSError, RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is no UTF-8
             raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
@@ -68,12 +71,50 @@ class Vocabulary:
             unk_id=int(processor.unk_id()),
             piece_lengths=np.array(lengths, dtype=np.int64),
             visible=np.array(visible, dtype=np.bool_),
+            own_piece=own_piece,
+            only_inside=only_inside,
             blank=blank,
         )
 
     def __len__(self) -> int:
         """Return the number of pieces; ids from here on have none."""
         return len(self.piece_lengths)
+
+    def lengths_of(self, ids: Int64Array, text: str, normal: NormalForm) -> Int64Array:
+        """Return how many characters of a text's normal form each of its tokens stands for.
+
+        A run of unknown characters is one token, and its length is that of the run, if the text's tokens hold only
+        characters that are pieces by themselves and together are as long as the text. Otherwise SentencePiece is asked
+        for the pieces as strings, which takes longer and holds the interpreter.
+
+        Args:
+            ids: All tokens of the text, int64 `[tokens]`.
+            text: The text.
+            normal: Its normal form.
+
+        Returns:
+            int64 `[tokens]`, as `piece_lengths` has them.
+
+        Raises:
+            BundleError: SentencePiece's pieces are not as long as its normal form: this is no usable vocabulary.
+        """
+        lengths = self.piece_lengths[ids]
+        unknown = ids == self.unk_id
+        if unknown.any():
+            runs = _run_lengths(~self.own_piece[normal.characters])
+            alike = len(runs) == np.count_nonzero(unknown) and not self.only_inside[normal.characters].any()
+            lengths[unknown] = runs if alike else 0
+        if lengths.sum() != len(normal.characters):
+            lengths = self._lengths_of_strings(ids, text)
+            if lengths.sum() != len(normal.characters):
+                raise BundleError(f"{self.path}: the pieces of a text differ in length from its normal form")
+        return lengths
+
+    def _lengths_of_strings(self, ids: Int64Array, text: str) -> Int64Array:
+        pieces = self.processor.encode(text, return_type=bytes)
+        lengths = np.fromiter((len(piece.decode()) for piece in pieces), dtype=np.int64, count=len(pieces))
+        byte_ids = [piece_id for piece_id in np.unique(ids).tolist() if self.processor.is_byte(piece_id)]
+        return np.where(np.isin(ids, byte_ids), self.piece_lengths[ids], lengths)
 
     def begins_word(self, token_id: int) -> bool:
         """Tell whether a space stands before a token's text."""
@@ -149,6 +190,26 @@ def _piece_length(processor: Any, piece_id: int) -> int:
         byte = int(piece[3:5], 16)  # "<0xE2>"
         return 0 if byte & 0xC0 == 0x80 else 1
     return len(piece)
+
+
+def _piece_characters(processor: Any) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which characters are pieces by themselves, and which are only parts of longer ones.
+
+    Only pieces of characters that a text can be tokenised to count.
+    """
+    kinds = (processor.is_unknown, processor.is_byte, processor.is_control, processor.is_unused)
+    ids = [piece_id for piece_id in range(processor.get_piece_size()) if not any(kind(piece_id) for kind in kinds)]
+    pieces = [processor.id_to_piece(piece_id) for piece_id in ids]
+    own_piece, inside = (np.zeros(sys.maxunicode + 1, dtype=np.bool_) for _ in range(2))
+    own_piece[code_points("".join(piece for piece in pieces if len(piece) == 1))] = True
+    inside[code_points("".join(pieces))] = True
+    return own_piece, inside & ~own_piece
+
+
+def _run_lengths(values: npt.NDArray[np.bool_]) -> Int64Array:
+    """Return the length of every run of True, in their order."""
+    edges = np.flatnonzero(np.diff(values, prepend=False, append=False))
+    return np.asarray(edges[1::2] - edges[::2], dtype=np.int64)
 
 
 def _blank_table(processor: Any) -> npt.NDArray[np.bool_]:
