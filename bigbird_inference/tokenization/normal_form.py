@@ -22,10 +22,10 @@ from bigbird_inference.tokenization.encoded import Int64Array
 SPACE_SYMBOL = "\u2581"
 """What SentencePiece writes for a space, also before the first word."""
 
-PART = 16_384
+PART = 8192
 """Code points of a text that are normalised at once."""
 
-LONGEST_RULE = 1024
+LONGEST_RULE = 512
 """Code points beyond a part that are looked at; SentencePiece's own rules have at most a dozen, its pieces 128."""
 
 _SPACES = np.array([ord(SPACE_SYMBOL), ord(" ")])

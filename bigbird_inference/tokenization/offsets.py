@@ -26,8 +26,10 @@ def token_spans(lengths: Int64Array, normal_offsets: Int64Array) -> tuple[Int64A
     """
     after = np.cumsum(lengths)
     starts = normal_offsets[after - np.maximum(lengths, 1)]
-    byte_follows = np.append(lengths[1:] == 0, False)
-    return starts, np.where(byte_follows, starts, normal_offsets[after])
+    ends = normal_offsets[after]
+    before_byte = np.flatnonzero(lengths[1:] == 0)
+    ends[before_byte] = starts[before_byte]
+    return starts, ends
 
 
 def share_split_characters(starts: Int64Array, ends: Int64Array, split_after: npt.NDArray[np.bool_]) -> Int64Array:

@@ -83,9 +83,9 @@ class Vocabulary:
     def lengths_of(self, ids: Int64Array, text: str, normal: NormalForm) -> Int64Array:
         """Return how many characters of a text's normal form each of its tokens stands for.
 
-        A run of unknown characters is one token, and its length is that of the run, if the text's tokens hold only
-        characters that are pieces by themselves and together are as long as the text. Otherwise SentencePiece is asked
-        for the pieces as strings, which takes longer and holds the interpreter.
+        SentencePiece joins neighbouring unknown characters to one token. Its length is that of their run in the text,
+        if no other token can hold such a character and the lengths add up. Otherwise SentencePiece is asked for the
+        pieces as strings: one Python object for each token.
 
         Args:
             ids: All tokens of the text, int64 `[tokens]`.
@@ -96,18 +96,18 @@ class Vocabulary:
             int64 `[tokens]`, as `piece_lengths` has them.
 
         Raises:
-            BundleError: SentencePiece's pieces are not as long as its normal form: this is no usable vocabulary.
+            BundleError: The pieces are not as long as the normal form, so this is no usable vocabulary.
         """
         lengths = self.piece_lengths[ids]
         unknown = ids == self.unk_id
         if unknown.any():
             runs = _run_lengths(~self.own_piece[normal.characters])
-            alike = len(runs) == np.count_nonzero(unknown) and not self.only_inside[normal.characters].any()
-            lengths[unknown] = runs if alike else 0
+            if len(runs) == np.count_nonzero(unknown) and not self.only_inside[normal.characters].any():
+                lengths[unknown] = runs
         if lengths.sum() != len(normal.characters):
             lengths = self._lengths_of_strings(ids, text)
             if lengths.sum() != len(normal.characters):
-                raise BundleError(f"{self.path}: the pieces of a text differ in length from its normal form")
+                raise BundleError(f"{self.path}: the pieces of a text are longer or shorter than it; export again")
         return lengths
 
     def _lengths_of_strings(self, ids: Int64Array, text: str) -> Int64Array:
