@@ -35,7 +35,6 @@ class Vocabulary:
             character counts 1, its other byte pieces 0; the unknown piece has no fixed length and counts 0.
         visible: Whether a piece holds a letter or a digit, bool `[pieces]`.
         own_piece: Whether a character is a piece by itself, bool `[0x110000]`.
-        only_inside: Whether a character is part of pieces, but none by itself, bool `[0x110000]`.
         blank: Whether a code point is whitespace, or normalised away or into a space; bool `[0x110000]`.
     """
 
@@ -45,7 +44,6 @@ class Vocabulary:
     piece_lengths: Int64Array
     visible: npt.NDArray[np.bool_]
     own_piece: npt.NDArray[np.bool_]
-    only_inside: npt.NDArray[np.bool_]
     blank: npt.NDArray[np.bool_]
 
     @classmethod
@@ -61,7 +59,7 @@ class Vocabulary:
             size = int(processor.get_piece_size())
             visible = [_is_visible(processor, piece_id) for piece_id in range(size)]
             lengths = [_piece_length(processor, piece_id) for piece_id in range(size)]
-            own_piece, only_inside = _piece_characters(processor)
+            own_piece = _own_pieces(processor)
             blank = _blank_table(processor)
         except (OSError, RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is no UTF-8
             raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
@@ -72,7 +70,6 @@ class Vocabulary:
             piece_lengths=np.array(lengths, dtype=np.int64),
             visible=np.array(visible, dtype=np.bool_),
             own_piece=own_piece,
-            only_inside=only_inside,
             blank=blank,
         )
 
@@ -83,9 +80,9 @@ class Vocabulary:
     def lengths_of(self, ids: Int64Array, text: str, normal: NormalForm) -> Int64Array:
         """Return how many characters of a text's normal form each of its tokens stands for.
 
-        SentencePiece joins neighbouring unknown characters to one token. Its length is that of their run in the text,
-        if no other token can hold such a character and the lengths add up. Otherwise SentencePiece is asked for the
-        pieces as strings: one Python object for each token.
+        SentencePiece joins neighbouring unknown characters, none of which is a piece by itself, to one token. If no
+        longer piece holds such a character either, the unknown tokens are the runs of them, and all lengths add up.
+        Otherwise SentencePiece is asked for the pieces as strings: one Python object for each token.
 
         Args:
             ids: All tokens of the text, int64 `[tokens]`.
@@ -102,7 +99,7 @@ class Vocabulary:
         unknown = ids == self.unk_id
         if unknown.any():
             runs = _run_lengths(~self.own_piece[normal.characters])
-            if len(runs) == np.count_nonzero(unknown) and not self.only_inside[normal.characters].any():
+            if len(runs) == np.count_nonzero(unknown):
                 lengths[unknown] = runs
         if lengths.sum() != len(normal.characters):
             lengths = self._lengths_of_strings(ids, text)
@@ -192,18 +189,13 @@ def _piece_length(processor: Any, piece_id: int) -> int:
     return len(piece)
 
 
-def _piece_characters(processor: Any) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return which characters are pieces by themselves, and which are only parts of longer ones.
-
-    Only pieces of characters that a text can be tokenised to count.
-    """
+def _own_pieces(processor: Any) -> npt.NDArray[np.bool_]:
     kinds = (processor.is_unknown, processor.is_byte, processor.is_control, processor.is_unused)
-    ids = [piece_id for piece_id in range(processor.get_piece_size()) if not any(kind(piece_id) for kind in kinds)]
-    pieces = [processor.id_to_piece(piece_id) for piece_id in ids]
-    own_piece, inside = (np.zeros(sys.maxunicode + 1, dtype=np.bool_) for _ in range(2))
-    own_piece[code_points("".join(piece for piece in pieces if len(piece) == 1))] = True
-    inside[code_points("".join(pieces))] = True
-    return own_piece, inside & ~own_piece
+    pieces = ((piece_id, processor.id_to_piece(piece_id)) for piece_id in range(processor.get_piece_size()))
+    single = [piece for piece_id, piece in pieces if len(piece) == 1 and not any(kind(piece_id) for kind in kinds)]
+    own_piece = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
+    own_piece[code_points("".join(single))] = True
+    return own_piece
 
 
 def _run_lengths(values: npt.NDArray[np.bool_]) -> Int64Array:

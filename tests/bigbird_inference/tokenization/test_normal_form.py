@@ -50,12 +50,29 @@ def test_parts_make_no_difference_where_spaces_are_kept(
     check_parts(keeping_spaces.vocabulary, text, size, monkeypatch)
 
 
-def test_parts_that_do_not_add_up_are_not_used(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def abc_is_x(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    """Replaces "abc" by "x", and nothing else."""
+    folder = tmp_path_factory.mktemp("rule")
+    (folder / "rule.tsv").write_text("61 62 63\t78\n")
+    return Vocabulary.load(
+        train_vocabulary(folder / "rule", vocab_size=300, normalization_rule_tsv=str(folder / "rule.tsv"))
+    )
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_a_part_looks_as_far_ahead_as_a_rule_reaches(
+    abc_is_x: Vocabulary, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_parts(abc_is_x, "ababcabc aabcbcabab", size, monkeypatch)
+
+
+def test_parts_that_do_not_add_up_are_not_used(abc_is_x: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(normal_form, "PART", 3)
-    monkeypatch.setattr(normal_form, "LONGEST_RULE", 0)  # shorter than the rule for the two code points of an e acute
-    found = normal_form.normalise(tokenizer.vocabulary.processor, "e\u0301" * 10)
-    assert "".join(map(chr, found.characters.tolist())) == "\u2581" + "\u00e9" * 10
-    assert found.offsets.tolist() == [0, *range(0, 20, 2), 20]
+    monkeypatch.setattr(normal_form, "LONGEST_RULE", 0)  # shorter than the rule
+    found = normal_form.normalise(abc_is_x.processor, "ababc")
+    assert "".join(map(chr, found.characters.tolist())) == "\u2581abx"
+    assert found.offsets.tolist() == [0, 0, 1, 2, 5]
 
 
 @ANY_DOCUMENT
@@ -73,7 +90,7 @@ def test_unknown_characters_that_are_parts_of_pieces_have_the_length_that_senten
     user_defined_vocabulary: Path, text: str
 ) -> None:
     vocabulary = Vocabulary.load(user_defined_vocabulary)
-    assert vocabulary.only_inside[ord("<")]
+    assert not vocabulary.own_piece[ord("<")]
     check_consumed(vocabulary, text)
 
 
