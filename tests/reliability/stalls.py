@@ -40,7 +40,7 @@ _ASSIGNED, _OTHERS, _PAIRS = 2000, 200, 100
 
 _TICK_SECONDS = 0.002
 _TRIES = 3
-_THREADS = 4
+_THREADS = 2  # those of a server on two cores; the allocator keeps some 100 MB for each
 _TEXTS_AT_ONCE = 27
 _SPECIAL = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
 
