@@ -11,6 +11,27 @@ import numpy.typing as npt
 from bigbird_inference.tokenization.encoded import Int64Array
 
 
+def token_spans(lengths: Int64Array, normal_offsets: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Find the code points that were consumed with each token, as SentencePiece tells them.
+
+    All but the last of a character's bytes have an empty span, where the character begins.
+
+    Args:
+        lengths: Normalised characters of each token, int64 `[tokens]`; 0 for all but the first byte of a character.
+        normal_offsets: For each normalised character the code point it came from, then the end of the text,
+            int64 `[normalised characters + 1]`.
+
+    Returns:
+        Starts and ends, int64 `[tokens]`, neither of them decreasing.
+    """
+    after = np.cumsum(lengths)
+    starts = normal_offsets[after - np.maximum(lengths, 1)]
+    ends = normal_offsets[after]
+    before_byte = np.flatnonzero(lengths[1:] == 0)
+    ends[before_byte] = starts[before_byte]
+    return starts, ends
+
+
 def share_split_characters(starts: Int64Array, ends: Int64Array, split_after: npt.NDArray[np.bool_]) -> Int64Array:
     """Extend tokens that end inside a character to the end of that character.
 

@@ -18,8 +18,9 @@ import numpy as np
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError, InvalidInput
 from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText
-from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, trim_blanks
-from bigbird_inference.tokenization.vocabulary import SPACE_SYMBOL, Vocabulary
+from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, code_points, normalise
+from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, token_spans, trim_blanks
+from bigbird_inference.tokenization.vocabulary import Vocabulary
 
 
 def check_known_tokens(expected: Sequence[int], found: Sequence[int]) -> None:
@@ -109,26 +110,20 @@ class Tokenizer:
         Raises:
             InvalidInput: The text holds a lone surrogate, so it is not Unicode.
         """
-        check_unicode(text)
-        vocabulary = self.vocabulary
-        encoded = vocabulary.processor.encode(text, return_type="offset_mapping")
-        ids = np.array(encoded["ids"], dtype=np.int64)
+        ids = self._ids(text)
         if len(ids) == 0:
             return TokenizedText(ids, ids, ids)
-        spans = np.array(encoded["offsets"], dtype=np.int64)
-        starts, ends = spans[:, 0], spans[:, 1]
+        vocabulary = self.vocabulary
+        normal = normalise(vocabulary.processor, text)
+        lengths = vocabulary.lengths_of(ids, text, normal)
+        starts, ends = token_spans(lengths, normal.offsets)
         split_after = np.zeros(len(ids), dtype=np.bool_)
         if not text.isascii():
-            lengths = vocabulary.piece_lengths[ids]
-            for index in np.flatnonzero(ids == vocabulary.unk_id):
-                lengths[index] = len(encoded["pieces"][index])
-            _, normal_offsets = vocabulary.processor.normalize(text, with_offsets=True)
-            split_after = split_characters(lengths, np.array(normal_offsets, dtype=np.int64))
+            split_after = split_characters(lengths, normal.offsets)
         shared_ends = share_split_characters(starts, ends, split_after)
-        if starts[0] == ends[0] and encoded["pieces"][0] == SPACE_SYMBOL:
+        if starts[0] == ends[0] and lengths[0] == 1 and normal.characters[0] == ord(SPACE_SYMBOL):
             shared_ends[0] = ends[0]  # the space that SentencePiece puts before a text is no part of it
-        code_points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-        return TokenizedText(ids, *trim_blanks(starts, shared_ends, vocabulary.blank[code_points]))
+        return TokenizedText(ids, *trim_blanks(starts, shared_ends, vocabulary.blank[code_points(text)]))
 
     def tokenize_without_positions(self, text: str) -> TokenizedText:
         """Tokenise a text to the same ids in half the time, for tasks that show nothing of it.
@@ -136,10 +131,13 @@ class Tokenizer:
         Raises:
             InvalidInput: As in `tokenize`.
         """
-        check_unicode(text)
-        ids = np.array(self.vocabulary.processor.encode(text, return_type=int), dtype=np.int64)
         nowhere = np.empty(0, dtype=np.int64)
-        return TokenizedText(ids, nowhere, nowhere)
+        return TokenizedText(self._ids(text), nowhere, nowhere)
+
+    def _ids(self, text: str) -> Int64Array:
+        """Return the ids of the whole text; SentencePiece finds them outside the interpreter's lock."""
+        check_unicode(text)
+        return np.asarray(self.vocabulary.processor.encode(text, return_type="numpy"), dtype=np.int64)
 
     def shows_text(self, tokens: TokenizedText) -> bool:
         """Tell from ids alone whether some token surely stands for something visible."""

@@ -18,9 +18,7 @@ import sentencepiece
 from bigbird_inference.bundle_files import read_small_file
 from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.encoded import Int64Array
-
-SPACE_SYMBOL = "\u2581"
-"""What SentencePiece writes for a space, also before the first word."""
+from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, NormalForm, code_points
 
 MAX_VOCABULARY_BYTES = 64 * 2**20
 """Far more than any has: 50,000 pieces take a megabyte."""
@@ -40,6 +38,7 @@ class Vocabulary:
         piece_lengths: Normalised characters that each piece stands for, int64 `[pieces]`. The first byte piece of a
             character counts 1, its other byte pieces 0; the unknown piece has no fixed length and counts 0.
         visible: Whether a piece holds a letter or a digit, bool `[pieces]`.
+        own_piece: Whether a character is a piece by itself, bool `[0x110000]`.
         blank: Whether a code point is whitespace, or normalised away or into a space; bool `[0x110000]`.
     """
 
@@ -48,6 +47,7 @@ class Vocabulary:
     unk_id: int
     piece_lengths: Int64Array
     visible: npt.NDArray[np.bool_]
+    own_piece: npt.NDArray[np.bool_]
     blank: npt.NDArray[np.bool_]
 
     @classmethod
@@ -64,6 +64,7 @@ class Vocabulary:
             size = int(processor.get_piece_size())
             visible = [_is_visible(processor, piece_id) for piece_id in range(size)]
             lengths = [_piece_length(processor, piece_id) for piece_id in range(size)]
+            own_piece = _own_pieces(processor)
             blank = _blank_table(processor)
         except (RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is no UTF-8
             raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
@@ -73,12 +74,49 @@ class Vocabulary:
             unk_id=int(processor.unk_id()),
             piece_lengths=np.array(lengths, dtype=np.int64),
             visible=np.array(visible, dtype=np.bool_),
+            own_piece=own_piece,
             blank=blank,
         )
 
     def __len__(self) -> int:
         """Return the number of pieces; ids from here on have none."""
         return len(self.piece_lengths)
+
+    def lengths_of(self, ids: Int64Array, text: str, normal: NormalForm) -> Int64Array:
+        """Return how many characters of a text's normal form each of its tokens stands for.
+
+        SentencePiece joins neighbouring unknown characters, none of which is a piece by itself, to one token. If no
+        longer piece holds such a character either, the unknown tokens are the runs of them, and all lengths add up.
+        Otherwise SentencePiece is asked for the pieces as strings: one Python object for each token.
+
+        Args:
+            ids: All tokens of the text, int64 `[tokens]`.
+            text: The text.
+            normal: Its normal form.
+
+        Returns:
+            int64 `[tokens]`, as `piece_lengths` has them.
+
+        Raises:
+            BundleError: The pieces are not as long as the normal form, so this is no usable vocabulary.
+        """
+        lengths = self.piece_lengths[ids]
+        unknown = ids == self.unk_id
+        if unknown.any():
+            runs = _run_lengths(~self.own_piece[normal.characters])
+            if len(runs) == np.count_nonzero(unknown):
+                lengths[unknown] = runs
+        if lengths.sum() != len(normal.characters):
+            lengths = self._lengths_of_strings(ids, text)
+            if lengths.sum() != len(normal.characters):
+                raise BundleError(f"{self.path}: the pieces of a text are longer or shorter than it; export again")
+        return lengths
+
+    def _lengths_of_strings(self, ids: Int64Array, text: str) -> Int64Array:
+        pieces = self.processor.encode(text, return_type=bytes)
+        lengths = np.fromiter((len(piece.decode()) for piece in pieces), dtype=np.int64, count=len(pieces))
+        byte_ids = [piece_id for piece_id in np.unique(ids).tolist() if self.processor.is_byte(piece_id)]
+        return np.where(np.isin(ids, byte_ids), self.piece_lengths[ids], lengths)
 
     def begins_word(self, token_id: int) -> bool:
         """Tell whether a space stands before a token's text."""
@@ -154,6 +192,21 @@ def _piece_length(processor: Any, piece_id: int) -> int:
         byte = int(piece[3:5], 16)  # "<0xE2>"
         return 0 if byte & 0xC0 == 0x80 else 1
     return len(piece)
+
+
+def _own_pieces(processor: Any) -> npt.NDArray[np.bool_]:
+    kinds = (processor.is_unknown, processor.is_byte, processor.is_control, processor.is_unused)
+    pieces = ((piece_id, processor.id_to_piece(piece_id)) for piece_id in range(processor.get_piece_size()))
+    single = [piece for piece_id, piece in pieces if len(piece) == 1 and not any(kind(piece_id) for kind in kinds)]
+    own_piece = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
+    own_piece[code_points("".join(single))] = True
+    return own_piece
+
+
+def _run_lengths(values: npt.NDArray[np.bool_]) -> Int64Array:
+    """Return the length of every run of True, in their order."""
+    edges = np.flatnonzero(np.diff(values, prepend=False, append=False))
+    return np.asarray(edges[1::2] - edges[::2], dtype=np.int64)
 
 
 def _blank_table(processor: Any) -> npt.NDArray[np.bool_]:

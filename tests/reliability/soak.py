@@ -39,6 +39,7 @@ AREAS = (
     "openapi",
     "raw_http",
     "fields",
+    "stalls",
     "loader_fuzz",
 )
 # Facts that have a column; the others stand below the table.

@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.bigbird_inference.tokenization.documents import documents
+from tests.bigbird_inference.tokenization.whole_texts import check_consumed, check_parts
 from tests.vocabularies import retype_user_defined_pieces
 
 RELEASED = Path(os.environ.get("BIGBIRD_TESTS_RELEASED_VOCABULARY", ""))
@@ -43,3 +45,12 @@ def test_spans_and_ids_of_any_document(released: Tokenizer, text: str) -> None:
         assert text[start:end] == text[start:end].strip()
     assert tokens.starts.tolist() == sorted(tokens.starts.tolist())
     assert tokens.ends.tolist() == sorted(tokens.ends.tolist())
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=documents, size=st.integers(1, 20))
+def test_parts_and_arrays_tell_what_sentencepiece_tells(
+    released: Tokenizer, text: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_consumed(released.vocabulary, text)
+    check_parts(released.vocabulary, text, size, monkeypatch)
