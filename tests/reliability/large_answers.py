@@ -93,7 +93,8 @@ def worst_requests(items: int) -> list[LargeRequest]:
     questions, most = ["Who?"] * items, {"top_k": 100, "max_answer_tokens": 4096}
     names = ["Maria Okafor " * 2000] * items
     words = ["word " * 4000] * items
-    masked = "[MASK]" + "\t" * (_LONGEST // 4) + "a"
+    # 256 of them are nearly the largest body.
+    masked = "[MASK]" + "\t" * (_LONGEST // 8) + "a"
     return [
         LargeRequest("100 spans of blanks", "qa", {"question": questions, "context": blanks, **most}, True),
         LargeRequest(
