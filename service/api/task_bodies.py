@@ -131,7 +131,7 @@ class TaskBodies:
         FastAPI would check it twice, which takes seconds for a hundred thousand entities.
         """
         own = {field.name: getattr(result.answer, field.name) for field in dataclasses.fields(result.answer)}
-        parts = []
+        parts: list[bytes] = []
         for name, value in {**own, "model": model, "usage": result.usage}.items():
             parts += [b"," if parts else b"{", b'"', name.encode(), b'":', *_json(self._written[name], value)]
         return b"".join((*parts, b"}"))
