@@ -2,6 +2,7 @@
 
     ServiceError                      status  code
     ├── InvalidInput                  422     invalid_input
+    ├── AnswerTooLarge                422     answer_too_large
     ├── MalformedRequest              400     malformed_request
     ├── Unauthorized                  401     unauthorized        (WWW-Authenticate)
     ├── Forbidden                     403     forbidden
@@ -99,6 +100,12 @@ class InvalidInput(ServiceError):
     """The request is well-formed JSON, but this model cannot work with its values."""
 
     status, code, title = 422, "invalid_input", "Invalid input"
+
+
+class AnswerTooLarge(ServiceError):
+    """The answer has more bytes than one may have; the message says what makes it smaller."""
+
+    status, code, title = 422, "answer_too_large", "Answer too large"
 
 
 class QueueFull(ServiceError):

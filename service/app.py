@@ -124,7 +124,11 @@ def create_app(
     app.state.settings = settings
     # From the route outwards: what is added last sees a request first.
     app.add_middleware(
-        RequestLimit, max_requests=settings.max_requests, max_bytes=settings.max_requests_bytes, metrics=metrics
+        RequestLimit,
+        max_requests=settings.max_requests,
+        max_bytes=settings.max_requests_bytes,
+        max_answers_bytes=settings.max_answers_bytes,
+        metrics=metrics,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyTimeout, seconds=settings.body_timeout_seconds)

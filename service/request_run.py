@@ -1,23 +1,34 @@
-"""One request's way through a model: encode, run every window, decode.
+"""One request's way through a model: encode, run every window, decode, write.
 
 A request may hold several items (a list of texts); their windows are accepted together or not at all, run among
-everybody else's, and each item is decoded as soon as its windows are there. A task that builds its answer step by step
-(text generation) has its next windows run first, as often as it asks for it.
+everybody else's, and each item is decoded and written as soon as its windows are there. A task that builds its answer
+step by step (text generation) has its next windows run first, as often as it asks for it.
+
+What an item's answer takes is known once it is written, and not before: a span can be a word or the whole document. So
+the bytes are summed item by item, and an answer that becomes too large ends the request there.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import islice
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
 from bigbird_inference.buckets import smallest_bucket
-from bigbird_inference.errors import DeadlineExceeded, InferenceFailed, InvalidInput, ServiceError
+from bigbird_inference.errors import (
+    AnswerTooLarge,
+    DeadlineExceeded,
+    InferenceFailed,
+    InvalidInput,
+    ServiceError,
+    TooManyRequests,
+)
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import Outputs
-from bigbird_inference.tasks.base import EncodedRequest, Task
+from bigbird_inference.tasks.base import EncodedRequest
 from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.batching.shares import Share
 from service.models.served_models import ENDPOINTS
@@ -100,8 +111,14 @@ class ItemFailed(Exception):
 
 
 async def infer(
-    serving: Serving, model: LoadedModel, requests: Sequence[Any], timeout_ms: int, record: RequestRecord
-) -> list[ItemResult]:
+    serving: Serving,
+    model: LoadedModel,
+    requests: Sequence[Any],
+    timeout_ms: int,
+    record: RequestRecord,
+    write: Callable[[ItemResult], bytes],
+    hold: Callable[[int], None] = lambda size: None,
+) -> list[bytes]:
     """Answer every item of a request with a model, in order.
 
     Args:
@@ -110,9 +127,12 @@ async def infer(
         requests: What the model's task encodes, one for each item.
         timeout_ms: Time for everything, in milliseconds.
         record: Takes note of what becomes of each item.
+        write: Makes bytes of an item's result; called on several threads.
+        hold: Told the bytes of each item once they are written; raises TooManyRequests if the server has no room.
 
     Raises:
         ItemFailed: An item could not be encoded, run or decoded; everything else of the request is given up.
+        AnswerTooLarge: All items together have more bytes than an answer may have; likewise.
         DeadlineExceeded: Time is up.
         ServiceError: The windows were not accepted, or the server stopped before they had run.
     """
@@ -123,7 +143,8 @@ async def infer(
                 serving.scheduler.open_request(record.key) as share,
                 serving.text_turns.shares.open(record.key) as text_share,
             ):
-                return await _Inference(serving, model, deadline, record, share, text_share).answer(requests)
+                inference = _Inference(serving, model, deadline, record, share, text_share, write, hold)
+                return await inference.answer(requests)
     except TimeoutError:
         if limit.expired():
             raise DeadlineExceeded(f"The request was not answered within {timeout_ms} ms.") from None
@@ -144,14 +165,14 @@ async def _in_order(futures: Sequence[asyncio.Future[ResultT]]) -> list[ResultT]
         _give_up(futures)
 
 
-def _give_up(futures: Sequence[asyncio.Future[Any]]) -> None:
+def _give_up(futures: Iterable[asyncio.Future[Any]]) -> None:
     """Cancel what has not ended, and take note of failures that nobody waits for any more."""
     for future in futures:
         if not future.cancel() and not future.cancelled():
             future.exception()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Inference:
     """A request on its way through a model."""
 
@@ -161,8 +182,11 @@ class _Inference:
     record: RequestRecord
     share: Share
     text_share: Share
+    write: Callable[[ItemResult], bytes]
+    hold: Callable[[int], None]
+    written_bytes: int = 0
 
-    async def answer(self, requests: Sequence[Any]) -> list[ItemResult]:
+    async def answer(self, requests: Sequence[Any]) -> list[bytes]:
         """Encode all items, have their windows accepted together, and finish each item on its own."""
         loop = asyncio.get_running_loop()
         encode = self.model.task.encoder()
@@ -171,15 +195,22 @@ class _Inference:
             encoded = await _in_order(encoding)
             futures = self.serving.scheduler.submit_all([work for item in encoded for work in self._work(item)])
         records = self._accepted(encoded)
+        # What has run belongs to its item alone, so that its outputs go when it is written.
+        running = set(futures)
+        for future in futures:
+            future.add_done_callback(running.discard)
+        waiting = iter(futures)
+        finishing = [
+            loop.create_task(self._finish(item, list(islice(waiting, len(item.windows))), record))
+            for item, record in zip(encoded, records, strict=True)
+        ]
+        del futures, waiting, encoded
         try:
-            waiting = iter(futures)
-            finishing = [
-                loop.create_task(self._finish(item, [next(waiting) for _ in item.windows], record))
-                for item, record in zip(encoded, records, strict=True)
-            ]
+            await _until_too_large(finishing)
             return await _in_order(finishing)
         finally:
-            _give_up(futures)
+            _give_up(finishing)
+            _give_up(running)
 
     async def _encode(
         self,
@@ -218,8 +249,8 @@ class _Inference:
 
     async def _finish(
         self, encoded: EncodedRequest[Any], windows: Sequence[asyncio.Future[InferenceResult]], record: ItemRecord
-    ) -> ItemResult:
-        """Wait for an item's windows, and for those of the steps that follow, and decode the last outputs."""
+    ) -> bytes:
+        """Wait for an item's windows, and for those of the steps that follow, and write what the last outputs say."""
         usage: Usage | None = None
         try:
             while True:
@@ -228,36 +259,54 @@ class _Inference:
                 step = _usage(encoded, results, self.model.revision)
                 usage = step if usage is None else usage.followed_by(step)
                 outputs = [result.outputs for result in results]
-                advance = partial(_advance, self.model.task, encoded, outputs)
+                advance = partial(self._advance, encoded, outputs, usage)
                 if self.model.task.decodes_at_once:
                     following = advance()
                 else:
                     characters = _characters(encoded.request)
                     following = await self.serving.text_turns.run(self.text_share, characters, advance)
-                if isinstance(following, _Decoded):
+                if isinstance(following, bytes):
                     record.decoded(self.serving.scheduler.now())
+                    self._count(len(following))
                     self.serving.metrics.item_answered(self.model.name, usage.truncated_tokens)
-                    return ItemResult(following.answer, usage)
+                    return following
                 encoded = following
                 windows = self.serving.scheduler.submit_further(self._work(encoded))
                 record.continued(len(windows), _tokens(encoded))
         finally:
             _give_up(windows)
 
+    def _advance(
+        self, encoded: EncodedRequest[Any], outputs: Sequence[Outputs], usage: Usage
+    ) -> EncodedRequest[Any] | bytes:
+        """Ask the task for its next step, or, if there is none, for its answer, and write that."""
+        task = self.model.task
+        following = task.continuation(encoded, outputs)
+        return self.write(ItemResult(task.answer(encoded, outputs), usage)) if following is None else following
 
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """An answer, as opposed to a request for another step."""
+    def _count(self, written_bytes: int) -> None:
+        """Count an item's bytes.
 
-    answer: Any
+        Raises:
+            AnswerTooLarge: All items of the request have too many together.
+            TooManyRequests: All requests have.
+        """
+        self.written_bytes += written_bytes
+        most = self.serving.settings.max_answer_bytes
+        if self.written_bytes > most:
+            advice = self.model.task.operation.smaller_answer
+            or_else = f", or {advice}" if advice else ""
+            raise AnswerTooLarge(f"The answer has more than {most} bytes; send fewer or shorter texts{or_else}.")
+        self.hold(written_bytes)
 
 
-def _advance(
-    task: Task[Any, Any], encoded: EncodedRequest[Any], outputs: Sequence[Outputs]
-) -> EncodedRequest[Any] | _Decoded:
-    """Ask the task for its next step, or, if there is none, for its answer."""
-    following = task.continuation(encoded, outputs)
-    return _Decoded(task.answer(encoded, outputs)) if following is None else following
+async def _until_too_large(finishing: Sequence[asyncio.Task[bytes]]) -> None:
+    """Wait until all items have ended, or one has failed; raise now what concerns the whole answer, not an item."""
+    ended, _ = await asyncio.wait(finishing, return_when=asyncio.FIRST_EXCEPTION)
+    for item in ended:
+        error = None if item.cancelled() else item.exception()
+        if isinstance(error, (AnswerTooLarge, TooManyRequests)):
+            raise error
 
 
 def _characters(request: Any) -> int:

@@ -177,6 +177,17 @@ class Settings(BaseSettings):
         description="Web origins whose pages may call the service from a browser, as `https://app.example.com`, with "
         "commas between them; empty means none.",
     )
+    max_answer_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=1,
+        description="Most bytes of one answer (422). The default holds any answer about one text.",
+    )
+    max_answers_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1,
+        description="Most bytes that all answers may have that are made or not yet read, the first MiB of each not "
+        "counted; beyond them 429.",
+    )
     max_requests: int = Field(1024, ge=1, description="Most requests under way, probes not counted; beyond them 429.")
     max_requests_bytes: int = Field(
         256 * 1024 * 1024,

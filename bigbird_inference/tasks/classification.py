@@ -93,6 +93,7 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
             "if": {"properties": {"function": {"const": "none"}}, "required": ["function"]},
             "then": {"properties": {"threshold": {"type": "null"}}},
         },
+        smaller_answer="lower top_k",
     )
 
     decodes_at_once = True

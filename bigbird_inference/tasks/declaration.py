@@ -46,6 +46,7 @@ class Operation:
         located_in: The text of the request in which the answer's positions stand, if it has any; the request then has
             the field `offsets` (`bigbird_inference.tasks.positions`).
         schema: What the JSON Schema of the request says beyond its fields.
+        smaller_answer: What a client can do for a smaller answer, beside sending fewer or shorter texts.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Operation:
     one_text_only: frozenset[str] = frozenset()
     located_in: str | None = None
     schema: Mapping[str, Any] | None = None
+    smaller_answer: str | None = None
 
     @property
     def texts(self) -> frozenset[str]:

@@ -144,8 +144,9 @@ class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
         hidden = take_output(outputs, "hidden", self._hidden_shapes(encoded))
         vectors = merge_token_logits(encoded.windows, hidden, len(encoded.tokens))
         text, tokens = encoded.request.text, encoded.tokens
-        spans = zip(tokens.starts.tolist(), tokens.ends.tolist(), vectors.tolist(), strict=True)
-        return [TokenVector(text[start:end], start, end, vector) for start, end, vector in spans]
+        spans = zip(tokens.starts.tolist(), tokens.ends.tolist(), vectors, strict=True)
+        # One vector after the other: nothing else runs while numpy makes numbers of an array.
+        return [TokenVector(text[start:end], start, end, vector.tolist()) for start, end, vector in spans]
 
     def _hidden_shapes(self, encoded: EncodedRequest[EmbeddingRequest]) -> list[tuple[int, int]]:
         return [(len(window.sequence), self._width) for window in encoded.windows]

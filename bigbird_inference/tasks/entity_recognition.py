@@ -62,6 +62,7 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         EntityRequest,
         EntityAnswer,
         located_in="text",
+        smaller_answer="raise threshold, or leave aggregation at simple",
     )
 
     def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:

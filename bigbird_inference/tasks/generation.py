@@ -144,6 +144,7 @@ class Generation(Task[GenerationRequest, GenerationAnswer]):
             "if": {"properties": {"sampling": {"const": "greedy"}}},
             "then": {"properties": {name: {"type": "null"} for name in ("top_p", "temperature", "seed")}},
         },
+        smaller_answer="lower max_new_tokens",
     )
 
     needed_inputs: ClassVar[frozenset[str]] = frozenset({"positions"})

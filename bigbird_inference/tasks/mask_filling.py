@@ -120,6 +120,7 @@ class MaskFilling(Task[MaskRequest, MaskAnswer]):
         MaskRequest,
         MaskAnswer,
         located_in="text",
+        smaller_answer="lower top_k, or set sequences to false",
     )
 
     needed_inputs: ClassVar[frozenset[str]] = frozenset({"positions"})

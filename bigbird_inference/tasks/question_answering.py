@@ -105,6 +105,7 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
         QuestionRequest,
         QuestionAnswer,
         located_in="context",
+        smaller_answer="lower top_k or max_answer_tokens",
     )
 
     def encode(self, request: QuestionRequest) -> EncodedRequest[QuestionRequest]:

@@ -74,8 +74,15 @@ class Served:
         return self.process.poll() is None
 
     def resident_bytes(self) -> int:
+        return self._memory("VmRSS")
+
+    def peak_resident_bytes(self) -> int:
+        """Return the most since the start, or since 5 was written to its `clear_refs`."""
+        return self._memory("VmHWM")
+
+    def _memory(self, kind: str) -> int:
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{kind}:"):
                 return int(line.split()[1]) * 1024
         raise RuntimeError("the server has no memory: it is gone")
 

@@ -4,7 +4,7 @@ Bad input is stopped before the model, and what comes out of it only has to be d
 output is the sine of a token's id times a weight. So the fuzzers reach all endpoints at the speed of HTTP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -27,23 +27,28 @@ _LABELS: dict[str, list[str]] = {"classify": ["invoice", "report", "letter"], "n
 _HIDDEN_SIZE = 32
 
 
-def write_small_bundles(folder: Path, tasks: Sequence[TaskName] = TASKS) -> None:
-    """Write `folder/small-<task>` for each task."""
+def write_small_bundles(
+    folder: Path,
+    tasks: Sequence[TaskName] = TASKS,
+    lengths: tuple[int, ...] = _LENGTHS,
+    hidden_size: int = _HIDDEN_SIZE,
+) -> None:
+    """Write `folder/small-<task>` for each task; the hidden size is that of embeddings."""
     for task in tasks:
-        _write_bundle(folder / f"small-{task}", task)
+        _write_bundle(folder / f"small-{task}", task, lengths, hidden_size)
 
 
-def _write_bundle(folder: Path, task: TaskName) -> None:
+def _write_bundle(folder: Path, task: TaskName, lengths: tuple[int, ...], hidden_size: int) -> None:
     folder.mkdir(parents=True)
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(VOCABULARY))
     (folder / "tokenizer.model").write_bytes(VOCABULARY.read_bytes())
     (folder / "weights.bin").write_bytes(b"")
     vocab_size = int(pieces.get_piece_size())
     graph = folder / "graph-full.onnx"
-    onnx.save(_graph(task, vocab_size), graph)
+    onnx.save(_graph(task, _outputs(task, vocab_size, hidden_size)), graph)
     tokenizer = folder / "tokenizer.model"
     manifest = replace(
-        fake_manifest(task, _LENGTHS),
+        fake_manifest(task, lengths),
         labels=_LABELS.get(task, []),
         tokenizer=TokenizerFile(
             tokenizer.name,
@@ -56,17 +61,17 @@ def _write_bundle(folder: Path, task: TaskName) -> None:
             eos_id=pieces.piece_to_id("</s>"),
         ),
         weights=HashedFile("weights.bin", 0, file_sha256(folder / "weights.bin")),
-        outputs=[Tensor(name, "float32", shape) for name, shape in _outputs(task, vocab_size).items()],
-        graphs=[replace(fake_graph(max(_LENGTHS)), bytes=graph.stat().st_size, sha256=file_sha256(graph))],
-        model={**MODEL_CONFIG, "vocab_size": vocab_size, "hidden_size": _HIDDEN_SIZE},
+        outputs=[Tensor(name, "float32", shape) for name, shape in _outputs(task, vocab_size, hidden_size).items()],
+        graphs=[replace(fake_graph(max(lengths)), bytes=graph.stat().st_size, sha256=file_sha256(graph))],
+        model={**MODEL_CONFIG, "vocab_size": vocab_size, "hidden_size": hidden_size},
     )
     write_manifest(manifest, folder)
 
 
-def _outputs(task: TaskName, vocab_size: int) -> dict[str, list[int | str]]:
+def _outputs(task: TaskName, vocab_size: int, hidden_size: int) -> dict[str, list[int | str]]:
     match task:
         case "embed":
-            return {"hidden": ["batch", "length", _HIDDEN_SIZE], "pooled": ["batch", _HIDDEN_SIZE]}
+            return {"hidden": ["batch", "length", hidden_size], "pooled": ["batch", hidden_size]}
         case "qa":
             return {"logits": ["batch", "length", 2]}
         case "ner":
@@ -81,7 +86,7 @@ def _outputs(task: TaskName, vocab_size: int) -> dict[str, list[int | str]]:
             return {"logits": ["batch", 1]}
 
 
-def _graph(task: TaskName, vocab_size: int) -> onnx.ModelProto:
+def _graph(task: TaskName, shapes: Mapping[str, list[int | str]]) -> onnx.ModelProto:
     """Make a graph whose outputs are `sin(id * weight)` for each token, or their mean over the sequence."""
     names = ["input_ids", "attention_mask"] + (["positions"] if task in ("fill-mask", "generate") else [])
     inputs = [
@@ -93,7 +98,7 @@ def _graph(task: TaskName, vocab_size: int) -> onnx.ModelProto:
     constants = [_constant("last_axis", np.array([2])), _constant("length_axis", np.array([1]))]
     nodes: list[Any] = [helper.make_node("Mul", ["input_ids", "attention_mask"], ["ids"])]
     outputs = []
-    for name, shape in _outputs(task, vocab_size).items():
+    for name, shape in shapes.items():
         outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         source = "ids"
         if "positions" in shape:

@@ -33,6 +33,7 @@ AREAS = (
     "overload",
     "shares",
     "slow_clients",
+    "large_answers",
     "faults",
     "reload_under_load",
     "kill_nine",

@@ -1,7 +1,10 @@
-"""Answers that are built in steps: what `/generate` needs of everything between the route and the session."""
+"""Answers that are built in steps, which is what `/generate` needs of everything between the route and the session,
+and answers that become too large.
+"""
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -269,3 +272,98 @@ async def test_a_regression_model_gives_its_raw_value_for_a_document_of_several_
     assert several["usage"]["windows"] == 2
     assert several["score"] == pytest.approx((30 * -2.5 + 5 * 7.0) / 35)
     assert chosen["score"] == pytest.approx(1 / (1 + np.exp(-7.0)))
+
+
+SPANNING = "a" + " " * 1000 + "b"
+
+
+def whole_texts(ids: list[int], positions: list[int]) -> Mapping[str, np.ndarray]:
+    """The best answer begins at the first token of the context and ends at its last."""
+    logits = np.zeros((len(ids), 2))
+    if any(ids):  # not a warm-up run
+        logits[ids.index(SEP) + 1, 0] = logits[len(ids) - 2, 1] = 9.0
+    return {"logits": logits}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param({"question": "Who?", "context": SPANNING}, 200, id="one"),
+        pytest.param({"question": ["Who?"] * 2, "context": SPANNING}, 200, id="as many as fit"),
+        pytest.param({"question": ["Who?"] * 3, "context": SPANNING}, 422, id="one too many"),
+        pytest.param(
+            {"question": ["Who?"] * 3, "context": "a b", "top_k": 100, "max_answer_tokens": 4096},
+            200,
+            id="options that could make it large, and do not",
+        ),
+    ],
+)
+@asynchronous
+async def test_422_answer_too_large_by_its_own_bytes(body: dict[str, Any], status: int, tokenizer: Tokenizer) -> None:
+    # Each item has its thousand blanks twice, in the answer and in the alternatives, and 300 bytes of other fields.
+    async with running_app({"qa": scripted_model("qa", tokenizer, whole_texts)}, max_answer_bytes=6000) as (_, client):
+        response = await client.post("/qa", json=body)
+        after = await client.post("/qa", json={"question": "Who?", "context": SPANNING})
+    assert response.status_code == status, response.text
+    if status == 422:
+        problem = response.json()
+        assert (problem["code"], problem["title"]) == ("answer_too_large", "Answer too large")
+        assert problem["detail"] == (
+            "The answer has more than 6000 bytes; send fewer or shorter texts, or lower top_k or max_answer_tokens."
+        )
+        assert "index" not in problem
+    assert after.json()["answer"] == SPANNING
+
+
+class HeldDecoding:
+    """A model of questions; the decoding of documents with a marked beginning waits for the test.
+
+    Attributes:
+        opened: To be set by the test.
+        decoded: The outputs of what has been decoded.
+    """
+
+    MARK = "held"
+
+    def __init__(self, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = threading.Event()
+        self.decoded: list[weakref.ref[np.ndarray]] = []
+        self.model = scripted_model("qa", tokenizer, whole_texts)
+        self._decode = self.model.task.decode
+        monkeypatch.setattr(self.model.task, "decode", self._decode_if_not_held)
+
+    def _decode_if_not_held(self, encoded: Any, outputs: Any) -> Any:
+        if encoded.request.context.startswith(self.MARK):
+            assert self.opened.wait(timeout=60)
+        else:
+            self.decoded += [weakref.ref(own["logits"]) for own in outputs]
+        return self._decode(encoded, outputs)
+
+
+@asynchronous
+async def test_an_answer_that_is_too_large_already_waits_for_no_further_item(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldDecoding(tokenizer, monkeypatch)
+    body = {"question": "Who?", "context": [held.MARK, *[SPANNING] * 3]}
+    async with running_app({"qa": held.model}, max_answer_bytes=6000) as (_, client):
+        async with asyncio.timeout(30):
+            response = await client.post("/qa", json=body)
+        held.opened.set()
+    assert (response.status_code, response.json()["code"]) == (422, "answer_too_large")
+
+
+@asynchronous
+async def test_outputs_are_let_go_of_when_their_item_is_written(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldDecoding(tokenizer, monkeypatch)
+    body = {"question": "Who?", "context": [held.MARK, *[SPANNING] * 5]}
+    async with running_app({"qa": held.model}) as (_, client):
+        asking = asyncio.create_task(client.post("/qa", json=body))
+        async with asyncio.timeout(30):
+            # Who cut the last batch apart may hold one of its arrays until the next one has run.
+            while len(held.decoded) < 5 or sum(array() is not None for array in held.decoded) > 1:
+                await asyncio.sleep(0)
+        held.opened.set()
+        assert len((await asking).json()["results"]) == 6

@@ -3,8 +3,11 @@
 import asyncio
 
 import httpx
+import pytest
 
+from service.api import requests_under_way
 from tests.fake_model import fake_loaded_model
+from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
 from tests.service.gate import Gate
 from tests.service.running_app import running_app
@@ -67,3 +70,31 @@ async def test_a_body_beyond_its_own_limit_is_413_and_leaves_nothing_behind() ->
         for _ in range(5):
             assert (await client.post("/ner", json={"text": "1" * 200})).status_code == 413
         assert (await client.post("/ner", json={"text": "10"})).status_code == 200
+
+
+@asynchronous
+async def test_429_while_large_answers_are_not_read_and_small_ones_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests_under_way, "_SMALL_ANSWER_BYTES", 1000)
+    large, small = ({"text": ["10"] * count} for count in (8, 1))  # of some 230 bytes each
+    answered, reading = asyncio.Event(), asyncio.Event()
+
+    class Unread(Connection):
+        async def serve(self, app: object) -> None:
+            async def send(message: dict[str, object]) -> None:
+                answered.set()
+                await reading.wait()
+                self.sent.append(message)
+
+            await app(self.scope, self.incoming.get, send)  # type: ignore[operator]
+
+    async with running_app(max_answers_bytes=1500, max_list_items=8) as (app, client):
+        connection = Unread("/ner", large)
+        unread = asyncio.create_task(connection.serve(app))
+        await answered.wait()
+        assert refused(await client.post("/ner", json=large))
+        assert not refused(await client.post("/ner", json=small))
+        reading.set()
+        await unread
+        assert connection.sent[0]["status"] == 200
+        for _ in range(3):
+            assert not refused(await client.post("/ner", json=large))

@@ -1,5 +1,7 @@
 """The answers of `/fill-mask`, `/next-sentence` and `/generate`, whatever the model behind them says."""
 
+import json
+
 import pytest
 
 from bigbird_inference.tasks.classification import ClassificationRequest
@@ -10,7 +12,9 @@ from bigbird_inference.tasks.mask_filling import MaskRequest
 from bigbird_inference.tasks.multiple_choice import ChoiceRequest
 from bigbird_inference.tasks.next_sentence import NextSentenceRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
+from service.api import task_routes
 from tests.fake_model import REVISION, fake_loaded_model
+from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import fake_models, running_app
 
@@ -103,6 +107,24 @@ async def test_a_list_gives_results_in_the_same_order() -> None:
     assert response.status_code == 200
     assert list(response.json()) == ["results"]
     assert [result["score"] for result in response.json()["results"]] == alone
+
+
+@pytest.mark.parametrize(("piece_bytes", "messages"), [(100, 5), (2**20, 1)], ids=["large", "small"])
+@asynchronous
+async def test_a_large_answer_is_sent_in_pieces_and_a_small_one_at_once(
+    piece_bytes: int, messages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_routes, "_PIECE_BYTES", piece_bytes)
+    connection = Connection("/ner", {"text": ["10", "20"]})
+    async with running_app() as (app, _):
+        await connection.serve(app)
+    start, *body = connection.sent
+    assert len(body) >= messages if messages > 1 else len(body) == 1
+    assert [message["more_body"] for message in body] == [True] * (len(body) - 1) + [False]
+    assert all(len(message["body"]) < 2 * piece_bytes for message in body)
+    content = b"".join(message["body"] for message in body)
+    assert dict(start["headers"])[b"content-length"] == str(len(content)).encode()
+    assert [result["entities"][0]["text"] for result in json.loads(content)["results"]] == ["10", "20"]
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,15 @@ async def ask(serving: Serving, text: str = "10") -> float:
     """Return what the served version makes of a text: the sum of its ids, with 1 and 2 around it, times its factor."""
     with serving.models.lease("classify", NAME) as model:
         record = RequestRecord("id", "POST", serving.scheduler.now())
-        (result,) = await infer(serving, model, [ClassificationRequest(text)], 60_000, record)
-    score: float = result.answer.labels[0].score
-    return score
+        (written,) = await infer(
+            serving,
+            model,
+            [ClassificationRequest(text)],
+            60_000,
+            record,
+            lambda result: repr(result.answer.labels[0].score).encode(),
+        )
+    return float(written)
 
 
 @asynchronous
