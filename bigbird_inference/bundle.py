@@ -12,6 +12,7 @@ Nothing here needs torch or onnxruntime.
 import hashlib
 import json
 import shlex
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -148,6 +149,9 @@ def _contradiction(manifest: Manifest) -> str | None:
     special = manifest.tokenizer
     ids = [special.cls_id, special.sep_id, special.pad_id, special.mask_id or 0, special.eos_id or 0]
     known = manifest.known_answer
+    repeated = [label for label, times in Counter(manifest.labels).items() if times > 1]
+    if repeated:
+        return f"labels: {repeated[0]!r:.80} stands there twice; give each label a name of its own"
     if len(set(files)) < len(files):
         return "graphs: two parts of the bundle are the same file"
     if max(ids) >= manifest.model["vocab_size"]:

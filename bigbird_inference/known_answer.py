@@ -32,8 +32,8 @@ def check_known_answer(manifest: Manifest, sessions: Mapping[Attention, Session]
         sessions: By kind of attention, on the device to check.
 
     Raises:
-        BundleError: An output is not finite or differs by more than the tolerance; the message says what was expected
-            and what was measured.
+        BundleError: An output is not finite, has another shape than the manifest says, or differs by more than the
+            tolerance; the message says what was expected and what was measured.
         OutOfMemory, DeviceLost: As in `Session.run`.
     """
     known = manifest.known_answer
@@ -43,6 +43,7 @@ def check_known_answer(manifest: Manifest, sessions: Mapping[Attention, Session]
     for run in known.runs:
         batch = known_answer_batch(manifest, known.token_ids, run.length, run.bucket)
         outputs = sessions[attention[run.bucket]].run(batch)
+        _check_shapes(manifest, outputs, batch)
         described = {output.output: output for output in describe_outputs(manifest, outputs, run.length)}
         for expected in run.expected:
             problem = _first_difference(expected, described[expected.output], run.tolerance)
@@ -52,6 +53,49 @@ def check_known_answer(manifest: Manifest, sessions: Mapping[Attention, Session]
                     f"{manifest.precision}) is not reproduced: {problem}; this machine, its driver or its onnxruntime "
                     "computes something else than at export"
                 )
+
+
+def run_unasked_ends(manifest: Manifest, sessions: Mapping[Attention, Session]) -> None:
+    """Run the shortest and the longest bucket of each graph, if the known answer does not ask for it.
+
+    So every graph runs at both of its ends before it serves, whatever a bundle's known answer asks for, if it has one.
+
+    Args:
+        manifest: The bundle's manifest.
+        sessions: By kind of attention, on the device to check.
+
+    Raises:
+        BundleError: An output is not finite, or has another shape than the manifest says.
+        OutOfMemory, DeviceLost: As in `Session.run`.
+    """
+    known = manifest.known_answer
+    asked = {run.bucket for run in known.runs} if known is not None else set()
+    for attention, session in sessions.items():
+        lengths = [bucket.length for bucket in manifest.buckets if bucket.attention == attention]
+        for length in sorted({max(lengths), min(lengths)} - asked):
+            batch = known_answer_batch(manifest, [manifest.tokenizer.pad_id], length, length)
+            outputs = session.run(batch)
+            _check_shapes(manifest, outputs, batch)
+            for name, array in outputs.items():
+                if not np.isfinite(array).all():
+                    raise BundleError(
+                        f"the model from {manifest.source.name!r} gives no answer in bucket {length}: {name} is not "
+                        "finite; export the checkpoint again"
+                    )
+
+
+def _check_shapes(manifest: Manifest, outputs: Outputs, batch: Batch) -> None:
+    """Compare what came out with the manifest's outputs, also along axes that the graph leaves open."""
+    rows, length = batch.input_ids.shape
+    sizes = {"batch": rows, "length": length, "positions": 0 if batch.positions is None else batch.positions.shape[1]}
+    for tensor in manifest.outputs:
+        expected = tuple(axis if isinstance(axis, int) else sizes.get(axis) for axis in tensor.shape)
+        found = outputs[tensor.name].shape
+        if found != expected:
+            raise BundleError(
+                f"the model from {manifest.source.name!r} gives {tensor.name} of the shape {list(found)} in a bucket of "
+                f"{length}; the manifest says {tensor.shape}: export the checkpoint again"
+            )
 
 
 def known_answer_batch(manifest: Manifest, token_ids: Sequence[int], length: int, bucket: int) -> Batch:

@@ -27,6 +27,13 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Note = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="A file beside the manifest.")]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
+# Published models end at 4,096 tokens; nobody has trained one of a million.
+Tokens = Annotated[int, Field(gt=0, le=2**20, description="A length in tokens.")]
+# Axes of a model; the largest vocabulary in use has some 260,000 pieces.
+Size = Annotated[int, Field(gt=0, le=2**24)]
+MOST_LABELS = 100_000
+# Between CLS and SEP, there must be room for a token.
+SHORTEST_WINDOW = 3
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -81,9 +88,9 @@ class Graph:
     sha256: Sha256
     attention: Attention
     attention_kernel: AttentionKernelName
-    shortest: Positive
-    longest: Positive
-    step: Positive
+    shortest: Tokens
+    longest: Tokens
+    step: Tokens
 
     def takes(self, length: int) -> bool:
         """Tell whether it may be given a padded length."""
@@ -110,7 +117,7 @@ class Parity:
     correlation: Annotated[float, Field(ge=-1, le=1)]
     agreement: Annotated[float, Field(ge=0, le=1)] | None
     tolerance: Annotated[float, Field(gt=0)]
-    documents: list[Positive]
+    documents: list[Tokens]
     checked_with: CheckedWith = "onnxruntime"
 
 
@@ -124,7 +131,7 @@ class Bucket:
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
-    length: Positive
+    length: Tokens
     attention: Attention
     parity: Annotated[list[Parity], Field(min_length=1)]
     peak_memory_bytes: Bytes | None
@@ -172,8 +179,8 @@ class KnownRun:
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
-    length: Annotated[int, Field(ge=3, lt=2**31)]
-    bucket: Positive
+    length: Annotated[int, Field(ge=SHORTEST_WINDOW, le=2**20)]
+    bucket: Tokens
     expected: Annotated[list[KnownOutput], Field(min_length=1)]
     tolerance: Annotated[float, Field(gt=0)]
 
@@ -197,12 +204,12 @@ class ModelConfig(TypedDict):
     """The model's configuration under the source's field names; these are read, the others are for people."""
 
     attention_type: Literal["block_sparse", "original_full"]
-    hidden_size: Positive
-    num_attention_heads: Positive
-    num_hidden_layers: Positive
-    num_random_blocks: Annotated[int, Field(ge=0)]
-    type_vocab_size: Positive
-    vocab_size: Positive
+    hidden_size: Size
+    num_attention_heads: Size
+    num_hidden_layers: Size
+    num_random_blocks: Annotated[int, Field(ge=0, le=2**20)]
+    type_vocab_size: Size
+    vocab_size: Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +225,13 @@ class Manifest:
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     format_version: Literal[2]
     task: TaskName
-    labels: list[str]
+    labels: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MOST_LABELS)]
     problem_type: ProblemType | None
     pattern: str
     precision: Precision
     pair_types: Literal["segments", "zeros"]
-    block_size: Positive
-    max_length: Positive
+    block_size: Tokens
+    max_length: Annotated[int, Field(ge=SHORTEST_WINDOW, le=2**20)]
     max_batch_items: Positive | None
     tokenizer: TokenizerFile
     weights: HashedFile

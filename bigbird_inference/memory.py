@@ -62,6 +62,15 @@ def available_bytes(machine: Path = _MACHINE, group: Path = _GROUP) -> int | Non
         return free  # no control group, or one without a limit ("max")
 
 
+def anonymous_bytes_of(process: int) -> int | None:
+    """Return the memory of a process that the system cannot drop, shared memory included; None if it is unknown."""
+    status = Path(f"/proc/{process}/status")
+    try:
+        return _field_bytes(status, "RssAnon") + _field_bytes(status, "RssShmem")
+    except (OSError, LookupError):
+        return None
+
+
 def peak_rise(run: Callable[[], object]) -> int | None:
     """Return the rise in bytes from before the call to its highest point, or None where it cannot be told."""
     try:

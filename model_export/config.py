@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from bigbird_inference.manifest import ProblemType
+from bigbird_inference.manifest import MOST_LABELS, ProblemType
 from model_export.errors import ConfigError
 
 AttentionType = Literal["block_sparse", "original_full"]
@@ -151,8 +151,7 @@ class BigBirdConfig:
         }
 
 
-# Mistakes or malice beyond these: labels get their names, and layers are objects, before any weight is missed.
-_MOST_LABELS = 1_000_000
+# Mistakes or malice beyond this: layers are objects, before any weight is missed.
 _MOST_LAYERS = 1000
 # Of any number: sizes beyond it could not be indexed, and infinity is none.
 _LARGEST = 2**31 - 1
@@ -207,7 +206,7 @@ def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
     id2label = values.get("id2label")
     if id2label is None:
         count = values.get("num_labels", 2)
-        if not isinstance(count, int) or isinstance(count, bool) or count > _MOST_LABELS:
+        if not isinstance(count, int) or isinstance(count, bool) or count > MOST_LABELS:
             raise ConfigError(f"num_labels: {count!r:.80} has the wrong type")
         return tuple(f"LABEL_{index}" for index in range(count))
     try:

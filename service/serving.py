@@ -28,7 +28,7 @@ from service.batching.policy import LeastDelay
 from service.batching.refusals import shutting_down
 from service.batching.scheduler import Scheduler, SchedulerOptions
 from service.models.bundle_watch import BundleWatch
-from service.models.loading import ModelLoader
+from service.models.loading import ModelLoader, within_limits
 from service.models.model_changes import ModelChanges, ModelSource
 from service.models.model_folder import without_paths
 from service.models.served_models import ModelState, ServedModels
@@ -300,8 +300,10 @@ class Serving:
                 logger.info("%s", note)
 
     async def _check_answers(self, model: LoadedModel) -> None:
+        limits = contextlib.nullcontext() if self.devices.on_gpu else within_limits(model.name, model.manifest)
         try:
-            await self.changes.check_answers(model)
+            with limits:
+                await self.changes.check_answers(model)
         except BundleError as error:
             if not self.settings.allow_failed_models or len(self.models) == 1:
                 raise BundleError(f"model {model.name} is not served: {error}") from error

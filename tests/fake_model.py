@@ -63,7 +63,15 @@ def graph_outputs(task: str) -> list[Tensor]:
             Tensor("hidden", "float32", ["batch", "length", MODEL_CONFIG["hidden_size"]]),
             Tensor("pooled", "float32", ["batch", MODEL_CONFIG["hidden_size"]]),
         ]
-    return [Tensor("logits", "float32", ["batch", 2])]
+    vocabulary = MODEL_CONFIG["vocab_size"]
+    shapes: dict[str, list[int | str]] = {
+        "qa": ["batch", "length", 2],
+        "ner": ["batch", "length", 2],
+        "multiple-choice": ["batch", 1],
+        "fill-mask": ["batch", "positions", vocabulary],
+        "generate": ["batch", "positions", vocabulary],
+    }
+    return [Tensor("logits", "float32", shapes.get(task, ["batch", 2]))]
 
 
 def fake_bucket(length: int, attention: Attention = "full") -> Bucket:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Manifest, Tensor
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
+from bigbird_inference.runtime.external_data import check_external_data
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl, meaning_of
 
@@ -88,10 +89,12 @@ def open_session(graph: Path, manifest: Manifest, *, device: str, threads: int, 
         own_arena: Whether its memory is apart from that of other sessions, so that it can be measured.
 
     Raises:
-        BundleError: onnxruntime cannot load the graph, or it does not fit the manifest.
+        BundleError: onnxruntime cannot load the graph, it does not fit the manifest, or it would read another file than
+            the weights.
         DeviceUnavailable: A GPU was asked for and cannot be started.
     """
     providers = execution_providers(device)
+    check_external_data(graph, manifest.weights.file)
     try:
         options = session_options(threads, cpu_only=device == CPU, shared_allocators=not own_arena)
         session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
@@ -144,6 +147,8 @@ def session_options(threads: int, *, cpu_only: bool, shared_allocators: bool = T
     options.log_severity_level = 3
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Not onnxruntime's own format, which names files in places that `external_data` does not look at.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if shared_allocators:
         _share_one_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")

@@ -12,6 +12,7 @@ from bigbird_inference.tasks.mask_filling import MaskFilling
 from bigbird_inference.tasks.multiple_choice import MultipleChoice
 from bigbird_inference.tasks.next_sentence import NextSentence
 from bigbird_inference.tasks.question_answering import QuestionAnswering
+from bigbird_inference.tasks.signature import check_outputs
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 
 TASKS: dict[TaskName, type[Task[Any, Any]]] = {
@@ -30,6 +31,8 @@ def create_task(manifest: Manifest, tokenizer: Tokenizer) -> Task[Any, Any]:
     """Build the task that a manifest names.
 
     Raises:
-        BundleError: The manifest lacks what the task needs.
+        BundleError: The manifest lacks what the task needs, or has outputs of another shape.
     """
-    return TASKS[manifest.task](manifest, tokenizer)
+    task = TASKS[manifest.task](manifest, tokenizer)
+    check_outputs(manifest)
+    return task

@@ -6,6 +6,7 @@ new source is a new table.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Protocol, get_args
 
 import torch
 
-from bigbird_inference.manifest import TrainableTask
+from bigbird_inference.manifest import MOST_LABELS, TrainableTask
 from model_export.checkpoints.source_tensors import SourceTensor, load_strictly
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
@@ -122,11 +123,18 @@ def instead_of_a_head(task: str) -> str:
 
 
 def check_task(config: BigBirdConfig, task: str) -> None:
-    """Check that a task and the direction of the model's attention belong together.
+    """Check that a task fits the direction of the model's attention, and its labels.
 
     Raises:
-        ConfigError: A decoder is to do something else than generate, or an encoder is to generate.
+        ConfigError: A decoder is to do something else than generate, or an encoder is to generate; the labels of a task
+            that answers with them do not tell its answers apart.
     """
     if (task == "generate") != config.is_decoder:
         needed = "true for the task generate" if task == "generate" else f"false for the task {task}"
         raise ConfigError(f"is_decoder: is {str(config.is_decoder).lower()}, but must be {needed}")
+    if task in ("classify", "ner"):
+        repeated = [label for label, times in Counter(config.labels).items() if times > 1]
+        if repeated:
+            raise ConfigError(f"id2label: {repeated[0]!r:.80} stands there twice; give each label a name of its own")
+        if "" in config.labels or len(config.labels) > MOST_LABELS:
+            raise ConfigError(f"id2label: must give at most {MOST_LABELS} labels, and each a name")

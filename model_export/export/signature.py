@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 
 from bigbird_inference.manifest import Tensor
+from bigbird_inference.tasks.signature import BATCH_AXIS, LENGTH_AXIS, POSITIONS_AXIS, output_shapes
 from model_export.config import BigBirdConfig
-
-BATCH_AXIS = "batch"
-LENGTH_AXIS = "length"
-POSITIONS_AXIS = "positions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +22,14 @@ class Signature:
 
 def signature(task: str, config: BigBirdConfig) -> Signature:
     """Return the signature of a task's graphs."""
-    labels, vocabulary, hidden = len(config.labels), config.vocab_size, config.hidden_size
     inputs = [
         Tensor(name, "int64", [BATCH_AXIS, LENGTH_AXIS]) for name in ("input_ids", "attention_mask", "token_type_ids")
     ]
-    if task == "embed":
-        outputs = [Tensor("hidden", "float32", [BATCH_AXIS, LENGTH_AXIS, hidden])]
-        if config.has_pooler:
-            outputs.append(Tensor("pooled", "float32", [BATCH_AXIS, hidden]))
-        return Signature(inputs, outputs)
     if task in ("fill-mask", "generate"):
         inputs.append(Tensor("positions", "int64", [BATCH_AXIS, POSITIONS_AXIS]))
-    logits: dict[str, list[int | str]] = {
-        "qa": [LENGTH_AXIS, 2],
-        "classify": [labels],
-        "ner": [LENGTH_AXIS, labels],
-        "fill-mask": [POSITIONS_AXIS, vocabulary],
-        "generate": [POSITIONS_AXIS, vocabulary],
-        "next-sentence": [2],
-        "multiple-choice": [1],
-    }
-    return Signature(inputs, [Tensor("logits", "float32", [BATCH_AXIS, *logits[task]])])
+    shapes = output_shapes(
+        task, labels=len(config.labels), vocabulary=config.vocab_size, hidden=config.hidden_size
+    )
+    if not config.has_pooler:
+        shapes.pop("pooled", None)
+    return Signature(inputs, [Tensor(name, "float32", shape) for name, shape in shapes.items()])

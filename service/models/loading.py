@@ -1,26 +1,38 @@
-"""From a folder of bundles to loaded models: find, check, open.
+"""From a folder of bundles to loaded models: find, check, try, open.
 
-Everything that can be wrong with a bundle's files is found here, before it serves.
+Everything that can be wrong with a bundle's files is found here, before it serves. What its graphs do is bounded by
+`bigbird_inference.trial`: in a process of its own if something else is to go on serving afterwards, and in this one at a
+start (`within_limits`), where there is nothing yet to be protected and a trial would cost as much time as the start.
+On a GPU there are no such bounds.
 """
 
+import contextlib
 import logging
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from bigbird_inference import loaded_model
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.known_answer import run_unasked_ends
 from bigbird_inference.loaded_model import LoadedModel, OpenBundle, open_model
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime.cuda.probe import MachineProbe
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable, choose
 from bigbird_inference.runtime.session import OutOfMemory
+from bigbird_inference.trial import Watch, limits_of, try_bundle
 from service.models.model_folder import bundle_folder, find_bundles, model_name, without_paths
 from service.settings import InvalidSettings, Settings, environment_name
 
 logger = logging.getLogger(__name__)
+
+_FAILED = 1
+_LOOK_SECONDS = 0.05
 
 SourceT = TypeVar("SourceT")
 ResultT = TypeVar("ResultT")
@@ -67,7 +79,10 @@ class ModelLoader:
         bundles = dict(
             self._each({model_name(found): found for found in find_bundles(self._settings.models)}, open_bundle)
         )
-        return {name: replace(model, name=name) for name, model in self._each(bundles, self._load)}
+        # A process that has to be ended serves none of the others either.
+        try_first = self._settings.allow_failed_models and len(bundles) > 1
+        load = self._try_and_load if try_first else self._load_within_limits
+        return {name: replace(model, name=name) for name, model in self._each(bundles, load)}
 
     def _each(
         self, sources: Mapping[str, SourceT], step: Callable[[SourceT], ResultT]
@@ -84,8 +99,12 @@ class ModelLoader:
                 logger.error("model %s is not served: %s", name, error)
                 self.failures[name] = without_paths(str(error), self._settings.models)
 
-    def load(self, name: str) -> LoadedModel:
-        """Load the bundle of a name beside what is served; another thread's work, because it takes seconds.
+    def load(self, name: str, given_up: threading.Event) -> LoadedModel:
+        """Try and load the bundle of a name beside what is served; another thread's work, because it takes seconds.
+
+        Args:
+            name: The bundle.
+            given_up: Ends the trial when it is set.
 
         Raises:
             ModelNotFound: No bundle of that name is in the folder.
@@ -94,14 +113,31 @@ class ModelLoader:
         """
         bundle = open_bundle(bundle_folder(self._settings.models, name))
         self._ensure_room(bundle.manifest)
-        return replace(self._load(bundle), name=name)
+        return replace(self._try_and_load(bundle, given_up), name=name)
+
+    def _try_and_load(self, bundle: Bundle, given_up: threading.Event | None = None) -> LoadedModel:
+        if not self._chosen_devices().on_gpu:
+            try_bundle(bundle, self._settings.threads, given_up or threading.Event())
+        return self._load(bundle)
+
+    def _load_within_limits(self, bundle: Bundle) -> LoadedModel:
+        if self._chosen_devices().on_gpu:
+            return self._load(bundle)
+        with within_limits(bundle.folder, bundle.manifest):
+            model = self._load(bundle)
+            run_unasked_ends(bundle.manifest, {attention: own[0] for attention, own in model.sessions.items()})
+        return model
 
     def _load(self, bundle: Bundle) -> LoadedModel:
+        devices = self._chosen_devices()
+        if self._openers is None:
+            self._openers = device_openers(self._settings, devices)
+        return load_model(bundle, self._settings, devices, self._openers)
+
+    def _chosen_devices(self) -> Devices:
         if self._devices is None:
             self._devices = choose_devices(self._settings)
-        if self._openers is None:
-            self._openers = device_openers(self._settings, self._devices)
-        return load_model(bundle, self._settings, self._devices, self._openers)
+        return self._devices
 
     def _ensure_room(self, manifest: Manifest) -> None:
         """Refuse what would make the system end the process; on a GPU, its own allocation fails instead."""
@@ -110,6 +146,36 @@ class ModelLoader:
         available = available_bytes()
         if available is not None and available < manifest.weights.bytes:
             raise OutOfMemory(f"the weights take {manifest.weights.bytes} bytes, and {available} are available")
+
+
+@contextlib.contextmanager
+def within_limits(named: Path | str, manifest: Manifest) -> Iterator[None]:
+    """End this process with one line if what is done with a bundle goes beyond the limits of a trial.
+
+    For a start, whose process has nothing else to do: what loops or eats memory inside onnxruntime ends in no other way.
+
+    Args:
+        named: The bundle's folder, or its model's name.
+        manifest: What its graphs may take stands there.
+    """
+    over = threading.Event()
+    watch = Watch(os.getpid(), limits_of(manifest, available_bytes()))
+
+    def look() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            error = watch.beyond()
+            if error is not None:
+                logger.critical("%s: %s", named, error)
+                logging.shutdown()
+                os._exit(_FAILED)
+
+    looking = threading.Thread(target=look, name="start limits", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()
 
 
 def load_models(settings: Settings, devices: Devices | None = None) -> dict[str, LoadedModel]:

@@ -1,7 +1,7 @@
 """Loading, unloading and exchanging models while others are served.
 
-    open beside the old (a thread) ─> known answer, warm-up (each device, in turns with its traffic) ─> switch
-    switch: one step on the event loop ─> the old version finishes what it has accepted ─> it is released
+    trial (a process) ─> open beside the old (a thread) ─> known answer, warm-up (each device, in turns with its traffic)
+    ─> switch: one step on the event loop ─> the old version finishes what it has accepted ─> it is released
 
 Until the switch nothing is different for anybody, so that whatever goes wrong before it leaves the old version serving;
 after it nothing can go wrong. A change belongs to the server and not to the request that asked for it: a client that
@@ -11,6 +11,7 @@ leaves does not end it. What does not serve yet when the server begins to shut d
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -40,8 +41,8 @@ logger = logging.getLogger(__name__)
 class ModelSource(Protocol):
     """Where models come from; `service.models.loading.ModelLoader` is the real one."""
 
-    def load(self, name: str) -> LoadedModel:
-        """Open and check the bundle of a name; called on a thread of its own."""
+    def load(self, name: str, given_up: threading.Event) -> LoadedModel:
+        """Open and check the bundle of a name; called on a thread of its own, and given up when the event is set."""
         ...
 
 
@@ -201,7 +202,7 @@ class ModelChanges:
             with contextlib.suppress(KeyError):
                 await asyncio.shield(self._retiring[name])  # three versions at once are never held
             await self._scheduler.buckets.forget_captures()
-            model = await asyncio.to_thread(self._source.load, name)
+            model = await self._loaded(name)
             model = replace(model, version=self._models.next_version(name))
             self._ensure_same_task(model)
             await self._scheduler.buckets.note_memory()
@@ -210,6 +211,13 @@ class ModelChanges:
             self._ensure_running()
             self._switch(model)
         return model
+
+    async def _loaded(self, name: str) -> LoadedModel:
+        given_up = threading.Event()
+        try:
+            return await asyncio.to_thread(self._source.load, name, given_up)
+        finally:
+            given_up.set()
 
     def _ensure_same_task(self, model: LoadedModel) -> None:
         """Refuse another task under a name that is served: its clients ask one endpoint."""

@@ -41,6 +41,10 @@ def scripted_model(
     task: TaskName, tokenizer: Tokenizer, row: Row, lengths: tuple[int, ...] = (16, 32), **fields: Any
 ) -> LoadedModel:
     manifest = replace(fake_manifest(task, lengths), **fields)
+    if manifest.labels:
+        (logits,) = manifest.outputs
+        shape = [*logits.shape[:-1], len(manifest.labels)]
+        manifest = replace(manifest, outputs=[replace(logits, shape=shape)])
     manifest = replace(
         manifest, tokenizer=replace(manifest.tokenizer, mask_id=tokenizer.mask_id, eos_id=tokenizer.vocabulary.unk_id)
     )

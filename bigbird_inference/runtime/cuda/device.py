@@ -13,6 +13,7 @@ from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Attention, Manifest
 from bigbird_inference.runtime.cuda.session import CudaSession
+from bigbird_inference.runtime.external_data import check_external_data
 from bigbird_inference.runtime.graph_sessions import open_sessions
 from bigbird_inference.runtime.onnx_session import check_graph, session_options
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
@@ -59,6 +60,7 @@ class CudaDevice:
         return open_sessions(bundle, opener, preferred="fused")
 
     def _open_graph(self, graph: Path, manifest: Manifest, *, limit: int) -> CudaSession:
+        check_external_data(graph, manifest.weights.file)
         session, captures = self._load(graph, manifest, limit)
         check_graph(graph, manifest, session)
         # Where bundles lie is nobody's business who reads a log.

@@ -59,7 +59,7 @@ class Folder:
         self.hold: threading.Event | None = None
         self.reached = threading.Event()
 
-    def load(self, name: str) -> LoadedModel:
+    def load(self, name: str, given_up: threading.Event) -> LoadedModel:
         self.reached.set()
         if self.hold is not None:
             assert self.hold.wait(timeout=60)

@@ -1,0 +1,137 @@
+"""Tensors that lie in files, wherever in a graph they stand; onnx writes what is read here."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from bigbird_inference.errors import BundleError
+from bigbird_inference.runtime.external_data import check_external_data
+from bigbird_inference.runtime.onnx_session import open_session
+from tests.fake_model import fake_manifest
+from tests.hostile_bundles import sums, write_graph
+
+
+def external(location: str) -> Any:
+    tensor = helper.make_tensor("table", TensorProto.FLOAT, [2], bytes(8), raw=True)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("offset", "0"), ("location", location), ("length", "8")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    return tensor
+
+
+def _graph(nodes: list[Any] = [], tensors: list[Any] = [], sparse: list[Any] = []) -> Any:  # noqa: B006
+    return helper.make_graph(nodes, "graph", [], [], tensors, sparse_initializer=sparse)
+
+
+def _model(graph: Any, functions: list[Any] = []) -> Any:  # noqa: B006
+    return helper.make_model(graph, functions=functions)
+
+
+def _sparse(tensor: Any) -> Any:
+    return helper.make_sparse_tensor(tensor, helper.make_tensor("indices", TensorProto.INT64, [2], [0, 1]), [4])
+
+
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "a weight": lambda tensor: _model(_graph(tensors=[tensor])),
+    "a constant": lambda tensor: _model(_graph([helper.make_node("Constant", [], ["c"], value=tensor)])),
+    "a sparse weight": lambda tensor: _model(_graph(sparse=[_sparse(tensor)])),
+    "a sparse constant": lambda tensor: _model(
+        _graph([helper.make_node("Constant", [], ["c"], sparse_value=_sparse(tensor))])
+    ),
+    "a branch": lambda tensor: _model(
+        _graph([helper.make_node("If", ["c"], ["d"], then_branch=_graph(tensors=[tensor]), else_branch=_graph())])
+    ),
+    "a list of tensors": lambda tensor: _model(_graph([helper.make_node("Any", [], ["c"], values=[tensor])])),
+    "a list of graphs": lambda tensor: _model(
+        _graph([helper.make_node("Any", [], ["c"], graphs=[_graph(tensors=[tensor])])])
+    ),
+    "a function": lambda tensor: _model(
+        _graph(),
+        [
+            helper.make_function(
+                "own", "F", [], ["c"], [helper.make_node("Constant", [], ["c"], value=tensor)], [helper.make_opsetid("", 17)]
+            )
+        ],
+    ),
+    "a graph for training": lambda tensor: onnx.ModelProto(
+        training_info=[onnx.TrainingInfoProto(algorithm=_graph(tensors=[tensor]))]
+    ),
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_only_the_weights_are_read_wherever_a_tensor_stands(tmp_path: Path, place: Callable[[Any], Any]) -> None:
+    graph = tmp_path / "graph.onnx"
+    graph.write_bytes(place(external("weights.bin")).SerializeToString())
+    check_external_data(graph, "weights.bin")
+    for other in ("extra2.bin", "./weights.bin", "graph.onnx", "*/_ORT_MEM_ADDR_/*"):
+        graph.write_bytes(place(external(other)).SerializeToString())
+        with pytest.raises(BundleError, match=r"graph\.onnx: takes tensors from '.*', which the manifest does not list"):
+            check_external_data(graph, "weights.bin")
+
+
+def test_the_message_that_onnx_knows_have_no_other_way_to_a_tensor() -> None:
+    """Every message of onnx.proto that holds another one on the way to a tensor is walked, by its field's number."""
+    from bigbird_inference.runtime.external_data import _FIELDS
+
+    messages = {name.removesuffix("Proto"): descriptor for name, descriptor in _messages(onnx.ModelProto.DESCRIPTOR)}
+    leads = {"Tensor"}
+    while grown := {
+        name
+        for name, descriptor in messages.items()
+        if name not in leads and any(_name(field) in leads for field in descriptor.fields)
+    }:
+        leads |= grown
+    expected = {
+        name: {field.number: _name(field) for field in messages[name].fields if _name(field) in leads}
+        for name in leads - {"Tensor"}
+    }
+    assert {name: dict(fields) for name, fields in _FIELDS.items() if name != "Tensor"} == expected
+
+
+def _name(field: Any) -> str | None:
+    return field.message_type.name.removesuffix("Proto") if field.message_type is not None else None
+
+
+def _messages(root: Any) -> list[tuple[str, Any]]:
+    found = {}
+    pending = [root]
+    while pending:
+        descriptor = pending.pop()
+        if descriptor.name not in found:
+            found[descriptor.name] = descriptor
+            pending += [field.message_type for field in descriptor.fields if field.message_type is not None]
+    return list(found.items())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\x3a\xff", id="a length beyond the end"),
+        pytest.param(b"\x3b", id="a group"),
+        # Field 7 of wire type 2 is 0x3a; some readers drop the bit above the 32nd that is set here.
+        pytest.param(b"\xba\x80\x80\x80\x10\x00", id="a tag of more than 32 bits"),
+        pytest.param(b"\x08" + b"\xff" * 11, id="an endless number"),
+        pytest.param(b"ORTM\x00\x00", id="another format"),
+    ],
+)
+def test_what_is_no_graph_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "graph.onnx").write_bytes(content)
+    with pytest.raises(BundleError, match=r"graph\.onnx: is not an ONNX graph: "):
+        check_external_data(tmp_path / "graph.onnx", "weights.bin")
+
+
+def test_a_session_is_not_opened_with_a_file_that_no_hash_covers(tmp_path: Path) -> None:
+    (tmp_path / "extra2.bin").write_bytes(bytes(8))
+    nodes = sums()
+    nodes[-1].output[0] = "plain"
+    nodes.append(helper.make_node("Add", ["plain", "table"], ["logits"]))
+    write_graph(tmp_path / "graph.onnx", nodes, table=external("extra2.bin"))
+    with pytest.raises(BundleError, match=r"takes tensors from 'extra2\.bin'"):
+        open_session(tmp_path / "graph.onnx", fake_manifest("classify"), device="cpu", threads=1)
