@@ -86,13 +86,13 @@ def one_for_each_token() -> list[Any]:
     ]
 
 
-def write_graph(path: Path, nodes: list[Any], labels: int | str = len(LABELS), **tensors: Any) -> None:
+def write_graph(path: Path, nodes: list[Any], outputs: int | str = len(LABELS), **tensors: Any) -> None:
     """Write a graph for classification.
 
     Args:
         path: The file.
         nodes: What it does.
-        labels: The size of its output's last axis.
+        outputs: The size of its output's last axis.
         tensors: Further constants.
     """
     constants: Mapping[str, Any] = {
@@ -111,7 +111,7 @@ def write_graph(path: Path, nodes: list[Any], labels: int | str = len(LABELS), *
             helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
             for name in ("input_ids", "attention_mask")
         ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", labels])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", outputs])],
         [tensor for name, tensor in constants.items() if name in used],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -119,14 +119,29 @@ def write_graph(path: Path, nodes: list[Any], labels: int | str = len(LABELS), *
 
 
 def write_bundle(
-    folder: Path, nodes: list[Any], vocabulary: Path | None = None, *, labels: int | str = len(LABELS), **fields: Any
+    folder: Path,
+    nodes: list[Any],
+    vocabulary: Path | None = None,
+    *,
+    outputs: int | str = len(LABELS),
+    constants: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> Manifest:
-    """Write a bundle for classification; keywords replace fields of the manifest."""
+    """Write a bundle for classification.
+
+    Args:
+        folder: Where.
+        nodes: What its graph does.
+        vocabulary: A SentencePiece model; None for an empty file.
+        outputs: How many logits the graph says that it gives.
+        constants: Further constants of the graph.
+        fields: What to replace in the manifest.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.bin").write_bytes(b"weights")
     (folder / "tokenizer.model").write_bytes(b"" if vocabulary is None else vocabulary.read_bytes())
     graph, tokenizer, weights = (folder / name for name in ("graph-full.onnx", "tokenizer.model", "weights.bin"))
-    write_graph(graph, nodes, labels)
+    write_graph(graph, nodes, outputs, **constants or {})
     manifest = replace(
         fake_manifest("classify", LENGTHS),
         labels=LABELS,

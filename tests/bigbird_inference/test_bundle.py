@@ -294,7 +294,13 @@ MISFITS = [
     pytest.param(_set("block_size", value="16"), "block_size", id="a number that is text"),
     pytest.param(_set("block_size", value=16.5), "block_size", id="half a token"),
     pytest.param(_set("block_size", value=True), "block_size", id="a number that is true"),
-    pytest.param(_set("max_length", value=0), "max_length", id="no length"),
+    pytest.param(_set("max_length", value=1), "max_length", id="no room for a token"),
+    pytest.param(_set("max_length", value=2**20 + 1), "max_length", id="more than a million tokens"),
+    pytest.param(_set("buckets", 1, "length", value=2**31 - 1), "buckets.1.length", id="a bucket of two billion"),
+    pytest.param(_set("graphs", 1, "longest", value=2**31 - 1), "graphs.1.longest", id="a graph for two billion"),
+    pytest.param(_set("model", "hidden_size", value=2**30), "hidden_size", id="a billion hidden units"),
+    pytest.param(_set("labels", value=["a"] * 100_001), "labels", id="more labels than anybody reads"),
+    pytest.param(_set("labels", value=["O", ""]), "labels.1", id="a label without a name"),
     pytest.param(_set("tokenizer", "cls_id", value=-1), "tokenizer.cls_id", id="a negative id"),
     pytest.param(_set("tokenizer", "cls_id", value=None), "tokenizer.cls_id", id="no id"),
     pytest.param(_set("buckets", value=[]), "buckets", id="no buckets"),
@@ -355,6 +361,7 @@ def test_the_schema_is_valid_and_takes_the_manifest() -> None:
 
 
 CONTRADICTIONS = [
+    pytest.param(_set("labels", value=["O", "B", "O"]), "labels: 'O' stands there twice", id="a label twice"),
     pytest.param(_set("tokenizer", "file", value="weights.bin"), "graphs", id="weights that are the vocabulary"),
     pytest.param(_set("graphs", 1, "file", value="graph-full.onnx"), "graphs", id="two graphs in one file"),
     pytest.param(_set("graphs", 1, "attention", value="full"), "graphs: two have the same", id="two graphs alike"),

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from bigbird_inference.errors import BundleError
-from bigbird_inference.known_answer import check_known_answer, describe_outputs, known_answer_batch
+from bigbird_inference.known_answer import (
+    check_known_answer,
+    describe_outputs,
+    known_answer_batch,
+    run_unasked_ends,
+)
 from bigbird_inference.manifest import KnownAnswer, KnownOutput, KnownRun, Manifest, Tensor
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from bigbird_inference.tokenization.tokenizer import check_known_tokens
@@ -253,3 +258,30 @@ def test_a_bundle_whose_text_is_tokenised_differently_is_not_loaded(
     load(tokens)
     with pytest.raises(BundleError, match=f"{retyped_vocabulary.name}: the text of the known answer is not tokenised"):
         load(tokens[::-1])
+
+
+def test_ends_that_the_known_answer_does_not_ask_are_run_too(two_graphs: Manifest) -> None:
+    """The known answer may ask for one bucket of three, or be missing."""
+    known = two_graphs.known_answer
+    assert known is not None
+    for runs, asked in (
+        (known.runs, ([], [])),
+        (known.runs[1:2], ([(1, 8)], [(1, 128)])),
+        ([], ([(1, 8), (1, 88)], [(1, 128)])),
+    ):
+        full, block_sparse = Sums(1.0), Sums(2.0)
+        manifest = replace(two_graphs, known_answer=replace(known, runs=runs) if runs else None)
+        run_unasked_ends(manifest, {"full": full, "block_sparse": block_sparse})
+        assert (full.asked, block_sparse.asked) == asked
+
+
+def test_another_shape_than_the_manifests_is_refused(manifest: Manifest) -> None:
+    labels = [Tensor("logits", "float32", ["batch", "length", 3])]
+    with pytest.raises(BundleError, match=r"logits of the shape \[1, 16, 2\] in a bucket of 16; the manifest says .* 3\]"):
+        check_known_answer(replace(manifest, outputs=labels), {"full": Recorded(logits=logits())})
+
+
+def test_an_end_without_finite_numbers_is_refused(manifest: Manifest) -> None:
+    session = Recorded(logits=np.full((1, 8, 2), np.nan, np.float32))
+    with pytest.raises(BundleError, match="no answer in bucket 8: logits is not finite"):
+        run_unasked_ends(manifest, {"full": session})

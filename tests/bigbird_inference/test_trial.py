@@ -57,7 +57,7 @@ def test_what_the_machine_has_not_is_told_from_what_a_bundle_may_not(tmp_path: P
 
 
 def test_an_output_of_another_shape_is_refused_though_the_graph_leaves_it_open(tmp_path: Path) -> None:
-    write_bundle(tmp_path / "bad", one_for_each_token(), labels="labels")
+    write_bundle(tmp_path / "bad", one_for_each_token(), outputs="open")
     with pytest.raises(BundleError, match=r"gives logits of the shape \[1, 16\] .* says \['batch', 2\]"):
         attempt(tmp_path / "bad")
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from bigbird_inference.errors import BundleError
-from bigbird_inference.runtime.external_data import check_external_data
+from bigbird_inference.runtime.external_data import _FIELDS, check_external_data
 from bigbird_inference.runtime.onnx_session import open_session
 from tests.fake_model import fake_manifest
 from tests.hostile_bundles import sums, write_graph
@@ -76,38 +76,33 @@ def test_only_the_weights_are_read_wherever_a_tensor_stands(tmp_path: Path, plac
             check_external_data(graph, "weights.bin")
 
 
-def test_the_message_that_onnx_knows_have_no_other_way_to_a_tensor() -> None:
-    """Every message of onnx.proto that holds another one on the way to a tensor is walked, by its field's number."""
-    from bigbird_inference.runtime.external_data import _FIELDS
-
-    messages = {name.removesuffix("Proto"): descriptor for name, descriptor in _messages(onnx.ModelProto.DESCRIPTOR)}
+def test_no_other_field_of_onnx_leads_to_a_tensor() -> None:
+    messages = _messages(onnx.ModelProto.DESCRIPTOR)
     leads = {"Tensor"}
-    while grown := {
-        name
-        for name, descriptor in messages.items()
-        if name not in leads and any(_name(field) in leads for field in descriptor.fields)
-    }:
-        leads |= grown
+    while more := {name for name, fields in messages.items() if leads & set(fields.values())} - leads:
+        leads |= more
     expected = {
-        name: {field.number: _name(field) for field in messages[name].fields if _name(field) in leads}
-        for name in leads - {"Tensor"}
+        name: {number: inner for number, inner in messages[name].items() if inner in leads} for name in leads - {"Tensor"}
     }
-    assert {name: dict(fields) for name, fields in _FIELDS.items() if name != "Tensor"} == expected
+    expected["Tensor"] = {number: inner for number, inner in messages["Tensor"].items() if number == 13}
+    assert expected == _FIELDS
 
 
-def _name(field: Any) -> str | None:
-    return field.message_type.name.removesuffix("Proto") if field.message_type is not None else None
-
-
-def _messages(root: Any) -> list[tuple[str, Any]]:
-    found = {}
+def _messages(root: Any) -> dict[str, dict[int, str]]:
+    """Return the fields of every message that can stand in another, by number, with the messages that they hold."""
+    found: dict[str, dict[int, str]] = {}
     pending = [root]
     while pending:
         descriptor = pending.pop()
-        if descriptor.name not in found:
-            found[descriptor.name] = descriptor
-            pending += [field.message_type for field in descriptor.fields if field.message_type is not None]
-    return list(found.items())
+        if _name(descriptor) not in found:
+            inner = {field.number: field.message_type for field in descriptor.fields if field.message_type is not None}
+            found[_name(descriptor)] = {number: _name(message) for number, message in inner.items()}
+            pending += inner.values()
+    return found
+
+
+def _name(descriptor: Any) -> str:
+    return str(descriptor.full_name).removeprefix("onnx.").removesuffix("Proto")
 
 
 @pytest.mark.parametrize(
