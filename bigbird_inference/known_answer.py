@@ -93,8 +93,8 @@ def _check_shapes(manifest: Manifest, outputs: Outputs, batch: Batch) -> None:
         found = outputs[tensor.name].shape
         if found != expected:
             raise BundleError(
-                f"the model from {manifest.source.name!r} gives {tensor.name} of the shape {list(found)} in a bucket of "
-                f"{length}; the manifest says {tensor.shape}: export the checkpoint again"
+                f"the model from {manifest.source.name!r} gives {tensor.name} of the shape {list(found)} in a bucket "
+                f"of {length}; the manifest says {tensor.shape}: export the checkpoint again"
             )
 
 

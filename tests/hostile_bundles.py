@@ -155,4 +155,3 @@ def write_bundle(
     manifest = replace(manifest, **fields)
     write_manifest(manifest, folder)
     return manifest
-

@@ -53,8 +53,8 @@ def check_external_data(graph: Path, weights: str) -> None:
     other = sorted(locations - {weights})
     if other:
         raise BundleError(
-            f"{graph}: takes tensors from {other[0]!r:.200}, which the manifest does not list as its weights; export the "
-            "checkpoint again"
+            f"{graph}: takes tensors from {other[0]!r:.200}, which the manifest does not list as its weights; export "
+            "the checkpoint again"
         )
 
 

@@ -49,5 +49,6 @@ def check_outputs(manifest: Manifest) -> None:
         if tensor.shape != needed:
             why = f" with {labels} labels" if labels else ""
             raise BundleError(
-                f"outputs: {tensor.name} is {tensor.shape}, and a bundle of the task {manifest.task}{why} needs {needed}"
+                f"outputs: {tensor.name} is {tensor.shape}, and a bundle of the task {manifest.task}{why} needs "
+                f"{needed}; export the checkpoint again"
             )

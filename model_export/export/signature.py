@@ -27,9 +27,7 @@ def signature(task: str, config: BigBirdConfig) -> Signature:
     ]
     if task in ("fill-mask", "generate"):
         inputs.append(Tensor("positions", "int64", [BATCH_AXIS, POSITIONS_AXIS]))
-    shapes = output_shapes(
-        task, labels=len(config.labels), vocabulary=config.vocab_size, hidden=config.hidden_size
-    )
+    shapes = output_shapes(task, labels=len(config.labels), vocabulary=config.vocab_size, hidden=config.hidden_size)
     if not config.has_pooler:
         shapes.pop("pooled", None)
     return Signature(inputs, [Tensor(name, "float32", shape) for name, shape in shapes.items()])

@@ -24,10 +24,11 @@ import torch
 from torch import nn
 
 from bigbird_inference.manifest import AttentionKernelName, Precision
+from bigbird_inference.tasks.signature import BATCH_AXIS, LENGTH_AXIS
 from model_export.errors import ExportError
 from model_export.export.buckets import GraphPlan
 from model_export.export.repeated_layers import MarkedLayer, repeat_layer
-from model_export.export.signature import BATCH_AXIS, LENGTH_AXIS, Signature
+from model_export.export.signature import Signature
 from model_export.nn.attention_kernels import with_kernel
 from model_export.nn.block_sparse_attention import table_constant
 from model_export.nn.model import BigBird

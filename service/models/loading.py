@@ -1,8 +1,8 @@
 """From a folder of bundles to loaded models: find, check, try, open.
 
 Everything that can be wrong with a bundle's files is found here, before it serves. What its graphs do is bounded by
-`bigbird_inference.trial`: in a process of its own if something else is to go on serving afterwards, and in this one at a
-start (`within_limits`), where there is nothing yet to be protected and a trial would cost as much time as the start.
+`bigbird_inference.trial`: in a process of its own if something else is to go on serving afterwards, and in this one at
+a start (`within_limits`), where there is nothing to be protected yet and a trial would take half as long as the start.
 On a GPU there are no such bounds.
 """
 
@@ -152,7 +152,7 @@ class ModelLoader:
 def within_limits(named: Path | str, manifest: Manifest) -> Iterator[None]:
     """End this process with one line if what is done with a bundle goes beyond the limits of a trial.
 
-    For a start, whose process has nothing else to do: what loops or eats memory inside onnxruntime ends in no other way.
+    For a start, whose process has nothing else to do: what loops or eats memory in onnxruntime ends in no other way.
 
     Args:
         named: The bundle's folder, or its model's name.

@@ -1,6 +1,6 @@
 """Loading, unloading and exchanging models while others are served.
 
-    trial (a process) ─> open beside the old (a thread) ─> known answer, warm-up (each device, in turns with its traffic)
+    trial (a process) ─> open beside the old (a thread) ─> known answer, warm-up (each device, in turns with traffic)
     ─> switch: one step on the event loop ─> the old version finishes what it has accepted ─> it is released
 
 Until the switch nothing is different for anybody, so that whatever goes wrong before it leaves the old version serving;

@@ -277,7 +277,9 @@ def test_ends_that_the_known_answer_does_not_ask_are_run_too(two_graphs: Manifes
 
 def test_another_shape_than_the_manifests_is_refused(manifest: Manifest) -> None:
     labels = [Tensor("logits", "float32", ["batch", "length", 3])]
-    with pytest.raises(BundleError, match=r"logits of the shape \[1, 16, 2\] in a bucket of 16; the manifest says .* 3\]"):
+    with pytest.raises(
+        BundleError, match=r"logits of the shape \[1, 16, 2\] in a bucket of 16; the manifest says .* 3\]"
+    ):
         check_known_answer(replace(manifest, outputs=labels), {"full": Recorded(logits=logits())})
 
 

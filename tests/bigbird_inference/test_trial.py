@@ -16,7 +16,7 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import OutOfMemory
 from bigbird_inference.trial import Limits, limits_of, try_bundle
 from tests.fake_model import fake_bucket, fake_manifest
-from tests.hostile_bundles import endless, folded, hungry, sums, one_for_each_token, write_bundle
+from tests.hostile_bundles import endless, folded, hungry, one_for_each_token, sums, write_bundle
 
 MEGABYTE = 2**20
 # Far more than a graph of four operators needs, and reached soon.

@@ -55,7 +55,12 @@ PLACES: dict[str, Callable[[Any], Any]] = {
         _graph(),
         [
             helper.make_function(
-                "own", "F", [], ["c"], [helper.make_node("Constant", [], ["c"], value=tensor)], [helper.make_opsetid("", 17)]
+                "own",
+                "F",
+                [],
+                ["c"],
+                [helper.make_node("Constant", [], ["c"], value=tensor)],
+                [helper.make_opsetid("", 17)],
             )
         ],
     ),
@@ -72,7 +77,9 @@ def test_only_the_weights_are_read_wherever_a_tensor_stands(tmp_path: Path, plac
     check_external_data(graph, "weights.bin")
     for other in ("extra2.bin", "./weights.bin", "graph.onnx", "*/_ORT_MEM_ADDR_/*"):
         graph.write_bytes(place(external(other)).SerializeToString())
-        with pytest.raises(BundleError, match=r"graph\.onnx: takes tensors from '.*', which the manifest does not list"):
+        with pytest.raises(
+            BundleError, match=r"graph\.onnx: takes tensors from '.*', which the manifest does not list"
+        ):
             check_external_data(graph, "weights.bin")
 
 
@@ -82,7 +89,8 @@ def test_no_other_field_of_onnx_leads_to_a_tensor() -> None:
     while more := {name for name, fields in messages.items() if leads & set(fields.values())} - leads:
         leads |= more
     expected = {
-        name: {number: inner for number, inner in messages[name].items() if inner in leads} for name in leads - {"Tensor"}
+        name: {number: inner for number, inner in messages[name].items() if inner in leads}
+        for name in leads - {"Tensor"}
     }
     expected["Tensor"] = {number: inner for number, inner in messages["Tensor"].items() if number == 13}
     assert expected == _FIELDS

@@ -57,9 +57,11 @@ class Folder:
     def __init__(self) -> None:
         self.next: Callable[[], LoadedModel] = lambda: version_of(1.0)
         self.hold: threading.Event | None = None
+        self.given_up = threading.Event()
         self.reached = threading.Event()
 
     def load(self, name: str, given_up: threading.Event) -> LoadedModel:
+        self.given_up = given_up
         self.reached.set()
         if self.hold is not None:
             assert self.hold.wait(timeout=60)
@@ -357,6 +359,7 @@ async def test_a_drain_gives_up_a_load_and_finishes_what_the_old_version_has() -
         serving.begin_drain()
         with pytest.raises(Draining):
             await reloading
+        assert folder.given_up.is_set(), "a trial under way is ended"
         with pytest.raises(Draining):
             await serving.changes.reload(NAME)
         folder.hold.set()

@@ -134,9 +134,7 @@ async def test_a_reload_is_refused_and_the_old_version_serves_on(
 async def test_where_failed_models_are_allowed_the_others_are_served(tmp_path: Path, control_vocabulary: Path) -> None:
     write_bundle(tmp_path / "good", sums(), control_vocabulary)
     write_bundle(tmp_path / "endless", endless(), control_vocabulary)
-    app = create_app(
-        Settings(models=tmp_path, threads=1, warm_up_seconds=0, device="cpu", allow_failed_models=True)
-    )
+    app = create_app(Settings(models=tmp_path, threads=1, warm_up_seconds=0, device="cpu", allow_failed_models=True))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
