@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import transformers
 
+from model_export.checkpoints.checkpoint import check_task
 from model_export.config import BigBirdConfig
 from model_export.errors import ConfigError, ExportError
 
@@ -201,3 +202,20 @@ def test_fields_that_transformers_does_not_know_are_written_only_where_they_matt
     values = BigBirdConfig(classifier_activation="tanh", qa_feed_forward=False, has_pooler=False).to_dict()
     assert (values["classifier_activation"], values["qa_feed_forward"], values["has_pooler"]) == ("tanh", False, False)
     assert BigBirdConfig.from_dict(values).classifier_activation == "tanh"
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        pytest.param(("A", "B", "A"), "id2label: 'A' stands there twice", id="a label twice"),
+        pytest.param(("A", ""), "id2label: must give .* each a name", id="a label without a name"),
+    ],
+)
+def test_labels_that_do_not_tell_answers_apart_are_refused_where_answers_are_labels(
+    labels: tuple[str, ...], said: str
+) -> None:
+    config = BigBirdConfig(labels=labels)
+    for task in ("classify", "ner"):
+        with pytest.raises(ConfigError, match=said):
+            check_task(config, task)
+    check_task(config, "qa")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
@@ -15,6 +16,8 @@ from bigbird_inference.runtime.cuda.device import CudaDevice
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Shape
 from tests.bigbird_inference.runtime.cuda.model_of_sums import FACTORS, batch, bundle_of_sums, logits
+from tests.bigbird_inference.runtime.test_external_data import external
+from tests.hostile_bundles import sums, write_graph
 
 CUDA = "CUDAExecutionProvider"
 ROWS = [[1, 2, 3, 4], [2, 2, 0, 0]]
@@ -142,3 +145,13 @@ def test_a_graph_that_does_not_fit_its_manifest_is_refused(gpu: GpuRuntime, bund
     manifest = replace(bundle.manifest, outputs=[Tensor("logits", "float32", ["batch", 7])])
     with pytest.raises(BundleError, match="output logits"):
         CudaDevice("cuda:0").open(replace(bundle, manifest=manifest))
+
+
+def test_a_graph_that_names_another_file_than_the_weights_is_not_loaded(gpu: GpuRuntime, bundle: Bundle) -> None:
+    nodes = sums()
+    nodes[-1].output[0] = "plain"
+    nodes.append(helper.make_node("Add", ["plain", "table"], ["logits"]))
+    write_graph(bundle.path("graph-full-fused.onnx"), nodes, table=external("extra2.bin"))
+    with pytest.raises(BundleError, match=r"graph-full-fused\.onnx: takes tensors from 'extra2\.bin'"):
+        CudaDevice("cuda:0").open(bundle)
+    assert gpu.opened == []
