@@ -65,11 +65,12 @@ class LabelScheme:
         prefixes = "BIELSU" if has_ends else "BI"
         split = [_split(label, prefixes) for label in labels]
         entities = tuple(dict.fromkeys(entity for _, entity in split))
+        numbers = {entity: number for number, entity in enumerate(entities)}
         return cls(
             labels=tuple(labels),
             positions=tuple(position for position, _ in split),
             entities=entities,
-            entity_of=np.array([entities.index(entity) for _, entity in split], dtype=np.int64),
+            entity_of=np.array([numbers[entity] for _, entity in split], dtype=np.int64),
             opens=np.array([position in _OPENING for position, _ in split], dtype=np.bool_),
             closes=np.array([position in _CLOSING for position, _ in split], dtype=np.bool_),
             outside=np.array([label == OUTSIDE for label in labels], dtype=np.bool_),
