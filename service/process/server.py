@@ -99,7 +99,6 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
         max_connections=settings.max_connections,
         max_header_bytes=settings.max_header_bytes,
         header_seconds=settings.header_timeout_seconds,
-        body_seconds=settings.body_timeout_seconds,
         write_seconds=settings.write_timeout_seconds,
     )
 
