@@ -7,9 +7,9 @@ never read what they asked for, could hold every connection. Here each stage of 
      closed        408, 431        408, by                      cut off when      closed
                    after a time    service.api.body_limits     nobody reads it
 
-And there is room for those that come. Beyond the limit of connections, one gives way: the longest idle one, or one
-that still sends a body whose request was refused. If there is none, a few more may say what they want. The probes are
-answered; for all else the slowest unfinished request gives way, never one that has arrived in full.
+And there is room for those that come (`service.process.room`). Beyond the limit of connections an idle one gives way.
+If there is none, a few more may say what they want: probes are answered, and for all else the slowest unfinished
+request gives way.
 
 What is refused here before its head is complete never became a request, so it is not in the log or in
 `bigbird_requests_total`; it is counted by `bigbird_ended_connections_total`. A request whose body cannot be read on is
@@ -19,9 +19,7 @@ answered, its answer goes out and then the connection is closed.
 
 import asyncio
 import uuid
-from collections import deque
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import httptools
@@ -36,21 +34,15 @@ from service.api.problems import http_problem_response
 from service.api.request_context import REQUEST_ID_HEADER
 from service.api.request_state import PROBES
 from service.process.http_parser import RequestParser, UnacceptableRequest
+from service.process.room import HEADROOM, Room, Standing
 from service.telemetry.state_metrics import ConnectionMetrics, EndReason
 
 # Most clients send on before they look for an answer, and lose it if the connection is cut meanwhile.
 _LINGER_SECONDS = 1.0
-# Refused connections that wait for that; beyond them the oldest is cut.
-_MOST_LINGERING = 32
-# Connections beyond the limit that may say what they want.
-_HEADROOM = 32
 # One read of the socket can hold thousands of requests, each of which becomes objects.
 _MOST_PIPELINED = 100
 _RETRY_AFTER_SECONDS = 5
 _PROBE_TARGETS = frozenset(path.encode() for path in PROBES)
-
-MOST_BESIDE_LIMIT = _HEADROOM + _MOST_LINGERING
-"""Connections that there may be beside those of the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +62,13 @@ class ConnectionLimits:
     write_seconds: float
 
 
-class _Standing(IntEnum):
-    """What a connection is at; the first gives way before the others, and the last never does."""
-
-    IDLE = 0
-    ANSWERED = 1
-    UNFINISHED = 2
-    OWED_AN_ANSWER = 3
-
-
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with an end to everything.
 
     Args:
         limits: What a connection may take.
         metrics: Counts connections, and what is ended.
-        lingering: The server's refused connections that are still open, oldest first.
+        room: The server's room for connections.
         arguments: uvicorn's own.
     """
 
@@ -93,7 +76,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self,
         limits: ConnectionLimits,
         metrics: ConnectionMetrics,
-        lingering: "deque[LimitedProtocol]",
+        room: Room,
         *arguments: Any,
         **named: Any,
     ) -> None:
@@ -101,7 +84,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.parser = RequestParser(self)  # type: ignore[assignment]
         self._limits = limits
         self._metrics = metrics
-        self._lingering = lingering
+        self._room = room
         self._beyond_limit = False
         self._in_head = False
         self._message_complete = True
@@ -127,10 +110,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._metrics.opened()
         self._set_timer(self._limits.header_seconds)
         beyond = len(self.connections) - self._limits.max_connections
-        if beyond <= 0 or self._make_room(_Standing.ANSWERED):
+        if beyond <= 0 or self._make_room(Standing.ANSWERED):
             return
         self._beyond_limit = True
-        if beyond > _HEADROOM and not self._make_room(_Standing.UNFINISHED):
+        if beyond > HEADROOM and not self._make_room(Standing.UNFINISHED):
             self._refuse_number()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -140,8 +123,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._running.message_event.set()
         self._stop_timers()
         self._metrics.closed()
-        if self in self._lingering:
-            self._lingering.remove(self)
+        self._room.left(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -322,9 +304,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
-        self._lingering.append(self)
-        if len(self._lingering) > _MOST_LINGERING:
-            self._lingering.popleft().transport.abort()
+        self._room.linger(self)
 
     def _written(self, response: Response) -> bytes:
         headers = [*self.server_state.default_headers, *response.raw_headers]
@@ -338,50 +318,46 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.connections) > self._limits.max_connections:
             if self.url.partition(b"?")[0] in _PROBE_TARGETS:
                 return True
-            if not self._make_room(_Standing.UNFINISHED):
+            if not self._make_room(Standing.UNFINISHED):
                 return False
         self._beyond_limit = False
         return True
 
-    def _make_room(self, last: _Standing) -> bool:
-        """Let the connection go that gives way first, if it is not behind the last; return whether one went."""
-        others = (other for other in self.connections if isinstance(other, LimitedProtocol) and other is not self)
-        (standing, _), going = min(
-            ((other._standing(), other) for other in others),
-            key=lambda found: found[0],
-            default=((_Standing.OWED_AN_ANSWER, 0.0), self),
-        )
-        if standing > last or standing is _Standing.OWED_AN_ANSWER:
-            return False
-        going._give_way(standing)
-        return True
+    def _make_room(self, last: Standing) -> bool:
+        guests = (other for other in self.connections if isinstance(other, LimitedProtocol))
+        return self._room.make(guests, self, last, self.loop.time())
 
-    def _standing(self) -> tuple[_Standing, float]:
+    def standing(self) -> tuple[Standing, float]:
         """Return what this is at, and since when; a request whose bytes come quickly counts as younger than it is."""
         if self._refused:
-            return _Standing.OWED_AN_ANSWER, 0.0
+            return Standing.OWED_AN_ANSWER, 0.0
         if self.cycle is not None and not self.cycle.response_complete:
             arriving = self._receiving is not None and self._receiving is self._running
-            return (_Standing.UNFINISHED, self._begun_at) if arriving else (_Standing.OWED_AN_ANSWER, 0.0)
+            return (Standing.UNFINISHED, self._begun_at) if arriving else (Standing.OWED_AN_ANSWER, 0.0)
         if self._in_head:
-            return _Standing.UNFINISHED, self._begun_at
+            return Standing.UNFINISHED, self._begun_at
         if not self._message_complete:
-            return _Standing.ANSWERED, self._idle_since
+            return Standing.ANSWERED, self._idle_since
         if not self.transport.is_closing():
-            return _Standing.IDLE, self._idle_since
+            return Standing.IDLE, self._idle_since
         # A probe's answer that is not read; other answers may take their time.
-        return (_Standing.ANSWERED if self._beyond_limit else _Standing.OWED_AN_ANSWER), self._idle_since
+        return (Standing.ANSWERED if self._beyond_limit else Standing.OWED_AN_ANSWER), self._idle_since
 
-    def _give_way(self, standing: _Standing) -> None:
-        if standing is _Standing.UNFINISHED:
+    def give_way(self, standing: Standing) -> None:
+        """Close the connection for another."""
+        if standing is Standing.UNFINISHED:
             self._refuse_number()
             return
-        self._metrics.ended("idle" if standing is _Standing.IDLE else "body_timeout")
+        self._metrics.ended("idle" if standing is Standing.IDLE else "body_timeout")
         self.connections.discard(self)
         if self.transport.is_closing():
             self.transport.abort()
         else:
             self.transport.close()
+
+    def cut(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
 
     def _watch_writing(self) -> None:
         unread = self.transport.get_write_buffer_size()
@@ -408,11 +384,10 @@ def limit_connections(limits: ConnectionLimits, metrics: ConnectionMetrics) -> t
         limits: What a connection may take.
         metrics: Counts connections, and what is ended.
     """
-
-    lingering: deque[LimitedProtocol] = deque()
+    room = Room()
 
     class Limited(LimitedProtocol):
         def __init__(self, *arguments: Any, **named: Any) -> None:
-            super().__init__(limits, metrics, lingering, *arguments, **named)
+            super().__init__(limits, metrics, room, *arguments, **named)
 
     return Limited

@@ -17,9 +17,10 @@ from bigbird_inference.errors import BundleError
 from bigbird_inference.loaded_model import LoadedModel
 from service.app import create_app
 from service.models.loading import ModelLoader
-from service.process.connections import MOST_BESIDE_LIMIT, ConnectionLimits, limit_connections
+from service.process.connections import ConnectionLimits, limit_connections
 from service.process.drain import Drain
 from service.process.listening import CannotListen, bind
+from service.process.room import MOST_BESIDE_LIMIT
 from service.process.standard_error import start_log
 from service.security.access import read_access, tell_exposure
 from service.serving import Serving

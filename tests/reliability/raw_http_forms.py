@@ -43,7 +43,7 @@ def request(
     length: bool = True,
 ) -> bytes:
     """Write a request; it is a good one unless told otherwise."""
-    lines = [method + b" " + target + b" " + version, b"Host: a", b"Content-Type: application/json", *headers]
+    lines = [method + b" " + target + b" " + version, b"Host: localhost", b"Content-Type: application/json", *headers]
     if length:
         lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
@@ -58,7 +58,7 @@ def broken_request_line(random: Random) -> Attempt:
     )
     target = random.choice([b"/ner", b"", b" /ner", b"ner", b"/" * random.randrange(1, 9000), b"/\x00", b"/\xc3\xa9"])
     line = random.choice([b" ", b"  ", b"\t", b""]).join((method, target, version))
-    end = random.choice([b"\r\n\r\n", b"\n\n", b"\r\r", b"\r\n", b"\n\r\n", b"\r\nHost: a\r\n\r\n", b""])
+    end = random.choice([b"\r\n\r\n", b"\n\n", b"\r\r", b"\r\n", b"\n\r\n", b"\r\nHost: localhost\r\n\r\n", b""])
     return Attempt(random.choice([b"", b"\r\n", b"\r\n" * 50, b" "]) + line + end, complete=end.endswith(b"\n\r\n"))
 
 
@@ -185,7 +185,7 @@ def chunked_body(random: Random) -> Attempt:
 
 def smuggled_request(random: Random) -> Attempt:
     """Two lengths for one body: whichever a proxy believed, what follows must not be answered as another request."""
-    hidden = b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n"
+    hidden = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     forms = [
         (b"Content-Length: %d" % len(hidden), b"Transfer-Encoding: chunked"),
         (b"Transfer-Encoding: chunked", b"Content-Length: 4"),

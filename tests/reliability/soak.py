@@ -33,6 +33,7 @@ AREAS = (
     "overload",
     "shares",
     "slow_clients",
+    "probes",
     "faults",
     "reload_under_load",
     "kill_nine",

@@ -18,7 +18,16 @@ async def status_of(called: str, **settings: str) -> int:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "LOCALHOST:8000", "localhost.", "localhost.:80", "127.0.0.1:8000", "127.8.9.10", "[::1]", "[::1]:8000"],
+    [
+        "localhost",
+        "LOCALHOST:8000",
+        "localhost.",
+        "localhost.:80",
+        "127.0.0.1:8000",
+        "127.8.9.10",
+        "[::1]",
+        "[::1]:8000",
+    ],
 )
 @asynchronous
 async def test_on_loopback_the_names_of_loopback_pass(host: str) -> None:

@@ -14,15 +14,14 @@ from starlette.exceptions import HTTPException
 
 from service.api.problems import http_problem_response
 from service.api.request_context import REQUEST_ID_HEADER
-from service.process.connections import MOST_BESIDE_LIMIT, ConnectionLimits, limit_connections
+from service.process.connections import ConnectionLimits, limit_connections
+from service.process.room import MOST_BESIDE_LIMIT
 from service.telemetry.state_metrics import ConnectionMetrics
 from tests.service.asynchronous import LoopClock, asynchronous
 from tests.service.manual_executor import settle
 
 # Nothing ends by itself unless a test asks for it.
-PATIENT = ConnectionLimits(
-    max_connections=100, max_header_bytes=2000, header_seconds=600, write_seconds=600
-)
+PATIENT = ConnectionLimits(max_connections=100, max_header_bytes=2000, header_seconds=600, write_seconds=600)
 SHORT_SECONDS = 0.05
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
@@ -449,8 +448,8 @@ async def test_more_clients_than_there_may_be_keep_nobody_from_asking_for_health
         reader, writer = await server.connect()
         writer.write(PROBE)
         assert await read_answer(reader) == b"fine"
-        for writer in (*attackers, writer):
-            writer.close()
+        for attacker in (*attackers, writer):
+            attacker.close()
 
 
 @asynchronous
@@ -458,7 +457,7 @@ async def test_refused_connections_that_stay_are_few() -> None:
     async with served(PATIENT) as server:
         refused = []
         for _ in range(MOST_BESIDE_LIMIT + 20):
-            reader, writer = await server.connect()
+            _, writer = await server.connect()
             writer.write(b"\x00\r\n\r\n")
             refused.append(writer)
         await until(lambda: server.ended("malformed") == MOST_BESIDE_LIMIT + 20)
