@@ -258,6 +258,30 @@ def upgrade(random: Random) -> Attempt:
     return Attempt(request(b"GET", random.choice([b"/qa", b"/health/live", b"/"]), headers, b"") + b"\x81\x05hello")
 
 
+def refused_at_once(random: Random) -> Attempt:
+    """What proxies refuse, and bodies that turn out not to be HTTP: one answer, without waiting for more."""
+    chunks = (b"Transfer-Encoding: chunked",)
+    whole = _chunk(GOOD_BODY)
+    payload = random.choice(
+        [
+            b"GET /health/live HTTP/1.1\r\n\r\n",
+            request(headers=(b"Host: localhost",)),
+            request(headers=(b"host: b",)),
+            request(headers=(b"Host: localhost.example",)).replace(b"Host: localhost\r\n", b""),
+            request(target=b"http://a.example/ner"),
+            request(version=b"HTTP/2.0"),
+            request(version=b"HTTP/0.9"),
+            request(headers=(b"Transfer-Encoding: gzip, chunked",), body=whole + b"0\r\n\r\n", length=False),
+            request(headers=(b"Transfer-Encoding: xchunked",), body=whole + b"0\r\n\r\n", length=False),
+            request(headers=chunks, body=whole + b"0\r\n\r\n", length=False, version=b"HTTP/1.0"),
+            request(headers=chunks, body=whole + b"zz\r\n", length=False),
+            request(headers=chunks, body=whole + b"0\r\nContent-Length: 5\r\n\r\n", length=False),
+            request(headers=chunks, body=_chunk(GOOD_BODY, b"5"), length=False),
+        ]
+    )
+    return Attempt(payload, statuses=(400,), cut=random.choice([None, random.randrange(1, len(payload))]))
+
+
 def mutated(random: Random) -> Attempt:
     """A good request in which some bytes are others, missing or doubled."""
     payload = bytearray(request(target=random.choice(PATHS).encode()))
@@ -292,6 +316,7 @@ FORMS: tuple[Callable[[Random], Attempt], ...] = (
     pipelined,
     another_protocol,
     upgrade,
+    refused_at_once,
     mutated,
     cut_off,
 )
