@@ -223,7 +223,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         self._reading_steps += 1
         self._idle_since = self.loop.time()
-        if not self._message_complete and self._timer is None:
+        # Not while the body of the next request arrives.
+        if self._receiving is not None and self._receiving.response_complete:
             self._set_timer(_LINGER_SECONDS)
         self._watch_writing()
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from service.api.problems import http_problem_response
 from service.api.request_context import REQUEST_ID_HEADER
 from service.process.connections import ConnectionLimits, limit_connections
-from service.process.room import MOST_BESIDE_LIMIT
+from service.process.room import HEADROOM, MOST_BESIDE_LIMIT
 from service.telemetry.state_metrics import ConnectionMetrics
 from tests.service.asynchronous import LoopClock, asynchronous
 from tests.service.manual_executor import settle
@@ -235,8 +235,23 @@ async def test_the_rest_of_a_body_that_is_answered_already_has_a_second() -> Non
         assert server.ended("body_timeout") == 0
         clock.advance(0.2)
         await settle()
-        assert await reader.read() == b""
         assert server.ended("body_timeout") == 1
+        assert await reader.read() == b""
+        writer.close()
+
+
+@asynchronous
+async def test_a_body_behind_a_request_that_is_answered_has_its_own_time() -> None:
+    async with served(PATIENT) as server:
+        clock = LoopClock()
+        reader, writer = await server.connect()
+        writer.write(GET + UPLOAD)
+        assert await read_answer(reader) == b"fine"
+        clock.advance(5)
+        await settle()
+        clock.release()
+        writer.write(b"a" * 100_000)
+        assert await read_answer(reader) == b"fine"
         writer.close()
 
 
@@ -398,6 +413,7 @@ async def test_in_a_full_server_the_slowest_unfinished_body_gives_way(
         first = await connect_and_send(server, UPLOAD + b"a" * bytes_of_the_first)
         clock.advance(seconds_of_the_first)
         second = await connect_and_send(server, UPLOAD + b"a" * 10)
+        clock.release()
         newest, newest_writer = await server.connect()
         newest_writer.write(GET)
         assert await read_answer(newest) == b"fine"
@@ -418,6 +434,7 @@ async def test_bodies_that_were_refused_give_way_before_an_upload_however_slow()
         refused = [await connect_and_send(server, UPLOAD.replace(b"/read", b"/")) for _ in range(3)]
         for reader, _ in refused:
             await read_answer(reader)
+        clock.release()
         for _ in range(3):
             reader, writer = await server.connect()
             writer.write(GET)
@@ -444,7 +461,9 @@ async def test_more_clients_than_there_may_be_keep_nobody_from_asking_for_health
             writer.transport.pause_reading()
             writer.write(opening())
             attackers.append(writer)
-        await until(lambda: server.open() >= 2)
+            await settle()
+        gone = ("idle", "body_timeout", "too_many")
+        await until(lambda: sum(server.ended(reason) or 0 for reason in gone) >= len(attackers) - 2 - HEADROOM)
         reader, writer = await server.connect()
         writer.write(PROBE)
         assert await read_answer(reader) == b"fine"
@@ -455,13 +474,15 @@ async def test_more_clients_than_there_may_be_keep_nobody_from_asking_for_health
 @asynchronous
 async def test_refused_connections_that_stay_are_few() -> None:
     async with served(PATIENT) as server:
+        LoopClock()  # nobody's moment passes
         refused = []
         for _ in range(MOST_BESIDE_LIMIT + 20):
             _, writer = await server.connect()
             writer.write(b"\x00\r\n\r\n")
             refused.append(writer)
-        await until(lambda: server.ended("malformed") == MOST_BESIDE_LIMIT + 20)
-        await until(lambda: server.open() <= MOST_BESIDE_LIMIT)
+            await settle()
+        assert server.ended("malformed") == MOST_BESIDE_LIMIT + 20
+        assert server.open() == MOST_BESIDE_LIMIT - HEADROOM
         for writer in refused:
             writer.close()
 
