@@ -110,9 +110,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._metrics.opened()
         self._set_timer(self._limits.header_seconds)
         beyond = len(self.connections) - self._limits.max_connections
-        if beyond <= 0 or self._make_room(Standing.ANSWERED):
-            return
-        self._beyond_limit = True
+        if beyond > 0 and self._make_room(Standing.ANSWERED):
+            beyond -= 1
+        self._beyond_limit = beyond > 0
         if beyond > HEADROOM and not self._make_room(Standing.UNFINISHED):
             self._refuse_number()
 
@@ -339,7 +339,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return Standing.UNFINISHED, self._begun_at
         if not self._message_complete:
             return Standing.ANSWERED, self._idle_since
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self.transport.get_write_buffer_size():
             return Standing.IDLE, self._idle_since
         # A probe's answer that is not read; other answers may take their time.
         return (Standing.ANSWERED if self._beyond_limit else Standing.OWED_AN_ANSWER), self._idle_since
@@ -351,7 +351,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._metrics.ended("idle" if standing is Standing.IDLE else "body_timeout")
         self.connections.discard(self)
-        if self.transport.is_closing():
+        # What is not read would keep its file open.
+        if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
             self.transport.close()
