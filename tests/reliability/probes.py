@@ -34,10 +34,9 @@ _UPLOADS = 3
 _UPLOAD_PARTS, _UPLOAD_SECONDS = 5, 2.5
 _KEY = "the key of this scenario"
 
-_SLOW_BODY = (
-    b"POST /ner HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"
-)
-_SLOW_HEAD = b"POST /ner HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+_HEAD = b"POST /ner HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+_SLOW_BODY = _HEAD + b"Content-Length: 100000\r\n\r\n{"
+_SLOW_HEAD = _HEAD + b"X-Slow: "
 _UPLOAD = json.dumps({"text": "10"}).encode()
 
 
@@ -72,11 +71,12 @@ ATTACKS = (
 
 @dataclass(slots=True)
 class _Observed:
-    """What became of probes, uploads and attackers."""
+    """What became of probes, uploads and attackers; uploads' connections that were reopened before they began."""
 
     probes: list[float] = field(default_factory=list)
     uploads: Counter[str] = field(default_factory=Counter)
     ended: int = 0
+    reopened: int = 0
     failures: list[str] = field(default_factory=list)
 
 
@@ -92,9 +92,12 @@ def run(scale: float) -> Report:
         failures += [f"{attack.name}: {failure}" for failure in observed.failures]
         inputs += len(observed.probes) + observed.uploads.total()
         injected += attack.connections + observed.ended
-        longest = max(observed.probes, default=0)
+        asked = len(observed.probes) + len(observed.failures)
         facts[f"probes answered under {attack.connections:,} {attack.name}"] = (
-            f"{len(observed.probes)} of {len(observed.probes) + len(observed.failures)}, after at most {longest:.2f} s"
+            f"{len(observed.probes)} of {asked}, after at most {max(observed.probes, default=0):.2f} s"
+        )
+        facts[f"slow uploads under {attack.connections:,} {attack.name}"] = (
+            f"{observed.uploads['200']} of {_UPLOADS}, connections opened again {observed.reopened}"
         )
     return Report(area="probes", inputs=inputs, failures=tuple(failures), injected=injected, facts=facts)
 
@@ -178,18 +181,27 @@ async def _probe(address: Address, seconds: float, observed: _Observed) -> None:
 
 
 async def _upload_slowly(address: Address, headers: Mapping[str, str], observed: _Observed) -> None:
-    """Send a small body in parts, and note how it ended."""
-    reader, writer = await asyncio.open_connection(*address)
+    """Send a small body in parts, and note how it ended.
+
+    A connection that is closed before the server asks for the body was idle for it: clients open another.
+    """
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = _HEAD + f"{lines}Expect: 100-continue\r\nContent-Length: {_UPLOAD_PARTS - 1 + len(_UPLOAD)}\r\n\r\n".encode()
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(head)
+            await reader.readuntil(b"\r\n\r\n")
+            break
+        except (EOFError, OSError):
+            observed.reopened += 1
     try:
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"POST /ner HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{lines}"
-        writer.write(f"{head}Content-Length: {_UPLOAD_PARTS - 1 + len(_UPLOAD)}\r\n\r\n".encode())
         for _ in range(_UPLOAD_PARTS - 1):
             writer.write(b" ")
             await asyncio.sleep(_UPLOAD_SECONDS / _UPLOAD_PARTS)
         writer.write(_UPLOAD)
         observed.uploads[str((await read_answer(reader, 0.0)).status)] += 1
-    except (EOFError, OSError) as error:
+    except (EOFError, OSError, RuntimeError) as error:
         observed.uploads[repr(error)] += 1
     finally:
         writer.close()
