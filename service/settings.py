@@ -47,6 +47,8 @@ def _check_origin(origin: str) -> None:
     if _ORIGIN.fullmatch(likely[0]) is None:
         raise ValueError(f"{origin!r} is no origin; write https://app.example.com, with commas between several")
     raise ValueError(f"{origin!r} is no origin as browsers send it; write {' or '.join(likely)}")
+
+
 _HOST_NAME = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 
 

@@ -3,8 +3,8 @@
 import contextlib
 import http.client
 import json
-import os
 import logging
+import os
 import resource
 import signal
 import subprocess
