@@ -21,10 +21,11 @@ _LISTENS = "0A"
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that answered `/health/ready`, and its process."""
+    """A server that answered `/health/ready`, its process, and the file that it logs to."""
 
     url: str
     process: subprocess.Popen[bytes]
+    log: BinaryIO
 
     def stop(self, timeout_seconds: float = 60) -> int:
         """Ask it to drain and return its exit status."""
@@ -92,7 +93,7 @@ def _ready_server(process: subprocess.Popen[bytes], log: BinaryIO, ready_seconds
             raise RuntimeError(f"the server ended with status {process.returncode}: {log.read().decode()}")
         with contextlib.suppress(OSError, httpx.TransportError):
             port = port or listening_port(process.pid)
-            server = RunningServer(f"http://127.0.0.1:{port}", process)
+            server = RunningServer(f"http://127.0.0.1:{port}", process, log)
             if port and httpx.get(f"{server.url}/health/ready").status_code == httpx.codes.OK:
                 return server
         time.sleep(0.1)

@@ -42,7 +42,7 @@ async def serve_bundle(bundle: Path) -> AsyncIterator[httpx.AsyncClient]:
             if not serving.ready:
                 raise EvaluationError(f"{bundle}: the bundle could not be warmed; the messages before this say why")
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://bundle") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 yield client
     except (BundleError, InvalidSettings) as error:
         raise EvaluationError(str(error)) from error

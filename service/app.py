@@ -16,6 +16,7 @@ from bigbird_inference.version import service_version
 from service.api import model_routes, operation_routes
 from service.api.authentication import KeyGate
 from service.api.body_limits import BodyLimit, BodyTimeout
+from service.api.host_check import HostCheck, hosts_are_checked
 from service.api.openapi import DescribedApplication, install_docs_page
 from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
@@ -135,6 +136,8 @@ def create_app(
     app.add_middleware(KeyGate, access=access)
     if settings.cors_origins:
         allow_origins(app, settings.cors_origins)
+    if hosts_are_checked(settings.hosts, settings.allowed_host_names):
+        app.add_middleware(HostCheck, listening=settings.hosts, allowed=settings.allowed_host_names)
     app.add_middleware(RequestContext, metrics=metrics, tracing=tracing)
     app.add_middleware(SecurityHeaders)
     metrics.declare_keys(key.name for key in access.keys)

@@ -49,6 +49,9 @@ def _check_origin(origin: str) -> None:
     raise ValueError(f"{origin!r} is no origin as browsers send it; write {' or '.join(likely)}")
 
 
+_HOST_NAME = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+
+
 class InvalidSettings(Exception):
     """A setting has a value that cannot work; the message names it."""
 
@@ -131,7 +134,10 @@ class Settings(BaseSettings):
     max_queued_tokens: int = Field(1_048_576, ge=1, description="Most tokens that wait, likewise; 429.")
     timeout_ms: int = Field(120_000, ge=1, description="Time for a request that names no `timeout_ms` itself (504).")
     max_connections: int = Field(
-        1024, ge=1, description="Most open connections; beyond them the longest idle one is closed, or 503."
+        1024,
+        ge=1,
+        description="Most open connections, or fewer where the limit of open files is low; beyond them an idle one or "
+        "an unfinished request gives way, or 503.",
     )
     max_header_bytes: int = Field(32_768, ge=1024, description="Most bytes of a request's line and headers (431).")
     header_timeout_seconds: float = Field(
@@ -188,6 +194,12 @@ class Settings(BaseSettings):
         description="Most bytes that all answers may have that are made or not yet read, the first MiB of each not "
         "counted; beyond them 429.",
     )
+    allowed_hosts: str = Field(
+        "",
+        pattern=rf"^({_HOST_NAME}(, ?{_HOST_NAME})*)?$",
+        description="Names by which requests may call the server beside `localhost` and loopback addresses, without "
+        "ports, with commas between them (400). Empty: none while it listens on loopback only, otherwise all.",
+    )
     max_requests: int = Field(1024, ge=1, description="Most requests under way, probes not counted; beyond them 429.")
     max_requests_bytes: int = Field(
         256 * 1024 * 1024,
@@ -208,6 +220,11 @@ class Settings(BaseSettings):
     def hosts(self) -> list[str]:
         """The addresses to listen on."""
         return [host.strip() for host in self.host.split(",")]
+
+    @property
+    def allowed_host_names(self) -> list[str]:
+        """The names by which the server may be called beside those of loopback."""
+        return [name.strip() for name in self.allowed_hosts.split(",") if name]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -29,7 +29,7 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 _MOST_FIELD_ERRORS = 20
 _LONGEST_FIELD_NAME = 100
-# Code and title of the statuses that the framework or the reading of a body gives.
+# Code and title of the statuses that the framework, a connection or the reading of a body gives.
 _HTTP_PROBLEMS = {
     400: (MalformedRequest.code, MalformedRequest.title),
     404: ("not_found", "Not found"),
@@ -37,6 +37,8 @@ _HTTP_PROBLEMS = {
     408: ("request_timeout", "Request timeout"),
     413: (TextTooLarge.code, TextTooLarge.title),
     415: ("unsupported_media_type", "Unsupported media type"),
+    431: ("headers_too_large", "Headers too large"),
+    503: ("too_many_connections", "Too many connections"),
 }
 # What tells a client what to do next, for OpenAPI.
 _RETRY_AFTER = {
@@ -204,6 +206,11 @@ def _field_name(location: Sequence[int | str]) -> str:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    return http_problem_response(request_record(request).request_id, error)
+
+
+def http_problem_response(request_id: str, error: HTTPException) -> Response:
+    """Build the answer for an error of HTTP itself."""
     status = error.status_code
     code, title = _HTTP_PROBLEMS.get(status, ("http_error", HTTPStatus(status).phrase))
     detail = error.detail
@@ -211,7 +218,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         detail = "There is nothing at this path; see /docs."
     elif status == 405:
         detail = f"This path answers {(error.headers or {}).get('Allow', 'other methods')} only."
-    return problem_response(request_record(request).request_id, status, code, title, detail, headers=error.headers)
+    return problem_response(request_id, status, code, title, detail, headers=error.headers)
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:

@@ -1,4 +1,8 @@
-"""httptools' parser, for which `Upgrade` is a header like any other.
+"""httptools' parser, stricter about what a request must have, and with `Upgrade` as a header like any other.
+
+A proxy and a server that read a request differently can be played off against each other. So what a careful proxy
+refuses is refused here, too: other versions than HTTP/1.1 and 1.0, no `Host` or several, transfer codings beside
+`chunked`. Behind that, `Host` is whom the request is addressed to, whichever form its target has (RFC 9112, 3.2.2).
 
 This server upgrades to nothing, so RFC 9110 (section 7.8) lets it ignore the header, which several HTTP clients send by
 default (`h2c`). httptools stops at the end of such a request's head and takes what follows for the next request: its
@@ -11,6 +15,7 @@ from typing import Any, Protocol
 import httptools
 
 _FRAMING = (b"content-length", b"transfer-encoding")
+_VERSIONS = ("1.1", "1.0")
 
 
 class ParserCallbacks(Protocol):
@@ -24,7 +29,11 @@ class ParserCallbacks(Protocol):
     def on_message_complete(self) -> None: ...
 
 
-class UpgradeBlindParser:
+class UnacceptableRequest(httptools.HttpParserError):
+    """A request's head is HTTP, but not such as is served here; the message is for the client."""
+
+
+class RequestParser:
     """Takes the place of `httptools.HttpRequestParser`.
 
     Args:
@@ -33,6 +42,9 @@ class UpgradeBlindParser:
 
     def __init__(self, callbacks: ParserCallbacks) -> None:
         self._callbacks = callbacks
+        self._in_head = False
+        self._target = b""
+        self._hosts: list[bytes] = []
         self._framing: list[tuple[bytes, bytes]] = []
         self._replaying = False
         self._upgrades = False
@@ -43,6 +55,7 @@ class UpgradeBlindParser:
         """Parse what has arrived.
 
         Raises:
+            UnacceptableRequest: It is not served here.
             httptools.HttpParserError: It is not HTTP.
         """
         while not self._tunnel:
@@ -54,6 +67,8 @@ class UpgradeBlindParser:
                 # What follows a CONNECT belongs to no request; there is no tunnel here that it could go through.
                 self._tunnel = self._parser.get_method() == b"CONNECT"
                 self._read_body_without_upgrade()
+            except httptools.HttpParserCallbackError as error:
+                raise (error.__context__ if isinstance(error.__context__, UnacceptableRequest) else error) from None
 
     def get_http_version(self) -> str:
         return str(self._parser.get_http_version())
@@ -71,23 +86,38 @@ class UpgradeBlindParser:
 
     def on_message_begin(self) -> None:
         if not self._replaying:
+            self._in_head = True
+            self._target = b""
+            self._hosts.clear()
             self._framing.clear()
             self._callbacks.on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         if not self._replaying:
+            self._target += url
             self._callbacks.on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._replaying:
-            if name.lower() in _FRAMING:
-                self._framing.append((name, value))
-            self._callbacks.on_header(name, value)
+        """Hold `Host` back until it is known whether it is the only one, and what the target says."""
+        if self._replaying:
+            return
+        if self._in_head and name.lower() == b"host":
+            self._hosts.append(value)
+            return
+        if self._in_head and name.lower() in _FRAMING:
+            self._framing.append((name, value))
+        self._callbacks.on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if not self._replaying:
-            self._upgrades = bool(self._parser.should_upgrade())
-            self._callbacks.on_headers_complete()
+        if self._replaying:
+            return
+        self._in_head = False
+        self._upgrades = bool(self._parser.should_upgrade())
+        self._refuse_the_unacceptable()
+        host = self._authority() or b"".join(self._hosts)
+        if host or self._hosts:
+            self._callbacks.on_header(b"Host", host)
+        self._callbacks.on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._callbacks.on_body(body)
@@ -96,6 +126,29 @@ class UpgradeBlindParser:
         # With an upgrade it is the end of the head that is called complete.
         if not self._upgrades:
             self._callbacks.on_message_complete()
+
+    def _refuse_the_unacceptable(self) -> None:
+        version = self.get_http_version()
+        if version not in _VERSIONS:
+            raise UnacceptableRequest("This server speaks HTTP/1.1 and HTTP/1.0; send one of them.")
+        if len(self._hosts) > 1:
+            raise UnacceptableRequest("The request has several Host headers; send one.")
+        if not self._hosts and version == "1.1":
+            raise UnacceptableRequest("The request has no Host header; send one.")
+        codings = [value.strip().lower() for name, value in self._framing if name.lower() == b"transfer-encoding"]
+        if codings and (codings != [b"chunked"] or version != "1.1"):
+            raise UnacceptableRequest(
+                "The only transfer coding that is known here is `chunked`, in HTTP/1.1; send that or Content-Length."
+            )
+
+    def _authority(self) -> bytes:
+        """Return host and port of a target in absolute form; empty if it has another one."""
+        if b"://" not in self._target.partition(b"?")[0] or self._target.startswith(b"/"):
+            return b""
+        target = httptools.parse_url(self._target)
+        host = target.host or b""
+        host = b"[" + host + b"]" if b":" in host else host
+        return host if target.port is None else host + b":%d" % target.port
 
     def _new_parser(self) -> Any:
         parser = httptools.HttpRequestParser(self)

@@ -20,6 +20,7 @@ from service.models.loading import ModelLoader
 from service.process.connections import ConnectionLimits, limit_connections
 from service.process.drain import Drain
 from service.process.listening import CannotListen, bind
+from service.process.room import MOST_BESIDE_LIMIT
 from service.process.standard_error import start_log
 from service.security.access import read_access, tell_exposure
 from service.serving import Serving
@@ -29,8 +30,10 @@ logger = logging.getLogger(__name__)
 
 # Beyond the drain timeout every request has been answered with an error; this is the time to send that.
 _SENDING_SECONDS = 5
-# Bundles, sockets of its own, and connections that are being refused.
-_FILES_BESIDE_CONNECTIONS = 256
+# Bundles, sockets of its own, and what a reload opens: some 20, and as many for each GPU.
+_OWN_FILES = 64
+# Connections that the system has opened and the server has not taken yet; it may take them all at once.
+_BACKLOG = 2048
 _STOPPED_AT_ONCE = 1
 _PORT_TAKEN = 3
 
@@ -82,24 +85,34 @@ class DrainingServer(uvicorn.Server):
             _leave(_STOPPED_AT_ONCE)
 
 
-def _allow_open_files(connections: int) -> None:
-    """Raise the limit of open files where it is below what the connections need: the usual 1,024 is."""
-    needed = connections + _FILES_BESIDE_CONNECTIONS
+def _fit_open_files(connections: int) -> tuple[int, int]:
+    """Raise the limit of open files to what connections need (the usual 1,024 is less); return what it allows.
+
+    Without a file for it a connection is reset, whoever asks for what.
+
+    Returns:
+        Most connections, and most of those that are not taken yet.
+    """
+    beside = _OWN_FILES + MOST_BESIDE_LIMIT
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = hard == resource.RLIM_INFINITY
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if not unlimited and hard < needed:
-        logger.warning("%d connections need %d open files, and the limit is %d", connections, needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if unlimited else min(needed, hard), hard))
+    needed = beside + connections + _BACKLOG
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    free = max(needed - beside, 2)
+    fitting = min(connections, max(free * 3 // 4, free - _BACKLOG))
+    if fitting < connections:
+        message = "the limit of open files is %d, so there are at most %d connections, not %d; raise it (ulimit -Hn)"
+        logger.warning(message, hard, fitting, connections)
+    return fitting, min(_BACKLOG, free - fitting)
 
 
-def _connection_limits(settings: Settings) -> ConnectionLimits:
+def _connection_limits(settings: Settings, max_connections: int) -> ConnectionLimits:
     return ConnectionLimits(
-        max_connections=settings.max_connections,
+        max_connections=max_connections,
         max_header_bytes=settings.max_header_bytes,
         header_seconds=settings.header_timeout_seconds,
-        body_seconds=settings.body_timeout_seconds,
         write_seconds=settings.write_timeout_seconds,
     )
 
@@ -141,7 +154,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         logger.critical("%s", error)
         return 1
     app.state.metrics.watch_log(lambda: log.dropped)
-    _allow_open_files(settings.max_connections)
+    max_connections, backlog = _fit_open_files(settings.max_connections)
     drain = Drain(app, lambda: getattr(app.state, "serving", None), settings.drain_timeout_seconds)
     config = uvicorn.Config(
         drain,
@@ -150,7 +163,8 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         access_log=False,
         # There are no web sockets here, and uvicorn would log the paths and queries of those that are tried.
         ws="none",
-        http=limit_connections(_connection_limits(settings), app.state.metrics.connections),
+        http=limit_connections(_connection_limits(settings, max_connections), app.state.metrics.connections),
+        backlog=backlog,
         timeout_keep_alive=settings.keep_alive_seconds,
         server_header=False,
         timeout_graceful_shutdown=_SENDING_SECONDS,

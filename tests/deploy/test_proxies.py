@@ -1,4 +1,6 @@
-"""The proxies' configurations as they stand in deploy/proxies, with the real programs: restarts lose no request."""
+"""The proxies' configurations as they stand in deploy/proxies, with the real programs: restarts lose no request, and
+slow uploads are not taken for attacks.
+"""
 
 import contextlib
 import http.client
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from service.security.access import key_line
 from tests.fake_server import COMMAND
 from tests.foreign_programs import find_program
 
@@ -28,6 +31,8 @@ WAIT_SECONDS = 120
 BODY = json.dumps({"text": "10"})
 # A body that fits into no proxy's buffer cannot be sent again from there.
 LONG_BODY = BODY + " " * 40_000
+# What clients call the proxy, as the configurations' first comments have it.
+NAME = "bigbird.example.com"
 
 pytestmark = pytest.mark.integration
 
@@ -121,7 +126,7 @@ class Clients:
         body = LONG_BODY if number == 0 else BODY
         while not self._stop.is_set():
             try:
-                connection.request("POST", self._path, body, {"content-type": "application/json"})
+                connection.request("POST", self._path, body, {"content-type": "application/json", "host": NAME})
                 answer = connection.getresponse()
                 answer.read()
                 heard: object = answer.status
@@ -144,8 +149,9 @@ class Clients:
             thread.join()
 
 
-@pytest.mark.parametrize(("name", "file"), [("haproxy", "haproxy.cfg"), ("nginx", "nginx.conf")])
-def test_restarts_behind_a_proxy_lose_nothing(name: str, file: str) -> None:
+@contextlib.contextmanager
+def proxied(name: str, file: str, **more: str) -> Iterator[tuple[int, list[Server]]]:
+    """Run two servers, with the settings that a configuration asks for and more, and its proxy; yield its port."""
     find_program(name, package=name)
     configuration = (PROXIES / file).read_text()
     environment = environment_asked_for(configuration)
@@ -155,12 +161,21 @@ def test_restarts_behind_a_proxy_lose_nothing(name: str, file: str) -> None:
         assert str(documented) in configuration
         configuration = configuration.replace(str(documented), str(port))
     with contextlib.ExitStack() as running:
-        servers = [Server(port, environment) for port in own[1:]]
+        servers = [Server(port, {**environment, **more}) for port in own[1:]]
         for server in servers:
             running.callback(server.stop)
         running.enter_context(proxy(name, configuration))
         until_ready(own[0])
-        clients = Clients(own[0], "/ner")
+        yield own[0], servers
+
+
+PROXIED = pytest.mark.parametrize(("name", "file"), [("haproxy", "haproxy.cfg"), ("nginx", "nginx.conf")])
+
+
+@PROXIED
+def test_restarts_behind_a_proxy_lose_nothing(name: str, file: str) -> None:
+    with proxied(name, file) as (port, servers), contextlib.ExitStack() as running:
+        clients = Clients(port, "/ner")
         running.callback(clients.stop)
         clients.until_answered(REQUESTS // 10)
         for server in servers:
@@ -169,3 +184,39 @@ def test_restarts_behind_a_proxy_lose_nothing(name: str, file: str) -> None:
         clients.until_answered(REQUESTS)
         clients.stop()
         assert set(clients.heard) == {200}, clients.heard
+
+
+@PROXIED
+def test_other_names_than_the_documented_are_refused_behind_a_proxy_too(name: str, file: str) -> None:
+    with proxied(name, file) as (port, _):
+        statuses = {called: status_of(port, called) for called in (NAME, f"{NAME}:8000", "localhost", "evil.example")}
+    assert statuses == {NAME: 200, f"{NAME}:8000": 200, "localhost": 200, "evil.example": 400}
+
+
+def status_of(port: int, called: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", "/v1/models", headers={"host": called})
+        return connection.getresponse().status
+
+
+@PROXIED
+def test_a_slow_upload_behind_a_proxy_outlives_connections_without_a_key(name: str, file: str) -> None:
+    """Servers of four connections each, and far more that send bodies without end."""
+    limits = {"BIGBIRD_MAX_CONNECTIONS": "4", "BIGBIRD_API_KEYS": key_line("slow", "the key")}
+    with proxied(name, file, **limits) as (port, servers), contextlib.ExitStack() as open_ones:
+        upload = open_ones.enter_context(contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)))
+        upload.putrequest("POST", "/ner", skip_host=True)
+        headers = {"Host": NAME, "Content-Type": "application/json", "Authorization": "Bearer the key"}
+        for header, value in {**headers, "Content-Length": str(len(BODY))}.items():
+            upload.putheader(header, value)
+        upload.endheaders(BODY[:3].encode())
+        for server in servers:
+            for _ in range(50):
+                attacker = socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS)
+                open_ones.callback(attacker.close)
+                attacker.sendall(b"POST /ner HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{")
+                assert attacker.recv(12) == b"HTTP/1.1 401"
+            until_ready(server.port)
+        upload.send(BODY[3:].encode())
+        assert upload.getresponse().status == 200

@@ -84,7 +84,7 @@ class LoadClient:
     async def _send(self, request: PlannedRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Send a request and note how it ended; return whether the connection can be used again."""
         head = (
-            f"{request.method} {request.path} HTTP/1.1\r\nHost: here\r\nX-Request-Id: {request.request_id}\r\n"
+            f"{request.method} {request.path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: {request.request_id}\r\n"
             f"Content-Type: {request.content_type}\r\nContent-Length: {len(request.body)}\r\n\r\n"
         ).encode()
         if request.departure in ("in the headers", "in the body"):

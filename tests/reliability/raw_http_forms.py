@@ -43,7 +43,7 @@ def request(
     length: bool = True,
 ) -> bytes:
     """Write a request; it is a good one unless told otherwise."""
-    lines = [method + b" " + target + b" " + version, b"Host: a", b"Content-Type: application/json", *headers]
+    lines = [method + b" " + target + b" " + version, b"Host: localhost", b"Content-Type: application/json", *headers]
     if length:
         lines.append(b"Content-Length: %d" % len(body))
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
@@ -58,7 +58,7 @@ def broken_request_line(random: Random) -> Attempt:
     )
     target = random.choice([b"/ner", b"", b" /ner", b"ner", b"/" * random.randrange(1, 9000), b"/\x00", b"/\xc3\xa9"])
     line = random.choice([b" ", b"  ", b"\t", b""]).join((method, target, version))
-    end = random.choice([b"\r\n\r\n", b"\n\n", b"\r\r", b"\r\n", b"\n\r\n", b"\r\nHost: a\r\n\r\n", b""])
+    end = random.choice([b"\r\n\r\n", b"\n\n", b"\r\r", b"\r\n", b"\n\r\n", b"\r\nHost: localhost\r\n\r\n", b""])
     return Attempt(random.choice([b"", b"\r\n", b"\r\n" * 50, b" "]) + line + end, complete=end.endswith(b"\n\r\n"))
 
 
@@ -185,7 +185,7 @@ def chunked_body(random: Random) -> Attempt:
 
 def smuggled_request(random: Random) -> Attempt:
     """Two lengths for one body: whichever a proxy believed, what follows must not be answered as another request."""
-    hidden = b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n"
+    hidden = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     forms = [
         (b"Content-Length: %d" % len(hidden), b"Transfer-Encoding: chunked"),
         (b"Transfer-Encoding: chunked", b"Content-Length: 4"),
@@ -258,6 +258,30 @@ def upgrade(random: Random) -> Attempt:
     return Attempt(request(b"GET", random.choice([b"/qa", b"/health/live", b"/"]), headers, b"") + b"\x81\x05hello")
 
 
+def refused_at_once(random: Random) -> Attempt:
+    """What proxies refuse, and bodies that turn out not to be HTTP: one answer, without waiting for more."""
+    chunks = (b"Transfer-Encoding: chunked",)
+    whole = _chunk(GOOD_BODY)
+    payload = random.choice(
+        [
+            b"GET /health/live HTTP/1.1\r\n\r\n",
+            request(headers=(b"Host: localhost",)),
+            request(headers=(b"host: b",)),
+            request(headers=(b"Host: localhost.example",)).replace(b"Host: localhost\r\n", b""),
+            request(target=b"http://a.example/ner"),
+            request(version=b"HTTP/2.0"),
+            request(version=b"HTTP/0.9"),
+            request(headers=(b"Transfer-Encoding: gzip, chunked",), body=whole + b"0\r\n\r\n", length=False),
+            request(headers=(b"Transfer-Encoding: xchunked",), body=whole + b"0\r\n\r\n", length=False),
+            request(headers=chunks, body=whole + b"0\r\n\r\n", length=False, version=b"HTTP/1.0"),
+            request(headers=chunks, body=whole + b"zz\r\n", length=False),
+            request(headers=chunks, body=whole + b"0\r\nContent-Length: 5\r\n\r\n", length=False),
+            request(headers=chunks, body=_chunk(GOOD_BODY, b"5"), length=False),
+        ]
+    )
+    return Attempt(payload, statuses=(400,), cut=random.choice([None, random.randrange(1, len(payload))]))
+
+
 def mutated(random: Random) -> Attempt:
     """A good request in which some bytes are others, missing or doubled."""
     payload = bytearray(request(target=random.choice(PATHS).encode()))
@@ -292,6 +316,7 @@ FORMS: tuple[Callable[[Random], Attempt], ...] = (
     pipelined,
     another_protocol,
     upgrade,
+    refused_at_once,
     mutated,
     cut_off,
 )

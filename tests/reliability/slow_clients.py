@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 0.02
 _LARGE = "/docs/assets/swagger-ui-bundle.js"
 _PIPELINED = 10
 
-_HEAD = b"POST /ner HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n"
+_HEAD = b"POST /ner HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n"
 _GOOD = post("/ner", {"text": "Ada Lovelace lives in London and works for Analytical Engines."})
 
 

@@ -34,6 +34,7 @@ AREAS = (
     "shares",
     "slow_clients",
     "large_answers",
+    "probes",
     "faults",
     "reload_under_load",
     "kill_nine",

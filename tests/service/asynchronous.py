@@ -14,6 +14,10 @@ class LoopClock:
         self._now = loop.time()
         loop.time = lambda: self._now  # type: ignore[method-assign]
 
+    def release(self) -> None:
+        """Let time pass by itself again, so that what waits for something that does not come fails."""
+        del asyncio.get_running_loop().time
+
     def advance(self, seconds: float) -> None:
         self._now += seconds
 

@@ -29,5 +29,5 @@ async def running_app(
     async with app.router.lifespan_context(app):
         await app.state.serving.warmed()
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield app, client

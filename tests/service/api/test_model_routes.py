@@ -36,7 +36,7 @@ async def managed(
     async with app.router.lifespan_context(app):
         await app.state.serving.warmed()
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield client
 
 

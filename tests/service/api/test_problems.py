@@ -376,7 +376,7 @@ async def test_503_while_warming_but_alive() -> None:
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         assert (await client.get("/health/live")).status_code == 200
         assert (await client.get("/v1/models")).status_code == 200
@@ -456,5 +456,5 @@ async def test_a_model_that_cannot_be_warmed_is_never_ready_and_asks_for_the_ser
     async with app.router.lifespan_context(app):
         await app.state.serving.warmed()
         assert ends == ["end"]
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             problem(await client.get("/health/ready"), 503, NotReady.code)

@@ -54,7 +54,7 @@ async def test_twenty_reloads_leave_nothing_of_the_old_versions(tmp_path: Path, 
             serving: Serving = app.state.serving
             await serving.warmed()
             transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 after_first = (0, 0)
                 for number in range(RELOADS):
                     parts = parts_of(serving.models["classify"])

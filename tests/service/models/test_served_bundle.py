@@ -128,7 +128,7 @@ async def test_the_others_are_served_if_failed_models_are_allowed(bundles: Path)
     app = create_app(settings)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         await app.state.serving.warmed()
         assert (await client.post("/classify", json={"text": TEXT})).status_code == 200

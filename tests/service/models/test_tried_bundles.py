@@ -115,7 +115,7 @@ async def test_a_reload_is_refused_and_the_old_version_serves_on(
     app = create_app(Settings(models=tmp_path, threads=1, warm_up_seconds=0, device="cpu", admin_key=key))
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         await app.state.serving.warmed()
         before = (await client.post("/classify", json=TEXT)).json()["label"]
@@ -137,7 +137,7 @@ async def test_where_failed_models_are_allowed_the_others_are_served(tmp_path: P
     app = create_app(Settings(models=tmp_path, threads=1, warm_up_seconds=0, device="cpu", allow_failed_models=True))
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         await app.state.serving.warmed()
         assert (await client.post("/classify", json=TEXT)).status_code == 200

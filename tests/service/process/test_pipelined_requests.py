@@ -9,9 +9,7 @@ from service.process.connections import ConnectionLimits, limit_connections
 from service.telemetry.state_metrics import ConnectionMetrics
 from tests.service.asynchronous import asynchronous
 
-LIMITS = ConnectionLimits(
-    max_connections=10, max_header_bytes=2000, header_seconds=600, body_seconds=600, write_seconds=600
-)
+LIMITS = ConnectionLimits(max_connections=10, max_header_bytes=2000, header_seconds=600, write_seconds=600)
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 

@@ -3,7 +3,9 @@
 import contextlib
 import http.client
 import json
+import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bigbird_inference.bundle import write_manifest
+from service.process.server import _fit_open_files
 from tests.fake_model import fake_manifest
 
 ROOT = Path(__file__).parents[3]
@@ -177,3 +180,37 @@ def test_a_bundle_that_cannot_be_served_stops_the_start_with_one_line_that_names
     misspelt, line = done.stderr.splitlines()
     assert expected[case] in line
     assert "BIGBIRD_PROT is set, but is no setting and changes nothing; did you mean BIGBIRD_PORT?" in misspelt
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised_to", "connections"),
+    [
+        (1024, 1_048_576, 64 + 64 + 1024 + 2048, 1024),
+        (1024, resource.RLIM_INFINITY, 64 + 64 + 1024 + 2048, 1024),
+        (1_048_576, 1_048_576, None, 1024),
+        (1024, 4096, 64 + 64 + 1024 + 2048, 1024),
+        (1024, 2048, 2048, 1024),
+        (256, 256, None, 96),
+        (64, 64, None, 1),
+    ],
+    ids=["usual", "unlimited", "raised already", "enough", "less waiting", "small", "hopeless"],
+)
+def test_connections_fit_into_the_limit_of_open_files(
+    soft: int,
+    hard: int,
+    raised_to: int | None,
+    connections: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+    caplog.set_level(logging.WARNING)
+    fitting, waiting = _fit_open_files(1024)
+    assert raised == ([] if raised_to is None else [(raised_to, hard)])
+    assert fitting == connections
+    # Beside them: 64 that are refused or only asked, and 64 files of the server's own.
+    files = max(raised_to or soft, 130)
+    assert 1 <= waiting <= 2048 and fitting + waiting + 64 + 64 <= files
+    assert [record.args for record in caplog.records] == ([(hard, connections, 1024)] if connections < 1024 else [])
