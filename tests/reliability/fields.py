@@ -166,7 +166,7 @@ async def _send_each(port: int, waiting: Iterator[tuple[str, Input]], outcome: _
 
 
 async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, own: Input) -> _Answer:
-    headers = {"Host": "a", "Content-Length": str(len(own.body)), **own.headers}
+    headers = {"Host": "localhost", "Content-Length": str(len(own.body)), **own.headers}
     head = f"POST {own.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     writer.write(head.encode() + b"\r\n" + own.body)
     await writer.drain()
