@@ -145,8 +145,10 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         sockets = bind(settings.hosts, settings.port)
         tell_exposure(settings.hosts, read_access(settings))
         loader = ModelLoader(settings)
-        models = load(settings) if load else loader.load_all()
-        app = create_app(settings, models, stop_with_failure, loader, loader.failures)
+        # No name here holds the models: one that is exchanged later is to be released.
+        app = create_app(
+            settings, load(settings) if load else loader.load_all(), stop_with_failure, loader, loader.failures
+        )
     except CannotListen as error:
         logger.critical("%s; choose another with --port or --host", error)
         return _PORT_TAKEN
