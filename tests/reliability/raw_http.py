@@ -32,7 +32,7 @@ _HANG_SECONDS = 20.0
 _MOST_ANSWERS_BYTES = 8 * 1024 * 1024
 _MOST_GROWTH_BYTES = 150 * 1024 * 1024
 
-_STATUSES = frozenset({100, 200, 304, 307, 400, 404, 405, 408, 413, 415, 422, 429, 431, 503})
+_STATUSES = frozenset({100, 200, 304, 307, 400, 403, 404, 405, 408, 413, 415, 422, 429, 431, 503})
 _HEAD = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n((?:[!-9;-~]+: [^\r\n]*\r\n)*)\r\n")
 
 
