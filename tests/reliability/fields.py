@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -148,6 +148,7 @@ async def _send_each(port: int, waiting: Iterator[tuple[str, Input]], outcome: _
         try:
             async with asyncio.timeout(_MOST_SECONDS):
                 answer = await _exchange(*connection, own)
+            outcome.slowest = max(outcome.slowest, (time.monotonic() - began, own.kind))
             closing = answer.headers.get("connection") == "close"
             outcome.statuses[answer.status] += 1
             found = _judge(own, answer, outcome)
@@ -155,7 +156,6 @@ async def _send_each(port: int, waiting: Iterator[tuple[str, Input]], outcome: _
             found, closing = f"not answered within {_MOST_SECONDS:.0f} s", True
         except (OSError, asyncio.IncompleteReadError) as error:
             found, closing = f"the connection ended without an answer: {error!r}", True
-        outcome.slowest = max(outcome.slowest, (time.monotonic() - began, own.kind))
         if found is not None:
             outcome.failures.append(f"{name} ({own.kind}, {own.path}) with seed {SEED}: {found}")
         if closing:
@@ -202,20 +202,23 @@ def _judge_positions(own: Input, body: dict[str, Any], outcome: _Outcome) -> str
     texts = sent.get(field_name)
     results = body.get("results", [body])
     texts = texts if isinstance(texts, list) else [texts] * len(results)
+    unit = sent.get("offsets", "code_points")
     for text, result in zip(texts, results, strict=True):
+        cut = _cutter(text, unit)
         for expected, span in _spans(own.path, sent, result):
             outcome.positions += 1
-            unit = sent.get("offsets", "code_points")
-            if _cut(text, unit, span["start"], span["end"]) != expected:
+            if cut(span["start"], span["end"]) != expected:
                 return f"[{span['start']}:{span['end']}] in {unit} of {text!r} is not {expected!r}"
     return None
 
 
-def _cut(text: str, unit: str, start: int, end: int) -> str:
+def _cutter(text: Any, unit: str) -> Callable[[int, int], str]:
+    """Return what cuts out of a text what stands between two positions in a unit."""
     if unit == "code_points":
-        return text[start:end]
+        return lambda start, end: str(text[start:end])
     coding, width = {"utf16": ("utf-16-le", 2), "utf8": ("utf-8", 1)}[unit]
-    return text.encode(coding)[start * width : end * width].decode(coding, "replace")
+    encoded = text.encode(coding) if isinstance(text, str) else b""
+    return lambda start, end: encoded[start * width : end * width].decode(coding, "replace")
 
 
 def _spans(path: str, sent: dict[str, Any], result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
