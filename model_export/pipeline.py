@@ -40,16 +40,12 @@ from bigbird_inference.manifest import (
     TokenizerFile,
 )
 from bigbird_inference.progress import Progress, track
-from bigbird_inference.runtime.cores import available_cores
-from bigbird_inference.runtime.devices import DeviceUnavailable
-from bigbird_inference.runtime.onnx_session import open_session
-from bigbird_inference.runtime.session import Session
 from bigbird_inference.tasks.entity_grouping import unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError, first_few
 from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
-from model_export.export.graph_check import GraphCheck, LoadedGraph, OpenGraph, rounded_model
+from model_export.export.graph_check import GraphCheck, LoadedGraph, graph_opener, rounded_model
 from model_export.export.known_answer import TEXT, known_runs, known_text
 from model_export.export.placement import check_destination, hidden_folder, put_in_place
 from model_export.export.quantise import quantise
@@ -328,20 +324,6 @@ def _bucket(name: str, attention: Attention, compared: tuple[int, LoadedGraph]) 
 
 def _described(attention: Attention, kernel: AttentionKernelName = "composed") -> str:
     return f"{attention.replace('_', '-')} attention{', fused kernel' if kernel == 'fused' else ''}"
-
-
-def graph_opener(manifest: Manifest) -> OpenGraph:
-    """Return what loads the graphs of a bundle with the session that will serve them."""
-
-    def open_graph(graph: Path, device: Literal["cpu", "cuda"]) -> Session | None:
-        try:
-            return open_session(graph, manifest, device=device, threads=available_cores(), own_arena=True)
-        except DeviceUnavailable:
-            if device == "cpu":
-                raise
-            return None
-
-    return open_graph
 
 
 def _hashed(path: Path) -> HashedFile:

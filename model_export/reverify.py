@@ -11,12 +11,11 @@ from bigbird_inference.progress import track
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
-from model_export.export.graph_check import GraphCheck, rounded_model
+from model_export.export.graph_check import GraphCheck, graph_opener, rounded_model
 from model_export.export.references import References
 from model_export.export.signature import signature
 from model_export.export.trace import traced_model
 from model_export.patterns.registry import get_pattern
-from model_export.pipeline import graph_opener
 
 
 def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:

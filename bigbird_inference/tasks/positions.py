@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from bigbird_inference.tokenization.encoded import Int64Array
+from bigbird_inference.tokenization.normal_form import code_points
 
 AnswerT = TypeVar("AnswerT")
 
@@ -55,10 +56,10 @@ def count_positions(answer: AnswerT, text: str, unit: Unit) -> AnswerT:
 
 def _offsets(text: str, unit: Unit) -> Int64Array:
     """Return where each code point begins, then where the text ends: int64 `[code points + 1]`."""
-    code_points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-    widths = np.ones(len(code_points), dtype=np.int64)
+    characters = code_points(text)
+    widths = np.ones(len(characters), dtype=np.int64)
     for first in _WIDER[unit]:
-        widths += code_points >= first
+        widths += characters >= first
     return np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(widths)))
 
 

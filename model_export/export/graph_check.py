@@ -21,8 +21,11 @@ from typing import Literal, Protocol
 import numpy as np
 import onnx_ir as ir
 
-from bigbird_inference.manifest import AttentionKernelName, Parity, Precision
+from bigbird_inference.manifest import AttentionKernelName, Manifest, Parity, Precision
 from bigbird_inference.memory import peak_rise
+from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.devices import DeviceUnavailable
+from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.runtime.session import Session
 from model_export.export.buckets import BucketPlan
 from model_export.export.references import References, TorchSession
@@ -61,6 +64,20 @@ class OpenGraph(Protocol):
     def __call__(self, graph: Path, device: Literal["cpu", "cuda"]) -> Session | None:
         """Return its session, or None if this machine has no such device."""
         ...
+
+
+def graph_opener(manifest: Manifest) -> OpenGraph:
+    """Return what loads the graphs of a bundle with the session that will serve them."""
+
+    def open_graph(graph: Path, device: Literal["cpu", "cuda"]) -> Session | None:
+        try:
+            return open_session(graph, manifest, device=device, threads=available_cores(), own_arena=True)
+        except DeviceUnavailable:
+            if device == "cpu":
+                raise
+            return None
+
+    return open_graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ class Admission:
             return
         now = self._clock()
         buckets = [self._room.bucket_of(item) for item in items]
-        due_at = self._room.due_at(items, now)
+        place = self._room.last_place(items, now)
         remaining = [device.remaining_seconds for device in self._devices.usable]
-        needed = self._forecast.finish(self._room.queues, buckets, due_at, remaining)
+        needed = self._forecast.finish(self._room.queues, buckets, place, remaining)
         refuse_unreachable(needed, min(deadlines) - now)

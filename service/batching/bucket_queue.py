@@ -121,6 +121,15 @@ class QueuedItem:
         return self.item.deadline is not None and now >= self.item.deadline
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where work that is accepted now would stand: the fields of `QueuedItem` that say so."""
+
+    due_at: float
+    start: float
+    first: bool
+
+
 def _urgency(entry: QueuedItem) -> Urgency:
     return entry.urgency
 
@@ -175,10 +184,11 @@ class BucketQueue:
         """Real tokens that wait."""
         return self._tokens
 
-    def due_until(self, due_at: float) -> int:
-        """Return how many entries are due at this time or earlier."""
-        in_turn = bisect_right(self._in_turn, (due_at, _NEVER, _NEVER), key=_urgency)
-        return in_turn + sum(entry.due_at <= due_at for entry in self._behind)
+    def ahead_of(self, place: Place) -> int:
+        """Return how many go before work of this place: in turn by when they are due, the others by their start."""
+        due = self._in_turn[: bisect_right(self._in_turn, (place.due_at, _NEVER, _NEVER), key=_urgency)]
+        in_turn = sum(entry.first for entry in due) if place.first else len(due)
+        return in_turn + bisect_right(self._behind, (place.start, _NEVER), key=_turn)
 
     def add(self, entry: QueuedItem) -> None:
         """Put an entry in its place."""

@@ -1,8 +1,9 @@
 """When a request could be finished, before it is accepted: refused at once is better than refused after its deadline.
 
-The work ahead of a request is the rest of the batches that run and every entry that is due no later than it; its own
-work shares batches with entries of its buckets. Each bucket is taken to run in batches of the cheapest size,
-and all devices to share the work.
+The work ahead of a request is the rest of the batches that run, the entries in turn that are due no later than it (but
+not the later parts of other requests, if it has none itself), and of those behind their share the ones whose turn comes
+before its last. Its own work shares batches with entries of its buckets. Each bucket is taken to run in batches of the
+cheapest size, and all devices to share the work.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ from itertools import accumulate
 
 from bigbird_inference.buckets import ServedBucket
 from service.batching.batch_limits import BatchLimits
-from service.batching.bucket_queue import BucketQueue
+from service.batching.bucket_queue import BucketQueue, Place
 from service.batching.cost_model import CostModel
 
 
@@ -44,7 +45,7 @@ class Forecast:
         self,
         queues: Iterable[BucketQueue],
         new: Sequence[ServedBucket],
-        due_at: float,
+        place: Place,
         remaining: Sequence[float],
     ) -> float:
         """Return the seconds after which new sequences are all done.
@@ -54,11 +55,11 @@ class Forecast:
         Args:
             queues: What waits.
             new: The bucket of each of them.
-            due_at: When the last of them is due.
+            place: That of the last of them.
             remaining: What each device still has to do of what it was given.
         """
         own = Counter(bucket.key for bucket in new)
-        work = sum(self.work(queue.bucket, queue.due_until(due_at) + own[queue.bucket.key]) for queue in queues)
+        work = sum(self.work(queue.bucket, queue.ahead_of(place) + own[queue.bucket.key]) for queue in queues)
         # Only devices that are free before the others are done take a part of it.
         ahead = accumulate(sorted(remaining))
         shared = min((before + work) / devices for devices, before in enumerate(ahead, start=1))

@@ -11,7 +11,7 @@ from functools import partial
 
 from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket, smallest_bucket
 from bigbird_inference.errors import DeadlineExceeded
-from service.batching.bucket_queue import BucketQueue, QueuedItem, WorkItem, fail_all
+from service.batching.bucket_queue import BucketQueue, Place, QueuedItem, WorkItem, fail_all
 from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver, DropReason
 from service.batching.shares import Share, Shares
@@ -97,11 +97,12 @@ class WaitingRoom:
         length = smallest_bucket(self._lengths[item.model_version], len(item.sequence))
         return self._queues[BucketKey(item.model, length, item.version)].bucket
 
-    def due_at(self, items: Sequence[WorkItem], now: float) -> float:
-        """Return when the last of a request's windows would be due if they were accepted now."""
+    def last_place(self, items: Sequence[WorkItem], now: float) -> Place:
+        """Return where the last of a request's windows would stand if they were accepted now."""
         buckets, costs = self._costs(items)
         starts = self._share(items).starts(costs)
-        return max(self._due_at(*each, now) for each in zip(items, buckets, starts, strict=True))
+        due_at = max(self._due_at(*each, now) for each in zip(items, buckets, starts, strict=True))
+        return Place(due_at, starts[-1], first=starts[-1] <= self.shares.level)
 
     def add(self, items: Sequence[WorkItem], now: float, on_end: Callable[[QueuedItem], None]) -> list[QueuedItem]:
         """Queue windows of a request; `on_end` is called when one's future is done, wherever the entry is by then."""

@@ -129,7 +129,7 @@ class WarmUp:
             logger.info(
                 "warming %d of %d: %s bucket %d, %.3f s", number, len(measured), bucket.model, bucket.length, seconds
             )
-        logger.info("measuring larger batches for up to %g s", max(ends_at - self._clock(), 0))
+        logger.info("measuring larger batches for up to %.0f s", max(ends_at - self._clock(), 0))
         longest = float("inf") if give_way is None else self._longest_measured()
         next_sizes = {bucket.key: 2 for bucket in measured}
         open_buckets = {bucket.key: bucket for bucket in measured}

@@ -20,6 +20,7 @@ from bigbird_inference.manifest import Precision, manifest_schema
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from model_export import pipeline
 from model_export.errors import CheckpointError, ConfigError, ExportError
+from model_export.export import graph_check
 from model_export.export.buckets import BucketStep, GraphPlan
 from model_export.export.references import TorchSession
 from model_export.export.signature import Signature
@@ -248,8 +249,8 @@ class SpoiltSession:
 
 
 def _spoil_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pipeline.open_session
-    monkeypatch.setattr(pipeline, "open_session", lambda *args, **options: SpoiltSession(real(*args, **options)))
+    real = graph_check.open_session
+    monkeypatch.setattr(graph_check, "open_session", lambda *args, **options: SpoiltSession(real(*args, **options)))
 
 
 def _change_graph(monkeypatch: pytest.MonkeyPatch, change: Callable[[ir.Node], object], op_type: str) -> None:

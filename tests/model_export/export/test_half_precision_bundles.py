@@ -20,6 +20,7 @@ from bigbird_inference.runtime.session import Batch
 from model_export import pipeline
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
+from model_export.export import graph_check
 from model_export.export.buckets import GraphPlan
 from model_export.export.references import TorchSession
 from model_export.export.signature import Signature, signature
@@ -38,7 +39,7 @@ FILES = ("graph-full.onnx", "graph-full-fused.onnx", "graph-block_sparse.onnx", 
 @pytest.fixture(autouse=True, scope="module")
 def no_gpu() -> Any:
     """Keep a GPU out, should the machine have one."""
-    on_any_device = pipeline.open_session
+    on_any_device = graph_check.open_session
 
     def on_the_cpu(*arguments: Any, device: str, **options: Any) -> Any:
         if device != "cpu":
@@ -46,7 +47,7 @@ def no_gpu() -> Any:
         return on_any_device(*arguments, device=device, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "open_session", on_the_cpu)
+        patch.setattr(graph_check, "open_session", on_the_cpu)
         yield
 
 
@@ -251,14 +252,14 @@ def test_on_a_gpu_the_graph_itself_is_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A fake GPU: the fp16 graph on the CPU, where onnxruntime computes it in float32."""
-    on_the_cpu = pipeline.open_session
+    on_the_cpu = graph_check.open_session
     asked: list[str] = []
 
     def on_a_gpu(*arguments: Any, device: str, **options: Any) -> Any:
         asked.append(device)
         return on_the_cpu(*arguments, device="cpu", **options)
 
-    monkeypatch.setattr(pipeline, "open_session", on_a_gpu)
+    monkeypatch.setattr(graph_check, "open_session", on_a_gpu)
     monkeypatch.setattr(pipeline, "trace", fused_fp16_graph)
     options = ExportOptions(precision="fp16", buckets=(112,), attention="fused")
     manifest = export_checkpoint(checkpoint, tmp_path / "bundle", options)

@@ -2,7 +2,7 @@ import pytest
 
 from bigbird_inference.buckets import BucketKey, ServedBucket
 from service.batching.batch_limits import BatchLimits
-from service.batching.bucket_queue import BucketQueue
+from service.batching.bucket_queue import BucketQueue, Place
 from service.batching.cost_model import CostModel
 from service.batching.forecast import Forecast
 from tests.fake_model import FakeSession
@@ -41,4 +41,4 @@ def test_devices_share_the_work_but_not_a_sequence(
     forecast: Forecast, new: list[ServedBucket], remaining: list[float], seconds: float
 ) -> None:
     queues = [BucketQueue(SHORT), BucketQueue(LONG)]
-    assert forecast.finish(queues, new, due_at=0.0, remaining=remaining) == pytest.approx(seconds)
+    assert forecast.finish(queues, new, Place(0.0, 0.0, first=True), remaining) == pytest.approx(seconds)

@@ -69,6 +69,27 @@ async def test_a_short_request_is_next_but_one_beside_any_number_of_lists(lists:
 
 
 @asynchronous
+async def test_a_short_deadline_is_not_refused_for_work_that_goes_after_it() -> None:
+    """Beside four lists: the run under way, one that is overdue, and its own are in time."""
+    async with warm_stage(
+        short_seconds=SECONDS[SHORT], long_seconds=SECONDS[LONG], patience_seconds=PATIENCE, max_queued_items=1000
+    ) as stage:
+        with contextlib.ExitStack() as opened:
+            shares = [opened.enter_context(stage.scheduler.open_request()) for _ in range(5)]
+            posted = [post(stage, share, 1, DOCUMENTS) for share in shares[:4]]
+            for _ in range(12):
+                await settle()
+                await stage.executor.run_next()
+            deadline = stage.clock.now + 2 * SECONDS[LONG] + SECONDS[SHORT]
+            short = stage.scheduler.submit(WorkItem("model", sequence([99] * SHORT), deadline, share=shares[4]))
+            while not short.done():
+                await settle()
+                await stage.executor.run_next()
+            give_up(posted)
+    assert (await short).bucket == SHORT
+
+
+@asynchronous
 async def test_a_list_alone_keeps_the_device_busy_and_in_its_order() -> None:
     async with warm_stage(long_seconds=SECONDS[LONG]) as stage:
         with stage.scheduler.open_request() as share:
