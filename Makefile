@@ -44,7 +44,7 @@ test-integration: install ## Run the tests that need foreign programs or take lo
 test-slow: install ## Run the tests that take minutes: the base configuration at full size
 	$(BIN)/python -m pytest -m slow
 
-soak: install demo-bundles ## Try to break it, for about 30 minutes; the table goes to docs/reliability.md
+soak: install demo-bundles ## Try to break it, for about 50 minutes; the table goes to docs/reliability.md
 	$(BIN)/python -m tests.reliability.soak --bundles bundles --docs docs/reliability.md
 
 lint: install ## Check style, formatting and what may import what

@@ -44,7 +44,7 @@ NOT_RUN = {
     "-m demo --output": "tests/demo/test_command.py",  # hours
     "-m benchmarks.demo_accuracy": "tests/benchmarks/test_demo_accuracy.py",  # an hour
     "-m benchmarks.gpu": "tests/benchmarks/gpu",  # needs a GPU
-    "-m tests.reliability.soak": "tests/reliability/test_soak.py",  # half an hour
+    "-m tests.reliability.soak": "tests/reliability/test_soak.py",  # most of an hour
     "export examples/checkpoints/demo-$task": "tests/model_export/export/test_quantise.py",  # minutes
     "serve --models bundles --tracing": "tests/service/telemetry/test_tracing.py",  # needs a collector
     "serve --models bundles --port 800": "tests/deploy/test_proxies.py",  # needs sixteen cores

@@ -1,6 +1,6 @@
 """Every reliability area at full length, one after the other, each in a process of its own; in the end one table.
 
-    python -m tests.reliability.soak                       everything: about half an hour on 2 cores
+    python -m tests.reliability.soak                       everything: about 50 minutes on 2 cores
     python -m tests.reliability.soak --areas load faults   some of it
     python -m tests.reliability.soak --resume              what has not passed yet
     python -m tests.reliability.soak --scale 0.01          a rehearsal
