@@ -95,6 +95,8 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     yield from _fact("source", f"{source.name} ({source.kind}), sha256 {source.sha256[:12]}")
     for assumption in source.assumptions:
         yield from _fact("assumed", assumption)
+    for change in source.changes:
+        yield from _fact("changed", change)
     if source.note is not None:
         yield from _fact("note", source.note)
     yield from _fact(

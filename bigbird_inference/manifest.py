@@ -4,7 +4,7 @@ The manifest is plain JSON. The dataclasses here are its definition: the JSON Sc
 (`manifest_schema`), and reading refuses what does not fit (`bigbird_inference.bundle`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
@@ -144,8 +144,9 @@ class Source:
 
     `name` is its folder's name or hub id, `kind` the format of its weights (`safetensors`, `pytorch`, `flax`,
     `google-research`, `model-garden`), `sha256` covers weights, configuration and tokenizer. `assumptions` are the
-    facts that the checkpoint does not state, and what was assumed. `note` is what its maker wants everybody to know who
-    asks the model; the service shows it.
+    facts that the checkpoint does not state, and what was assumed; `changes`, a line each, what was taken otherwise
+    than it stands in its files: renamed, merged, left out. `note` is what its maker wants everybody to know who asks
+    the model; the service shows it.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -154,6 +155,7 @@ class Source:
     sha256: Sha256
     assumptions: list[str]
     note: Note | None = None
+    changes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
             progress.note(f"{task}: going on after {training.position.total_steps} steps")
         elif recipe.starts_from:
             folder = options.output / _FOLDERS[recipe.starts_from]
-            training.start_from(read_checkpoint(folder).load_model(get_pattern("transformers"))[0])
+            training.start_from(read_checkpoint(folder).load(get_pattern("transformers")).model)
             progress.note(f"{task}: starting from the encoder in {folder}")
         training.run(progress)
         progress.close()

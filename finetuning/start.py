@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bigbird_inference.manifest import ProblemType
-from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
@@ -41,7 +41,7 @@ class Start:
             return cls(read_checkpoint(folder), task)
         except CheckpointError:
             # It may only lack the name of a task; whatever else is wrong is said again here.
-            return cls(read_checkpoint(folder, "embed"), task)
+            return cls(read_checkpoint(folder, CheckpointOptions("embed")), task)
 
     @property
     def own_labels(self) -> tuple[str, ...] | None:
@@ -70,13 +70,13 @@ class Start:
             CheckpointError: The weights cannot be read or do not fit the configuration.
         """
         if self.keeps_head(labels, problem_type):
-            model, _ = self.checkpoint.load_model(pattern)
+            model = self.checkpoint.load(pattern).model
             model.config = replace(model.config, problem_type=problem_type)
             return model, f"the checkpoint's head for {self.task} is kept"
         encoder = self.checkpoint
         if encoder.task != "embed":
-            encoder = read_checkpoint(self.checkpoint.folder, "embed")
-        bare, _ = encoder.load_model(pattern)
+            encoder = read_checkpoint(self.checkpoint.folder, CheckpointOptions("embed"))
+        bare = encoder.load(pattern).model
         config = _with_new_head(bare.config, self.task, labels, problem_type)
         model = BigBird(config, HEADS[self.task](config), pattern)
         model.embeddings, model.encoder = bare.embeddings, bare.encoder

@@ -41,7 +41,7 @@ from bigbird_inference.manifest import (
 )
 from bigbird_inference.progress import Progress, track
 from bigbird_inference.tasks.entity_grouping import unread_positions
-from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, LoadedCheckpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError, first_few
 from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
@@ -71,11 +71,10 @@ _RECORDED_PACKAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class ExportOptions:
+class ExportOptions(CheckpointOptions):
     """What the person who exports decides; None leaves it to the checkpoint.
 
     Attributes:
-        task: A key of `HEADS`.
         buckets: Padded lengths in tokens, or a step.
         pattern: Name of the random-block pattern; None takes that of the checkpoint's source.
         pair_types: Token types of pairs: 0 and 1 for the two segments, or zeros throughout.
@@ -84,7 +83,6 @@ class ExportOptions:
         tolerance: Largest allowed difference between the graphs and torch; None for the precision's own.
     """
 
-    task: str | None = None
     buckets: Sequence[int] | BucketStep | None = None
     pattern: str | None = None
     pair_types: PairTypes = "segments"
@@ -140,16 +138,18 @@ def export_precisions(
     for precision, output in outputs.items():
         check_destination(output, overwrite=overwrite)
         attention_kernels(precision, options.attention)
-    checkpoint = read_checkpoint(folder, options.task)
+    checkpoint = read_checkpoint(folder, options)
     plans = plan_buckets(checkpoint.config, options.buckets)
     pattern = get_pattern(options.pattern or checkpoint.default_pattern)
     source = name or folder.resolve().name
     for assumption in checkpoint.assumptions:
         _say(source, f"assumed: {assumption}")
-    model, unused = checkpoint.load_model(pattern)
-    if unused:
-        _say(source, f"not used by {checkpoint.task}: {', '.join(first_few(unused))}")
-    unread = unread_positions(model.config.labels) if checkpoint.task == "ner" else []
+    loaded = checkpoint.load(pattern)
+    for change in loaded.changes:
+        _say(source, change)
+    if loaded.unused:
+        _say(source, f"not used by {checkpoint.task}: {', '.join(first_few(loaded.unused))}")
+    unread = unread_positions(loaded.model.config.labels) if checkpoint.task == "ner" else []
     if unread:
         _say(
             source,
@@ -157,11 +157,11 @@ def export_precisions(
             "its own. To have entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or "
             "BIOES or BILOU with a position in every label",
         )
-    references = References(model, signature(checkpoint.task, model.config))
+    references = References(loaded.model, signature(checkpoint.task, loaded.model.config))
     manifests = []
     for precision, output in outputs.items():
         own = replace(options, precision=precision)
-        building = _Building(output.name, checkpoint, references, plans, pattern.name, own)
+        building = _Building(output.name, checkpoint, loaded, references, plans, pattern.name, own)
         try:
             with hidden_folder(output) as folder_of_bundle:
                 manifests.append(building.write(folder_of_bundle, source))
@@ -183,6 +183,7 @@ class _Building:
 
     name: str
     checkpoint: Checkpoint
+    loaded: LoadedCheckpoint
     references: References
     plans: Sequence[BucketPlan]
     pattern: str
@@ -312,6 +313,7 @@ class _Building:
                 sha256=self.checkpoint.sha256(),
                 assumptions=list(self.checkpoint.assumptions),
                 note=self.checkpoint.note,
+                changes=list(self.loaded.changes),
             ),
             model=cast(ModelConfig, config.to_dict()),
             versions=_versions() | {"opset": str(OPSET)},

@@ -8,6 +8,7 @@ from bigbird_inference.bundle import open_bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Bucket, Parity
 from bigbird_inference.progress import track
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
@@ -38,14 +39,14 @@ def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
     except BundleError as error:
         raise ExportError(str(error)) from error
     manifest = bundle.manifest
-    checkpoint = read_checkpoint(checkpoint_folder, manifest.task)
+    checkpoint = read_checkpoint(checkpoint_folder, CheckpointOptions(manifest.task))
     found, recorded = checkpoint.sha256(), manifest.source.sha256
     if found != recorded:
         raise ExportError(
             f"{checkpoint_folder}: is not the checkpoint of this bundle: its hash is {found[:12]}, "
             f"the manifest says {recorded[:12]}"
         )
-    model, _ = checkpoint.load_model(get_pattern(manifest.pattern))
+    model = checkpoint.load(get_pattern(manifest.pattern)).model
     shape = signature(manifest.task, model.config)
     rounded = rounded_model(model, manifest.precision)
     references = References(model, shape), None if rounded is None else References(rounded, shape)

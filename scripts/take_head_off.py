@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE, save_checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.patterns.registry import get_pattern
@@ -12,9 +13,10 @@ parser.add_argument("checkpoint", type=Path)
 parser.add_argument("output", type=Path)
 arguments = parser.parse_args()
 
-checkpoint = read_checkpoint(arguments.checkpoint, "embed")
-model, left_out = checkpoint.load_model(get_pattern(checkpoint.default_pattern))
+checkpoint = read_checkpoint(arguments.checkpoint, CheckpointOptions("embed"))
+loaded = checkpoint.load(get_pattern(checkpoint.default_pattern))
 arguments.output.mkdir(parents=True, exist_ok=True)
-save_checkpoint(model, "embed", arguments.output, pattern=checkpoint.default_pattern)
+save_checkpoint(loaded.model, "embed", arguments.output, pattern=checkpoint.default_pattern)
 (arguments.output / SENTENCEPIECE_FILE).write_bytes(checkpoint.tokenizer)
-print(f"{arguments.output}: {sum(weight.numel() for weight in model.parameters())} weights; left out: {len(left_out)}")
+weights = sum(weight.numel() for weight in loaded.model.parameters())
+print(f"{arguments.output}: {weights} weights; left out: {len(loaded.unused)}")

@@ -99,6 +99,7 @@ MANIFEST: dict[str, Any] = {
         "sha256": "0123456789abcdef" * 4,
         "assumptions": ["num_attention_heads: 12 (hidden_size / 64)"],
         "note": None,
+        "changes": ["the prefix module. is taken off every name"],
     },
     "model": {
         "attention_type": "block_sparse",
@@ -135,6 +136,7 @@ entities: ner, fp32, revision {revision}
 
   source      bigbr_base (google-research), sha256 0123456789ab
   assumed     num_attention_heads: 12 (hidden_size / 64)
+  changed     the prefix module. is taken off every name
   model       12 layers, hidden size 768, 12 heads, vocabulary 50358
   attention   block_sparse, blocks of 64, 3 random blocks, pattern google
   length      up to 4096 tokens; token types of pairs: segments

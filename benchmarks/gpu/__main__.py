@@ -123,7 +123,7 @@ class GpuBenchmark:
         self.findings.recorded = measure_recordings(self._plan, self._bundle)
 
     def _ceilings(self) -> None:
-        config = read_checkpoint(self._checkpoint, None).config
+        config = read_checkpoint(self._checkpoint).config
         self.findings.ceilings = measure_ceilings(self._plan, config)
 
     def _memory(self) -> None:
@@ -137,7 +137,7 @@ class GpuBenchmark:
 
     def _speed(self) -> None:
         plan = self._plan
-        config = read_checkpoint(self._checkpoint, None).config
+        config = read_checkpoint(self._checkpoint).config
         references = {}
         with LimitedWorker("reference", plan.answer_seconds, Reference, self._checkpoint, plan.device) as worker:
             worker.wait_until_made()

@@ -23,7 +23,7 @@ _UNRECORDED_RUNS = 3
 
 def torch_model(checkpoint: Path) -> BigBird:
     """Return our torch model in fp32, in evaluation mode."""
-    model, _ = read_checkpoint(checkpoint, None).load_model(get_pattern("transformers"))
+    model = read_checkpoint(checkpoint).load(get_pattern("transformers")).model
     return model.eval()
 
 

@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.base_checkpoint import ROOT, TASK
 from benchmarks.cache import cached
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE, save_checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.nn.model import build_model
@@ -24,7 +25,7 @@ def rehearsal_checkpoint() -> Path:
 
 def _write(folder: Path) -> None:
     pattern = get_pattern("transformers")
-    whole, _ = read_checkpoint(DEMO, TASK).load_model(pattern)
+    whole = read_checkpoint(DEMO, CheckpointOptions(TASK)).load(pattern).model
     short = build_model(replace(whole.config, num_hidden_layers=LAYERS), TASK, pattern)
     wanted = short.state_dict()
     with torch.no_grad():

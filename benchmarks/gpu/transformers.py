@@ -29,7 +29,7 @@ class Transformers(EagerModel):
     remark = ""
 
     def __init__(self, checkpoint: Path, device: str, precision: str) -> None:
-        self._edge = read_checkpoint(checkpoint, None).config.full_attention_edge
+        self._edge = read_checkpoint(checkpoint).config.full_attention_edge
         super().__init__(checkpoint, self._edge + 1, _BLOCK_SPARSE, DTYPES[precision])
         self._device = device
         self._logits.to(device)

@@ -54,6 +54,32 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointOptions:
+    """What the person who exports says about a checkpoint; None and empty leave it to the checkpoint.
+
+    Attributes:
+        task: A key of `HEADS`.
+    """
+
+    task: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCheckpoint:
+    """A checkpoint whose weights were read.
+
+    Attributes:
+        model: The model, in evaluation mode.
+        unused: Names of the tensors that it does not use.
+        changes: What was renamed, merged, left out or made up, a line each, the checkpoint's own lines first.
+    """
+
+    model: BigBird
+    unused: list[str]
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A checkpoint folder that was found complete; its weights are not read yet.
 
@@ -67,6 +93,7 @@ class Checkpoint:
         special_tokens: Pieces of the special tokens by role (`cls`, `sep`, `pad`, `mask`).
         default_pattern: The random-block pattern of the checkpoint's source.
         assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
+        changes: What was taken otherwise than it stands in the files, a line each.
         note: What its maker wants everybody to know who asks the model.
     """
 
@@ -79,10 +106,11 @@ class Checkpoint:
     special_tokens: dict[str, str]
     default_pattern: str
     assumptions: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     note: str | None = None
 
-    def load_model(self, pattern: Pattern) -> tuple[BigBird, list[str]]:
-        """Return the model in evaluation mode, and the names of the tensors that it does not use.
+    def load(self, pattern: Pattern) -> LoadedCheckpoint:
+        """Read the weights into a model.
 
         Raises:
             CheckpointError: The weights cannot be read or do not fit the configuration.
@@ -97,7 +125,7 @@ class Checkpoint:
         with torch.device("meta"):  # shapes only: sizes that the weights do not have must not be allocated
             model = build_model(config, self.task, pattern)
         unused = load_strictly(model, tensors, names, self.weights.ignorable)
-        return model.eval(), unused
+        return LoadedCheckpoint(model.eval(), unused, self.changes)
 
     def _check_head(self, tensors: Mapping[str, torch.Tensor], names: Mapping[str, SourceTensor]) -> None:
         """Check that there is a head for the task at all; what a head lacks is listed with everything else."""

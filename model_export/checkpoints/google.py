@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from model_export.checkpoints import tensorflow_files
-from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary, read_vocabulary
 from model_export.checkpoints.google_names import WORD_EMBEDDINGS, GoogleNames
 from model_export.checkpoints.source_tensors import SourceTensor
@@ -82,12 +82,12 @@ def recognises(folder: Path) -> bool:
     return bool(names) and not any(tensorflow_files.holds_object_graph(folder, name) for name in names)
 
 
-def read(folder: Path, task: str | None) -> Checkpoint:
+def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     """Read the configuration and the shapes of the variables.
 
     Args:
         folder: The checkpoint.
-        task: The task to export; None takes what the variables are for.
+        options: What is said about it.
 
     Raises:
         CheckpointError: A file is missing or unreadable, or holds another model's variables.
@@ -97,7 +97,7 @@ def read(folder: Path, task: str | None) -> Checkpoint:
     vocabulary = find_vocabulary(folder)
     given = DIALECT.read(folder)
     variables = find_variables(source.prefix, source.shapes())
-    chosen = choose_task(task, variables.tasks, source.prefix)
+    chosen = choose_task(options.task, variables.tasks, source.prefix)
     config, assumptions = configure(given.values, variables)
     weights = GoogleWeights(source, variables, config)
     return Checkpoint(

@@ -15,7 +15,7 @@ from bigbird_inference.manifest import Note
 from model_export.checkpoints import flax as flax_files
 from model_export.checkpoints import pytorch as pytorch_files
 from model_export.checkpoints import safetensors_files
-from model_export.checkpoints.checkpoint import Checkpoint, Weights
+from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, Weights
 from model_export.checkpoints.files import optional_file, read_json, read_vocabulary, regular_file
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
@@ -55,12 +55,12 @@ def recognises(folder: Path) -> bool:
     return (folder / CONFIG_FILE).exists()
 
 
-def read(folder: Path, task: str | None) -> Checkpoint:
+def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     """Read the configuration and find the weights and the vocabulary.
 
     Args:
         folder: The checkpoint.
-        task: The task to export; taken from the configuration's `architectures` when None.
+        options: What is said about it.
 
     Raises:
         CheckpointError: A file is missing or unreadable, or the task cannot be told.
@@ -77,7 +77,7 @@ def read(folder: Path, task: str | None) -> Checkpoint:
     return Checkpoint(
         folder=folder,
         config=config,
-        task=task or _task(folder, values.get("architectures")),
+        task=options.task or _task(folder, values.get("architectures")),
         weights=weights,
         tokenizer=tokenizer,
         files=(config_file, *weights.files, tokenizer_file),

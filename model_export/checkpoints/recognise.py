@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from model_export.checkpoints import google, huggingface, model_garden
-from model_export.checkpoints.checkpoint import Checkpoint, check_task
+from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, check_task
 from model_export.checkpoints.files import check_folder
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
@@ -18,22 +18,22 @@ from model_export.nn.heads import HEADS
 _SOURCES: tuple[ModuleType, ...] = (google, model_garden, huggingface)
 
 
-def read_checkpoint(folder: Path, task: str | None = None) -> Checkpoint:
+def read_checkpoint(folder: Path, options: CheckpointOptions = CheckpointOptions()) -> Checkpoint:  # noqa: B008 - frozen
     """Find out what a folder holds, read its configuration and find its files.
 
     Args:
         folder: The checkpoint.
-        task: The task to export; None takes it from the checkpoint.
+        options: What is said about it.
 
     Raises:
         CheckpointError: The folder is no checkpoint, a file is missing or unreadable, or the task cannot be told.
         ConfigError: The configuration cannot work, or does not fit the task.
     """
     check_folder(folder)
-    if task is not None and task not in HEADS:
-        raise CheckpointError(f"task: {task!r} is not one of {', '.join(HEADS)}")
+    if options.task is not None and options.task not in HEADS:
+        raise CheckpointError(f"task: {options.task!r} is not one of {', '.join(HEADS)}")
     source = next(source for source in _SOURCES if source.recognises(folder))
-    checkpoint: Checkpoint = source.read(folder, task)
+    checkpoint: Checkpoint = source.read(folder, options)
     try:
         check_task(checkpoint.config, checkpoint.task)
     except ConfigError as error:

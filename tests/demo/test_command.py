@@ -56,9 +56,9 @@ def test_one_command_makes_checkpoints_that_can_be_read(made: Path, name: str, t
     folder = made / "out" / name
     checkpoint = read_checkpoint(folder)
     assert checkpoint.task == task
-    model, unused = checkpoint.load_model(get_pattern("transformers"))
-    assert unused == []
-    assert 2_000_000 < sum(weight.numel() for weight in model.parameters()) < 3_000_000
+    loaded = checkpoint.load(get_pattern("transformers"))
+    assert loaded.unused == []
+    assert 2_000_000 < sum(weight.numel() for weight in loaded.model.parameters()) < 3_000_000
     assert json.loads((folder / "config.json").read_text())["architectures"] == [architecture]
     assert sum(file.stat().st_size for file in folder.iterdir()) < 12_000_000
 

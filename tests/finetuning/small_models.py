@@ -8,6 +8,7 @@ import torch
 
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from finetuning.objective import Batching
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.export.tokenizer import write_tokenizer
 from model_export.nn.model import BigBird
@@ -28,7 +29,7 @@ def save_small_checkpoint(folder: Path, task: str = "embed", **fields: Any) -> P
 
 def tokenizer_of(checkpoint: Path) -> Tokenizer:
     """Return the tokenizer that a bundle of the checkpoint would have."""
-    source = read_checkpoint(checkpoint, "embed")
+    source = read_checkpoint(checkpoint, CheckpointOptions("embed"))
     file = checkpoint.parent / "tokenizer.model"
     ids = write_tokenizer(source.tokenizer, source.files[-1], file, source.special_tokens, source.config.vocab_size)
     return Tokenizer(file, ids.cls, ids.sep, source.config.pad_token_id, ids.mask).load()
@@ -36,7 +37,7 @@ def tokenizer_of(checkpoint: Path) -> Tokenizer:
 
 def load(checkpoint: Path, task: str, pattern: str = "transformers") -> BigBird:
     """Return our model of a checkpoint, in evaluation mode: no dropout."""
-    return read_checkpoint(checkpoint, task).load_model(get_pattern(pattern))[0]
+    return read_checkpoint(checkpoint, CheckpointOptions(task)).load(get_pattern(pattern)).model
 
 
 def batching(rows: int = 4, parts: int = 1, *, seed: int = 1, fresh_blocks: bool = False) -> Batching:

@@ -83,7 +83,7 @@ def test_dropout_is_that_of_the_checkpoint(tmp_path: Path) -> None:
 
 def test_the_pattern_of_another_source_stays_when_the_head_is_taken_off(tmp_path: Path) -> None:
     checkpoint = save_small_checkpoint(tmp_path, "qa")
-    model, _ = read_checkpoint(checkpoint).load_model(PATTERN)
+    model = read_checkpoint(checkpoint).load(PATTERN).model
     save_checkpoint(model, "qa", checkpoint, pattern="google")
     command = [sys.executable, "-m", "scripts.take_head_off", str(checkpoint), str(tmp_path / "encoder")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)

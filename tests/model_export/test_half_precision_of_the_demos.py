@@ -41,7 +41,7 @@ class Demo:
 
 def _demo(task: str) -> Demo:
     checkpoint = read_checkpoint(FOLDER / f"demo-{task}")
-    model, _ = checkpoint.load_model(get_pattern("transformers"))
+    model = checkpoint.load(get_pattern("transformers")).model
     return Demo(model, Tokenizer(checkpoint.folder / SENTENCEPIECE_FILE, CLASSIFY, SEPARATOR, PAD, MASK).load())
 
 

@@ -54,7 +54,7 @@ class KilledExports:
         self._chance = chance
         self._number = 0
         checkpoint = read_checkpoint(CHECKPOINT)
-        model, _ = checkpoint.load_model(get_pattern("transformers"))
+        model = checkpoint.load(get_pattern("transformers")).model
         self._graph = folder.parent / "traced.onnx"
         plan = next(plan for plan in plan_graphs(model.config) if plan.attention == ATTENTION)
         ir.save(trace(model, signature("classify", model.config), plan), self._graph)

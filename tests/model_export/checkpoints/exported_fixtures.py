@@ -18,6 +18,7 @@ from bigbird_inference.bundle import open_bundle
 from bigbird_inference.manifest import Attention
 from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.runtime.session import Batch, Outputs, Session
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.export.references import TorchSession
 from model_export.export.signature import signature
@@ -91,7 +92,7 @@ def export_fixture(
         bundle: The folder to make.
         whole: Whether to make it, and ask onnxruntime; otherwise torch is asked.
     """
-    found = read_checkpoint(checkpoint, task)
+    found = read_checkpoint(checkpoint, CheckpointOptions(task))
     with np.load(checkpoint / "reference.npz") as reference:
         return ExportedFixture(
             found.task,
@@ -106,8 +107,8 @@ def export_fixture(
 
 def sessions(checkpoint: Path, task: str | None, bundle: Path, buckets: Sequence[int]) -> dict[Attention, Session]:
     """Return what answers for a checkpoint by kind of attention: onnxruntime if there are buckets, otherwise torch."""
-    found = read_checkpoint(checkpoint, task)
-    model, _ = found.load_model(get_pattern(found.default_pattern))
+    found = read_checkpoint(checkpoint, CheckpointOptions(task))
+    model = found.load(get_pattern(found.default_pattern)).model
     torch_session = TorchSession(model.eval(), signature(found.task, model.config))
     loaded: dict[Attention, Session] = {"full": torch_session, "block_sparse": torch_session}
     if buckets:

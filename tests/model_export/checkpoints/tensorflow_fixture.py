@@ -11,6 +11,7 @@ import torch
 
 from bigbird_inference.manifest import Attention
 from bigbird_inference.runtime.session import Batch, Outputs
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles
 from model_export.export.signature import signature
@@ -46,7 +47,7 @@ class TensorFlowFixture:
     def __init__(
         self, checkpoint: Path, folder: Path, task: str | None, buckets: tuple[int, ...], *, whole: bool
     ) -> None:
-        found = read_checkpoint(checkpoint, task)
+        found = read_checkpoint(checkpoint, CheckpointOptions(task))
         self.kind, self.pattern = found.weights.kind, found.default_pattern
         self._takes_positions = signature(found.task, found.config).takes_positions
         self._buckets = buckets
@@ -85,8 +86,8 @@ def encoder_outputs(checkpoint: Path, pattern: str | None) -> dict[int, dict[str
         checkpoint: As for `TensorFlowFixture`.
         pattern: Name of the random-block pattern; None for that of the checkpoint's source.
     """
-    found = read_checkpoint(checkpoint, "embed")
-    model, _ = found.load_model(get_pattern(pattern or found.default_pattern))
+    found = read_checkpoint(checkpoint, CheckpointOptions("embed"))
+    model = found.load(get_pattern(pattern or found.default_pattern)).model
     with np.load(checkpoint / "references.npz") as file:
         references = dict(file)
     outputs: dict[int, dict[str, tuple[Array, Array]]] = {}

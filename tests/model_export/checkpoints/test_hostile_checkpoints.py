@@ -35,7 +35,7 @@ WEIGHTS = {
 def tensors() -> dict[str, torch.Tensor]:
     """A classifier's weights under the names of Hugging Face PyTorch."""
     checkpoint = read_checkpoint(FIXTURES / "flax" / "classify")
-    model, _ = checkpoint.load_model(get_pattern("transformers"))
+    model = checkpoint.load(get_pattern("transformers")).model
     own = model.state_dict()
     names = safetensors_files.huggingface_names("classify", checkpoint.config)
     return {source.name: own[key].contiguous() for key, source in names.items()}
@@ -75,7 +75,7 @@ def _contents(folder: Path) -> set[tuple[Path, int]]:
 
 
 def test_the_folders_are_sound_before_they_are_spoilt(folders: dict[str, Path]) -> None:
-    own = [read_checkpoint(folder).load_model(get_pattern("none"))[0].state_dict() for folder in folders.values()]
+    own = [read_checkpoint(folder).load(get_pattern("none")).model.state_dict() for folder in folders.values()]
     assert all(torch.equal(own[0][name], other[name]) for other in own for name in own[0])
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.huggingface import save_checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.config import BigBirdConfig
@@ -71,10 +72,11 @@ def test_the_task_and_the_weights_come_from_the_folder(task: str, labels: int, t
     checkpoint = read_checkpoint(save_model(theirs, tmp_path))
     assert checkpoint.task == task
     assert checkpoint.special_tokens == {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
-    model, unused = checkpoint.load_model(PATTERN)
+    loaded = checkpoint.load(PATTERN)
+    model = loaded.model
     assert not model.training
     # The question-answering model of transformers has no pooler; the others have one that their heads leave unused.
-    assert unused == ([] if task == "qa" else ["bert.pooler.bias", "bert.pooler.weight"])
+    assert loaded.unused == ([] if task == "qa" else ["bert.pooler.bias", "bert.pooler.weight"])
     assert torch.equal(
         model.encoder.layers[1].feed_forward.narrow.weight, theirs.bert.encoder.layer[1].output.dense.weight
     )
@@ -87,7 +89,7 @@ def test_shards_give_the_same_model_as_one_file(saved: Path, folder: Path) -> No
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",
     ]
-    theirs, ours = (read_checkpoint(path).load_model(PATTERN)[0].state_dict() for path in (saved, folder))
+    theirs, ours = (read_checkpoint(path).load(PATTERN).model.state_dict() for path in (saved, folder))
     assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
 
 
@@ -98,18 +100,18 @@ def test_shards_that_transformers_wrote_are_read(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path, max_shard_size="60KB")
     checkpoint = read_checkpoint(tmp_path)
     assert len(checkpoint.weights.files) > 1
-    loaded, _ = checkpoint.load_model(PATTERN)
+    loaded = checkpoint.load(PATTERN).model
     assert torch.equal(loaded.embeddings.word.weight, model.bert.embeddings.word_embeddings.weight)
 
 
 @pytest.mark.parametrize("task", ["qa", "classify", "ner"])
 def test_a_task_that_is_given_wins_over_the_architectures(folder: Path, task: str) -> None:
-    assert read_checkpoint(folder, task).task == task
+    assert read_checkpoint(folder, CheckpointOptions(task)).task == task
 
 
 def test_weights_of_another_task_are_refused_with_what_helps(folder: Path) -> None:
     with pytest.raises(CheckpointError) as refused:
-        read_checkpoint(folder, "qa").load_model(PATTERN)
+        read_checkpoint(folder, CheckpointOptions("qa")).load(PATTERN)
     assert str(refused.value) == (
         f"{folder}: has no head for qa; `bigbird finetune` with --task qa makes one, or give the task that it was "
         "trained for with --task"
@@ -133,12 +135,12 @@ def test_architectures_that_name_no_task_are_refused_with_the_option_that_helps(
     _edit_json(folder / "config.json", lambda values: values.update(architectures=architectures))
     with pytest.raises(CheckpointError, match=r"config\.json: architectures .*--task qa\|classify\|ner\|fill-mask\|"):
         read_checkpoint(folder)
-    assert read_checkpoint(folder, "classify").task == "classify"
+    assert read_checkpoint(folder, CheckpointOptions("classify")).task == "classify"
 
 
 def test_an_unknown_task_is_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"^task: 'summarise' is not one of qa, classify, ner, fill-mask, "):
-        read_checkpoint(folder, "summarise")
+        read_checkpoint(folder, CheckpointOptions("summarise"))
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "spiece.model"])
@@ -187,7 +189,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed_together(folder: Pa
 
     _edit_weights(folder, spoil)
     with pytest.raises(CheckpointError) as refused:
-        read_checkpoint(folder).load_model(PATTERN)
+        read_checkpoint(folder).load(PATTERN)
     for part in (
         "missing: bert.encoder.layer.1.attention.self.key.bias [12]",
         "missing: classifier.dense.weight [12, 12]",
@@ -208,14 +210,14 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed_together(folder: Pa
 def test_weights_that_are_no_safetensors_are_refused_by_the_name_of_the_file(folder: Path, content: bytes) -> None:
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read as safetensors"):
-        read_checkpoint(folder).load_model(PATTERN)
+        read_checkpoint(folder).load(PATTERN)
 
 
 def test_weights_that_were_cut_off_are_refused_by_the_name_of_the_file(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read as safetensors"):
-        read_checkpoint(folder).load_model(PATTERN)
+        read_checkpoint(folder).load(PATTERN)
 
 
 @pytest.mark.parametrize("name", ["../weights.safetensors", "/etc/hostname", "shards/one.safetensors"])
@@ -319,7 +321,7 @@ def test_a_checkpoint_that_we_save_is_the_same_model_to_transformers(task: str, 
 def test_the_pattern_of_the_weights_stands_in_the_configuration_we_save(
     folder: Path, pattern: str, written: bool
 ) -> None:
-    model, _ = read_checkpoint(folder).load_model(PATTERN)
+    model = read_checkpoint(folder).load(PATTERN).model
     save_checkpoint(model, "classify", folder, pattern=pattern)
     values = json.loads((folder / "config.json").read_text())
     assert values.get("random_block_pattern") == (pattern if written else None)
@@ -335,7 +337,7 @@ def test_a_pattern_that_there_is_not_is_refused(folder: Path, value: object) -> 
 
 def test_a_note_goes_with_the_checkpoint(folder: Path) -> None:
     assert read_checkpoint(folder).note is None
-    model, _ = read_checkpoint(folder).load_model(PATTERN)
+    model = read_checkpoint(folder).load(PATTERN).model
     save_checkpoint(model, "classify", folder, note="For reports in Dutch.")
     assert read_checkpoint(folder).note == "For reports in Dutch."
 

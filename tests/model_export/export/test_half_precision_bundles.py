@@ -155,7 +155,7 @@ def test_graphs_are_whole_by_onnxs_own_checks(bundle: Path, precision: Precision
 def test_an_fp16_graph_is_loaded_by_onnxruntime_and_gives_what_the_figures_say(checkpoint: Path) -> None:
     """The CPU computes it in float32, between casts."""
     folder = _exported(checkpoint, "fp16")
-    model, _ = read_checkpoint(checkpoint).load_model(get_pattern("transformers"))
+    model = read_checkpoint(checkpoint).load(get_pattern("transformers")).model
     torch_session = TorchSession(model, signature("ner", model.config))
     for length, bucket in ((100, 112), (150, 160)):
         document = make_document(length, vocab_size=model.config.vocab_size)
