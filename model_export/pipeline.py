@@ -22,7 +22,6 @@ from bigbird_inference.bundle import file_sha256, write_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import (
     FORMAT_VERSION,
-    TOKENIZER_FILE,
     WEIGHTS_FILE,
     Attention,
     AttentionKernelName,
@@ -45,6 +44,7 @@ from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, L
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ExportError, first_few
 from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
+from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.graph_check import GraphCheck, LoadedGraph, graph_opener, rounded_model
 from model_export.export.known_answer import TEXT, known_runs, known_text
 from model_export.export.placement import check_destination, hidden_folder, put_in_place
@@ -52,7 +52,7 @@ from model_export.export.quantise import quantise
 from model_export.export.references import References
 from model_export.export.shared_weights import SharedWeights
 from model_export.export.signature import signature
-from model_export.export.tokenizer import SpecialIds, write_tokenizer
+from model_export.export.tokenizer import SpecialIds
 from model_export.export.trace import OPSET, AttentionChoice, attention_kernels, trace, traced_model
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
@@ -67,6 +67,7 @@ _RECORDED_PACKAGES = (
     "onnxruntime-gpu",
     "numpy",
     "sentencepiece",
+    "tokenizers",
 )
 
 
@@ -191,18 +192,12 @@ class _Building:
 
     def write(self, folder: Path, source: str) -> Manifest:
         """Write every file of the bundle; the source is what its manifest calls the checkpoint."""
-        special_ids = write_tokenizer(
-            self.checkpoint.tokenizer,
-            self.checkpoint.files[-1],
-            folder / TOKENIZER_FILE,
-            self.checkpoint.special_tokens,
-            self.checkpoint.config.vocab_size,
-        )
+        tokenizer_file, special_ids = write_bundle_tokenizer(self.checkpoint, folder)
         kernels = attention_kernels(self.options.precision, self.options.attention)
         traced = {kernel: traced_model(self.references.model, self.options.precision, kernel) for kernel in kernels}
         weights = SharedWeights(folder / WEIGHTS_FILE, self.references.model.state_dict())
-        unfinished = self._manifest(folder, source, special_ids)
-        token_ids = known_text(unfinished, folder / TOKENIZER_FILE)
+        unfinished = self._manifest(folder, source, tokenizer_file, special_ids)
+        token_ids = known_text(unfinished, tokenizer_file)
         rounded = rounded_model(self.references.model, self.options.precision)
         check = GraphCheck(
             self.references,
@@ -279,7 +274,7 @@ class _Building:
             step=plan.step,
         )
 
-    def _manifest(self, folder: Path, name: str, special_ids: SpecialIds) -> Manifest:
+    def _manifest(self, folder: Path, name: str, tokenizer_file: Path, special_ids: SpecialIds) -> Manifest:
         """Return the manifest as far as it is known before anything is traced."""
         config, task, options = self.references.model.config, self.checkpoint.task, self.options
         return Manifest(
@@ -295,12 +290,13 @@ class _Building:
             max_length=self.plans[-1].length,
             max_batch_items=1 if options.precision == "int8" else None,
             tokenizer=TokenizerFile(
-                **asdict(_hashed(folder / TOKENIZER_FILE)),
+                **asdict(_hashed(tokenizer_file)),
                 cls_id=special_ids.cls,
                 sep_id=special_ids.sep,
                 pad_id=config.pad_token_id,
                 mask_id=special_ids.mask,
                 eos_id=config.eos_token_id if task == "generate" else None,
+                kind=self.checkpoint.tokenizer_kind,
             ),
             weights=_hashed(folder / WEIGHTS_FILE),
             inputs=self.references.signature.inputs,

@@ -14,7 +14,7 @@ from typing import Protocol, get_args
 
 import torch
 
-from bigbird_inference.manifest import MOST_LABELS, TrainableTask
+from bigbird_inference.manifest import MOST_LABELS, TokenizerKind, TrainableTask
 from model_export.checkpoints.source_tensors import SourceTensor, load_strictly
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
@@ -88,12 +88,13 @@ class Checkpoint:
         config: Its model configuration.
         task: A key of `HEADS`.
         weights: Its weights.
-        tokenizer: A serialised SentencePiece model.
+        tokenizer: A serialised SentencePiece model, or a complete `tokenizer.json`.
         files: Configuration and weights in a fixed order, the vocabulary last: what the checkpoint's hash covers.
         special_tokens: Pieces of the special tokens by role (`cls`, `sep`, `pad`, `mask`).
         default_pattern: The random-block pattern of the checkpoint's source.
         assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
         changes: What was taken otherwise than it stands in the files, a line each.
+        tokenizer_kind: Which of the two the tokenizer is.
         note: What its maker wants everybody to know who asks the model.
     """
 
@@ -107,6 +108,7 @@ class Checkpoint:
     default_pattern: str
     assumptions: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    tokenizer_kind: TokenizerKind = "sentencepiece"
     note: str | None = None
 
     def load(self, pattern: Pattern) -> LoadedCheckpoint:

@@ -12,12 +12,12 @@ import sentencepiece
 import transformers
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from model_export.checkpoints.same_ids import check_same_ids
+from model_export.checkpoints.typed_fields import Unusable
 from sentencepiece import sentencepiece_model_pb2
 
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from model_export.checkpoints.same_ids import check_same_ids
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
-from model_export.checkpoints.typed_fields import Unusable
 from model_export.errors import CheckpointError
 from model_export.export.tokenizer import write_tokenizer
 from tests.bigbird_inference.tokenization.documents import documents
