@@ -68,12 +68,11 @@ def byte_level(size: int = 400) -> Tokenizer:
     return tokenizer
 
 
-def unigram(size: int = 300) -> Tokenizer:
-    """A Unigram vocabulary as transformers 5 has BigBird's."""
+def unigram(*before: normalizers.Normalizer, size: int = 300) -> Tokenizer:
+    """A Unigram vocabulary as transformers 5 has BigBird's, perhaps with normalisers before its own."""
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Strip(left=False, right=False), normalizers.Replace(Regex(" {2,}"), "\u2581")]
-    )
+    spaces = [normalizers.Strip(left=False, right=False), normalizers.Replace(Regex(" {2,}"), "\u2581")]
+    tokenizer.normalizer = normalizers.Sequence([*before, *spaces])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(
@@ -84,20 +83,13 @@ def unigram(size: int = 300) -> Tokenizer:
     return tokenizer
 
 
-def nfkc_unigram() -> Tokenizer:
-    """The same with a normaliser that composes and takes apart."""
-    tokenizer = unigram()
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), tokenizer.normalizer])
-    return tokenizer
-
-
 KINDS: dict[str, Callable[[], Tokenizer]] = {
     "WordPiece": word_piece,
     "cased WordPiece": lambda: word_piece(lowercase=False),
     "BPE for DNA": dna,
     "byte-level BPE": byte_level,
     "Unigram": unigram,
-    "Unigram with NFKC": nfkc_unigram,
+    "Unigram with NFKC": lambda: unigram(normalizers.NFKC(), normalizers.Lowercase()),
 }
 
 

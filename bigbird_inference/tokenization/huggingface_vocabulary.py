@@ -31,7 +31,7 @@ import tokenizers
 from bigbird_inference.bundle_files import read_small_file
 from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
-from bigbird_inference.tokenization.normal_form import code_points
+from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, code_points
 from bigbird_inference.tokenization.offsets import cover_joined, trim_blanks
 from bigbird_inference.tokenization.tokenizer_json import (
     MOST_IDS,
@@ -53,6 +53,9 @@ UNREACHABLE_LENGTH = 256
 WordPiece looks up no word of more than 200 characters and a prefix. A byte-pair model looks up single characters; what
 has more must come out of a merge.
 """
+
+# Tokens whose positions become Python objects at once, which happens inside the interpreter's lock.
+_PART = 65_536
 
 _LIBRARY_SECTIONS = ("added_tokens", "normalizer", "pre_tokenizer", "model", "decoder")
 _FORBIDDEN_SECTIONS = ("post_processor", "truncation", "padding")
@@ -123,7 +126,7 @@ class HuggingFaceVocabulary:
             is_blank[index] = not text.strip()
         with _told_in_one_line():
             normaliser = tokenizer.normalizer
-            blank = blank_table(str if normaliser is None else normaliser.normalize_str)
+            blank = blank_table(str if normaliser is None else normaliser.normalize_str, _spaces(values))
         return cls(
             tokenizer=tokenizer,
             path=path,
@@ -147,8 +150,12 @@ class HuggingFaceVocabulary:
     def tokens(self, text: str) -> TokenizedText:
         with self._own_errors():
             (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
-            ids = np.array(encoding.ids, dtype=np.int64)
-            offsets = np.fromiter(chain.from_iterable(encoding.offsets), dtype=np.int64, count=2 * len(ids))
+            parts = [encoding]
+            if len(encoding) > _PART:
+                encoding.truncate(_PART)
+                parts += encoding.overflowing
+            ids = np.concatenate([np.array(part.ids, dtype=np.int64) for part in parts])
+            offsets = np.concatenate([_offsets(part) for part in parts])
         if len(ids) == 0:
             return TokenizedText(ids, ids, ids)
         characters = code_points(text)
@@ -199,6 +206,11 @@ class HuggingFaceVocabulary:
                 yield
         except Unusable as error:
             raise BundleError(f"{self.path}: {error}") from None
+
+
+def _offsets(encoding: Any) -> Int64Array:
+    """Return start and end of each token, one after the other, int64 `[2 * tokens]`."""
+    return np.fromiter(chain.from_iterable(encoding.offsets), dtype=np.int64, count=2 * len(encoding))
 
 
 def load_pipeline(values: Mapping[str, Any]) -> Any:
@@ -284,6 +296,12 @@ def _check_added(values: Mapping[str, Any], tokenizer: Any, unreachable: Mapping
             raise Unusable(f"added_tokens: {content[:40]!r} has the id {index}, which is another's or leaves a gap")
         added[index] = content
     return added
+
+
+def _spaces(values: Mapping[str, Any]) -> str:
+    """Return what stands for a space between normaliser and model."""
+    pipeline = json.dumps([values.get("normalizer"), values.get("pre_tokenizer")], ensure_ascii=False)
+    return f" {SPACE_SYMBOL}" if SPACE_SYMBOL in pipeline else " "
 
 
 def _texts(tokenizer: Any, ids: list[int]) -> dict[int, str]:

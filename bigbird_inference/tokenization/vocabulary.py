@@ -110,20 +110,21 @@ def load_vocabulary(kind: TokenizerKind, path: Path) -> Vocabulary:
     return SentencePieceVocabulary.load(path)
 
 
-def blank_table(normalise: Callable[[str], str]) -> npt.NDArray[np.bool_]:
+def blank_table(normalise: Callable[[str], str], spaces: str = f" {SPACE_SYMBOL}") -> npt.NDArray[np.bool_]:
     """Find the code points that are white space, or that a normaliser drops or turns into a space.
 
     Args:
         normalise: Returns the normal form of a text; asked only about characters that show nothing.
+        spaces: What stands for a space in it.
 
     Returns:
         bool `[0x110000]`.
     """
+    no_spaces = str.maketrans("", "", spaces)
     table = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
     for code_point in _showing_nothing():
         character = chr(code_point)
-        normalised = "" if character.isspace() else normalise(f"x{character}x")
-        table[code_point] = character.isspace() or normalised.replace(SPACE_SYMBOL, "").replace(" ", "") == "xx"
+        table[code_point] = character.isspace() or normalise(f"x{character}x").translate(no_spaces) == "xx"
     return table
 
 
