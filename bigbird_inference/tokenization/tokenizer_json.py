@@ -62,7 +62,7 @@ def model_kind(model: Json) -> str:
         Unusable: It is another, or not named.
     """
     kind = model.get("type")
-    if kind not in MODEL_KINDS:
+    if not isinstance(kind, str) or kind not in MODEL_KINDS:
         raise Unusable(f"model.type: {str(kind)[:40]!r} is not one of {', '.join(MODEL_KINDS)}")
     return str(kind)
 
@@ -133,7 +133,7 @@ class _Chain:
             for index, inner in enumerate(items(step.get(self._sequence), f"{where}.{self._sequence}")):
                 self._check(inner, f"{where}.{self._sequence}[{index}]")
             return
-        if kind not in self._known:
+        if not isinstance(kind, str) or kind not in self._known:
             raise Unusable(f"{where}: {str(kind)[:40]!r} is not one of {', '.join(self._known)} or Sequence")
         self._growth *= self._known[kind](step, where)
         if self._growth > _MOST_GROWTH:

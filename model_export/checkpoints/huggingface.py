@@ -191,7 +191,7 @@ def _tokenizer(folder: Path, named_class: object) -> _Tokenizer:
         return _Tokenizer("sentencepiece", read_vocabulary(model_file), (model_file,), _special_tokens(folder))
     found = find_tokenizer_json(folder, named_class)
     if found is not None:
-        content = json.dumps(found.values, ensure_ascii=False).encode()
+        content = json.dumps(found.values).encode()
         files = (*found.side_files, found.file)
         return _Tokenizer("tokenizers", content, files, found.special_tokens, found.changes)
     raise CheckpointError(

@@ -266,6 +266,8 @@ def _add_tokens(values: Json, settings: Json, added: Json, names: Mapping[str, s
     for _, token in sorted(found.items()):
         if token.get("content") not in present:
             tokens.append({**dict.fromkeys(_ADDED_FLAGS, False), **token})
+    for token in tokens:
+        piece(token.get("content"), "added_tokens: content")
     values["added_tokens"] = sorted(
         ({name: token.get(name) for name in ("id", "content", *_ADDED_FLAGS)} for token in tokens),
         key=lambda token: integer(token["id"], "added_tokens", below=MOST_IDS),

@@ -59,7 +59,7 @@ def write_tokenizer_json(
         load_pipeline(values)
     except Unusable as error:
         raise CheckpointError(f"{source}: {error}") from None
-    destination.write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+    destination.write_text(json.dumps(values), encoding="ascii")
     return SpecialIds(special[pieces["cls"]], special[pieces["sep"]], special.get(pieces["mask"]))
 
 
@@ -93,7 +93,8 @@ def unreachable(values: Json, special: Mapping[str, int], words: Mapping[str, in
             model["merges"] = _merges(model, special.keys())
     added = [token for token in values["added_tokens"] if not token["special"]]
     listed = {str(index): content for content, index in sorted(special.items(), key=lambda item: item[1])}
-    return {**values, "post_processor": None, "added_tokens": added, "model": model, UNREACHABLE: listed}
+    kept = {name: values.get(name) for name in ("normalizer", "pre_tokenizer", "decoder")}
+    return {"version": "1.0", **kept, "added_tokens": added, "model": model, UNREACHABLE: listed}
 
 
 def _name(index: int, content: str) -> str:
