@@ -87,7 +87,7 @@ def unreachable(values: Json, special: Mapping[str, int], words: Mapping[str, in
         kept |= {index: name for index, name in names.items() if index in original or index <= filled}
         model["vocab"] = {content: index for index, content in sorted(kept.items())}
         unk = model.get("unk_token")
-        if unk in special:
+        if isinstance(unk, str) and unk in special:
             model["unk_token"] = names[special[unk]]
         if kind == "BPE":
             model["merges"] = _merges(model, special.keys())
