@@ -14,11 +14,12 @@ import click
 from bigbird_inference.bundle import Bundle, manifest_revision, open_bundle, read_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
-from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile
+from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile, TokenizerKind
 
 _WIDTH = 100
 _INDENT = "  "
 _LABEL_WIDTH = 12
+_LIBRARIES: dict[TokenizerKind, str] = {"sentencepiece": "SentencePiece", "tokenizers": "tokenizer.json"}
 _KERNELS = {
     frozenset({"composed"}): "",
     frozenset({"fused"}): ", fused kernel",
@@ -125,7 +126,7 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     }
     yield from _fact(
         "tokenizer",
-        "SentencePiece; ids: "
+        f"{_LIBRARIES[tokenizer.kind]}; ids: "
         + _listed(f"{role} {'none' if number is None else number}" for role, number in ids.items()),
     )
     for name, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):

@@ -57,6 +57,7 @@ class TokenizerDocument:
         side_files: The other files that were read.
         values: The document.
         special_tokens: Names of the special tokens by role (`cls`, `sep`, `pad`, `mask`), whether or not they exist.
+        mask_lstrip: Whether the white space before a mask belongs to the mask.
         changes: What was taken otherwise than it stands in the file, a line each.
     """
 
@@ -64,6 +65,7 @@ class TokenizerDocument:
     side_files: tuple[Path, ...]
     values: Json
     special_tokens: dict[str, str]
+    mask_lstrip: bool
     changes: tuple[str, ...]
 
 
@@ -105,7 +107,8 @@ def find_tokenizer_json(folder: Path, named_class: object = None) -> TokenizerDo
         ]
     tokens = {role: names.get(role) or _usual(role, special) for role in ("cls", "sep", "pad", "mask")}
     read = tuple(path for path in paths.values() if path is not None)
-    return TokenizerDocument(file, read, values, tokens, tuple(changes))
+    mask_lstrip = any(token["lstrip"] for token in values["added_tokens"] if token["content"] == tokens["mask"])
+    return TokenizerDocument(file, read, values, tokens, mask_lstrip, tuple(changes))
 
 
 def _complete(file: Path, settings: Json, class_name: str) -> tuple[Json, list[str]]:

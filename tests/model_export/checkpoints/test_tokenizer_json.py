@@ -11,6 +11,7 @@ import pytest
 import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Pipeline
 
 from bigbird_inference.errors import BundleError
@@ -136,6 +137,14 @@ def test_special_tokens_are_found_wherever_they_are_named(source: str, tmp_path:
     ]
     assert any("puts something else around them" in line for line in document.changes) == (source != "post_processor")
     assert {2, 3}.isdisjoint(bundled(tmp_path).tokenize("[C] a [S]").ids.tolist())
+
+
+@pytest.mark.parametrize("lstrip", [True, False])
+def test_the_mask_takes_the_space_before_it_if_the_file_says_so(lstrip: bool, tmp_path: Path) -> None:
+    tokenizer = tokenizer_files.unigram()
+    tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=lstrip)])
+    save(tokenizer, tmp_path)
+    assert found(tmp_path).mask_lstrip == lstrip
 
 
 def test_words_of_added_tokens_json_are_tokens(tmp_path: Path) -> None:
