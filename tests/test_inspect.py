@@ -80,6 +80,7 @@ MANIFEST: dict[str, Any] = {
         "pad_id": 0,
         "mask_id": 67,
         "eos_id": None,
+        "kind": "sentencepiece",
     },
     "weights": hashed("weights.bin"),
     "inputs": [

@@ -30,6 +30,7 @@ import tokenizers
 
 from bigbird_inference.bundle_files import read_small_file
 from bigbird_inference.errors import BundleError
+from bigbird_inference.tokenization.character_table import CharacterTable
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, code_points
 from bigbird_inference.tokenization.offsets import cover_joined, trim_blanks
@@ -67,6 +68,8 @@ class HuggingFaceVocabulary:
 
     Attributes:
         tokenizer: The pipeline.
+        characters: Its normaliser as a table; None if it cannot be one.
+        without_normaliser: The rest of the pipeline, for texts that the table normalised.
         path: Where the file was read from, for messages.
         unk_id: The id of what the vocabulary does not hold; -1 if that is dropped.
         unreachable: Names of the special tokens by id.
@@ -78,6 +81,8 @@ class HuggingFaceVocabulary:
     """
 
     tokenizer: Any
+    characters: CharacterTable | None
+    without_normaliser: Any
     path: Path
     unk_id: int
     unreachable: Mapping[int, str]
@@ -129,6 +134,8 @@ class HuggingFaceVocabulary:
             blank = blank_table(str if normaliser is None else normaliser.normalize_str, _spaces(values))
         return cls(
             tokenizer=tokenizer,
+            characters=_character_table(values, tokenizer),
+            without_normaliser=_without_normaliser(tokenizer),
             path=path,
             unk_id=unk_id,
             unreachable=unreachable,
@@ -144,12 +151,20 @@ class HuggingFaceVocabulary:
 
     def ids(self, text: str) -> Int64Array:
         with self._own_errors():
-            (encoding,) = self.tokenizer.encode_batch_fast([text], add_special_tokens=False)
+            normal = None if self.characters is None else self.characters.apply(text)
+            if normal is None:
+                (encoding,) = self.tokenizer.encode_batch_fast([text], add_special_tokens=False)
+            else:
+                (encoding,) = self.without_normaliser.encode_batch_fast([normal[0]], add_special_tokens=False)
             return np.array(encoding.ids, dtype=np.int64)
 
     def tokens(self, text: str) -> TokenizedText:
         with self._own_errors():
-            (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
+            normal = None if self.characters is None else self.characters.apply(text)
+            if normal is None:
+                (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
+            else:
+                (encoding,) = self.without_normaliser.encode_batch([normal[0]], add_special_tokens=False)
             parts = [encoding]
             if len(encoding) > _PART:
                 encoding.truncate(_PART)
@@ -158,9 +173,13 @@ class HuggingFaceVocabulary:
             offsets = np.concatenate([_offsets(part) for part in parts])
         if len(ids) == 0:
             return TokenizedText(ids, ids, ids)
+        starts, ends = offsets[::2], offsets[1::2]
+        if normal is not None:
+            origins = normal[1]
+            starts, ends = origins[starts], origins[np.maximum(ends, 1) - 1] + 1
         characters = code_points(text)
-        ends = np.maximum.accumulate(np.clip(offsets[1::2], 0, len(text)))
-        starts = np.minimum(np.maximum.accumulate(np.clip(offsets[::2], 0, len(text))), ends)
+        ends = np.maximum.accumulate(np.clip(ends, 0, len(text)))
+        starts = np.minimum(np.maximum.accumulate(np.clip(starts, 0, len(text))), ends)
         if not text.isascii():
             ends = cover_joined(starts, ends, characters)
         starts, ends = trim_blanks(starts, ends, self.blank[characters])
@@ -296,6 +315,22 @@ def _check_added(values: Mapping[str, Any], tokenizer: Any, unreachable: Mapping
             raise Unusable(f"added_tokens: {content[:40]!r} has the id {index}, which is another's or leaves a gap")
         added[index] = content
     return added
+
+
+def _character_table(values: Mapping[str, Any], tokenizer: Any) -> CharacterTable | None:
+    """Return the normaliser as a table if it is one that treats each character by itself, and alone sees the text."""
+    kind = (values.get("normalizer") or {}).get("type")
+    if kind != "BertNormalizer" or values.get("added_tokens"):
+        return None
+    with _told_in_one_line():
+        return CharacterTable.of(tokenizer.normalizer.normalize_str)
+
+
+def _without_normaliser(tokenizer: Any) -> Any:
+    rest = tokenizers.Tokenizer(tokenizer.model)  # the model is shared, not copied
+    if tokenizer.pre_tokenizer is not None:
+        rest.pre_tokenizer = tokenizer.pre_tokenizer
+    return rest
 
 
 def _spaces(values: Mapping[str, Any]) -> str:
