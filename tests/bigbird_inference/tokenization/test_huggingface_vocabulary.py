@@ -470,7 +470,7 @@ def test_what_goes_wrong_in_the_library_names_the_file(made: Callable[[str], Mad
             raise Panic("index out of\nrange")
 
     vocabulary = made("WordPiece").ours.vocabulary
-    broken = dataclasses.replace(vocabulary, tokenizer=Broken())
+    broken = dataclasses.replace(vocabulary, tokenizer=Broken(), characters=None)
     with pytest.raises(BundleError, match=r"tokenizer\.json: cannot be used by tokenizers: index out of range"):
         broken.ids("a")
 
