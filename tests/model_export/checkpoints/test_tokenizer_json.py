@@ -16,11 +16,14 @@ from tokenizers import Tokenizer as Pipeline
 
 from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.tokenizer import Tokenizer
+from model_export.checkpoints.huggingface import save_tokenizer
+from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tokenizer_json import TokenizerDocument, find_tokenizer_json
 from model_export.errors import CheckpointError
 from model_export.export.tokenizer_json import write_tokenizer_json
 from tests import tokenizer_files
 from tests.model_export.checkpoints.tokenizer_files import as_transformers_4, saved_by_transformers_5, write_json
+from tests.model_export.reference_models import make_config, make_model
 from tests.tokenizer_files import BERT_TOKENS, mixed_strings, save
 from tests.vocabularies import CORPUS, train_vocabulary
 
@@ -163,6 +166,22 @@ def test_a_word_list_of_a_tokenizer_in_python_is_refused(name: str, tmp_path: Pa
     write_vocab(tmp_path, tokenizer_class=name)
     with pytest.raises(CheckpointError, match=rf"vocab\.txt: is the vocabulary of '{name}'.*writes tokenizer\.json"):
         find_tokenizer_json(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["WordPiece", "Unigram", "byte-level BPE"])
+def test_a_tokenizer_that_is_saved_again_is_the_same_in_transformers(kind: str, tmp_path: Path) -> None:
+    pipeline = tokenizer_files.KINDS[kind]()
+    save(pipeline, tmp_path / "first")
+    config = make_config(pipeline.get_vocab_size(), num_hidden_layers=1, pad_token_id=0)
+    make_model("classify", config).save_pretrained(tmp_path / "first")
+    checkpoint = read_checkpoint(tmp_path / "first")
+    (tmp_path / "again").mkdir()
+    save_tokenizer(checkpoint, tmp_path / "again")
+    (tmp_path / "again" / "config.json").write_text('{"model_type": "big_bird"}')
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
+    for text in mixed_strings(200, seed=6):
+        assert again(text)["input_ids"] == pipeline.encode(text).ids
+    assert found(tmp_path / "again").special_tokens == checkpoint.special_tokens
 
 
 def test_a_folder_without_either_file_has_none(tmp_path: Path) -> None:
