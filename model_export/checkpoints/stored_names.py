@@ -1,0 +1,214 @@
+"""The names of a checkpoint's tensors without what was around the model when it was saved.
+
+Trainers save a model as a part of themselves: `module.` (DataParallel), `_orig_mod.` (torch.compile), `model.`
+(Lightning), `base_model.model.` (PEFT), in any order and nesting. Which of it belongs to the model is told by what only
+an encoder has, word embeddings and numbered layers: what stands before them leads to the encoder, and what is before
+that, or beside it, to the head. Nothing here decides whether the tensors fit; `source_tensors.load_strictly` does.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+
+from model_export.checkpoints.source_tensors import StoredTensors
+from model_export.errors import CheckpointError, first_few
+
+Parts = tuple[str, ...]
+
+ENCODER = "bert"
+# What begins a name below the encoder.
+_OF_ENCODER = ("embeddings", "encoder", "pooler")
+# Names that early models have from TensorFlow; transformers renames them in the same way.
+_OLD_ENDINGS = {("LayerNorm", "gamma"): "weight", ("LayerNorm", "beta"): "bias"}
+_PEFT = ("base_model", "model")
+# Buffers and weights of a loss: whatever is below a part of such a name serves training only.
+_LOSSES = {
+    *("loss", "loss_fct", "loss_fn", "loss_func", "loss_function", "criterion", "class_weight", "class_weights"),
+    *("loss_weight", "loss_weights", "pos_weight"),
+}
+_COUNTERS = {"num_batches_tracked", "n_averaged", "num_updates"}
+
+
+def under_own_names(
+    tensors: Mapping[str, torch.Tensor], where: Path, *, separator: str = ".", ignored: Sequence[str] = ()
+) -> StoredTensors:
+    """Return a checkpoint's tensors under the names that they have in the model itself, the encoder's below `bert`.
+
+    Args:
+        tensors: By their names in the files.
+        where: The file or folder that they are from, for messages.
+        separator: Between the parts of a name.
+        ignored: Patterns of tensors to leave out, for the names in the files or those of the model.
+
+    Raises:
+        CheckpointError: There are several encoders, or two tensors of the same name; or a pattern fits none.
+    """
+    kept = [name for name in tensors if not _fits(name, ignored)]
+    renaming = _Renaming(where, separator)
+    sources = renaming.apply(kept)
+    left_out = {name for name in sources if _fits(name, ignored)}
+    leftovers = {name for name in sources.keys() - left_out if _is_leftover(tuple(name.split(separator)))}
+    own = {name: tensors[source] for name, source in sources.items() if name not in left_out | leftovers}
+    changes = renaming.changes
+    if leftovers:
+        changes.append(f"left out, of the training only: {', '.join(first_few(sorted(leftovers)))}")
+    asked = left_out | (tensors.keys() - set(kept))
+    _check_patterns(ignored, [*tensors, *sources], where)
+    if asked:
+        changes.append(f"left out with --ignore-weights: {', '.join(first_few(sorted(asked)))}")
+    return StoredTensors(own, tuple(changes))
+
+
+def without_ignored(tensors: dict[str, torch.Tensor], where: Path, ignored: Sequence[str]) -> StoredTensors:
+    """Return the tensors without those that patterns name, for sources whose names are told otherwise.
+
+    Raises:
+        CheckpointError: A pattern fits none.
+    """
+    left_out = sorted(name for name in tensors if _fits(name, ignored))
+    _check_patterns(ignored, tensors, where)
+    changes = (f"left out with --ignore-weights: {', '.join(first_few(left_out))}",) if left_out else ()
+    return StoredTensors({name: tensor for name, tensor in tensors.items() if name not in left_out}, changes)
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _check_patterns(patterns: Sequence[str], names: Iterable[str], where: Path) -> None:
+    every = list(names)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in every):
+            raise CheckpointError(
+                f"{where}: --ignore-weights {pattern!r:.80} fits no tensor; their names are like {every[-1:]}"
+            )
+
+
+class _Renaming:
+    """Takes wrappers off the names of one checkpoint, and notes what it did."""
+
+    def __init__(self, where: Path, separator: str) -> None:
+        self.changes: list[str] = []
+        self._where = where
+        self._separator = separator
+
+    def apply(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the name in the files by the model's own name.
+
+        Raises:
+            CheckpointError: There are several encoders, or two tensors of the same name.
+        """
+        parts = self._without_modules({name: tuple(name.split(self._separator)) for name in names})
+        parts = self._without_copies(parts)
+        old = [name for name, own in parts.items() if own[-2:] in _OLD_ENDINGS]
+        if old:
+            self.changes.append("LayerNorm.gamma and LayerNorm.beta are read as LayerNorm.weight and LayerNorm.bias")
+        parts |= {name: (*parts[name][:-1], _OLD_ENDINGS[parts[name][-2:]]) for name in old}
+        return self._by_own_name(self._below_encoder(parts))
+
+    def _joined(self, parts: Parts) -> str:
+        return self._separator.join(parts)
+
+    def _without_modules(self, names: dict[str, Parts]) -> dict[str, Parts]:
+        """Take off what no model of transformers calls a part of itself, wherever it stands."""
+        found: dict[str, None] = {}
+        inner = {}
+        for name, parts in names.items():
+            found |= dict.fromkeys(part for part in parts[:-1] if _is_wrapper(part))
+            own = tuple(part for part in parts[:-1] if not _is_wrapper(part)) + parts[-1:]
+            if own[:2] == _PEFT and len(own) > 2:
+                found[self._joined(_PEFT)] = None
+                own = own[2:]
+            inner[name] = own
+        if found:
+            self.changes.append(f"taken off the tensors' names: {', '.join(f'{p}{self._separator}' for p in found)}")
+        return inner
+
+    def _without_copies(self, names: dict[str, Parts]) -> dict[str, Parts]:
+        """Take PEFT's copies of whole modules in place of the modules, and the base of a layer as the layer."""
+        copies: dict[str, None] = {}
+        inner = {}
+        for name, parts in names.items():
+            own = tuple(part for part in parts if part != "base_layer")
+            if "modules_to_save" in own[:-2]:
+                at = own.index("modules_to_save")
+                copies[self._joined(own[:at])] = None
+                own = own[:at] + own[at + 2 :]
+            inner[name] = own
+        for name, parts in list(inner.items()):
+            if "original_module" in parts[:-1]:
+                at = parts.index("original_module")
+                if self._joined(parts[:at]) in copies:
+                    del inner[name]
+                else:
+                    inner[name] = parts[:at] + parts[at + 1 :]
+        if copies:
+            self.changes.append(f"of {', '.join(first_few(list(copies)))}: the copy that PEFT trained is used")
+        return inner
+
+    def _below_encoder(self, names: dict[str, Parts]) -> dict[str, Parts]:
+        """Put the encoder below `bert`, and take off what leads to it and to the head beside it."""
+        encoder = self._encoder(names.values())
+        if encoder is None or encoder == (ENCODER,):
+            return names
+        above = encoder[:-1]
+        if encoder:
+            what = f"{self._joined(encoder)}{self._separator}"
+            read_as = f"{what} is read as {ENCODER}{self._separator}"
+            if encoder[-1] == ENCODER:
+                read_as = f"taken off the tensors' names: {self._joined(above)}{self._separator}"
+            self.changes.append(read_as)
+        own = {}
+        for name, parts in names.items():
+            if parts[: len(encoder)] == encoder and parts[len(encoder)] in _OF_ENCODER:
+                own[name] = (ENCODER, *parts[len(encoder) :])
+            elif above and parts[: len(above)] == above:
+                own[name] = parts[len(above) :]
+            else:
+                own[name] = parts
+        return own
+
+    def _encoder(self, names: Iterable[Parts]) -> Parts | None:
+        """Return what leads to the encoder; None if there is none."""
+        every = list(names)
+        words = {at for parts in every if (at := _before(parts, "embeddings", "word_embeddings")) is not None}
+        layers = {at for parts in every if (at := _before(parts, "encoder", "layer")) is not None}
+        found = sorted(words or layers)
+        if len(found) > 1:
+            shown = [self._joined(parts) + self._separator if parts else "no name before it" for parts in found]
+            raise CheckpointError(
+                f"{self._where}: holds several encoders, below {', '.join(first_few(shown))}; leave out all but one "
+                f"with --ignore-weights, for example --ignore-weights '{shown[-1]}*'"
+            )
+        return found[0] if found else None
+
+    def _by_own_name(self, names: Mapping[str, Parts]) -> dict[str, str]:
+        sources: dict[str, str] = {}
+        for name, parts in names.items():
+            own = self._joined(parts)
+            if own in sources:
+                raise CheckpointError(
+                    f"{self._where}: {sources[own]} and {name} are both {own}; leave one of them out with "
+                    "--ignore-weights"
+                )
+            sources[own] = name
+        return sources
+
+
+def _is_wrapper(part: str) -> bool:
+    # _orig_mod, _fsdp_wrapped_module, _checkpoint_wrapped_module, _forward_module, _module ...
+    return part == "module" or part.startswith("_")
+
+
+def _before(parts: Parts, first: str, second: str) -> Parts | None:
+    """Return what stands before two parts that follow each other, the last time that they do."""
+    for at in range(len(parts) - 2, -1, -1):
+        if parts[at : at + 2] == (first, second):
+            return parts[:at]
+    return None
+
+
+def _is_leftover(parts: Parts) -> bool:
+    return parts[-1] in _COUNTERS or not _LOSSES.isdisjoint(parts)
