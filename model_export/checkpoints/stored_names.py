@@ -23,6 +23,7 @@ _OF_ENCODER = ("embeddings", "encoder", "pooler")
 # Names that early models have from TensorFlow; transformers renames them in the same way.
 _OLD_ENDINGS = {("LayerNorm", "gamma"): "weight", ("LayerNorm", "beta"): "bias"}
 _PEFT = ("base_model", "model")
+_ORIGINAL = "original_module"
 # Buffers and weights of a loss: whatever is below a part of such a name serves training only.
 _LOSSES = {
     *("loss", "loss_fct", "loss_fn", "loss_func", "loss_function", "criterion", "class_weight", "class_weights"),
@@ -137,13 +138,17 @@ class _Renaming:
                 copies[self._joined(own[:at])] = None
                 own = own[:at] + own[at + 2 :]
             inner[name] = own
+        # What is left of the module before it was trained, where that is there, too.
+        trained = {parts for parts in inner.values() if _ORIGINAL not in parts}
         for name, parts in list(inner.items()):
-            if "original_module" in parts[:-1]:
-                at = parts.index("original_module")
-                if self._joined(parts[:at]) in copies:
+            if _ORIGINAL in parts[:-1]:
+                at = parts.index(_ORIGINAL)
+                own = parts[:at] + parts[at + 1 :]
+                if own in trained:
                     del inner[name]
+                    copies[self._joined(parts[:at])] = None
                 else:
-                    inner[name] = parts[:at] + parts[at + 1 :]
+                    inner[name] = own
         if copies:
             self.changes.append(f"of {', '.join(first_few(list(copies)))}: the copy that PEFT trained is used")
         return inner
