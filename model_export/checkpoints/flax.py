@@ -169,7 +169,10 @@ def _array(code: int, data: bytes) -> torch.Tensor:
     """Return the tensor in an extension of type `code`."""
     if code not in (_ARRAY, _SCALAR):
         raise ValueError(f"extension type {code} is no array")
-    packed = msgpack.unpackb(data, raw=True, max_array_len=_MAX_DIMENSIONS, max_map_len=0)
+    try:
+        packed = msgpack.unpackb(data, raw=True, max_array_len=_MAX_DIMENSIONS, max_map_len=0)
+    except ValueError as error:
+        raise ValueError(f"an array is not packed as shape, type and bytes: {error}") from error
     match packed:
         case [list(shape), bytes(type_name), bytes(content)]:
             return _tensor(shape, type_name.decode("ascii", errors="replace"), content)

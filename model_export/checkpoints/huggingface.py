@@ -133,7 +133,8 @@ def _settled(
         resize: Whether the weights may have more or fewer tokens: an adapter has its base's configuration.
 
     Raises:
-        CheckpointError: Matrices of an adapter stand among the weights, and nothing says how they are merged.
+        CheckpointError: Matrices of an adapter stand among the weights, and nothing says how they are merged; or the
+            weights are elsewhere, in parts.
         ConfigError: The weights are of another number of tokens.
     """
     left = next((name for name in tensors if lora.is_of_lora(name)), None)
@@ -142,6 +143,10 @@ def _settled(
             f"{config_file.parent}: {left} is part of a LoRA adapter that was not merged; put its {lora.CONFIG_FILE} "
             f"beside the weights, or {lora.IN_PYTHON}"
         )
+    empty = next((name for name, tensor in tensors.items() if tensor.numel() == 0), None)
+    if empty is not None and (in_parts := how_to_consolidate(config_file.parent)) is not None:
+        # What ZeRO 3 leaves in model.safetensors if the weights are not gathered for it.
+        raise CheckpointError(f"{config_file.parent}: {empty} is empty; remove that weight file: {in_parts}")
     changes = []
     words = tensors.get(pytorch_files.WORD_EMBEDDINGS)
     if words is not None and words.ndim == 2 and len(words) != config.vocab_size:
@@ -232,7 +237,9 @@ def _weights(folder: Path) -> tuple[Weights, tuple[str, ...]]:
     named = sorted(
         entry.name
         for entry in folder.iterdir()
-        if entry.suffix in _WEIGHT_SUFFIXES and not entry.name.startswith(_STATE_OF_TRAINING)
+        if entry.suffix in _WEIGHT_SUFFIXES
+        and not entry.name.startswith(_STATE_OF_TRAINING)
+        and not entry.stem.endswith("_states")  # of DeepSpeed
     )
     if len(named) == 1:
         file = regular_file(folder, named[0])

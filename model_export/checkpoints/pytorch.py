@@ -277,7 +277,7 @@ def _cause(file: Path, error: Exception) -> str:
     """Return the first line of a message, where it says something about the file."""
     with file.open("rb") as stream:
         is_cut = stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC and not zipfile.is_zipfile(file)
-    if is_cut:
+    if is_cut or "unexpected EOF" in str(error):
         return f"it is cut off, its end is missing after {file.stat().st_size} bytes; download or copy it again"
     lines = str(error).splitlines() if isinstance(error, OSError | RuntimeError | ValueError) else []
     if not lines or "weights_only" in lines[0]:

@@ -23,7 +23,7 @@ _OF_ENCODER = ("embeddings", "encoder", "pooler")
 # Names that early models have from TensorFlow; transformers renames them in the same way.
 _OLD_ENDINGS = {("LayerNorm", "gamma"): "weight", ("LayerNorm", "beta"): "bias"}
 _PEFT = ("base_model", "model")
-_ORIGINAL = "original_module"
+_COPY, _ORIGINAL = "modules_to_save", "original_module"
 # Buffers and weights of a loss: whatever is below a part of such a name serves training only.
 _LOSSES = {
     *("loss", "loss_fct", "loss_fn", "loss_func", "loss_function", "criterion", "class_weight", "class_weights"),
@@ -128,27 +128,28 @@ class _Renaming:
         return inner
 
     def _without_copies(self, names: dict[str, Parts]) -> dict[str, Parts]:
-        """Take PEFT's copies of whole modules in place of the modules, and the base of a layer as the layer."""
+        """Take the copy of a module that PEFT trained in place of the module, and the base of a layer as the layer.
+
+        Of a module, PEFT keeps `original_module` and `modules_to_save.<adapter>`. What it saved of an adapter alone has
+        the copy under the module's own name; with `bias="all"` there are biases of both besides.
+        """
+        inner = {name: tuple(part for part in parts if part != "base_layer") for name, parts in names.items()}
+        trained = {parts for parts in inner.values() if _COPY not in parts and _ORIGINAL not in parts}
         copies: dict[str, None] = {}
-        inner = {}
-        for name, parts in names.items():
-            own = tuple(part for part in parts if part != "base_layer")
-            if "modules_to_save" in own[:-2]:
-                at = own.index("modules_to_save")
-                copies[self._joined(own[:at])] = None
-                own = own[:at] + own[at + 2 :]
-            inner[name] = own
-        # What is left of the module before it was trained, where that is there, too.
+        for name, parts in list(inner.items()):
+            if _COPY in parts[:-1]:
+                at = parts.index(_COPY)
+                copies[self._joined(parts[:at])] = None
+                inner[name] = parts[:at] + parts[at + 2 :]
+                if parts[:at] + parts[at + 1 :] in trained:
+                    del inner[name]
         trained = {parts for parts in inner.values() if _ORIGINAL not in parts}
         for name, parts in list(inner.items()):
             if _ORIGINAL in parts[:-1]:
                 at = parts.index(_ORIGINAL)
-                own = parts[:at] + parts[at + 1 :]
-                if own in trained:
+                inner[name] = parts[:at] + parts[at + 1 :]
+                if inner[name] in trained:
                     del inner[name]
-                    copies[self._joined(parts[:at])] = None
-                else:
-                    inner[name] = own
         if copies:
             self.changes.append(f"of {', '.join(first_few(list(copies)))}: the copy that PEFT trained is used")
         return inner
@@ -158,21 +159,22 @@ class _Renaming:
         encoder = self._encoder(names.values())
         if encoder is None or encoder == (ENCODER,):
             return names
-        above = encoder[:-1]
-        if encoder:
-            what = f"{self._joined(encoder)}{self._separator}"
-            read_as = f"{what} is read as {ENCODER}{self._separator}"
-            if encoder[-1] == ENCODER:
-                read_as = f"taken off the tensors' names: {self._joined(above)}{self._separator}"
-            self.changes.append(read_as)
+        below = f"{self._joined(encoder)}{self._separator}"
+        if encoder[-1:] == (ENCODER,):
+            # The head stands beside the encoder.
+            heads = [encoder[:-1]]
+            self.changes.append(f"taken off the tensors' names: {self._joined(heads[0])}{self._separator}")
+        else:
+            # Beside it as well, or the encoder is all that was wrapped, and what else it has is below it.
+            heads = [encoder, encoder[:-1]]
+            if encoder:
+                self.changes.append(f"{below} is read as {ENCODER}{self._separator}")
         own = {}
         for name, parts in names.items():
-            if parts[: len(encoder)] == encoder and parts[len(encoder)] in _OF_ENCODER:
+            if _begins(parts, encoder) and parts[len(encoder)] in _OF_ENCODER:
                 own[name] = (ENCODER, *parts[len(encoder) :])
-            elif above and parts[: len(above)] == above:
-                own[name] = parts[len(above) :]
             else:
-                own[name] = parts
+                own[name] = next((parts[len(head) :] for head in heads if _begins(parts, head)), parts)
         return own
 
     def _encoder(self, names: Iterable[Parts]) -> Parts | None:
@@ -205,6 +207,10 @@ class _Renaming:
 def _is_wrapper(part: str) -> bool:
     # _orig_mod, _fsdp_wrapped_module, _checkpoint_wrapped_module, _forward_module, _module ...
     return part == "module" or part.startswith("_")
+
+
+def _begins(parts: Parts, start: Parts) -> bool:
+    return len(parts) > len(start) and parts[: len(start)] == start
 
 
 def _before(parts: Parts, first: str, second: str) -> Parts | None:

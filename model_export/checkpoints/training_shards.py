@@ -26,14 +26,15 @@ def how_to_consolidate(folder: Path) -> str | None:
 
 
 def _deepspeed(folder: Path) -> tuple[str, str, Path] | None:
-    # deepspeed/utils/zero_to_fp32.py; the script of that name in the folder is a copy.
-    if any(folder.glob("global_step*/*_model_states.pt")) or (folder / "zero_to_fp32.py").exists():
-        root = folder
-    elif any(folder.glob("*mp_rank_*_model_states.pt")):
+    # deepspeed/utils/zero_to_fp32.py; the script of that name in the folder is a copy of some version.
+    program = "python -m deepspeed.utils.zero_to_fp32"
+    root, command = folder, _command(program, folder, folder)
+    if any(folder.glob("*mp_rank_*_model_states.pt")):
         root = folder.parent
-    else:
+        command = f"{_command(program, root, root)} --tag {shlex.quote(folder.name)}"
+    elif not any(folder.glob("*/*mp_rank_*_model_states.pt")) and not (folder / "zero_to_fp32.py").exists():
         return None
-    return "DeepSpeed", _command("python -m deepspeed.utils.zero_to_fp32", root, root), root / "pytorch_model.bin"
+    return "DeepSpeed", command, root / "pytorch_model.bin"
 
 
 def _fsdp(folder: Path) -> tuple[str, str, Path] | None:

@@ -16,6 +16,8 @@ from model_export.checkpoints.files import check_folder
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from model_export.patterns.registry import get_pattern
+from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.reverify import verify_bundle
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES, TOLERANCE, export_fixture
 
 PATTERN = get_pattern("transformers")
@@ -229,6 +231,21 @@ def test_a_base_that_got_more_tokens_is_resized(folder: Path, config: Any) -> No
     loaded = load(folder)
     assert loaded.model.config.vocab_size == 80
     assert "vocab_size: is 74, but the weights have rows for 80 tokens" in loaded.changes
+
+
+def test_what_was_said_at_export_is_known_when_the_bundle_is_verified_again(
+    folder: Path, config: Any, tmp_path: Path
+) -> None:
+    tensors = load_file(folder / "adapter_model.safetensors")
+    tensors["base_model.model.score.weight"] = torch.ones(2, 32)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    config(base_model_name_or_path="no/such")
+    options = ExportOptions(base=str(BASE), ignore_weights=("score.*",), buckets=(112,))
+    manifest = export_checkpoint(folder, tmp_path / "bundle", options)
+    assert (manifest.source.kind, manifest.source.base) == ("pytorch+lora", str(BASE))
+    assert manifest.source.ignore_weights == ["score.*"]
+    assert "left out with --ignore-weights: score.weight" in manifest.source.changes
+    assert verify_bundle(tmp_path / "bundle", folder)[0].parity[0].max_abs_difference <= TOLERANCE
 
 
 def test_the_folder_of_an_adapter_is_a_checkpoint_to_the_command(folder: Path) -> None:
