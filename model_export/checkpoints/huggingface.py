@@ -103,7 +103,8 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     weights, changes = (own_weights, ()) if own_weights is not None else _weights(base)
     if adapter is not None:
         weights = lora.LoraWeights(weights, adapter)
-        changes = (*changes, f"the LoRA adapter is merged into its base, {base}")
+        named = "the weights beside it" if base == folder else f"its base, {options.base or adapter.named_base!r:.200}"
+        changes = (*changes, f"the LoRA adapter is merged into {named}")
     stored = weights.read(options.ignore_weights)
     config, settled = _settled(config, stored.tensors, config_file, resize=adapter is not None)
     return Checkpoint(
@@ -238,6 +239,7 @@ def _weights(folder: Path) -> tuple[Weights, tuple[str, ...]]:
         entry.name
         for entry in folder.iterdir()
         if entry.suffix in _WEIGHT_SUFFIXES
+        and entry.name.isprintable()
         and not entry.name.startswith(_STATE_OF_TRAINING)
         and not entry.stem.endswith("_states")  # of DeepSpeed
     )

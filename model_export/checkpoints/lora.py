@@ -44,6 +44,11 @@ _PLAIN_FIELDS = {
 # Other ways to begin change the base, too.
 _PLAIN_BEGINNINGS = (True, False, None, "gaussian", "orthogonal")
 
+_LONGEST_NAME = 500
+# A pattern that repeats repetitions, or many times, may take for ever; nobody needs such a one to name layers.
+_REPEATS, _NESTED = re.compile(r"[*+{]"), re.compile(r"\)[*+?{]")
+_MOST_REPEATS = 2
+
 _MATRIX = re.compile(
     r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(?:\.(?!weight$)[^.]+)?(?:\.weight)?"
 )
@@ -70,6 +75,11 @@ class LoraAdapter:
         """The task that it was made for, if it says so."""
         return _TASKS.get(str(self.values.get("task_type")))
 
+    @property
+    def named_base(self) -> object:
+        """What it calls its base: a folder or an id on the hub."""
+        return self.values.get("base_model_name_or_path")
+
     def base_folder(self, given: str | None) -> Path:
         """Return the folder of the model that the adapter belongs to.
 
@@ -79,20 +89,21 @@ class LoraAdapter:
         Raises:
             CheckpointError: It is not at hand.
         """
-        named = given or self.values.get("base_model_name_or_path")
-        if not isinstance(named, str) or not named:
+        named = given or self.named_base
+        if not isinstance(named, str) or not 0 < len(named) <= _LONGEST_NAME:
             raise CheckpointError(f"{self.config_file}: names no base model; {self._ways_out()}")
-        if given is None and (self.folder / named).is_dir():
-            return self.folder / named
         revision = self.values.get("revision")
-        pinned = f"{named}@{revision}" if given is None and isinstance(revision, str) else named
         try:
-            found = resolve(named if Path(named).exists() else pinned)
-        except CheckpointError as error:
-            raise CheckpointError(f"{self.folder}: is an adapter, and its base {error}; {self._ways_out()}") from error
-        if not found.is_dir():
-            raise CheckpointError(f"{self.folder}: is an adapter, and its base {named} is not here; {self._ways_out()}")
-        return found
+            if given is None and (self.folder / named).is_dir():
+                return self.folder / named
+            is_here = given is not None or Path(named).exists() or not isinstance(revision, str)
+            found = resolve(named if is_here else f"{named}@{revision}")
+            if found.is_dir():
+                return found
+            problem = f"{named} is not here"
+        except (CheckpointError, OSError) as error:
+            problem = str(error)
+        raise CheckpointError(f"{self.folder}: is an adapter, and its base {problem}; {self._ways_out()}")
 
     def _ways_out(self) -> str:
         return f"give the base with --base FOLDER_OR_ID, or {IN_PYTHON}"
@@ -120,8 +131,14 @@ class LoraAdapter:
             raise CheckpointError(f"{self.config_file}: {patterns} is no object")
         value = self.values.get(otherwise, 8)
         for pattern, number in given.items():
+            if (
+                len(pattern) > _LONGEST_NAME
+                or len(_REPEATS.findall(pattern)) > _MOST_REPEATS
+                or _NESTED.search(pattern)
+            ):
+                raise CheckpointError(f"{self.config_file}: {patterns}: {pattern!r:.80} is too intricate; {IN_PYTHON}")
             try:
-                if re.fullmatch(rf"(.*\.)?({pattern})", module):
+                if re.fullmatch(rf"(.*\.)?({pattern})", module[-_LONGEST_NAME:]):
                     value = number
                     break
             except re.error:

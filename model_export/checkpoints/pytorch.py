@@ -198,7 +198,7 @@ def read_tensors(file: Path) -> StoredTensors:
     is_flat = any(isinstance(value, torch.Tensor) and value.is_floating_point() for value in content.values())
     below = {} if is_flat else dict(_state_dicts(content, ""))
     named = {f"{path}.{name}": value for path, tensors in below.items() for name, value in tensors.items()}
-    changes = ()
+    changes: tuple[str, ...] = ()
     if named:
         others = sorted(str(name) for name in content if not any(f"{path}.".startswith(f"{name}.") for path in below))
         if others:

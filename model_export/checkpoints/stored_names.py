@@ -21,7 +21,7 @@ ENCODER = "bert"
 # What begins a name below the encoder.
 _OF_ENCODER = ("embeddings", "encoder", "pooler")
 # Names that early models have from TensorFlow; transformers renames them in the same way.
-_OLD_ENDINGS = {("LayerNorm", "gamma"): "weight", ("LayerNorm", "beta"): "bias"}
+_OLD_ENDINGS: dict[Parts, str] = {("LayerNorm", "gamma"): "weight", ("LayerNorm", "beta"): "bias"}
 _PEFT = ("base_model", "model")
 _COPY, _ORIGINAL = "modules_to_save", "original_module"
 # Buffers and weights of a loss: whatever is below a part of such a name serves training only.
