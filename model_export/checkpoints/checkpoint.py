@@ -133,7 +133,11 @@ class Checkpoint:
         self._check_head(tensors, names)
         with torch.device("meta"):  # shapes only: sizes that the weights do not have must not be allocated
             model = build_model(config, self.task, pattern)
-        unused = load_strictly(model, tensors, names, self.weights.ignorable)
+        try:
+            unused = load_strictly(model, tensors, names, self.weights.ignorable)
+        except CheckpointError as error:
+            read_as = "".join(f"\n  {change}" for change in stored.changes)
+            raise CheckpointError(f"{error}{read_as}") from error
         table = self.weights.names(self.task, config)
         tied = [
             f"{table[own].name} is not there: {source.name} is read, which is tied to it"

@@ -119,7 +119,10 @@ def load_strictly(
         for problem in first_few(all_of_kind)
     ]
     if problems:
-        raise CheckpointError(f"the weights do not fit the configuration:{''.join(problems)}")
+        way_out = "\n  leave out what the answers do not need with `bigbird export --ignore-weights PATTERN`"
+        raise CheckpointError(
+            f"the weights do not fit the configuration:{''.join(problems)}{way_out if unexpected else ''}"
+        )
     loaded = {key: tensor.float().contiguous() for key, tensor in arranged.items()}
     not_finite = [f"{names[key].name}: {count}" for key, tensor in loaded.items() if (count := _not_finite(tensor))]
     if not_finite:

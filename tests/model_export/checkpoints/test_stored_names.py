@@ -249,6 +249,16 @@ class TestIgnoredWeights:
         write(folder, {f"model.{name}": tensor for name, tensor in tensors.items()})
         assert load(folder, pattern).unused == ["bert.pooler.bias", "bert.pooler.weight"]
 
+    def test_what_does_not_fit_is_told_with_what_was_taken_off(self, model: Model, folder: Path) -> None:
+        tensors = model.state_dict() | {"score.weight": torch.ones(3)}
+        write(folder, {f"model.{name}": tensor for name, tensor in tensors.items()})
+        assert refusal(folder) == (
+            "the weights do not fit the configuration:\n"
+            "  unexpected: score.weight\n"
+            "  leave out what the answers do not need with `bigbird export --ignore-weights PATTERN`\n"
+            "  taken off the tensors' names: model."
+        )
+
     def test_a_pattern_that_fits_nothing_is_refused(self, folder: Path) -> None:
         assert "--ignore-weights 'scores.*' fits no tensor" in refusal(folder, "scores.*")
 
