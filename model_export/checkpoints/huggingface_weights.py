@@ -19,7 +19,7 @@ from model_export.checkpoints.lora_weights import is_of_lora
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
 from model_export.checkpoints.training_shards import how_to_consolidate
 from model_export.config import BigBirdConfig
-from model_export.errors import CheckpointError, ConfigError, first_few
+from model_export.errors import CheckpointError, ConfigError, first_few, shortened
 
 # Names that trainers choose: model.pt, best_model.pth, epoch=3.ckpt.
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
@@ -96,13 +96,13 @@ def settle(
     left = next((name for name in tensors if is_of_lora(name)), None)
     if left is not None:
         raise CheckpointError(
-            f"{config_file.parent}: {left} is part of a LoRA adapter that was not merged; put its {lora.CONFIG_FILE} "
-            f"beside the weights, or {lora.IN_PYTHON}"
+            f"{config_file.parent}: {shortened(left)} is part of a LoRA adapter that was not merged; put its "
+            f"{lora.CONFIG_FILE} beside the weights, or {lora.IN_PYTHON}"
         )
     empty = next((name for name, tensor in tensors.items() if tensor.numel() == 0), None)
     if empty is not None and (in_parts := how_to_consolidate(config_file.parent)) is not None:
         # What ZeRO 3 leaves in model.safetensors if the weights are not gathered for it.
-        raise CheckpointError(f"{config_file.parent}: {empty} is empty; remove that weight file: {in_parts}")
+        raise CheckpointError(f"{config_file.parent}: {shortened(empty)} is empty; remove that weight file: {in_parts}")
     changes = []
     words = tensors.get(pytorch_files.WORD_EMBEDDINGS)
     if words is not None and words.ndim == 2 and len(words) != config.vocab_size:

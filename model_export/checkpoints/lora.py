@@ -12,7 +12,7 @@ from typing import Any
 
 from model_export.checkpoints.files import optional_file, read_json
 from model_export.checkpoints.hub import resolve
-from model_export.errors import CheckpointError, first_few
+from model_export.errors import CheckpointError, first_few, shortened
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILES = ("adapter_model.safetensors", "adapter_model.bin")
@@ -35,9 +35,10 @@ _PLAIN_FIELDS = {
 # Other ways to begin change the base, too.
 _PLAIN_BEGINNINGS = (True, False, None, "gaussian", "orthogonal")
 
-_LONGEST_NAME = 500
+_LONGEST_PATH = 4096
+_LONGEST_NAME = 250
 # A pattern that repeats repetitions, or many times, may take for ever; nobody needs such a one to name layers.
-_REPEATS, _NESTED = re.compile(r"[*+{]"), re.compile(r"\)[*+?{]")
+_REPEATS, _NESTED = re.compile(r"[*+{?]"), re.compile(r"\)[*+?{]")
 _MOST_REPEATS = 2
 
 
@@ -77,7 +78,7 @@ class LoraAdapter:
             CheckpointError: It is not at hand.
         """
         named = given or self.named_base
-        if not isinstance(named, str) or not 0 < len(named) <= _LONGEST_NAME:
+        if not isinstance(named, str) or not 0 < len(named) <= _LONGEST_PATH:
             raise CheckpointError(f"{self.config_file}: names no base model; {self._ways_out()}")
         revision = self.values.get("revision")
         try:
@@ -87,7 +88,7 @@ class LoraAdapter:
             found = resolve(named if is_here else f"{named}@{revision}")
             if found.is_dir():
                 return found
-            problem = f"{named} is not here"
+            problem = f"{named!r:.200} is not here"
         except (CheckpointError, OSError) as error:
             problem = str(error)
         raise CheckpointError(f"{self.folder}: is an adapter, and its base {problem}; {self._ways_out()}")
@@ -108,7 +109,9 @@ class LoraAdapter:
         said = self._of_module("rank_pattern", module, "r")
         alpha = self._of_module("alpha_pattern", module, "lora_alpha")
         if said != rank:
-            raise CheckpointError(f"{self.config_file}: r of {module} is {said:g}, but its matrices are of rank {rank}")
+            raise CheckpointError(
+                f"{self.config_file}: r of {shortened(module)} is {said:g}, but its matrices are of rank {rank}"
+            )
         return alpha / (math.sqrt(rank) if self.values.get("use_rslora") else rank)
 
     def _of_module(self, patterns: str, module: str, otherwise: str) -> float:
@@ -128,10 +131,12 @@ class LoraAdapter:
                 if re.fullmatch(rf"(.*\.)?({pattern})", module[-_LONGEST_NAME:]):
                     value = number
                     break
-            except re.error:
+            except (re.error, OverflowError, RecursionError):
                 raise CheckpointError(f"{self.config_file}: {patterns}: {pattern!r:.80} is no pattern") from None
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 2**31:
-            raise CheckpointError(f"{self.config_file}: {otherwise} of {module} is {value!r:.40}, no positive number")
+            raise CheckpointError(
+                f"{self.config_file}: {otherwise} of {shortened(module)} is {value!r:.40}, no positive number"
+            )
         return value
 
 
@@ -148,9 +153,9 @@ def find(folder: Path) -> LoraAdapter | None:
     kind = values.get("peft_type")
     if kind != "LORA":
         raise CheckpointError(f"{config_file}: peft_type is {kind!r:.40}, and only LORA is merged here; {IN_PYTHON}")
-    more = sorted(name for name, value in values.items() if value and name not in _PLAIN_FIELDS)
+    more = sorted(repr(name) for name, value in values.items() if value and name not in _PLAIN_FIELDS)
     if values.get("init_lora_weights") not in _PLAIN_BEGINNINGS:
-        more.append("init_lora_weights")
+        more.append("'init_lora_weights'")
     if more:
         raise CheckpointError(
             f"{config_file}: has {', '.join(first_few(more))}, and only plain LoRA is merged here; {IN_PYTHON}"

@@ -17,7 +17,7 @@ from model_export.checkpoints.lora import IN_PYTHON, LoraAdapter
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
 from model_export.checkpoints.stored_names import without_ignored
 from model_export.config import BigBirdConfig
-from model_export.errors import CheckpointError, first_few
+from model_export.errors import CheckpointError, first_few, shortened
 
 _MATRIX = re.compile(
     r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])(?:\.(?!weight$)[^.]+)?(?:\.weight)?"
@@ -100,7 +100,9 @@ def merge(base: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], ada
                 raise CheckpointError(f"{where}: holds several adapters; save the one to serve: {IN_PYTHON}")
             matrices[match["module"]][side] = tensor
         elif is_of_lora(name) or ".token_adapter." in name:
-            raise CheckpointError(f"{where}: {name} is not plain LoRA, and only that is merged here; {IN_PYTHON}")
+            raise CheckpointError(
+                f"{where}: {shortened(name)} is not plain LoRA, and only that is merged here; {IN_PYTHON}"
+            )
         else:
             merged[name] = tensor
     strange = sorted(f"{module}.weight" for module in matrices if f"{module}.weight" not in base)
@@ -124,10 +126,10 @@ def _product(
     names = ("A of embedding", "B of embedding") if is_embedding else ("A", "B")
     narrow, wide = (sides.get(name) for name in names)
     if narrow is None or wide is None or narrow.ndim != 2 or wide.ndim != 2 or narrow.shape[0] != wide.shape[1]:
-        raise CheckpointError(f"{where}: the two matrices of {module} do not belong together")
+        raise CheckpointError(f"{where}: the two matrices of {shortened(module)} do not belong together")
     changed = [wide.shape[0], narrow.shape[1]]
     changed = changed[::-1] if is_embedding else changed
     if changed != list(shape):  # before they are multiplied: narrow matrices may be of a giant
-        raise CheckpointError(f"{where}: {module} is changed by {changed}, but its base is {list(shape)}")
+        raise CheckpointError(f"{where}: {shortened(module)} is changed by {changed}, but its base is {list(shape)}")
     product = wide.float() @ narrow.float() * adapter.scale(module, narrow.shape[0])
     return product.T if is_embedding else product

@@ -275,11 +275,20 @@ def _forbidden(error: pickle.UnpicklingError) -> str:
 
 def _cause(file: Path, error: Exception) -> str:
     """Return the first line of a message, where it says something about the file."""
-    with file.open("rb") as stream:
-        is_cut = stream.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC and not zipfile.is_zipfile(file)
-    if is_cut or "unexpected EOF" in str(error):
+    if _lacks_its_end(file) or "unexpected EOF" in str(error):
         return f"it is cut off, its end is missing after {file.stat().st_size} bytes; download or copy it again"
     lines = str(error).splitlines() if isinstance(error, OSError | RuntimeError | ValueError) else []
     if not lines or "weights_only" in lines[0]:
         return "it is no file of torch.save, or not all of one; download or copy it again"
     return lines[0][:200]
+
+
+def _lacks_its_end(file: Path) -> bool:
+    """Tell whether a file begins as a zip archive, whose directory stands at the end, and does not end as one."""
+    with file.open("rb") as stream:
+        if stream.read(len(_ZIP_MAGIC)) != _ZIP_MAGIC:
+            return False
+    try:
+        return not zipfile.is_zipfile(file)
+    except (zipfile.BadZipFile, ValueError, OverflowError):
+        return False  # it has one, which is spoilt

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from model_export.checkpoints.source_tensors import StoredTensors
-from model_export.errors import CheckpointError, first_few
+from model_export.errors import CheckpointError, first_few, shortened
 
 Parts = tuple[str, ...]
 
@@ -83,7 +83,8 @@ def _check_patterns(patterns: Sequence[str], names: Iterable[str], where: Path) 
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in every):
             raise CheckpointError(
-                f"{where}: --ignore-weights {pattern!r:.80} fits no tensor; their names are like {every[-1:]}"
+                f"{where}: --ignore-weights {pattern!r:.80} fits no tensor; the last of them is "
+                f"{shortened(max(every, default='none'))}"
             )
 
 
@@ -124,7 +125,8 @@ class _Renaming:
                 own = own[2:]
             inner[name] = own
         if found:
-            self.changes.append(f"taken off the tensors' names: {', '.join(f'{p}{self._separator}' for p in found)}")
+            taken = first_few([f"{part}{self._separator}" for part in found])
+            self.changes.append(f"taken off the tensors' names: {', '.join(taken)}")
         return inner
 
     def _without_copies(self, names: dict[str, Parts]) -> dict[str, Parts]:
@@ -159,11 +161,11 @@ class _Renaming:
         encoder = self._encoder(names.values())
         if encoder is None or encoder == (ENCODER,):
             return names
-        below = f"{self._joined(encoder)}{self._separator}"
+        below = f"{shortened(self._joined(encoder))}{self._separator}"
         if encoder[-1:] == (ENCODER,):
             # The head stands beside the encoder.
             heads = [encoder[:-1]]
-            self.changes.append(f"taken off the tensors' names: {self._joined(heads[0])}{self._separator}")
+            self.changes.append(f"taken off the tensors' names: {shortened(self._joined(heads[0]))}{self._separator}")
         else:
             # Beside it as well, or the encoder is all that was wrapped, and what else it has is below it.
             heads = [encoder, encoder[:-1]]
@@ -187,7 +189,7 @@ class _Renaming:
             shown = [self._joined(parts) + self._separator if parts else "no name before it" for parts in found]
             raise CheckpointError(
                 f"{self._where}: holds several encoders, below {', '.join(first_few(shown))}; leave out all but one "
-                f"with --ignore-weights, for example --ignore-weights '{shown[-1]}*'"
+                f"with --ignore-weights, for example --ignore-weights '{shortened(shown[-1])}*'"
             )
         return found[0] if found else None
 
@@ -196,9 +198,9 @@ class _Renaming:
         for name, parts in names.items():
             own = self._joined(parts)
             if own in sources:
+                both = " and ".join(map(shortened, (sources[own], name)))
                 raise CheckpointError(
-                    f"{self._where}: {sources[own]} and {name} are both {own}; leave one of them out with "
-                    "--ignore-weights"
+                    f"{self._where}: {both} are both {shortened(own)}; leave one of them out with --ignore-weights"
                 )
             sources[own] = name
         return sources

@@ -165,10 +165,10 @@ def test_the_state_of_a_whole_model_with_its_adapter_is_merged(folder: Path, con
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another kind of adapter": ({"peft_type": "IA3"}, "peft_type is 'IA3', and only LORA is merged here"),
     "no kind": ({"peft_type": None}, "peft_type is None"),
-    "DoRA": ({"use_dora": True}, "has use_dora, and only plain LoRA is merged here"),
-    "a beginning that changes the base": ({"init_lora_weights": "pissa"}, "has init_lora_weights"),
-    "repeated layers": ({"layer_replication": [[0, 2], [1, 2]]}, "has layer_replication"),
-    "what is not known yet": ({"use_something_new": True}, "has use_something_new"),
+    "DoRA": ({"use_dora": True}, "has 'use_dora', and only plain LoRA is merged here"),
+    "a beginning that changes the base": ({"init_lora_weights": "pissa"}, "has 'init_lora_weights'"),
+    "repeated layers": ({"layer_replication": [[0, 2], [1, 2]]}, "has 'layer_replication'"),
+    "what is not known yet": ({"use_something_new": True}, "has 'use_something_new'"),
     "another rank": ({"r": 4}, "r of bert.embeddings.word_embeddings is 4, but its matrices are of rank 2"),
     "an alpha of nothing": ({"lora_alpha": "x"}, "lora_alpha of"),
     "a pattern that would take for ever": (

@@ -170,12 +170,20 @@ def _announcing(shape: int, *, in_storage: bool) -> bytes:
     return _archive(zipfile.ZIP_STORED, files)
 
 
+def _over_several_disks() -> bytes:
+    """Return a file whose locator of the zip64 directory counts two disks."""
+    content = bytearray(saved({"bert.a": torch.ones(1000)}))
+    content[content.rindex(b"PK\x06\x07") + 16] = 2
+    return bytes(content)
+
+
 WHOLE = saved({"bert.a": torch.ones(1000)})
 OLD = saved({"bert.a": torch.ones(1000)}, _use_new_zipfile_serialization=False)
 REFUSED: dict[str, tuple[bytes, str]] = {
     "an empty file": (b"", "cannot be read as PyTorch weights"),
     "a text": (b"This is no checkpoint.\n" * 20, "cannot be read as PyTorch weights"),
     "a cut file": (WHOLE[:-100], f"it is cut off, its end is missing after {len(WHOLE) - 100} bytes; download or copy"),
+    "an archive over several disks": (_over_several_disks(), "cannot be read as PyTorch weights"),
     "the beginning of a file": (WHOLE[:50], "cannot be read as PyTorch weights"),
     "a cut file of the older format": (OLD[:-100], "it is cut off, its end is missing after"),
     "arrays of NumPy": (_npz(a=np.ones(3)), "cannot be read as PyTorch weights"),
