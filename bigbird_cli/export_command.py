@@ -120,6 +120,11 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
     metavar="FOLDER_OR_ID",
     help="The model that a LoRA adapter belongs to, where its adapter_config.json does not lead there.",
 )
+@click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Read what symbolic links of the folder lead to, wherever that is. Only for folders that you trust.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output folder once the new bundle is complete.")
 def command(checkpoint: str, output: Path, precision: tuple[Precision, ...], overwrite: bool, **choices: Any) -> None:
     """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name, with @revision).

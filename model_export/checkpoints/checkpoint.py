@@ -64,11 +64,13 @@ class CheckpointOptions:
         task: A key of `HEADS`.
         ignore_weights: Patterns, as of a shell, of tensors to leave out.
         base: Where the model of a LoRA adapter is, a folder or a hub id.
+        follow_links: Whether symbolic links may lead out of the folder.
     """
 
     task: str | None = None
     ignore_weights: tuple[str, ...] = ()
     base: str | None = None
+    follow_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ import os
 import re
 import shlex
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from model_export.errors import CheckpointError, first_few
 MAX_JSON_BYTES = 64 * 2**20
 # In bytes, of the file systems in use.
 _LONGEST_NAME = 255
+_links_followed: ContextVar[bool] = ContextVar("links_followed", default=False)
 _NUMBERS = re.compile(r"(\d+)")
 # In bytes.
 _READ_OF_START = 256
@@ -57,10 +61,20 @@ def _checkpoints_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in _NUMBERS.split(path.name)])
 
 
+@contextmanager
+def links_followed(asked: bool) -> Iterator[None]:
+    """While a checkpoint is read: let links lead out of its folder, if the person who exports asked for that."""
+    token = _links_followed.set(asked)
+    try:
+        yield
+    finally:
+        _links_followed.reset(token)
+
+
 def regular_file(folder: Path, name: str) -> Path:
     """Return the path of a file of the folder.
 
-    Symbolic links may lead where `bigbird_inference.bundle_files` lets them.
+    Symbolic links may lead where `bigbird_inference.bundle_files` lets them, or anywhere while `links_followed`.
 
     Args:
         folder: The checkpoint.
@@ -80,8 +94,8 @@ def regular_file(folder: Path, name: str) -> Path:
         raise CheckpointError(f"{printable}: missing") from None
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no permission, a name that cannot be
         raise CheckpointError(f"{printable}: cannot be read: {error}") from error
-    if problem is not None:
-        raise CheckpointError(f"{printable}: {problem}")
+    if problem is not None and not _links_followed.get():
+        raise CheckpointError(f"{printable}: {problem}, or let `bigbird export --follow-links` read what they lead to")
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"{printable}: is not a regular file")
     if (problem := _not_the_contents(path)) is not None:

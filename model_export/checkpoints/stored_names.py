@@ -186,10 +186,13 @@ class _Renaming:
         layers = {at for parts in every if (at := _before(parts, "encoder", "layer")) is not None}
         found = sorted(words or layers)
         if len(found) > 1:
-            shown = [self._joined(parts) + self._separator if parts else "no name before it" for parts in found]
+            below = [f"{self._joined(parts)}{self._separator}" if parts else "no name" for parts in found]
+            other = max(found, key=lambda parts: (len(parts), parts != (ENCODER,)))
+            other = other[:-1] if len(other) > 1 and other[-1] == ENCODER else other
+            pattern = f"{shortened(self._joined(other))}{self._separator}*"
             raise CheckpointError(
-                f"{self._where}: holds several encoders, below {', '.join(first_few(shown))}; leave out all but one "
-                f"with --ignore-weights, for example --ignore-weights '{shortened(shown[-1])}*'"
+                f"{self._where}: holds several encoders, below {', '.join(first_few(below))}; leave out all but one, for "
+                f"example with --ignore-weights '{pattern}'"
             )
         return found[0] if found else None
 

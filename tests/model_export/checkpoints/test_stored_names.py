@@ -224,13 +224,24 @@ class TestSeveralOfOneName:
     def test_two_encoders_are_refused_with_the_option_that_helps(self, twice: Path) -> None:
         assert refusal(twice) == (
             f"{twice}/model.safetensors: holds several encoders, below student.bert., teacher.bert.; leave out all but "
-            "one with --ignore-weights, for example --ignore-weights 'teacher.bert.*'"
+            "one, for example with --ignore-weights 'teacher.*'"
         )
 
     def test_the_option_that_is_named_helps(self, twice: Path, model: Model) -> None:
         loaded = load(twice, "teacher.*")
         assert torch.equal(loaded.model.head.output.weight, model.classifier.weight)
         assert loaded.changes[0] == "taken off the tensors' names: student."
+
+    @pytest.mark.parametrize(
+        ("first", "second", "pattern"),
+        [("", "ema.", "ema.*"), ("", "a.b.", "a.b.*"), ("model.", "model_ema.", "model_ema.*")],
+    )
+    def test_the_copy_is_named_and_not_the_model(
+        self, first: str, second: str, pattern: str, model: Model, folder: Path
+    ) -> None:
+        write(folder, {f"{who}{name}": t for who in (first, second) for name, t in model.state_dict().items()})
+        assert refusal(folder).endswith(f"--ignore-weights '{pattern}'")
+        assert len(load(folder, pattern).changes) >= 1
 
     def test_two_tensors_of_one_name_are_refused(self, folder: Path) -> None:
         edit(folder, lambda tensors: tensors.update({"module.classifier.bias": torch.ones(3)}))
