@@ -187,12 +187,12 @@ class _Renaming:
         found = sorted(words or layers)
         if len(found) > 1:
             below = [f"{self._joined(parts)}{self._separator}" if parts else "no name" for parts in found]
-            other = max(found, key=lambda parts: (len(parts), parts != (ENCODER,)))
+            other = max(found, key=lambda parts: (len(parts), parts != (ENCODER,), parts))
             other = other[:-1] if len(other) > 1 and other[-1] == ENCODER else other
             pattern = f"{shortened(self._joined(other))}{self._separator}*"
             raise CheckpointError(
-                f"{self._where}: holds several encoders, below {', '.join(first_few(below))}; leave out all but one, for "
-                f"example with --ignore-weights '{pattern}'"
+                f"{self._where}: holds several encoders, below {', '.join(first_few(below))}; leave out all but one, "
+                f"for example with --ignore-weights '{pattern}'"
             )
         return found[0] if found else None
 
