@@ -57,7 +57,6 @@ class LoraWeights:
         base = self.base.read()
         own = {name: tensor for name, tensor in base.tensors.items() if is_of_lora(name)}
         below = {name: tensor for name, tensor in base.tensors.items() if name not in own}
-        changes = base.changes
         file = self.adapter.weights_file
         if file is not None:
             read = (
@@ -65,12 +64,10 @@ class LoraWeights:
                 if file.suffix == ".safetensors"
                 else pytorch.read_tensors(file).tensors
             )
-            stored = pytorch.own_names(read, file, ())
-            own |= stored.tensors
-            changes += tuple(change for change in stored.changes if change not in changes)
+            own |= pytorch.own_names(read, file, ()).tensors  # the names are PEFT's own: nothing to speak of
         merged = merge(below, own, self.adapter)
         left = without_ignored(merged.tensors, self.files[0], ignored)
-        return StoredTensors(left.tensors, (*changes, *merged.changes, *left.changes))
+        return StoredTensors(left.tensors, (*base.changes, *merged.changes, *left.changes))
 
 
 def is_of_lora(name: str) -> bool:
