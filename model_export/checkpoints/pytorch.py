@@ -194,15 +194,22 @@ def read_tensors(file: Path) -> StoredTensors:
     content = _load(file)
     if not isinstance(content, dict):
         raise CheckpointError(f"{file}: holds a {type(content).__name__}, not a dictionary of tensors")
+    named: dict[str, torch.Tensor] = {}
+    others = []
     # A training may save the state of its random numbers, a tensor of bytes, beside the weights.
-    is_flat = any(isinstance(value, torch.Tensor) and value.is_floating_point() for value in content.values())
-    below = {} if is_flat else dict(_state_dicts(content, ""))
-    named = {f"{path}.{name}": value for path, tensors in below.items() for name, value in tensors.items()}
+    if not any(isinstance(value, torch.Tensor) and value.is_floating_point() for value in content.values()):
+        for name, value in content.items():
+            found = {
+                f"{path}.{own}": tensor
+                for path, tensors in _state_dicts({name: value}, "")
+                for own, tensor in tensors.items()
+            }
+            named |= found
+            if not found:
+                others.append(ascii(name))
     changes: tuple[str, ...] = ()
-    if named:
-        others = sorted(str(name) for name in content if not any(f"{path}.".startswith(f"{name}.") for path in below))
-        if others:
-            changes = (f"{file.name}: only the tensors are used, not {', '.join(map(ascii, first_few(others)))}",)
+    if named and others:
+        changes = (f"{file.name}: only the tensors are used, not {', '.join(first_few(sorted(others)))}",)
     size = file.stat().st_size
     return StoredTensors({name: _sound(file, name, value, size) for name, value in (named or content).items()}, changes)
 

@@ -51,7 +51,8 @@ def under_own_names(
     sources = renaming.apply(kept)
     left_out = {name for name in sources if _fits(name, ignored)}
     leftovers = {name for name in sources.keys() - left_out if _is_leftover(tuple(name.split(separator)))}
-    own = {name: tensors[source] for name, source in sources.items() if name not in left_out | leftovers}
+    unwanted = left_out | leftovers
+    own = {name: tensors[source] for name, source in sources.items() if name not in unwanted}
     changes = renaming.changes
     if leftovers:
         changes.append(f"left out, of the training only: {', '.join(first_few(sorted(leftovers)))}")
@@ -68,9 +69,9 @@ def without_ignored(tensors: dict[str, torch.Tensor], where: Path, ignored: Sequ
     Raises:
         CheckpointError: A pattern fits none.
     """
-    left_out = sorted(name for name in tensors if _fits(name, ignored))
+    left_out = {name for name in tensors if _fits(name, ignored)}
     _check_patterns(ignored, tensors, where)
-    changes = (f"left out with --ignore-weights: {', '.join(first_few(left_out))}",) if left_out else ()
+    changes = (f"left out with --ignore-weights: {', '.join(first_few(sorted(left_out)))}",) if left_out else ()
     return StoredTensors({name: tensor for name, tensor in tensors.items() if name not in left_out}, changes)
 
 
