@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import fnmatch
 import json
+import math
 import os
 import sys
 import time
@@ -142,6 +143,8 @@ def compare_logits(bundle: Bundle, source: Path) -> tuple[float | None, str]:
         graph = next(graph for graph in manifest.graphs if graph.attention == bucket.attention)
         session = open_session(bundle.path(graph.file), manifest, device="cpu", threads=os.cpu_count() or 1)
         ours = our_logits(session, manifest.task, ids, bucket.length)
+        if ours.shape != theirs.shape:
+            return math.inf, f"{ours.shape[1]} logits, transformers {theirs.shape[1]}."
         differences.append(float(np.abs(ours - theirs).max() / theirs.std()))
     return max(differences), ""
 
@@ -187,22 +190,26 @@ def compare_ids(bundle: Bundle, source: Path) -> tuple[int | None, str]:
     try:
         encode = _their_tokenizer(source)
     except (OSError, ValueError, KeyError) as error:
-        return None, f"transformers has no tokenizer: {str(error).splitlines()[0]:.100}"
+        return None, f"there is no tokenizer: {str(error).splitlines()[0]:.100}"
     ours = Tokenizer.from_bundle(bundle)
     return sum(encode(text) == ours.tokenize_without_positions(text).ids.tolist() for text in TEXTS), ""
 
 
 def _their_tokenizer(source: Path) -> Callable[[str], list[int]]:
-    spiece = source / "spiece.model"
-    if spiece.exists():
-        # transformers 5 would convert it, and lose its normalisation.
+    """Return the library's own reading of a tokenizer's file; transformers 5 rebuilds BigBird's, and loses a part."""
+    if (spiece := source / "spiece.model").exists():
         import sentencepiece
 
         return cast(Callable[[str], list[int]], sentencepiece.SentencePieceProcessor(model_file=str(spiece)).encode)
+    if (saved := source / "tokenizer.json").exists():
+        import tokenizers
+
+        read = tokenizers.Tokenizer.from_file(str(saved))
+        return lambda text: list(read.encode(text, add_special_tokens=False).ids)
     import transformers
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    return lambda text: list(tokenizer.encode(text, add_special_tokens=False))
+    made = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    return lambda text: list(made.encode(text, add_special_tokens=False))
 
 
 def table(outcomes: Iterable[Outcome]) -> str:

@@ -1,6 +1,5 @@
 """Look-alikes of public checkpoints, downloaded from a local hub and read; `tests/end_to_end` serves them."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from model_export.export.signature import signature
 from model_export.patterns.registry import get_pattern
 from scripts.check_public_checkpoints import our_logits, their_logits
 from scripts.public_checkpoints import read_list
-from tests.model_export.checkpoints.hub_server import HubServer, Repository
+from tests.model_export.checkpoints.hub_server import HubServer, Repository, environment
 from tests.model_export.look_alikes import SHAPES, LookAlike, Model
 
 PROGRAM = "import sys; from model_export.checkpoints.hub import resolve; [print(resolve(one)) for one in sys.argv[1:]]"
@@ -34,9 +33,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Path, M
         models[shape.like] = shape.make(place)
         repositories[shape.like] = Repository.of(place)
     with HubServer(repositories) as hub:
-        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "cache"), "HF_HUB_OFFLINE": "0"}
         command = [sys.executable, "-c", PROGRAM, *models]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        own = environment(hub.url, folder / "cache")
+        done = subprocess.run(command, env=own, capture_output=True, text=True, check=True)
     folders = map(Path, done.stdout.splitlines())
     return {like: (place, model) for (like, model), place in zip(models.items(), folders, strict=True)}
 

@@ -6,6 +6,7 @@ address that is good for whoever holds it.
 
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -170,6 +171,12 @@ class HubServer:
                 del self.instead[number]
                 return answer
         return None
+
+
+def environment(endpoint: str, cache: Path) -> dict[str, str]:
+    """Return the variables of a process whose hub is at that address, with a cache of its own and nobody logged in."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    return {**kept, "HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "NO_PROXY": "127.0.0.1"}
 
 
 def always(pattern: str, answer: Answer) -> list[tuple[str, Answer]]:

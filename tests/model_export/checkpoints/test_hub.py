@@ -1,6 +1,5 @@
 """Checkpoints by their hub id, in processes of their own, with a stand-in for the hub on the loopback."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from model_export.checkpoints.hub import resolve
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES
-from tests.model_export.checkpoints.hub_server import Answer, HubServer, Repository, always
+from tests.model_export.checkpoints.hub_server import Answer, HubServer, Repository, always, environment
 
 MODEL = "someone/tiny-bigbird"
 FILES = {
@@ -56,11 +55,9 @@ class Machine:
         self, checkpoints: Sequence[str], endpoint: str, *, how: str = "", talks: bool = False, **variables: str
     ) -> list[str]:
         """Return the folder or the refusal of each; what the library says is expected, or nothing."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-        environment = {**kept, "HF_ENDPOINT": endpoint, "HF_HOME": str(self.cache), "NO_PROXY": "127.0.0.1"}
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, how, *checkpoints],
-            env={**environment, **variables},
+            env=environment(endpoint, self.cache) | variables,
             capture_output=True,
             text=True,
             timeout=60,
