@@ -127,7 +127,7 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output folder once the new bundle is complete.")
 def command(checkpoint: str, output: Path, precision: tuple[Precision, ...], overwrite: bool, **choices: Any) -> None:
-    """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name, with @revision).
+    """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name@revision:folder).
 
     A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), a LoRA adapter of
     PEFT, or weights of google-research or TensorFlow Model Garden; which, is told by its contents.
