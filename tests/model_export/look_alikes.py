@@ -154,6 +154,7 @@ def natural_questions(folder: Path) -> Model:
     """A category head on the pooled output, beside start and end."""
     model = _model("qa", _spiece(folder))
     model.bert.pooler = nn.Linear(model.config.hidden_size, model.config.hidden_size)
+    model.bert.activation = nn.Tanh()
     model.cls = nn.Linear(model.config.hidden_size, 5)
     with torch.no_grad():
         for parameter in (*model.bert.pooler.parameters(), *model.cls.parameters()):
