@@ -45,8 +45,12 @@ def test_a_look_alike_gives_the_logits_of_the_model_that_was_saved(
     made: Mapping[str, tuple[Path, Model]], shape: LookAlike
 ) -> None:
     folder, model = made[shape.like]
-    task = shape.options[1] if "--task" in shape.options else None
-    checkpoint = read_checkpoint(folder, CheckpointOptions(task=task))
+    given = dict(zip(shape.options[::2], shape.options[1::2], strict=True))
+    # What another look-alike lends is where it was downloaded to.
+    options = {
+        name.removeprefix("--"): str(made[value][0]) if value in made else value for name, value in given.items()
+    }
+    checkpoint = read_checkpoint(folder, CheckpointOptions(**options))
     loaded = checkpoint.load(get_pattern(checkpoint.default_pattern)).model
     assert checkpoint.task == shape.task
     length = checkpoint.config.max_length - 13
