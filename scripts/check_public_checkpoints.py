@@ -143,7 +143,8 @@ def compare_logits(bundle: Bundle, source: Path) -> tuple[float | None, str]:
         ours = our_logits(session, manifest.task, ids, bucket.length)
         if ours.shape != theirs.shape:
             return math.inf, f"{ours.shape[1]} logits, transformers {theirs.shape[1]}."
-        differences.append(float(np.abs(ours - theirs).max() / theirs.std()))
+        # The only logit of a choice has no spread.
+        differences.append(float(np.abs(ours - theirs).max() / (theirs.std() or 1.0)))
     return max(differences), ""
 
 

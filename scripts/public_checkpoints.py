@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LIST = Path(__file__).with_suffix(".toml")
 
@@ -39,11 +40,10 @@ def read_list(path: Path = LIST) -> list[PublicCheckpoint]:
     """Return the checkpoints of a list.
 
     Raises:
-        TypeError: An entry has a field that there is not, or lacks one.
+        TypeError: An entry has a field that there is not, or lacks its id or task.
     """
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))["checkpoint"]
-    lists = ("sources", "options")
+    entries: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))["checkpoint"]
     return [
-        PublicCheckpoint(**{key: tuple(value) if key in lists else value for key, value in entry.items()})
+        PublicCheckpoint(**entry | {key: tuple(entry.get(key, ())) for key in ("sources", "options")})
         for entry in entries
     ]

@@ -34,7 +34,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "fill-mask": {"text": "Alice leads [MASK]."},
     "embed": {"text": TEXT},
     "multiple-choice": {"prompt": "Who leads it?", "choices": ["Alice", "Bob"]},
-    "generate": {"text": "Alice leads", "max_new_tokens": 3},
+    "generate": {"prompt": "Alice leads", "max_new_tokens": 3},
 }
 
 
