@@ -187,14 +187,14 @@ def compare_ids(bundle: Bundle, source: Path) -> tuple[int | None, str]:
         For how many of `TEXTS` the ids are the same; or None, and why there is nothing to compare with.
     """
     try:
-        encode = _their_tokenizer(source)
+        encode = their_tokenizer(source)
     except (OSError, ValueError, KeyError) as error:
         return None, f"there is no tokenizer: {str(error).splitlines()[0]:.100}"
     ours = Tokenizer.from_bundle(bundle)
     return sum(encode(text) == ours.tokenize_without_positions(text).ids.tolist() for text in TEXTS), ""
 
 
-def _their_tokenizer(source: Path) -> Callable[[str], list[int]]:
+def their_tokenizer(source: Path) -> Callable[[str], list[int]]:
     """Return the library's own reading of a tokenizer's file; transformers 5 rebuilds BigBird's, and loses a part."""
     if (spiece := source / "spiece.model").exists():
         import sentencepiece

@@ -130,15 +130,13 @@ def _reason(error: Exception) -> str:
         case errors.RevisionNotFoundError(), _:
             return "the hub has the model, but not this revision"
         case (errors.LocalEntryNotFoundError(), errors.OfflineModeIsEnabled()) | (errors.OfflineModeIsEnabled(), _):
-            return (
-                "HF_HUB_OFFLINE is set and the model, or a part of it, is not in the cache (download it once without)"
-            )
+            return "HF_HUB_OFFLINE is set and the model is not in the cache, or not whole (download it once without)"
         case _, errors.FileMetadataError():
             return "what answers there is no hub (look at HF_ENDPOINT and at the proxy)"
         case (errors.HfHubHTTPError(response=answer), _) | (_, errors.HfHubHTTPError(response=answer)):
             return _reason_of_status(answer.status_code, answer.headers.get("Retry-After", ""))
         case errors.LocalEntryNotFoundError(), _:
-            return "the hub cannot be reached and the model, or a part of it, is not in the cache"
+            return "the hub cannot be reached and the model is not in the cache, or not whole"
         case errors.HFValidationError(), _:
             return "this cannot be a model's id on the hub"
         case _:

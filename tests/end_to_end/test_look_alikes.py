@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from benchmarks.running_server import RunningServer, running_command, running_server
 from bigbird_inference.bundle import open_bundle
+from bigbird_inference.tokenization.tokenizer import Tokenizer
+from scripts.check_public_checkpoints import their_tokenizer
 from scripts.public_checkpoints import PublicCheckpoint
 from tests.documented_commands import ROOT, link_environment, printed
 from tests.model_export.checkpoints.hub_server import HubServer, Repository, environment
@@ -38,6 +41,25 @@ BODIES: Mapping[str, dict[str, Any]] = {
 }
 
 
+PARTS = [
+    *("Alice", "Smith", "leads", "project", "2.5", "million", "naïve", "cafe\u0301", "½", "ﬁnance", "x²", "—", "don’t"),
+    *(
+        "서울에서",
+        "사람은",
+        "누구",
+        "입니까?",
+        "北京",
+        "東京大学",
+        "ﾊﾝｶｸ",
+        "ATGGCGTACGCTTGANNN",
+        "🙂",
+        "\u200b",
+        "\u00ad",
+    ),
+    *("", " ", "\t", "\n", "\u3000", "(", ")", "#", "##s", "_", "\u2581", "a" * 40, "I\u0307", "ß", "\U0001f468\u200d"),
+]
+
+
 def parameters(*tasks: str) -> list[Any]:
     return [
         pytest.param(shape, id=f"{shape.make.__name__}, like {shape.like}") for shape in SHAPES if shape.task in tasks
@@ -45,12 +67,17 @@ def parameters(*tasks: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    folder = tmp_path_factory.mktemp("made")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {}
     for shape in SHAPES:
-        (folder / shape.make.__name__).mkdir()
-        shape.make(folder / shape.make.__name__)
-    with HubServer({shape.like: Repository.of(folder / shape.make.__name__) for shape in SHAPES}) as hub:
+        folders[shape.like] = tmp_path_factory.mktemp(shape.make.__name__)
+        shape.make(folders[shape.like])
+    return folders
+
+
+@pytest.fixture(scope="module")
+def hub(made: Mapping[str, Path]) -> Iterator[HubServer]:
+    with HubServer({like: Repository.of(folder) for like, folder in made.items()}) as hub:
         yield hub
 
 
@@ -87,6 +114,18 @@ def test_a_bundle_has_the_logits_and_ids_that_the_checkpoint_has(
     checked: tuple[Path, dict[str, str]], shape: LookAlike
 ) -> None:
     assert checked[1][shape.like].startswith(f"| {shape.like} | same |"), checked[1][shape.like]
+
+
+@pytest.mark.parametrize("shape", parameters(*BODIES))
+def test_a_bundle_has_the_ids_of_its_own_tokenizer_for_many_strings(
+    checked: tuple[Path, dict[str, str]], made: Mapping[str, Path], shape: LookAlike
+) -> None:
+    tokenizer = Tokenizer.from_bundle(open_bundle(checked[0] / _name(shape)))
+    encode = their_tokenizer(made[shape.like])
+    random = np.random.default_rng(19)
+    # Neither control pieces, which are text here, nor blanks at the ends.
+    strings = [" ".join(random.choice(PARTS, random.integers(1, 12))).strip() for _ in range(20_000)]
+    assert not [one for one in strings if tokenizer.tokenize_without_positions(one).ids.tolist() != encode(one)]
 
 
 @pytest.mark.parametrize("shape", parameters(*BODIES))

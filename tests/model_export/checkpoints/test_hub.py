@@ -312,12 +312,12 @@ def test_contents_that_changed_in_the_cache_are_refused(machine: Machine) -> Non
 
 
 def test_a_hub_that_cannot_be_reached_is_told_with_the_alternative(machine: Machine, nowhere: str) -> None:
-    reason = "the hub cannot be reached and the model, or a part of it, is not in the cache"
+    reason = "the hub cannot be reached and the model is not in the cache, or not whole"
     assert machine.resolve(MODEL, nowhere) == _refusal(MODEL, reason)
 
 
 def test_offline_is_told_with_the_alternative(machine: Machine, nowhere: str) -> None:
-    reason = "HF_HUB_OFFLINE is set and the model, or a part of it, is not in the cache (download it once without)"
+    reason = "HF_HUB_OFFLINE is set and the model is not in the cache, or not whole (download it once without)"
     assert machine.resolve("tiny-bigbird", nowhere, HF_HUB_OFFLINE="1") == _refusal("tiny-bigbird", reason)
     with hub_with("config.json", "spiece.model", "flax_model.msgpack") as hub:
         machine.resolve(MODEL, hub.url, how="without weights")
