@@ -310,6 +310,8 @@ class _Building:
                 assumptions=list(self.checkpoint.assumptions),
                 note=self.checkpoint.note,
                 changes=list(self.loaded.changes),
+                ignore_weights=list(self.options.ignore_weights),
+                base=self.options.base,
             ),
             model=cast(ModelConfig, config.to_dict()),
             versions=_versions() | {"opset": str(OPSET)},

@@ -7,7 +7,7 @@ new source is a new table.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, get_args
@@ -15,7 +15,7 @@ from typing import Protocol, get_args
 import torch
 
 from bigbird_inference.manifest import MOST_LABELS, TokenizerKind, TrainableTask
-from model_export.checkpoints.source_tensors import SourceTensor, load_strictly
+from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors, load_strictly
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.model import BigBird, build_model
@@ -44,11 +44,14 @@ class Weights(Protocol):
         """Return where each tensor of our model stands."""
         ...
 
-    def read(self) -> dict[str, torch.Tensor]:
-        """Return all tensors under the source's names.
+    def read(self, ignored: Sequence[str] = ()) -> StoredTensors:
+        """Return all tensors under the names of the source's table.
+
+        Args:
+            ignored: Patterns, as of a shell, of tensors to leave out.
 
         Raises:
-            CheckpointError: A file cannot be read.
+            CheckpointError: A file cannot be read, names do not tell what the tensors are, or a pattern fits none.
         """
         ...
 
@@ -59,9 +62,15 @@ class CheckpointOptions:
 
     Attributes:
         task: A key of `HEADS`.
+        ignore_weights: Patterns, as of a shell, of tensors to leave out.
+        base: Where the model of a LoRA adapter is, a folder or a hub id.
+        follow_links: Whether symbolic links may lead out of the folder.
     """
 
     task: str | None = None
+    ignore_weights: tuple[str, ...] = ()
+    base: str | None = None
+    follow_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +105,7 @@ class Checkpoint:
         changes: What was taken otherwise than it stands in the files, a line each.
         tokenizer_kind: Which of the two the tokenizer is.
         note: What its maker wants everybody to know who asks the model.
+        ignore_weights: Patterns, as of a shell, of tensors that are left out.
     """
 
     folder: Path
@@ -110,6 +120,7 @@ class Checkpoint:
     changes: tuple[str, ...] = ()
     tokenizer_kind: TokenizerKind = "sentencepiece"
     note: str | None = None
+    ignore_weights: tuple[str, ...] = ()
 
     def load(self, pattern: Pattern) -> LoadedCheckpoint:
         """Read the weights into a model.
@@ -117,17 +128,31 @@ class Checkpoint:
         Raises:
             CheckpointError: The weights cannot be read or do not fit the configuration.
         """
-        tensors = self.weights.read()
-        config = self.config
-        names = self.weights.names(self.task, config)
+        stored = self.weights.read(self.ignore_weights)
+        tensors, config = stored.tensors, self.config
+        names = self._names(config, tensors)
         if self.task == "embed" and config.has_pooler and names["head.pooler.weight"].name not in tensors:
             config = replace(config, has_pooler=False)
-            names = self.weights.names(self.task, config)
+            names = self._names(config, tensors)
         self._check_head(tensors, names)
         with torch.device("meta"):  # shapes only: sizes that the weights do not have must not be allocated
             model = build_model(config, self.task, pattern)
-        unused = load_strictly(model, tensors, names, self.weights.ignorable)
-        return LoadedCheckpoint(model.eval(), unused, self.changes)
+        try:
+            unused = load_strictly(model, tensors, names, self.weights.ignorable)
+        except CheckpointError as error:
+            read_as = "".join(f"\n  {change}" for change in stored.changes)
+            raise CheckpointError(f"{error}{read_as}") from error
+        table = self.weights.names(self.task, config)
+        tied = [
+            f"{table[own].name} is not there: {source.name} is read, which is tied to it"
+            for own, source in names.items()
+            if source != table[own]
+        ]
+        return LoadedCheckpoint(model.eval(), unused, (*self.changes, *stored.changes, *tied))
+
+    def _names(self, config: BigBirdConfig, tensors: Mapping[str, torch.Tensor]) -> dict[str, SourceTensor]:
+        """Return where each tensor of the model stands among those that there are."""
+        return {own: source.found(tensors) for own, source in self.weights.names(self.task, config).items()}
 
     def _check_head(self, tensors: Mapping[str, torch.Tensor], names: Mapping[str, SourceTensor]) -> None:
         """Check that there is a head for the task at all; what a head lacks is listed with everything else."""

@@ -13,11 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
 from bigbird_inference.manifest import Note, TokenizerKind
-from model_export.checkpoints import flax as flax_files
-from model_export.checkpoints import pytorch as pytorch_files
-from model_export.checkpoints import safetensors_files
-from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, Weights
+from model_export.checkpoints import huggingface_weights, lora
+from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.files import SPECIAL_TOKENS, optional_file, read_json, read_vocabulary, regular_file
+from model_export.checkpoints.lora_weights import LoraWeights
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
 from model_export.checkpoints.tokenizer_json import TOKENIZER_JSON_FILE, VOCABULARY_FILE, find_tokenizer_json
@@ -30,6 +29,7 @@ from model_export.patterns.registry import PATTERNS
 CONFIG_FILE = "config.json"
 SENTENCEPIECE_FILE = "spiece.model"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+_TOKENIZER_FILES = (SENTENCEPIECE_FILE, TOKENIZER_JSON_FILE, VOCABULARY_FILE)
 
 # Fields of our own. transformers has one pattern only, which needs no name.
 PATTERN_FIELD = "random_block_pattern"
@@ -52,7 +52,7 @@ _TASKS = {
 
 def recognises(folder: Path) -> bool:
     """Tell whether the folder looks like a Hugging Face checkpoint: it has the configuration, whatever else."""
-    return (folder / CONFIG_FILE).exists()
+    return any((folder / name).exists() for name in (CONFIG_FILE, lora.CONFIG_FILE))
 
 
 def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
@@ -66,26 +66,43 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         CheckpointError: A file is missing or unreadable, or the task cannot be told.
         ConfigError: The configuration cannot work.
     """
-    config_file = regular_file(folder, CONFIG_FILE)
+    adapter = lora.find(folder)
+    if options.base is not None and adapter is None:
+        raise CheckpointError(f"{folder}: is no LoRA adapter; --base is for those")
+    own_weights = huggingface_weights.usual(folder)
+    if adapter is not None and adapter.weights_file is None and own_weights is None:
+        raise CheckpointError(f"{folder / lora.WEIGHTS_FILES[0]}: missing; there is no {lora.WEIGHTS_FILES[1]} either")
+    # An adapter beside the weights of a whole model belongs to that, as in transformers.
+    base = folder if adapter is None or own_weights is not None else adapter.base_folder(options.base)
+    config_file = optional_file(folder, CONFIG_FILE) or regular_file(base, CONFIG_FILE)
     values = read_json(config_file)
     try:
         config = BigBirdConfig.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{config_file}: {error}") from error
-    tokenizer = _tokenizer(folder, values.get("tokenizer_class"))
-    weights = _weights(folder)
+    vocabulary_folder = folder if any((folder / name).exists() for name in _TOKENIZER_FILES) else base
+    tokenizer = _tokenizer(vocabulary_folder, values.get("tokenizer_class"))
+    weights, changes = (own_weights, ()) if own_weights is not None else huggingface_weights.find(base)
+    if adapter is not None:
+        weights = LoraWeights(weights, adapter)
+        named = "the weights beside it" if base == folder else f"its base, {options.base or adapter.named_base!r:.200}"
+        changes = (*changes, f"the LoRA adapter is merged into {named}")
+    task = options.task or (adapter.task if adapter else None) or _task(folder, values.get("architectures"))
+    stored = weights.read(options.ignore_weights)
+    config, settled = huggingface_weights.settle(config, task, stored.tensors, config_file, resize=adapter is not None)
     return Checkpoint(
         folder=folder,
         config=config,
-        task=options.task or _task(folder, values.get("architectures")),
+        task=task,
         weights=weights,
         tokenizer=tokenizer.content,
         tokenizer_kind=tokenizer.kind,
         files=(config_file, *weights.files, *tokenizer.files),
         special_tokens=tokenizer.special_tokens,
-        changes=tokenizer.changes,
         default_pattern=_pattern(config_file, values),
+        changes=(*changes, *settled, *tokenizer.changes),
         note=_note(config_file, values),
+        ignore_weights=options.ignore_weights,
     )
 
 
@@ -141,17 +158,6 @@ def _task(folder: Path, architectures: object) -> str:
             f"{folder / CONFIG_FILE}: architectures {named!r:.80} name no task; give one with --task {'|'.join(HEADS)}"
         )
     return tasks[0]
-
-
-def _weights(folder: Path) -> Weights:
-    for source in (safetensors_files, pytorch_files, flax_files):
-        weights: Weights | None = source.find(folder)
-        if weights is not None:
-            return weights
-    raise CheckpointError(
-        f"{folder / WEIGHTS_FILE}: missing; there are no {pytorch_files.WEIGHTS_FILE}, {flax_files.WEIGHTS_FILE} "
-        "or shards either"
-    )
 
 
 def save_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:

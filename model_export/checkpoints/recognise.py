@@ -10,7 +10,7 @@ from types import ModuleType
 
 from model_export.checkpoints import google, huggingface, model_garden
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, check_task
-from model_export.checkpoints.files import check_folder
+from model_export.checkpoints.files import check_folder, links_followed
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
 
@@ -32,8 +32,9 @@ def read_checkpoint(folder: Path, options: CheckpointOptions = CheckpointOptions
     check_folder(folder)
     if options.task is not None and options.task not in HEADS:
         raise CheckpointError(f"task: {options.task!r} is not one of {', '.join(HEADS)}")
-    source = next(source for source in _SOURCES if source.recognises(folder))
-    checkpoint: Checkpoint = source.read(folder, options)
+    with links_followed(options.follow_links):
+        source = next(source for source in _SOURCES if source.recognises(folder))
+        checkpoint: Checkpoint = source.read(folder, options)
     try:
         check_task(checkpoint.config, checkpoint.task)
     except ConfigError as error:
