@@ -16,7 +16,8 @@ import torch
 
 from benchmarks.cache import cached
 from bigbird_inference.manifest import Precision
-from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE, save_checkpoint
+from model_export.checkpoints.checkpoint_tokenizer import SENTENCEPIECE_FILE
+from model_export.checkpoints.huggingface import save_checkpoint
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern

@@ -53,7 +53,7 @@ from bigbird_inference.tasks.entity_recognition import EntityRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
 from bigbird_inference.tasks.registry import TASKS, create_task
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
+from model_export.checkpoints.checkpoint_tokenizer import SENTENCEPIECE_FILE
 from model_export.export.tokenizer import write_tokenizer
 from service.api.task_bodies import RequestBody, TaskBodies
 from service.process.server import serve

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -44,6 +45,20 @@ class BucketChoice(click.ParamType[tuple[int, ...] | BucketStep]):
         return BucketStep(int(step[1]), int(step[2]) if step[2] else None)
 
 
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Read the names; each counts once."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(dict.fromkeys(name for name in value.split(",") if name))
+
+
 _PLACE = "{precision}"
 
 
@@ -70,6 +85,19 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle to make.")
 @click.option(
     "--task", type=click.Choice(get_args(TaskName)), help="Taken from the checkpoint's architectures when absent."
+)
+@click.option(
+    "--tokenizer",
+    metavar="PATH_OR_ID",
+    help="Where the tokenizer is, if not in the checkpoint: a folder, a file (spiece.model, tokenizer.json), or the id "
+    "of a model on the hub.",
+)
+@click.option(
+    "--text-pieces",
+    multiple=True,
+    type=Names(),
+    help="User-defined pieces of the vocabulary that texts may hold, for example '<row>,<cn>', where training used "
+    "them. All others are ordinary characters in a text.",
 )
 @click.option(
     "--buckets",
@@ -126,7 +154,14 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
     help="Read what symbolic links of the folder lead to, wherever that is. Only for folders that you trust.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output folder once the new bundle is complete.")
-def command(checkpoint: str, output: Path, precision: tuple[Precision, ...], overwrite: bool, **choices: Any) -> None:
+def command(
+    checkpoint: str,
+    output: Path,
+    precision: tuple[Precision, ...],
+    text_pieces: tuple[tuple[str, ...], ...],
+    overwrite: bool,
+    **choices: Any,
+) -> None:
     """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name@revision:folder).
 
     A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), a LoRA adapter of
@@ -145,7 +180,8 @@ def command(checkpoint: str, output: Path, precision: tuple[Precision, ...], ove
         with packages_of("export"):
             from model_export.pipeline import ExportOptions, export_precisions
         name = None if Path(checkpoint).exists() else checkpoint
-        manifests = export_precisions(folder, outputs, ExportOptions(**choices), overwrite=overwrite, name=name)
+        options = ExportOptions(text_pieces=tuple(chain.from_iterable(text_pieces)), **choices)
+        manifests = export_precisions(folder, outputs, options, overwrite=overwrite, name=name)
     except (ExportError, OSError) as error:
         raise click.ClickException(str(error)) from error
     _report(outputs.values(), manifests)

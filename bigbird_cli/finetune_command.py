@@ -40,6 +40,11 @@ _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
 @click.option("--train", "training_file", required=True, type=_FILE, help="What to learn from.")
 @click.option("--eval", "evaluation_file", required=True, type=_FILE, help="What to measure on.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the checkpoint to make.")
+@click.option(
+    "--tokenizer",
+    metavar="PATH_OR_ID",
+    help="Where the tokenizer is, if not in the checkpoint: a folder, a file, or the id of a model on the hub.",
+)
 @click.option("--epochs", type=_POSITIVE, default=3, show_default=True, help="How often every example is learned from.")
 @click.option("--steps", type=_POSITIVE, help="Optimiser steps, instead of epochs.")
 @click.option("--batch-size", type=_POSITIVE, default=8, show_default=True, help="Windows that are computed at once.")

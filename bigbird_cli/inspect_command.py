@@ -20,6 +20,7 @@ _WIDTH = 100
 _INDENT = "  "
 _LABEL_WIDTH = 12
 _LIBRARIES: dict[TokenizerKind, str] = {"sentencepiece": "SentencePiece", "tokenizers": "tokenizer.json"}
+_NAMED = 5
 _KERNELS = {
     frozenset({"composed"}): "",
     frozenset({"fused"}): ", fused kernel",
@@ -37,20 +38,26 @@ _FIXED_SPACE = "\N{NO-BREAK SPACE}"
     type=click.Path(path_type=Path),
     help="With --check: also compare every bucket with torch, on the weights of this folder.",
 )
-def command(bundle: Path, as_json: bool, check: bool, checkpoint: Path | None) -> None:
+@click.option(
+    "--tokenizer",
+    help="With --checkpoint: where its tokenizer is, if the bundle was exported with this option.",
+)
+def command(bundle: Path, as_json: bool, check: bool, checkpoint: Path | None, tokenizer: str | None) -> None:
     """Show what BUNDLE holds: task, source, attention, buckets with their measured differences, files, versions.
 
     With --check, a file or a bucket that does not match ends it with status 1 and one line.
     """
     if checkpoint is not None and not check:
         raise click.UsageError("--checkpoint needs --check")
+    if tokenizer is not None and checkpoint is None:
+        raise click.UsageError("--tokenizer needs --checkpoint")
     try:
         manifest = read_manifest(bundle)
         if check and checkpoint is None:
             open_bundle(bundle)
     except (BundleError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    measured = _verify(bundle, checkpoint) if checkpoint is not None else []
+    measured = _verify(bundle, checkpoint, tokenizer) if checkpoint is not None else []
 
     if as_json:
         click.echo(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
@@ -61,7 +68,7 @@ def command(bundle: Path, as_json: bool, check: bool, checkpoint: Path | None) -
         click.echo("\n".join(["", *_outcome(manifest, measured)]), err=as_json)
 
 
-def _verify(bundle: Path, checkpoint: Path) -> list[Bucket]:
+def _verify(bundle: Path, checkpoint: Path, tokenizer: str | None) -> list[Bucket]:
     """Compare hashes and numbers; this alone needs torch."""
     try:
         from model_export.errors import ExportError
@@ -71,7 +78,7 @@ def _verify(bundle: Path, checkpoint: Path) -> list[Bucket]:
             f"--checkpoint needs the package {error.name!r}, which is not installed: {install_command('export', 'cpu')}"
         ) from error
     try:
-        return verify_bundle(bundle, checkpoint)
+        return verify_bundle(bundle, checkpoint, tokenizer)
     except (ExportError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -126,7 +133,7 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     }
     yield from _fact(
         "tokenizer",
-        f"{_LIBRARIES[tokenizer.kind]}; ids: "
+        f"{_LIBRARIES[tokenizer.kind]}{_and_added(tokenizer)}; ids: "
         + _listed(f"{role} {'none' if number is None else number}" for role, number in ids.items()),
     )
     for name, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
@@ -137,6 +144,13 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     runs = known.runs if known is not None else []
     asked = _listed(f"{run.length} tokens in bucket {run.bucket} (to {run.tolerance:.2g})" for run in runs)
     yield from _fact("self-test", asked or "none")
+
+
+def _and_added(tokenizer: TokenizerFile) -> str:
+    if not tokenizer.added_tokens:
+        return ""
+    names = [repr(token.content) for token in tokenizer.added_tokens]
+    return f" and {len(names)} added tokens ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
 
 
 def _buckets(manifest: Manifest) -> Iterable[str]:

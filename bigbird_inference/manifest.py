@@ -34,6 +34,9 @@ Tokens = Annotated[int, Field(gt=0, le=2**20, description="A length in tokens.")
 # Axes of a model; the largest vocabulary in use has some 260,000 pieces.
 Size = Annotated[int, Field(gt=0, le=2**24)]
 MOST_LABELS = 100_000
+MOST_ADDED_TOKENS = 100_000
+LONGEST_ADDED_TOKEN = 512
+"""In characters, like the longest piece."""
 # Between CLS and SEP, there must be room for a token.
 SHORTEST_WINDOW = 3
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
@@ -63,10 +66,31 @@ class HashedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class AddedToken:
+    """A token beside the SentencePiece model's pieces, with the meaning that transformers gives to its fields.
+
+    Where a text holds `content` it is this token, unless it is `special`: then it is characters there. `lstrip` and
+    `rstrip` tell whether it takes the white space around it, `single_word` whether it is only found where no letter,
+    digit or underscore touches it. What is not `normalized` is found first.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    content: Annotated[str, Field(min_length=1, max_length=LONGEST_ADDED_TOKEN)]
+    id: TokenId
+    special: bool = False
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizerFile:
     """The vocabulary, the ids that are added around texts, and the id that ends a generated text.
 
     `kind` is the library that runs it: a SentencePiece model, or a `tokenizer.json` of the `tokenizers` library.
+    `mask_lstrip` tells whether the white space before a mask belongs to the mask. `added_tokens` stand beside the
+    pieces of a SentencePiece model; a `tokenizer.json` holds its own.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -79,6 +103,8 @@ class TokenizerFile:
     mask_id: TokenId | None
     eos_id: TokenId | None
     kind: TokenizerKind = "sentencepiece"
+    mask_lstrip: bool = True
+    added_tokens: Annotated[list[AddedToken], Field(max_length=MOST_ADDED_TOKENS)] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str 
     require_matplotlib()
     place = OutputFolder(output)
     place.check(folder)
-    ready = _prepare(Start.find(folder, options.task), options)
+    ready = _prepare(Start.find(folder, options.task, options.tokenizer), options)
     settings = {**dict(options.settings()), "pattern": ready.pattern.name}
     place.take(options.task, settings)
     progress = Progress(options.task, place.log)
@@ -247,5 +247,13 @@ def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """Return the tokenizer that the bundle will have."""
     with tempfile.TemporaryDirectory() as folder:
         file, ids = write_bundle_tokenizer(checkpoint, Path(folder))
-        pad_id = checkpoint.config.pad_token_id
-        return RememberingTokenizer(file, ids.cls, ids.sep, pad_id, ids.mask, checkpoint.tokenizer_kind).load()
+        return RememberingTokenizer(
+            file,
+            ids.cls,
+            ids.sep,
+            checkpoint.config.pad_token_id,
+            ids.mask,
+            checkpoint.tokenizer.kind,
+            mask_lstrip=checkpoint.tokenizer.mask_lstrip,
+            added_tokens=checkpoint.tokenizer.added_tokens,
+        ).load()

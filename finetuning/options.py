@@ -53,6 +53,7 @@ class FinetuneOptions:
         header: Whether a table's first line names its columns.
         label_separator: Between several labels in one cell.
         unit: What of a CoNLL file is a text.
+        tokenizer: Where the checkpoint's tokenizer is, if not in its folder; its contents are what counts.
     """
 
     task: TrainableTask
@@ -85,6 +86,7 @@ class FinetuneOptions:
     header: bool = True
     label_separator: str = ","
     unit: ConllUnit = "document"
+    tokenizer: str | None = field(default=None, metadata=_FREE)
 
     def settings(self) -> Iterator[tuple[str, Setting]]:
         """Yield what two runs of one training must have in common, under the names of the command line.

@@ -17,11 +17,7 @@ from pathlib import Path
 from finetuning.card import Card
 from finetuning.state_file import Setting
 from model_export.checkpoints.checkpoint import Checkpoint
-from model_export.checkpoints.huggingface import (
-    CONFIG_FILE,
-    save_checkpoint,
-    save_tokenizer,
-)
+from model_export.checkpoints.huggingface import CONFIG_FILE, save_checkpoint
 from model_export.errors import ConfigError
 from model_export.nn.model import BigBird
 
@@ -92,7 +88,7 @@ class OutputFolder:
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path) as folder:
             writing = Path(folder)
             save_checkpoint(model, card.task, writing, pattern=card.pattern)
-            save_tokenizer(source, writing)
+            source.tokenizer.save(writing)
             (writing / _CARD_FILE).write_text(card.text(), encoding="utf-8")
             mode = (writing / CONFIG_FILE).stat().st_mode
             for file in sorted(writing.iterdir(), key=lambda file: file.name == CONFIG_FILE):

@@ -1,6 +1,7 @@
 """The service's own task for a model in training: what is learned and measured is what will be served."""
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -13,7 +14,6 @@ from bigbird_inference.manifest import (
     Source,
     TaskName,
     TokenizerFile,
-    TokenizerKind,
 )
 from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.registry import create_task
@@ -53,6 +53,8 @@ def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_leng
             mask_id=tokenizer.mask_id,
             eos_id=None,
             kind=tokenizer.kind,
+            mask_lstrip=tokenizer.mask_lstrip,
+            added_tokens=list(tokenizer.added_tokens),
         ),
         weights=nothing,
         inputs=shape.inputs,
@@ -110,24 +112,17 @@ def encode_all(
 class RememberingTokenizer(Tokenizer):
     """Tokenises a context once for all the questions that follow one another about it."""
 
-    def __init__(
-        self,
-        model_file: Path,
-        cls_id: int,
-        sep_id: int,
-        pad_id: int,
-        mask_id: int | None = None,
-        kind: TokenizerKind = "sentencepiece",
-    ) -> None:
-        super().__init__(model_file, cls_id, sep_id, pad_id, mask_id, kind)
-        self._remembered: dict[str, TokenizedText] = {}
+    @cached_property
+    def _remembered(self) -> dict[tuple[str, bool], TokenizedText]:
+        return {}
 
-    def tokenize(self, text: str) -> TokenizedText:
+    def tokenize(self, text: str, *, before_token: bool = False) -> TokenizedText:
         """Tokenise a text, or return the tokens of one of the last texts."""
-        tokens = self._remembered.pop(text, None)
+        key = text, before_token
+        tokens = self._remembered.pop(key, None)
         if tokens is None:
-            tokens = super().tokenize(text)
-        self._remembered[text] = tokens
+            tokens = super().tokenize(text, before_token=before_token)
+        self._remembered[key] = tokens
         if len(self._remembered) > _TEXTS_REMEMBERED:
             self._remembered.pop(next(iter(self._remembered)))
         return tokens

@@ -24,24 +24,26 @@ class Start:
     Attributes:
         checkpoint: Read for its own task, or as an encoder alone where it names none.
         task: What is to be learned.
+        tokenizer: Where its tokenizer is, if not in its folder.
     """
 
     checkpoint: Checkpoint
     task: str
+    tokenizer: str | None = None
 
     @classmethod
-    def find(cls, folder: Path, task: str) -> "Start":
-        """Find out what a folder holds.
+    def find(cls, folder: Path, task: str, tokenizer: str | None = None) -> "Start":
+        """Find out what a folder holds; `CheckpointOptions` says what a tokenizer is.
 
         Raises:
             CheckpointError: It is no checkpoint.
             ConfigError: Its model cannot be built.
         """
         try:
-            return cls(read_checkpoint(folder), task)
+            return cls(read_checkpoint(folder, CheckpointOptions(tokenizer=tokenizer)), task, tokenizer)
         except CheckpointError:
             # It may only lack the name of a task; whatever else is wrong is said again here.
-            return cls(read_checkpoint(folder, CheckpointOptions("embed")), task)
+            return cls(read_checkpoint(folder, CheckpointOptions("embed", tokenizer=tokenizer)), task, tokenizer)
 
     @property
     def own_labels(self) -> tuple[str, ...] | None:
@@ -75,7 +77,7 @@ class Start:
             return model, f"the checkpoint's head for {self.task} is kept"
         encoder = self.checkpoint
         if encoder.task != "embed":
-            encoder = read_checkpoint(self.checkpoint.folder, CheckpointOptions("embed"))
+            encoder = read_checkpoint(self.checkpoint.folder, CheckpointOptions("embed", tokenizer=self.tokenizer))
         bare = encoder.load(pattern).model
         config = _with_new_head(bare.config, self.task, labels, problem_type)
         model = BigBird(config, HEADS[self.task](config), pattern)

@@ -19,7 +19,7 @@ from model_export.export.trace import traced_model
 from model_export.patterns.registry import get_pattern
 
 
-def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
+def verify_bundle(folder: Path, checkpoint_folder: Path, tokenizer: str | None = None) -> list[Bucket]:
     """Compare every bucket of a bundle with torch, with the weights of the checkpoint that it was made from.
 
     Task, pattern, lengths, tolerances and what was said about the checkpoint are those that the manifest records.
@@ -27,6 +27,7 @@ def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
     Args:
         folder: The bundle.
         checkpoint_folder: The checkpoint.
+        tokenizer: Where its tokenizer is, if the bundle was exported with another one than that of its folder.
 
     Returns:
         The manifest's buckets, with the parity measured now.
@@ -39,7 +40,8 @@ def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
     except BundleError as error:
         raise ExportError(str(error)) from error
     manifest = bundle.manifest
-    said = CheckpointOptions(manifest.task, tuple(manifest.source.ignore_weights), manifest.source.base)
+    source = manifest.source
+    said = CheckpointOptions(manifest.task, tuple(source.ignore_weights), source.base, tokenizer=tokenizer)
     checkpoint = read_checkpoint(checkpoint_folder, said)
     found, recorded = checkpoint.sha256(), manifest.source.sha256
     if found != recorded:

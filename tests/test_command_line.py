@@ -162,6 +162,13 @@ def test_every_precision_has_a_bundle_of_its_own(
     assert list(exports[0].outputs) == list(outputs)
 
 
+def test_pieces_that_texts_may_hold_are_named_together_or_apart(exports: list[Exported]) -> None:
+    pieces = ("--text-pieces", "<row>,<cn>", "--text-pieces", "<t>")
+    assert run("export", "checkpoint", "--output", "out", "--tokenizer", "elsewhere", *pieces)[0] == 0
+    assert exports[0].options.text_pieces == ("<row>", "<cn>", "<t>")
+    assert exports[0].options.tokenizer == "elsewhere"
+
+
 @pytest.mark.parametrize(
     ("value", "buckets"),
     [

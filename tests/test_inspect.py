@@ -81,6 +81,8 @@ MANIFEST: dict[str, Any] = {
         "mask_id": 67,
         "eos_id": None,
         "kind": "sentencepiece",
+        "mask_lstrip": True,
+        "added_tokens": [],
     },
     "weights": hashed("weights.bin"),
     "inputs": [

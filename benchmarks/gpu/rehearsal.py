@@ -9,7 +9,8 @@ import torch
 from benchmarks.base_checkpoint import ROOT, TASK
 from benchmarks.cache import cached
 from model_export.checkpoints.checkpoint import CheckpointOptions
-from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE, save_checkpoint
+from model_export.checkpoints.checkpoint_tokenizer import SENTENCEPIECE_FILE
+from model_export.checkpoints.huggingface import save_checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.nn.model import build_model
 from model_export.patterns.registry import get_pattern

@@ -149,7 +149,7 @@ class HuggingFaceVocabulary:
     def __len__(self) -> int:
         return len(self.visible)
 
-    def ids(self, text: str) -> Int64Array:
+    def ids(self, text: str, *, before_token: bool = False) -> Int64Array:
         with self._own_errors():
             normal = None if self.characters is None else self.characters.apply(text)
             if normal is None:
@@ -158,7 +158,7 @@ class HuggingFaceVocabulary:
                 (encoding,) = self.without_normaliser.encode_batch_fast([normal[0]], add_special_tokens=False)
             return np.array(encoding.ids, dtype=np.int64)
 
-    def tokens(self, text: str) -> TokenizedText:
+    def tokens(self, text: str, *, before_token: bool = False) -> TokenizedText:
         with self._own_errors():
             normal = None if self.characters is None else self.characters.apply(text)
             if normal is None:

@@ -1,21 +1,17 @@
 """A text with holes in it: the one place where a string of a request becomes a special token.
 
 What stands between the masks is data as everywhere else. Each part is tokenised on its own, and the white space before
-a mask belongs to the mask: that is what transformers' tokenizers of BigBird do (`AddedToken("[MASK]", lstrip=True)`).
+a mask belongs to the mask: that is what transformers' tokenizers of BigBird do (`AddedToken("[MASK]", lstrip=True)`),
+unless the checkpoint's own says otherwise.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from bigbird_inference.tokenization.added_tokens import WHITE_SPACE
 from bigbird_inference.tokenization.encoded import TokenizedText
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-
-# Unicode's White_Space. `str.rstrip` without it also takes four control characters, which `tokenizers` does not.
-WHITE_SPACE = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
 
 
 def tokenize_masked(tokenizer: Tokenizer, text: str, mask: str, mask_id: int) -> TokenizedText:
@@ -25,7 +21,7 @@ def tokenize_masked(tokenizer: Tokenizer, text: str, mask: str, mask_id: int) ->
     id.
 
     Args:
-        tokenizer: Tokenises what stands between the masks.
+        tokenizer: Tokenises what stands between the masks, and says whether they take the white space before them.
         text: The whole text.
         mask: The string, not empty.
         mask_id: The id that stands for it.
@@ -37,7 +33,9 @@ def tokenize_masked(tokenizer: Tokenizer, text: str, mask: str, mask_id: int) ->
     after_mask = 0
     for start, end in [*_occurrences(text, mask), (len(text), None)]:
         part = text[after_mask:start]
-        tokens = tokenizer.tokenize(part if end is None else part.rstrip(WHITE_SPACE))
+        if end is not None and tokenizer.mask_lstrip:
+            part = part.rstrip(WHITE_SPACE)
+        tokens = tokenizer.tokenize(part, before_token=end is not None)
         ids.append(tokens.ids)
         starts.append(tokens.starts + after_mask)
         ends.append(tokens.ends + after_mask)

@@ -21,6 +21,23 @@ from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, NormalForm,
 from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, token_spans, trim_blanks
 from bigbird_inference.tokenization.vocabulary import BLANK_OTHERS, MAX_VOCABULARY_BYTES, blank_table
 
+_FIRST = np.zeros(1, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class CutText:
+    """A text as pieces, before their places in it are known.
+
+    Attributes:
+        ids: Token ids, int64 `[tokens]`.
+        lengths: Characters of the normal form that each stands for, int64 `[tokens]`, as `piece_lengths` has them.
+        normal: The normal form.
+    """
+
+    ids: Int64Array
+    lengths: Int64Array
+    normal: NormalForm
+
 
 @dataclass(frozen=True, slots=True)
 class SentencePieceVocabulary:
@@ -35,6 +52,7 @@ class SentencePieceVocabulary:
         visible: Whether a piece holds a letter or a digit, bool `[pieces]`.
         own_piece: Whether a character is a piece by itself, bool `[0x110000]`.
         blank: Whether a code point is whitespace, or normalised away or into a space; bool `[0x110000]`.
+        space_id: The id of a space by itself; None if the model keeps the spaces at the end of a text.
     """
 
     processor: Any
@@ -44,6 +62,7 @@ class SentencePieceVocabulary:
     visible: npt.NDArray[np.bool_]
     own_piece: npt.NDArray[np.bool_]
     blank: npt.NDArray[np.bool_]
+    space_id: int | None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -61,6 +80,7 @@ class SentencePieceVocabulary:
             lengths = [_piece_length(processor, piece_id) for piece_id in range(size)]
             own_piece = _own_pieces(processor)
             blank = blank_table(processor.normalize)
+            strips = processor.normalize("x ").endswith("x")
         except (RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is no UTF-8
             raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
         return cls(
@@ -71,6 +91,7 @@ class SentencePieceVocabulary:
             visible=np.array(visible, dtype=np.bool_),
             own_piece=own_piece,
             blank=blank,
+            space_id=int(processor.piece_to_id(SPACE_SYMBOL)) if strips else None,
         )
 
     def __len__(self) -> int:
@@ -83,22 +104,56 @@ class SentencePieceVocabulary:
         ids = [token for token in range(len(self)) if not any(kind(token) for kind in never)]
         return np.array(ids, dtype=np.int64)
 
-    def ids(self, text: str) -> Int64Array:
-        return np.asarray(self.processor.encode(text, return_type="numpy"), dtype=np.int64)
+    def ids(self, text: str, *, before_token: bool = False) -> Int64Array:
+        ids = np.asarray(self.processor.encode(text, return_type="numpy"), dtype=np.int64)
+        space = self.last_space(text) if before_token else None
+        return ids if space is None else np.append(ids, space)
 
-    def tokens(self, text: str) -> TokenizedText:
+    def tokens(self, text: str, *, before_token: bool = False) -> TokenizedText:
+        cut = self.cut(text)
+        space = self.last_space(text) if before_token else None
+        if space is not None:
+            characters = np.append(cut.normal.characters, np.uint32(ord(SPACE_SYMBOL)))
+            offsets = np.append(cut.normal.offsets[:-1], [len(text.rstrip(" ")), len(text)])
+            normal = NormalForm(characters, offsets)
+            cut = CutText(np.append(cut.ids, space), np.append(cut.lengths, 1), normal)
+        return self.locate(text, cut)
+
+    def cut(self, text: str) -> CutText:
+        """Return the pieces of a text, with its normal form."""
         ids = self.ids(text)
+        normal = normalise(self.processor, text)
+        return CutText(ids, self.lengths_of(ids, text, normal), normal)
+
+    def last_space(self, text: str) -> int | None:
+        """Return the id of the space at the end of a text, which SentencePiece drops; None if there is none."""
+        return self.space_id if text.endswith(" ") else None
+
+    def locate(
+        self, text: str, cut: CutText, firsts: Int64Array = _FIRST, limits: Int64Array | None = None
+    ) -> TokenizedText:
+        """Find the places of pieces in a text.
+
+        Args:
+            text: The text, in one or several sections that were cut apart.
+            cut: All pieces, and all normal forms one after the other.
+            firsts: The first token of each section, int64 `[sections]`.
+            limits: Where the section ends that a token lies in, int64 `[tokens]`; None for the end of the text.
+        """
+        ids, lengths, normal = cut.ids, cut.lengths, cut.normal
         if len(ids) == 0:
             return TokenizedText(ids, ids, ids)
-        normal = normalise(self.processor, text)
-        lengths = self.lengths_of(ids, text, normal)
         starts, ends = token_spans(lengths, normal.offsets)
         split_after = np.zeros(len(ids), dtype=np.bool_)
         if not text.isascii():
             split_after = split_characters(lengths, normal.offsets)
         shared_ends = share_split_characters(starts, ends, split_after)
-        if starts[0] == ends[0] and lengths[0] == 1 and normal.characters[0] == ord(SPACE_SYMBOL):
-            shared_ends[0] = ends[0]  # the space that SentencePiece puts before a text is no part of it
+        # The space that SentencePiece puts before a section is no part of it.
+        spaces = normal.characters[np.cumsum(lengths)[firsts] - 1] == ord(SPACE_SYMBOL)
+        added = firsts[(starts[firsts] == ends[firsts]) & (lengths[firsts] == 1) & spaces]
+        shared_ends[added] = ends[added]
+        if limits is not None:
+            shared_ends = np.minimum(shared_ends, limits)
         return TokenizedText(ids, *trim_blanks(starts, shared_ends, self.blank[code_points(text)]))
 
     def lengths_of(self, ids: Int64Array, text: str, normal: NormalForm) -> Int64Array:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError, InvalidInput
-from bigbird_inference.manifest import TokenizerKind
+from bigbird_inference.manifest import AddedToken, TokenizerFile, TokenizerKind
 from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText
 from bigbird_inference.tokenization.vocabulary import Vocabulary, load_vocabulary
 
@@ -62,6 +62,9 @@ class Tokenizer:
         pad_id: int,
         mask_id: int | None = None,
         kind: TokenizerKind = "sentencepiece",
+        *,
+        mask_lstrip: bool = True,
+        added_tokens: Sequence[AddedToken] = (),
     ) -> None:
         self.model_file = model_file
         self.kind = kind
@@ -69,6 +72,8 @@ class Tokenizer:
         self.sep_id = sep_id
         self.pad_id = pad_id
         self.mask_id = mask_id
+        self.mask_lstrip = mask_lstrip
+        self.added_tokens = added_tokens
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Self:
@@ -80,7 +85,7 @@ class Tokenizer:
         """
         file = bundle.manifest.tokenizer
         path = bundle.path(file.file)
-        tokenizer = cls(path, file.cls_id, file.sep_id, file.pad_id, file.mask_id, file.kind).load()
+        tokenizer = cls.of_file(file, path).load()
         known = bundle.manifest.known_answer
         if known is not None:
             try:
@@ -88,6 +93,20 @@ class Tokenizer:
             except (BundleError, InvalidInput) as error:
                 raise BundleError(f"{path}: {error}") from error
         return tokenizer
+
+    @classmethod
+    def of_file(cls, file: TokenizerFile, path: Path) -> Self:
+        """Return the tokenizer that a manifest describes, whose file lies at a path."""
+        return cls(
+            path,
+            file.cls_id,
+            file.sep_id,
+            file.pad_id,
+            file.mask_id,
+            file.kind,
+            mask_lstrip=file.mask_lstrip,
+            added_tokens=file.added_tokens,
+        )
 
     def load(self) -> Self:
         """Read and check the model file now, so that a bad one stops start-up rather than a request.
@@ -101,7 +120,7 @@ class Tokenizer:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The loaded and checked vocabulary."""
-        vocabulary = load_vocabulary(self.kind, self.model_file)
+        vocabulary = load_vocabulary(self.kind, self.model_file, self.added_tokens)
         # Padding needs no such protection: it is masked by position, whatever its id.
         reserved = {"cls": self.cls_id, "sep": self.sep_id}
         if self.mask_id is not None:
@@ -109,18 +128,22 @@ class Tokenizer:
         vocabulary.check_reserved(reserved)
         return vocabulary
 
-    def tokenize(self, text: str) -> TokenizedText:
+    def tokenize(self, text: str, *, before_token: bool = False) -> TokenizedText:
         """Tokenise a text, with the code points that every token stands for.
 
         Spans hold whole code points and neither begin nor end with a blank, so any non-empty one can be printed as it
         is. Pieces of one character (bytes, parts of a ligature) all have that character's span. A piece that is only
         a space has an empty span. Characters that the normaliser drops belong to no span, or lie inside one.
 
+        Args:
+            text: The text, or the part of one before a token that is put there.
+            before_token: Whether it is such a part: `Vocabulary.ids` says what becomes of a space at its end.
+
         Raises:
             InvalidInput: The text holds a lone surrogate, so it is not Unicode.
         """
         check_unicode(text)
-        return self.vocabulary.tokens(text)
+        return self.vocabulary.tokens(text, before_token=before_token)
 
     def tokenize_without_positions(self, text: str) -> TokenizedText:
         """Tokenise a text to the same ids in half the time, for tasks that show nothing of it.

@@ -7,7 +7,7 @@ Tasks see neither, but what is here.
 
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bigbird_inference.manifest import TokenizerKind
+from bigbird_inference.manifest import AddedToken, TokenizerKind
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL
 
@@ -49,15 +49,17 @@ class Vocabulary(Protocol):
         """Return the number of pieces; ids from here on have none."""
         ...
 
-    def ids(self, text: str) -> Int64Array:
+    def ids(self, text: str, *, before_token: bool = False) -> Int64Array:
         """Return the ids of a text's tokens, int64 `[tokens]`, computed outside the interpreter's lock.
 
         Args:
             text: Unicode without lone surrogates.
+            before_token: Whether a token follows that is not cut out of this text. Then the space in front of it is a
+                piece, as in transformers; SentencePiece drops it at the end of a text.
         """
         ...
 
-    def tokens(self, text: str) -> TokenizedText:
+    def tokens(self, text: str, *, before_token: bool = False) -> TokenizedText:
         """Return the same ids with their spans; `Tokenizer.tokenize` says what holds for those."""
         ...
 
@@ -95,8 +97,13 @@ class Vocabulary(Protocol):
         ...
 
 
-def load_vocabulary(kind: TokenizerKind, path: Path) -> Vocabulary:
+def load_vocabulary(kind: TokenizerKind, path: Path, added: Sequence[AddedToken] = ()) -> Vocabulary:
     """Read a vocabulary; the library that runs it is imported only now.
+
+    Args:
+        kind: The library.
+        path: The vocabulary's file.
+        added: Tokens beside the pieces of a SentencePiece model; a `tokenizer.json` holds its own.
 
     Raises:
         BundleError: The file is missing, too large or unusable.
@@ -107,7 +114,12 @@ def load_vocabulary(kind: TokenizerKind, path: Path) -> Vocabulary:
         return HuggingFaceVocabulary.load(path)
     from bigbird_inference.tokenization.sentencepiece_vocabulary import SentencePieceVocabulary
 
-    return SentencePieceVocabulary.load(path)
+    pieces = SentencePieceVocabulary.load(path)
+    if not added:
+        return pieces
+    from bigbird_inference.tokenization.extended_vocabulary import ExtendedVocabulary
+
+    return ExtendedVocabulary(pieces, added)
 
 
 def blank_table(normalise: Callable[[str], str], spaces: str = f" {SPACE_SYMBOL}") -> npt.NDArray[np.bool_]:

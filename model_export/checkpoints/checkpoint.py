@@ -14,7 +14,8 @@ from typing import Protocol, get_args
 
 import torch
 
-from bigbird_inference.manifest import MOST_LABELS, TokenizerKind, TrainableTask
+from bigbird_inference.manifest import MOST_LABELS, TrainableTask
+from model_export.checkpoints.checkpoint_tokenizer import CheckpointTokenizer
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors, load_strictly
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
@@ -65,12 +66,16 @@ class CheckpointOptions:
         ignore_weights: Patterns, as of a shell, of tensors to leave out.
         base: Where the model of a LoRA adapter is, a folder or a hub id.
         follow_links: Whether symbolic links may lead out of the folder.
+        tokenizer: Where its tokenizer is, if not in its folder: a folder, a file, or an id on the Hugging Face hub.
+        text_pieces: User-defined pieces of its vocabulary that stay pieces where a text holds them.
     """
 
     task: str | None = None
     ignore_weights: tuple[str, ...] = ()
     base: str | None = None
     follow_links: bool = False
+    tokenizer: str | None = None
+    text_pieces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +102,11 @@ class Checkpoint:
         config: Its model configuration.
         task: A key of `HEADS`.
         weights: Its weights.
-        tokenizer: A serialised SentencePiece model, or a complete `tokenizer.json`.
-        files: Configuration and weights in a fixed order, the vocabulary last: what the checkpoint's hash covers.
-        special_tokens: Pieces of the special tokens by role (`cls`, `sep`, `pad`, `mask`).
+        tokenizer: Its tokenizer.
+        files: Configuration and weights in a fixed order, then the tokenizer's: what the checkpoint's hash covers.
         default_pattern: The random-block pattern of the checkpoint's source.
         assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
         changes: What was taken otherwise than it stands in the files, a line each.
-        tokenizer_kind: Which of the two the tokenizer is.
         note: What its maker wants everybody to know who asks the model.
         ignore_weights: Patterns, as of a shell, of tensors that are left out.
     """
@@ -112,13 +115,11 @@ class Checkpoint:
     config: BigBirdConfig
     task: str
     weights: Weights
-    tokenizer: bytes
+    tokenizer: CheckpointTokenizer
     files: tuple[Path, ...]
-    special_tokens: dict[str, str]
     default_pattern: str
     assumptions: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    tokenizer_kind: TokenizerKind = "sentencepiece"
     note: str | None = None
     ignore_weights: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ import torch
 
 from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
-from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary, read_vocabulary
+from model_export.checkpoints.checkpoint_tokenizer import read_tokenizer
 from model_export.checkpoints.google_names import WORD_EMBEDDINGS, GoogleNames
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
 from model_export.checkpoints.stored_names import without_ignored
@@ -95,20 +95,20 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         ConfigError: The configuration cannot work, or there are no weights for the task.
     """
     source = tensorflow_files.find(folder)
-    vocabulary = find_vocabulary(folder)
     given = DIALECT.read(folder)
     variables = find_variables(source.prefix, source.shapes())
     chosen = choose_task(options.task, variables.tasks, source.prefix)
     config, assumptions = configure(given.values, variables)
     weights = GoogleWeights(source, variables, config)
+    tokenizer = read_tokenizer(folder, options.tokenizer, options.text_pieces, config.vocab_size)
     return Checkpoint(
         folder=folder,
         config=config,
         task=chosen,
         weights=weights,
-        tokenizer=read_vocabulary(vocabulary),
-        files=(*((given.file,) if given.file else ()), *weights.files, vocabulary),
-        special_tokens=dict(SPECIAL_TOKENS),
+        tokenizer=tokenizer,
+        files=(*((given.file,) if given.file else ()), *weights.files, *tokenizer.files),
+        changes=tokenizer.changes,
         default_pattern="google",
         assumptions=assumptions,
         ignore_weights=options.ignore_weights,

@@ -5,21 +5,20 @@ in shards; a vocabulary as `spiece.model`, `tokenizer.json` or `vocab.txt`. The 
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
-from bigbird_inference.manifest import Note, TokenizerKind
+from bigbird_inference.manifest import Note
 from model_export.checkpoints import huggingface_weights, lora
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
-from model_export.checkpoints.files import SPECIAL_TOKENS, optional_file, read_json, read_vocabulary, regular_file
+from model_export.checkpoints.checkpoint_tokenizer import VOCABULARY_FILES, read_tokenizer
+from model_export.checkpoints.files import optional_file, read_json, regular_file
 from model_export.checkpoints.lora_weights import LoraWeights
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
-from model_export.checkpoints.tokenizer_json import TOKENIZER_JSON_FILE, VOCABULARY_FILE, find_tokenizer_json
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
@@ -27,9 +26,6 @@ from model_export.nn.model import BigBird
 from model_export.patterns.registry import PATTERNS
 
 CONFIG_FILE = "config.json"
-SENTENCEPIECE_FILE = "spiece.model"
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-_TOKENIZER_FILES = (SENTENCEPIECE_FILE, TOKENIZER_JSON_FILE, VOCABULARY_FILE)
 
 # Fields of our own. transformers has one pattern only, which needs no name.
 PATTERN_FIELD = "random_block_pattern"
@@ -80,8 +76,6 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         config = BigBirdConfig.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{config_file}: {error}") from error
-    vocabulary_folder = folder if any((folder / name).exists() for name in _TOKENIZER_FILES) else base
-    tokenizer = _tokenizer(vocabulary_folder, values.get("tokenizer_class"))
     weights, changes = (own_weights, ()) if own_weights is not None else huggingface_weights.find(base)
     if adapter is not None:
         weights = LoraWeights(weights, adapter)
@@ -90,15 +84,20 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     task = options.task or (adapter.task if adapter else None) or _task(folder, values.get("architectures"))
     stored = weights.read(options.ignore_weights)
     config, settled = huggingface_weights.settle(config, task, stored.tensors, config_file, resize=adapter is not None)
+    tokenizer = read_tokenizer(
+        folder if any((folder / name).exists() for name in VOCABULARY_FILES) else base,
+        options.tokenizer,
+        options.text_pieces,
+        config.vocab_size,
+        values.get("tokenizer_class"),
+    )
     return Checkpoint(
         folder=folder,
         config=config,
         task=task,
         weights=weights,
-        tokenizer=tokenizer.content,
-        tokenizer_kind=tokenizer.kind,
+        tokenizer=tokenizer,
         files=(config_file, *weights.files, *tokenizer.files),
-        special_tokens=tokenizer.special_tokens,
         default_pattern=_pattern(config_file, values),
         changes=(*changes, *settled, *tokenizer.changes),
         note=_note(config_file, values),
@@ -158,63 +157,3 @@ def _task(folder: Path, architectures: object) -> str:
             f"{folder / CONFIG_FILE}: architectures {named!r:.80} name no task; give one with --task {'|'.join(HEADS)}"
         )
     return tasks[0]
-
-
-def save_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint's vocabulary, and the names of its special tokens where they are not the usual ones.
-
-    Args:
-        checkpoint: The checkpoint.
-        folder: An existing folder.
-    """
-    tokens = {f"{role}_token": piece for role, piece in checkpoint.special_tokens.items()}
-    if checkpoint.tokenizer_kind == "tokenizers":
-        (folder / TOKENIZER_JSON_FILE).write_bytes(checkpoint.tokenizer)
-        held = {token["content"] for token in json.loads(checkpoint.tokenizer)["added_tokens"]}
-        tokens = {name: piece for name, piece in tokens.items() if piece in held}
-        tokens["tokenizer_class"] = "PreTrainedTokenizerFast"  # the file is what counts
-    else:
-        (folder / SENTENCEPIECE_FILE).write_bytes(checkpoint.tokenizer)
-        if checkpoint.special_tokens == SPECIAL_TOKENS:
-            return
-    (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(tokens, indent=2) + "\n", encoding="utf-8")
-
-
-@dataclass(frozen=True, slots=True)
-class _Tokenizer:
-    """The tokenizer of a folder, as `Checkpoint` has it; its vocabulary is the last of its files."""
-
-    kind: TokenizerKind
-    content: bytes
-    files: tuple[Path, ...]
-    special_tokens: dict[str, str]
-    changes: tuple[str, ...] = ()
-
-
-def _tokenizer(folder: Path, named_class: object) -> _Tokenizer:
-    model_file = optional_file(folder, SENTENCEPIECE_FILE)
-    if model_file is not None:
-        return _Tokenizer("sentencepiece", read_vocabulary(model_file), (model_file,), _special_tokens(folder))
-    found = find_tokenizer_json(folder, named_class)
-    if found is not None:
-        content = json.dumps(found.values).encode()
-        files = (*found.side_files, found.file)
-        return _Tokenizer("tokenizers", content, files, found.special_tokens, found.changes)
-    raise CheckpointError(
-        f"{folder / SENTENCEPIECE_FILE}: missing; there is no {TOKENIZER_JSON_FILE} or {VOCABULARY_FILE} either. Copy "
-        "one of them from the model that this one was trained from; in Python, its tokenizer.save_pretrained writes it"
-    )
-
-
-def _special_tokens(folder: Path) -> dict[str, str]:
-    """Return the special pieces; `tokenizer_config.json` may name others than the usual ones."""
-    tokens = dict(SPECIAL_TOKENS)
-    path = optional_file(folder, TOKENIZER_CONFIG_FILE)
-    if path is not None:
-        values = read_json(path)
-        for role in tokens:
-            named = values.get(f"{role}_token")
-            piece = named.get("content") if isinstance(named, dict) else named
-            if isinstance(piece, str):
-                tokens[role] = piece
-    return tokens

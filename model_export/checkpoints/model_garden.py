@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
-from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary, read_vocabulary
+from model_export.checkpoints.checkpoint_tokenizer import read_tokenizer
 from model_export.checkpoints.model_garden_names import ModelGardenNames, find_encoders
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
 from model_export.checkpoints.stored_names import without_ignored
@@ -101,20 +101,20 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         ConfigError: The configuration cannot work, or there are no weights for the task.
     """
     source = tensorflow_files.find(folder)
-    vocabulary = find_vocabulary(folder)
     given = DIALECT.read(folder)
     variables = find_variables(source.prefix, source.shapes())
     chosen = choose_task(options.task, variables.tasks, source.prefix)
     config, assumptions = configure(given.values, variables, chosen)
     weights = ModelGardenWeights(source, variables, config.type_vocab_size)
+    tokenizer = read_tokenizer(folder, options.tokenizer, options.text_pieces, config.vocab_size)
     return Checkpoint(
         folder=folder,
         config=config,
         task=chosen,
         weights=weights,
-        tokenizer=read_vocabulary(vocabulary),
-        files=(*((given.file,) if given.file else ()), *weights.files, vocabulary),
-        special_tokens=dict(SPECIAL_TOKENS),
+        tokenizer=tokenizer,
+        files=(*((given.file,) if given.file else ()), *weights.files, *tokenizer.files),
+        changes=tokenizer.changes,
         default_pattern="model-garden",
         assumptions=assumptions,
         ignore_weights=options.ignore_weights,

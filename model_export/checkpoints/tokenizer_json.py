@@ -69,17 +69,18 @@ class TokenizerDocument:
     changes: tuple[str, ...]
 
 
-def find_tokenizer_json(folder: Path, named_class: object = None) -> TokenizerDocument | None:
+def find_tokenizer_json(folder: Path, named_class: object = None, file: Path | None = None) -> TokenizerDocument | None:
     """Read the tokenizer of a folder from `tokenizer.json` or `vocab.txt`; None if it has neither.
 
     Args:
         folder: The checkpoint.
         named_class: The tokenizer's class that `config.json` names; `tokenizer_config.json` may name another.
+        file: Which of the two it is, if that was said.
 
     Raises:
         CheckpointError: A file cannot be read, or holds what the service would not run; the message names the field.
     """
-    file = optional_file(folder, TOKENIZER_JSON_FILE) or optional_file(folder, VOCABULARY_FILE)
+    file = file or optional_file(folder, TOKENIZER_JSON_FILE) or optional_file(folder, VOCABULARY_FILE)
     if file is None:
         return None
     paths = {name: optional_file(folder, name) for name in _SIDE_FILES}
@@ -113,7 +114,7 @@ def find_tokenizer_json(folder: Path, named_class: object = None) -> TokenizerDo
 
 def _complete(file: Path, settings: Json, class_name: str) -> tuple[Json, list[str]]:
     """Return the document as transformers' class for it has it, and in what it differs from the file."""
-    if file.name == VOCABULARY_FILE:
+    if file.suffix == Path(VOCABULARY_FILE).suffix:
         if class_name not in _BERT_CLASSES | {"", "BigBirdTokenizer", "PreTrainedTokenizer"}:
             raise Unusable(
                 f"is the vocabulary of {class_name[:40]!r}, of which no file says what it does; if AutoTokenizer of "

@@ -1,17 +1,11 @@
 """The tokenizer of a bundle, of whichever kind the checkpoint's is."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-from bigbird_inference.manifest import TOKENIZER_FILES, TokenizerKind
+from bigbird_inference.manifest import TOKENIZER_FILES
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.export.tokenizer import SpecialIds, write_tokenizer
 from model_export.export.tokenizer_json import write_tokenizer_json
-
-_WRITERS: dict[TokenizerKind, Callable[..., SpecialIds]] = {
-    "sentencepiece": write_tokenizer,
-    "tokenizers": write_tokenizer_json,
-}
 
 
 def write_bundle_tokenizer(checkpoint: Checkpoint, folder: Path) -> tuple[Path, SpecialIds]:
@@ -27,7 +21,9 @@ def write_bundle_tokenizer(checkpoint: Checkpoint, folder: Path) -> tuple[Path, 
     Raises:
         CheckpointError: The tokenizer cannot be used, or does not fit the model.
     """
-    file = folder / TOKENIZER_FILES[checkpoint.tokenizer_kind]
-    write = _WRITERS[checkpoint.tokenizer_kind]
-    vocab_size = checkpoint.config.vocab_size
-    return file, write(checkpoint.tokenizer, checkpoint.files[-1], file, checkpoint.special_tokens, vocab_size)
+    tokenizer, vocab_size = checkpoint.tokenizer, checkpoint.config.vocab_size
+    file = folder / TOKENIZER_FILES[tokenizer.kind]
+    given = (tokenizer.content, tokenizer.file, file, tokenizer.special_tokens, vocab_size)
+    if tokenizer.kind == "tokenizers":
+        return file, write_tokenizer_json(*given)
+    return file, write_tokenizer(*given, added_tokens=tokenizer.added_tokens, text_pieces=tokenizer.text_pieces)

@@ -37,10 +37,8 @@ def known_text(manifest: Manifest, tokenizer_file: Path) -> list[int]:
     Raises:
         ExportError: The tokenizer could not be served.
     """
-    special = manifest.tokenizer
     try:
-        ids = (special.cls_id, special.sep_id, special.pad_id, special.mask_id)
-        tokenizer = Tokenizer(tokenizer_file, *ids, special.kind).load()
+        tokenizer = Tokenizer.of_file(manifest.tokenizer, tokenizer_file).load()
     except BundleError as error:
         raise ExportError(str(error)) from error
     return [int(token) for token in tokenizer.tokenize_without_positions(TEXT).ids]

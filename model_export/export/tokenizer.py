@@ -1,22 +1,18 @@
 """The tokenizer as the bundle holds it: no piece of it can be called up from a user's text.
 
 SentencePiece turns user-defined pieces ("[SEP]", "<s>", ...) into their control ids wherever they stand in a text.
-Re-typed as unused, they are ordinary characters there; the service adds the ids around a text itself.
+Re-typed as unused, they are ordinary characters there; the service adds the ids around a text itself. Some of them may
+be markup that texts had in training ("<row>"); those stay if they are named, and never those that steer the model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-from sentencepiece import sentencepiece_model_pb2
-
+from bigbird_inference.manifest import AddedToken
 from bigbird_inference.tokenization.charsmap import check_charsmap
+from model_export.checkpoints.checkpoint_tokenizer import parse_sentencepiece
 from model_export.errors import CheckpointError
-
-# The generated module makes its classes at import, out of mypy's sight.
-_MODEL_PROTO = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]
-_PIECE_TYPE = _MODEL_PROTO.SentencePiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,14 @@ class SpecialIds:
 
 
 def write_tokenizer(
-    serialised: bytes, source: Path, destination: Path, pieces: Mapping[str, str], vocab_size: int
+    serialised: bytes,
+    source: Path,
+    destination: Path,
+    pieces: Mapping[str, str],
+    vocab_size: int,
+    *,
+    added_tokens: Sequence[AddedToken] = (),
+    text_pieces: Collection[str] = (),
 ) -> SpecialIds:
     """Write the bundle's SentencePiece model.
 
@@ -39,16 +42,14 @@ def write_tokenizer(
         destination: The file to write.
         pieces: The special tokens' pieces by role: `cls`, `sep`, `pad`, `mask`; the last two may be missing.
         vocab_size: Rows of the model's word embeddings.
+        added_tokens: Tokens beside the model's pieces; special ones may be those of a role.
+        text_pieces: User-defined pieces that stay as they are.
 
     Raises:
         CheckpointError: The file is no SentencePiece model, lacks a special piece, has more pieces than embeddings, or
             a character map with which SentencePiece would read foreign memory.
     """
-    model = _MODEL_PROTO()
-    try:
-        model.ParseFromString(serialised)
-    except DecodeError:
-        raise CheckpointError(f"{source}: is not a SentencePiece model") from None
+    model = parse_sentencepiece(serialised, source)
     try:
         check_charsmap(model.normalizer_spec.precompiled_charsmap)
         check_charsmap(model.denormalizer_spec.precompiled_charsmap)
@@ -57,14 +58,16 @@ def write_tokenizer(
     if len(model.pieces) > vocab_size:
         raise CheckpointError(f"{source}: has {len(model.pieces)} pieces, but vocab_size is {vocab_size}")
     ids = {piece.piece: index for index, piece in enumerate(model.pieces)}
+    ids |= {token.content: token.id for token in added_tokens if token.special}
     missing = [f"{role} {pieces[role]!r}" for role in ("cls", "sep") if pieces[role] not in ids]
     if missing:
         raise CheckpointError(f"{source}: lacks the special pieces {', '.join(missing)}")
 
     roles = {pieces[role] for role in ("cls", "sep", "mask", "pad")}
     for piece in model.pieces:
-        is_role = piece.piece in roles and piece.type == _PIECE_TYPE.NORMAL
-        if piece.type == _PIECE_TYPE.USER_DEFINED or is_role:
-            piece.type = _PIECE_TYPE.UNUSED
+        is_role = piece.piece in roles and piece.type == piece.NORMAL
+        is_user_defined = piece.type == piece.USER_DEFINED and piece.piece not in text_pieces
+        if is_user_defined or is_role:
+            piece.type = piece.UNUSED
     destination.write_bytes(model.SerializeToString(deterministic=True))
     return SpecialIds(cls=ids[pieces["cls"]], sep=ids[pieces["sep"]], mask=ids.get(pieces["mask"]))

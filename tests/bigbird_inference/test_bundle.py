@@ -88,6 +88,8 @@ MANIFEST: dict[str, Any] = {
         "mask_id": None,
         "eos_id": None,
         "kind": "sentencepiece",
+        "mask_lstrip": True,
+        "added_tokens": [],
     },
     "weights": _hashed("weights.bin"),
     "inputs": [

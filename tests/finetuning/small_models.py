@@ -31,7 +31,8 @@ def tokenizer_of(checkpoint: Path) -> Tokenizer:
     """Return the tokenizer that a bundle of the checkpoint would have."""
     source = read_checkpoint(checkpoint, CheckpointOptions("embed"))
     file = checkpoint.parent / "tokenizer.model"
-    ids = write_tokenizer(source.tokenizer, source.files[-1], file, source.special_tokens, source.config.vocab_size)
+    own = source.tokenizer
+    ids = write_tokenizer(own.content, own.file, file, own.special_tokens, source.config.vocab_size)
     return Tokenizer(file, ids.cls, ids.sep, source.config.pad_token_id, ids.mask).load()
 
 

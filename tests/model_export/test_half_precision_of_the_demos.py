@@ -18,7 +18,7 @@ from demo.question_answering import best_spans
 from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 from demo.tokens import Inputs, question_inputs, single_inputs
 from demo.vocabulary import CLASSIFY, MASK, PAD, SEPARATOR
-from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE
+from model_export.checkpoints.checkpoint_tokenizer import SENTENCEPIECE_FILE
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.export.trace import traced_model
 from model_export.nn.model import BigBird
