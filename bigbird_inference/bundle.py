@@ -148,6 +148,7 @@ def _contradiction(manifest: Manifest) -> str | None:
     files = [manifest.weights.file, manifest.tokenizer.file, *(graph.file for graph in manifest.graphs)]
     special = manifest.tokenizer
     ids = [special.cls_id, special.sep_id, special.pad_id, special.mask_id or 0, special.eos_id or 0]
+    ids += [token.id for token in special.added_tokens]
     known = manifest.known_answer
     repeated = [label for label, times in Counter(manifest.labels).items() if times > 1]
     if repeated:
@@ -156,6 +157,8 @@ def _contradiction(manifest: Manifest) -> str | None:
         return "graphs: two parts of the bundle are the same file"
     if max(ids) >= manifest.model["vocab_size"]:
         return f"tokenizer: the id {max(ids)} is outside the vocabulary of {manifest.model['vocab_size']}"
+    if len({token.id for token in special.added_tokens}) < len(special.added_tokens):
+        return "tokenizer: two added tokens have the same id"
     graphs = {(graph.attention, graph.attention_kernel): graph for graph in manifest.graphs}
     if len(graphs) < len(manifest.graphs):
         return "graphs: two have the same attention and the same kernel"

@@ -156,11 +156,13 @@ def test_a_manifest_that_is_written_reads_back_equal(folder: Path) -> None:
     assert json.loads((folder / "manifest.json").read_text(encoding="utf-8")) == MANIFEST
 
 
-def test_a_bundle_of_before_there_were_two_kinds_of_tokenizers_has_sentencepiece(folder: Path) -> None:
+def test_a_bundle_of_before_these_fields_has_sentencepiece_and_no_added_tokens(folder: Path) -> None:
     values = copy.deepcopy(MANIFEST)
-    del values["tokenizer"]["kind"]
+    for name in ("kind", "mask_lstrip", "added_tokens"):
+        del values["tokenizer"][name]
     _write(folder, values)
-    assert read_manifest(folder).tokenizer.kind == "sentencepiece"
+    tokenizer = read_manifest(folder).tokenizer
+    assert (tokenizer.kind, tokenizer.mask_lstrip, tokenizer.added_tokens) == ("sentencepiece", True, [])
 
 
 def test_a_bundle_that_is_being_made_has_no_known_answer_yet(folder: Path) -> None:
@@ -416,6 +418,16 @@ CONTRADICTIONS = [
         id="a comparison of another kernel",
     ),
     pytest.param(_set("tokenizer", "sep_id", value=1000), "tokenizer: the id 1000", id="an id beyond the vocabulary"),
+    pytest.param(
+        _set("tokenizer", "added_tokens", value=[{"content": "a", "id": 1000}]),
+        "tokenizer: the id 1000",
+        id="an added token beyond the vocabulary",
+    ),
+    pytest.param(
+        _set("tokenizer", "added_tokens", value=[{"content": "a", "id": 9}, {"content": "b", "id": 9}]),
+        "tokenizer: two added tokens have the same id",
+        id="two added tokens in one place",
+    ),
     pytest.param(_set("known_answer", "runs", 0, "bucket", value=256), "known_answer", id="a question to no bucket"),
     pytest.param(
         _set("known_answer", "runs", 1, "length", value=129), "known_answer", id="a question longer than its bucket"

@@ -16,7 +16,6 @@ from tokenizers import Tokenizer as Pipeline
 
 from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from model_export.checkpoints.huggingface import save_tokenizer
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.checkpoints.tokenizer_json import TokenizerDocument, find_tokenizer_json
 from model_export.errors import CheckpointError
@@ -176,12 +175,12 @@ def test_a_tokenizer_that_is_saved_again_is_the_same_in_transformers(kind: str, 
     make_model("classify", config).save_pretrained(tmp_path / "first")
     checkpoint = read_checkpoint(tmp_path / "first")
     (tmp_path / "again").mkdir()
-    save_tokenizer(checkpoint, tmp_path / "again")
+    checkpoint.tokenizer.save(tmp_path / "again")
     (tmp_path / "again" / "config.json").write_text('{"model_type": "big_bird"}')
     again = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
     for text in mixed_strings(200, seed=6):
         assert again(text)["input_ids"] == pipeline.encode(text).ids
-    assert found(tmp_path / "again").special_tokens == checkpoint.special_tokens
+    assert found(tmp_path / "again").special_tokens == checkpoint.tokenizer.special_tokens
 
 
 def test_a_folder_without_either_file_has_none(tmp_path: Path) -> None:
