@@ -22,6 +22,8 @@ TaskName = Literal["qa", "classify", "ner", "fill-mask", "next-sentence", "multi
 TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]
 """What `bigbird finetune` makes heads for."""
 Attention = Literal["full", "block_sparse"]
+PairTypes = Literal["segments", "zeros"]
+"""Token types of a pair of texts: 0 and 1 for the two, or 0 for both."""
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Note = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -62,7 +64,10 @@ class HashedFile:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerFile:
-    """The SentencePiece model, the ids that are added around texts, and the id that ends a generated text."""
+    """The SentencePiece model, the ids that are added around texts, and the ids that end a generated text.
+
+    Any of `eos_id` and `further_eos_ids` does; there are none of the latter without the former.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
     file: FileName
@@ -73,6 +78,7 @@ class TokenizerFile:
     pad_id: TokenId
     mask_id: TokenId | None
     eos_id: TokenId | None
+    further_eos_ids: list[TokenId] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +237,7 @@ class Manifest:
     problem_type: ProblemType | None
     pattern: str
     precision: Precision
-    pair_types: Literal["segments", "zeros"]
+    pair_types: PairTypes
     block_size: Tokens
     max_length: Annotated[int, Field(ge=SHORTEST_WINDOW, le=2**20)]
     max_batch_items: Positive | None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetuning.card import Card
+from finetuning.served_task import PAIR_TYPES
 from finetuning.state_file import Setting
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.huggingface import (
@@ -92,7 +93,7 @@ class OutputFolder:
         """Write the files of the checkpoint beside their places, then put them there, the configuration last."""
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path) as folder:
             writing = Path(folder)
-            save_checkpoint(model, card.task, writing, pattern=card.pattern)
+            save_checkpoint(model, card.task, writing, pattern=card.pattern, pair_types=PAIR_TYPES)
             (writing / SENTENCEPIECE_FILE).write_bytes(source.tokenizer)
             if source.special_tokens != _USUAL_SPECIAL_TOKENS:
                 tokens = {f"{role}_token": piece for role, piece in source.special_tokens.items()}

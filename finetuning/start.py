@@ -38,7 +38,9 @@ class Start:
             ConfigError: Its model cannot be built.
         """
         try:
-            return cls(read_checkpoint(folder), task)
+            checkpoint = read_checkpoint(folder)
+            # How many labels its head has, only the weights know.
+            return cls(checkpoint.settled() if checkpoint.task == task else checkpoint, task)
         except CheckpointError:
             # It may only lack the name of a task; whatever else is wrong is said again here.
             return cls(read_checkpoint(folder, CheckpointOptions("embed")), task)

@@ -22,7 +22,7 @@ from model_export.patterns.registry import get_pattern
 def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
     """Compare every bucket of a bundle with torch, with the weights of the checkpoint that it was made from.
 
-    Task, pattern, lengths and tolerances are those that the manifest records.
+    Task, labels, pattern, lengths and tolerances are those that the manifest records.
 
     Args:
         folder: The bundle.
@@ -39,7 +39,8 @@ def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
     except BundleError as error:
         raise ExportError(str(error)) from error
     manifest = bundle.manifest
-    checkpoint = read_checkpoint(checkpoint_folder, CheckpointOptions(manifest.task))
+    options = CheckpointOptions(manifest.task, labels=tuple(manifest.labels) or None)
+    checkpoint = read_checkpoint(checkpoint_folder, options)
     found, recorded = checkpoint.sha256(), manifest.source.sha256
     if found != recorded:
         raise ExportError(

@@ -13,7 +13,7 @@ from bigbird_cli.main import main
 from bigbird_inference.manifest import Manifest
 from model_export.export.buckets import BucketStep
 from model_export.export.trace import AttentionChoice
-from model_export.pipeline import ExportOptions
+from model_export.preparation import ExportOptions
 from service.settings import Settings
 from tests.fake_model import fake_manifest
 

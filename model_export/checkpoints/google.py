@@ -15,6 +15,7 @@ from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary, read_vocabulary
 from model_export.checkpoints.google_names import WORD_EMBEDDINGS, GoogleNames
+from model_export.checkpoints.harmless_faults import put_right
 from model_export.checkpoints.source_tensors import SourceTensor
 from model_export.checkpoints.tensorflow_configuration import Dialect, choose_task, settle
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles
@@ -168,7 +169,8 @@ def configure(given: Mapping[str, object], variables: GoogleNames) -> tuple[BigB
     if isinstance(types, int) and types < rows:
         notes.append(f"type_vocab_size: {types} of {rows} rows are kept (the configuration says {types})")
     values["classifier_activation"] = "tanh"  # that of the pooler, core/modeling.py
-    return BigBirdConfig.from_dict(values), (*assumptions, *notes)
+    values, faults = put_right(values)
+    return BigBirdConfig.from_dict(values), (*assumptions, *notes, *faults)
 
 
 def _measured(variables: GoogleNames) -> dict[str, int]:

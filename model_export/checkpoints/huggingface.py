@@ -6,48 +6,29 @@ in shards; a vocabulary as `spiece.model`, or as the `tokenizer.json` that trans
 
 import json
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
-from bigbird_inference.manifest import Note
+from bigbird_inference.manifest import PairTypes
 from model_export.checkpoints import flax as flax_files
+from model_export.checkpoints import huggingface_configuration as configuration
 from model_export.checkpoints import pytorch as pytorch_files
 from model_export.checkpoints import safetensors_files
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, Weights
 from model_export.checkpoints.files import optional_file, read_json, read_vocabulary, regular_file
+from model_export.checkpoints.harmless_faults import put_right
+from model_export.checkpoints.held_tasks import held_tasks
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
-from model_export.nn.heads import HEADS
 from model_export.nn.model import BigBird
-from model_export.patterns.registry import PATTERNS
 
 CONFIG_FILE = "config.json"
 SENTENCEPIECE_FILE = "spiece.model"
 TOKENIZER_JSON_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-
-# Fields of our own. transformers has one pattern only, which needs no name.
-PATTERN_FIELD = "random_block_pattern"
-USUAL_PATTERN = "transformers"
-NOTE_FIELD = "bigbird_serve_note"
-_NOTE = TypeAdapter(Note)
-
-# The task of an architecture's name, after `BigBirdFor` or `FlaxBigBirdFor`.
-_TASKS = {
-    "BigBirdForQuestionAnswering": "qa",
-    "BigBirdForSequenceClassification": "classify",
-    "BigBirdForTokenClassification": "ner",
-    "BigBirdForMaskedLM": "fill-mask",
-    "BigBirdForPreTraining": "fill-mask",
-    "BigBirdForMultipleChoice": "multiple-choice",
-    "BigBirdForCausalLM": "generate",
-    "BigBirdModel": "embed",
-}
 
 
 def recognises(folder: Path) -> bool:
@@ -67,28 +48,50 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         ConfigError: The configuration cannot work.
     """
     config_file = regular_file(folder, CONFIG_FILE)
-    values = read_json(config_file)
+    values, changes = put_right(read_json(config_file))
+    assumptions = []
+    if values.get("model_type") is None:
+        values["model_type"] = "big_bird"
+        assumptions.append("model_type: big_bird (the configuration names none)")
     try:
         config = BigBirdConfig.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{config_file}: {error}") from error
     tokenizer_file, tokenizer = _tokenizer(folder)
     weights = _weights(folder)
+    architectures = values.get("architectures")
+    task = options.task or configuration.named_task(architectures)
+    if task is None:
+        held = held_tasks(lambda task: weights.names(task, config), weights.read(), config)
+        task, reason = configuration.task_of_weights(config_file, architectures, held)
+        assumptions.append(f"task: {task} ({reason})")
+    if task == "generate":
+        config, lines = configuration.with_ends(folder, config)
+        changes += lines
     return Checkpoint(
         folder=folder,
         config=config,
-        task=options.task or _task(folder, values.get("architectures")),
+        task=task,
         weights=weights,
         tokenizer=tokenizer,
         files=(config_file, *weights.files, tokenizer_file),
         special_tokens=_special_tokens(folder),
-        default_pattern=_pattern(config_file, values),
-        note=_note(config_file, values),
+        default_pattern=configuration.pattern(config_file, values),
+        pair_types=configuration.pair_types(config_file, values, task),
+        assumptions=tuple(assumptions),
+        changes=changes,
+        note=configuration.note(config_file, values),
     )
 
 
 def save_checkpoint(
-    model: BigBird, task: str, folder: Path, *, pattern: str = USUAL_PATTERN, note: str | None = None
+    model: BigBird,
+    task: str,
+    folder: Path,
+    *,
+    pattern: str = configuration.USUAL_PATTERN,
+    pair_types: PairTypes | None = None,
+    note: str | None = None,
 ) -> None:
     """Write `config.json` and `model.safetensors` under the Hugging Face names.
 
@@ -97,48 +100,22 @@ def save_checkpoint(
         task: Its task.
         folder: An existing folder.
         pattern: Random blocks that the weights belong to; whoever reads the checkpoint gets them by default.
+        pair_types: Token types of pairs in training; likewise. None where there were no pairs.
         note: What everybody should know who asks the model.
     """
-    architecture = next(name for name, own in _TASKS.items() if own == task)
+    architecture = next(name for name, own in configuration.TASKS.items() if own == task)
     values = {"architectures": [architecture], **model.config.to_dict()}
-    if pattern != USUAL_PATTERN:
-        values[PATTERN_FIELD] = pattern
+    if pattern != configuration.USUAL_PATTERN:
+        values[configuration.PATTERN_FIELD] = pattern
+    if pair_types is not None:
+        values[configuration.PAIR_TYPES_FIELD] = pair_types
     if note is not None:
-        values[NOTE_FIELD] = note
+        values[configuration.NOTE_FIELD] = note
     (folder / CONFIG_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     own = model.state_dict()
     names = huggingface_names(task, model.config)
     tensors = {source.name: own[key].contiguous() for key, source in names.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-
-
-def _pattern(config_file: Path, values: dict[str, Any]) -> str:
-    """Return the pattern that the weights belong to; transformers names none."""
-    name = values.get(PATTERN_FIELD, USUAL_PATTERN)
-    if name not in tuple(PATTERNS):
-        raise ConfigError(f"{config_file}: {PATTERN_FIELD}: {name!r:.80} is not one of {', '.join(PATTERNS)}")
-    return str(name)
-
-
-def _note(config_file: Path, values: dict[str, Any]) -> str | None:
-    if values.get(NOTE_FIELD) is None:
-        return None
-    try:
-        return _NOTE.validate_python(values[NOTE_FIELD], strict=True)
-    except ValidationError:
-        raise ConfigError(
-            f"{config_file}: {NOTE_FIELD}: must be one line of at most 500 characters; shorten it or leave it out"
-        ) from None
-
-
-def _task(folder: Path, architectures: object) -> str:
-    named = architectures if isinstance(architectures, list) else []
-    tasks = [_TASKS[name] for name in (str(entry).removeprefix("Flax") for entry in named) if name in _TASKS]
-    if not tasks:
-        raise CheckpointError(
-            f"{folder / CONFIG_FILE}: architectures {named!r:.80} name no task; give one with --task {'|'.join(HEADS)}"
-        )
-    return tasks[0]
 
 
 def _weights(folder: Path) -> Weights:

@@ -13,6 +13,7 @@ import torch
 from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary, read_vocabulary
+from model_export.checkpoints.harmless_faults import put_right
 from model_export.checkpoints.model_garden_names import ModelGardenNames, find_encoders
 from model_export.checkpoints.source_tensors import SourceTensor
 from model_export.checkpoints.tensorflow_configuration import Dialect, choose_task, settle
@@ -174,6 +175,7 @@ def configure(
     if task == "classify" and measured.get("num_labels") == 1 and "problem_type" not in given:
         values["problem_type"] = "regression"
         notes.append("problem_type: regression (one output, as Model Garden's BertClassifier takes it)")
+    values, faults = put_right(values)
     config = replace(
         BigBirdConfig.from_dict(values),
         classifier_activation="tanh",  # official/nlp/modeling/layers/cls_head.py, and that of the encoder's pooler
@@ -182,7 +184,7 @@ def configure(
         has_feed_forward = variables.has_trivia_qa_head
         epsilon = _TRIVIA_QA_EPSILON if has_feed_forward else None
         config = replace(config, qa_feed_forward=has_feed_forward, qa_layer_norm_eps=epsilon)
-    return config, (*assumptions, *notes)
+    return config, (*assumptions, *notes, *faults)
 
 
 def _measured(variables: ModelGardenNames, task: str) -> dict[str, int]:

@@ -16,7 +16,8 @@ import transformers
 
 from benchmarks.running_server import RunningServer, running_server
 from demo.reports import FIRST_EVALUATION_SEED, generate_report
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.reference_models import make_config, make_model
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "checkpoints" / "demo-qa"

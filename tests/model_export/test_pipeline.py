@@ -26,7 +26,8 @@ from model_export.export.references import TorchSession
 from model_export.export.signature import Signature
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird
-from model_export.pipeline import ExportOptions, export_checkpoint, export_precisions
+from model_export.pipeline import export_checkpoint, export_precisions
+from model_export.preparation import ExportOptions
 from tests.model_export.conftest import SmallExport
 from tests.model_export.exported_models import save_model
 from tests.model_export.reference_models import make_config, make_model
