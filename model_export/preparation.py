@@ -15,7 +15,7 @@ from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import first_few
 from model_export.export.buckets import BucketPlan, BucketStep, plan_buckets
-from model_export.export.duration import about, expected_seconds
+from model_export.export.duration import about, expected_seconds, operations_per_second
 from model_export.export.trace import AttentionChoice, attention_kernels
 from model_export.patterns.registry import get_pattern
 
@@ -92,7 +92,7 @@ class Prepared:
         if self.loaded.unused:
             yield "not used", listed(first_few(self.loaded.unused))
         yield "buckets", self._buckets()
-        yield "time", about(expected_seconds(config, self.plans, self.kernels))
+        yield "time", about(expected_seconds(config, self.plans, self.kernels, operations_per_second(config)))
 
     def _buckets(self) -> str:
         """Describe the padded lengths, and where full attention ends among them."""

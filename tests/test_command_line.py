@@ -55,7 +55,7 @@ def test_every_setting_is_a_flag_of_serve_but_for_secrets() -> None:
             "Error: nothing: is not a folder, and HF_HUB_OFFLINE is set and the model is not in the cache",
             id="no folder",
         ),
-        pytest.param(["export", "nothing"], 2, "Missing option '--output'", id="no output"),
+        pytest.param(["export", "nothing"], 2, "--output is missing: name the folder", id="no output"),
         pytest.param(
             ["export", "nothing", "--output", "out", "--buckets", "128,x"], 2, "not a list of numbers", id="no numbers"
         ),

@@ -20,21 +20,25 @@ _MEASURED_TOKENS = 512
 
 
 def expected_seconds(
-    config: BigBirdConfig, plans: Sequence[BucketPlan], kernels: Mapping[Precision, Sequence[AttentionKernelName]]
+    config: BigBirdConfig,
+    plans: Sequence[BucketPlan],
+    kernels: Mapping[Precision, Sequence[AttentionKernelName]],
+    operations_per_second: float,
 ) -> float:
-    """Return about how many seconds an export takes on this machine.
+    """Return about how many seconds an export takes.
 
     Args:
         config: Of the model.
         plans: The buckets.
         kernels: The attention kernels of each precision.
+        operations_per_second: Of this machine's matrix products.
     """
     graphs = len({plan.attention for plan in plans}) * sum(len(own) for own in kernels.values())
     documents = document_lengths(plans, config)
     references = sum(_operations(config, length) for length in {length for own in documents.values() for length in own})
     checks = sum(len(own) * _operations(config, bucket) for bucket, own in documents.items())
     operations = references + checks * sum(len(own) for own in kernels.values())
-    return graphs * _SECONDS_PER_GRAPH + operations / (_SHARE_OF_PEAK * _operations_per_second(config))
+    return graphs * _SECONDS_PER_GRAPH + operations / (_SHARE_OF_PEAK * operations_per_second)
 
 
 def about(seconds: float) -> str:
@@ -57,7 +61,7 @@ def _operations(config: BigBirdConfig, length: int) -> float:
     return float(config.num_hidden_layers * (linear + 4 * length * keys * hidden))
 
 
-def _operations_per_second(config: BigBirdConfig) -> float:
+def operations_per_second(config: BigBirdConfig) -> float:
     """Measure products of the feed-forward layer; the first one warms up."""
     states, weights = (
         torch.zeros(_MEASURED_TOKENS, config.hidden_size),
