@@ -13,7 +13,7 @@ from bigbird_inference.tasks.entity_grouping import OUTSIDE, unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, LoadedCheckpoint
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.checkpoints.recognise import read_checkpoint
-from model_export.errors import first_few
+from model_export.errors import first_few, printable
 from model_export.export.buckets import BucketPlan, BucketStep, plan_buckets
 from model_export.export.duration import about, expected_seconds, operations_per_second
 from model_export.export.trace import AttentionChoice, attention_kernels
@@ -68,7 +68,8 @@ class Prepared:
 
     def lines(self) -> list[str]:
         """Return what there is to say to the person who exports."""
-        return [self.source, *(line for label, text in self._facts() for line in fact(label, text))]
+        lines = [self.source, *(line for label, text in self._facts() for line in fact(label, text))]
+        return [printable(line) for line in lines]
 
     def _facts(self) -> Iterable[tuple[str, str]]:
         checkpoint, config = self.checkpoint, self.loaded.model.config

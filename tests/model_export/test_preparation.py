@@ -91,6 +91,10 @@ def test_labels_are_named_on_the_command_line(tmp_path: Path, as_file: bool) -> 
     assert "  labels      3: O, B-PER, I-PER\n" in dry_run(folder, "--labels", value)
 
 
+def test_a_checkpoint_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    assert "A\\x1b[2J" in dry_run(saved(tmp_path, "ner", id2label={0: "O", 1: "A\x1b[2J"}))
+
+
 def test_labels_that_surprise_are_noted(tmp_path: Path) -> None:
     said = " ".join(dry_run(saved(tmp_path, "ner", id2label={0: "B_PER", 1: "I_PER"})).split())
     assert "labels positions the service does not read: B_PER, I_PER; each label is served as a type of its own" in said
