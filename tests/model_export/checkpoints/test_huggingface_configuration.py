@@ -28,7 +28,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A checkpoint for each task, saved by transformers; the heads of `ner` and `multiple-choice` have one output."""
     folders = {}
     for task in ("qa", "classify", "ner", "fill-mask", "next-sentence", "multiple-choice", "embed", "generate"):
-        fields = {"is_decoder": True} if task == "generate" else {"num_labels": 1} if task == "ner" else {}
+        # transformers writes no names for two labels.
+        fields = {"generate": {"is_decoder": True}, "ner": {"num_labels": 1}}.get(task, {"num_labels": 3})
         folders[task] = save_model(make_model(task, make_config(100, **SIZES, **fields)), tmp_path_factory.mktemp(task))
     return folders
 
@@ -104,7 +105,8 @@ def test_what_changes_no_answer_is_put_right_and_said(
     folder = edited(saved["classify"], tmp_path / "checkpoint", **fields)
     assert written is None or written in (folder / "config.json").read_text()
     loaded = read_checkpoint(folder).load(PATTERN)
-    assert [said in line for line in loaded.changes] == ([True] if said else [])
+    assert len(loaded.changes) == (said is not None)
+    assert all(line.startswith(str(said)) for line in loaded.changes)
     config = loaded.model.config
     assert 0 <= config.pad_token_id < 100
     assert (config.hidden_dropout_prob, config.initializer_range) == (0.1, 0.02)
