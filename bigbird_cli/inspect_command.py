@@ -113,17 +113,14 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     if manifest.problem_type is not None:
         yield from fact("problem", manifest.problem_type)
     ids = {
-        "CLS": tokenizer.cls_id,
-        "SEP": tokenizer.sep_id,
-        "padding": tokenizer.pad_id,
-        "mask": tokenizer.mask_id,
-        "end of text": tokenizer.eos_id,
+        "CLS": [tokenizer.cls_id],
+        "SEP": [tokenizer.sep_id],
+        "padding": [tokenizer.pad_id],
+        "mask": [tokenizer.mask_id],
+        "end of text": [tokenizer.eos_id, *tokenizer.further_eos_ids],
     }
-    yield from fact(
-        "tokenizer",
-        "SentencePiece; ids: "
-        + listed(f"{role} {'none' if number is None else number}" for role, number in ids.items()),
-    )
+    shown = (f"{role} {' or '.join('none' if own is None else str(own) for own in ids[role])}" for role in ids)
+    yield from fact("tokenizer", f"SentencePiece; ids: {listed(shown)}")
     for name, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
         yield from fact(
             name, listed(f"{tensor.name} {tensor.dtype} [{listed(map(str, tensor.shape))}]" for tensor in tensors)

@@ -81,6 +81,7 @@ MANIFEST: dict[str, Any] = {
         "pad_id": 0,
         "mask_id": 67,
         "eos_id": None,
+        "further_eos_ids": [],
     },
     "weights": hashed("weights.bin"),
     "inputs": [
@@ -190,6 +191,13 @@ def test_the_report_shows_everything_at_a_hundred_columns(folder: Path) -> None:
     revision = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()[:12]
     assert printed == REPORT.format(manifest=size, revision=revision)
     assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_each_of_several_ends_of_a_text_is_shown(folder: Path) -> None:
+    values = copy.deepcopy(MANIFEST)
+    values["tokenizer"] |= {"eos_id": 7, "further_eos_ids": [9, 11]}
+    (folder / "manifest.json").write_text(json.dumps(values))
+    assert ", end of text 7 or 9 or 11\n" in run(folder)[1]
 
 
 def test_half_precision_graphs_that_no_gpu_has_run_are_told_apart(folder: Path) -> None:

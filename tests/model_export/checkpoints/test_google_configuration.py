@@ -66,7 +66,7 @@ def test_without_a_file_shapes_tell_and_the_rest_is_assumed_aloud() -> None:
         96,
     )
     assert (config.max_position_embeddings, config.type_vocab_size, config.use_bias) == (256, 16, True)
-    assert config.labels == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3")
+    assert config.labels == ("", "", "", "")  # four, without names
     assert assumptions == (
         "num_attention_heads: 2 (hidden_size / 64)",
         "block_size: 64 (as in the released models)",
