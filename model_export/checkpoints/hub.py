@@ -16,7 +16,7 @@ from model_export.errors import CheckpointError
 _HUB_ID = re.compile(
     r"(?P<id>[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?)(?:@(?P<revision>\w[\w.-]*(?:/\w[\w.-]*)*))?", re.ASCII
 )
-_SMALL_FILES = ("config.json", "spiece.model", "tokenizer.json", "tokenizer_config.json")
+_SMALL_FILES = ("config.json", "generation_config.json", "spiece.model", "tokenizer.json", "tokenizer_config.json")
 # The same weights often stand there in several formats; the first of these is downloaded.
 _WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
