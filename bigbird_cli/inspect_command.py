@@ -112,7 +112,7 @@ def _facts(manifest: Manifest) -> Iterable[str]:
         yield from fact("labels", f"{len(manifest.labels)}: {listed(manifest.labels)}")
     if manifest.problem_type is not None:
         yield from fact("problem", manifest.problem_type)
-    ids = {
+    ids: dict[str, list[int | None]] = {
         "CLS": [tokenizer.cls_id],
         "SEP": [tokenizer.sep_id],
         "padding": [tokenizer.pad_id],

@@ -6,7 +6,7 @@ out by its position, may have any id that there is.
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from model_export.config import BigBirdConfig
 
@@ -34,5 +34,5 @@ def put_right(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
     return fields, tuple(lines)
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
