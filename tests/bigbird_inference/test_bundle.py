@@ -134,7 +134,10 @@ def test_a_manifest_that_is_written_reads_back_equal(folder: Path) -> None:
     manifest = read_manifest(folder)
     write_manifest(manifest, folder)
     assert read_manifest(folder) == manifest
-    assert json.loads((folder / "manifest.json").read_text(encoding="utf-8")) == MANIFEST
+    written = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    # A bundle that was made before there were these fields.
+    assert (written["tokenizer"].pop("further_eos_ids"), written["source"].pop("changes")) == ([], [])
+    assert written == MANIFEST
 
 
 def test_a_bundle_that_is_being_made_has_no_known_answer_yet(folder: Path) -> None:
