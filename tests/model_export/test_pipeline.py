@@ -414,7 +414,7 @@ def _cut_the_vocabulary(checkpoint: Path) -> None:
             lambda _: None,
             ExportOptions(task="qa"),
             CheckpointError,
-            "checkpoint: has no head for qa; `bigbird finetune` with --task qa makes one",
+            "checkpoint: has no head for qa, only for ner; `bigbird finetune` with --task qa makes one",
             id="a head for another task",
         ),
         pytest.param(
