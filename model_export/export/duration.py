@@ -14,8 +14,8 @@ from model_export.config import BigBirdConfig
 from model_export.export.buckets import BucketPlan
 from model_export.export.verify import document_lengths
 
-# Measured on a core of an AMD EPYC with models of 4 and 6 layers and up to 4,096 tokens: 10, 17 and 27 seconds, of which
-# this rule tells 8, 17 and 29.
+# Measured on a core of an AMD EPYC, with models of 4 and 6 layers and up to 4,096 tokens: 10, 17 and 27 seconds, for
+# which this rule says 8, 17 and 29.
 _SECONDS_PER_GRAPH = 7.5
 _SHARE_OF_PEAK = 0.5
 _MEASURED_TOKENS = 512
