@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bigbird_inference.runtime.session import Outputs
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.google import read
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ConfigError
@@ -105,13 +106,13 @@ def test_a_task_without_weights_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(
         ConfigError, match=r"no head for ner, only for fill-mask, next-sentence, embed; `bigbird finetune`"
     ):
-        read(PRETRAINED, "ner")
+        read(PRETRAINED, CheckpointOptions("ner"))
 
 
 def test_nothing_is_written_to_the_terminal_while_tensorflow_reads(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # A copy, of which nothing is remembered.
-    checkpoint = read(Path(shutil.copytree(PRETRAINED, tmp_path / "copy")), None)
+    checkpoint = read(Path(shutil.copytree(PRETRAINED, tmp_path / "copy")), CheckpointOptions())
     assert "bert/embeddings/word_embeddings" in checkpoint.weights.read()
     assert capfd.readouterr() == ("", "")
