@@ -180,7 +180,9 @@ def command(
         name = None if Path(checkpoint).exists() else checkpoint
         options = ExportOptions(**choices)
         if dry_run:
-            click.echo("\n".join(prepare(folder, precision, options, name=name).lines()))
+            prepared = prepare(folder, precision, options, name=name)
+            prepared.check_tokenizer()
+            click.echo("\n".join(prepared.lines()))
             return
         manifests = export_precisions(folder, outputs, options, overwrite=overwrite, name=name)
     except (ExportError, OSError) as error:

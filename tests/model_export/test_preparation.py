@@ -9,10 +9,8 @@ from click.testing import CliRunner
 
 from bigbird_cli.main import main
 from model_export.config import BigBirdConfig
-from model_export.errors import CheckpointError
 from model_export.export.buckets import plan_buckets
 from model_export.export.duration import about, expected_seconds
-from model_export.preparation import ExportOptions, prepare
 from tests.model_export.exported_models import save_model
 from tests.model_export.reference_models import make_config, make_model
 
@@ -74,11 +72,13 @@ def test_token_types_of_pairs_are_said_where_there_are_pairs(
     )
 
 
-def test_a_dry_run_reads_and_checks_the_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["model.safetensors", "spiece.model"])
+def test_a_dry_run_reads_and_checks_every_file(tmp_path: Path, file: str) -> None:
     folder = saved(tmp_path, "qa")
-    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
-        prepare(folder, ["fp32"], ExportOptions())
+    (folder / file).write_bytes((folder / file).read_bytes()[:-100])
+    result = CliRunner().invoke(main, ["export", str(folder), "--dry-run"])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {folder / file}: ")
 
 
 @pytest.mark.parametrize("as_file", [True, False], ids=["a file", "names"])
