@@ -146,6 +146,22 @@ class LabelNames(click.ParamType[tuple[str, ...]]):
     help="Largest difference of outputs between a graph and torch: absolute for fp32 (default 1e-4), in standard "
     "deviations for fp16 (default 0.1), bf16 (0.5) and int8 (1).",
 )
+@click.option(
+    "--ignore-weights",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out the tensors whose names fit, for example an extra head: 'score.*'. May be given several times.",
+)
+@click.option(
+    "--base",
+    metavar="FOLDER_OR_ID",
+    help="The model that a LoRA adapter belongs to, where its adapter_config.json does not lead there.",
+)
+@click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Read what symbolic links of the folder lead to, wherever that is. Only for folders that you trust.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output folder once the new bundle is complete.")
 @click.option("--dry-run", is_flag=True, help="Read and check the checkpoint, say what would be made, and stop.")
 def command(
@@ -158,8 +174,8 @@ def command(
 ) -> None:
     """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name, with @revision).
 
-    A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), google-research
-    or TensorFlow Model Garden; which, is told by its contents.
+    A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), a LoRA adapter of
+    PEFT, or weights of google-research or TensorFlow Model Garden; which, is told by its contents.
 
     What is seen in it is said before anything is made. Every bucket is compared with torch before the bundle is put in
     place.

@@ -133,11 +133,11 @@ def instead_of_a_bundle(folder: Path) -> str:
 
 
 def looks_like_checkpoint(folder: Path) -> bool:
-    """Tell from the names of its files whether a folder holds a checkpoint: Hugging Face's, or TensorFlow's."""
+    """Tell from the names of its files whether a folder holds a checkpoint: Hugging Face's, PEFT's or TensorFlow's."""
     try:
         saved_model = all((folder / name).exists() for name in ("saved_model.pb", "variables/variables.index"))
         index = any(path.suffix == ".index" for path in folder.iterdir())
-        return index or saved_model or (folder / "config.json").exists()
+        return index or saved_model or any((folder / name).exists() for name in ("config.json", "adapter_config.json"))
     except OSError:
         return False
 

@@ -152,7 +152,8 @@ class Source:
     `google-research`, `model-garden`), `sha256` covers weights, configuration and tokenizer. `assumptions` are the
     facts that the checkpoint does not state, and what was assumed; `changes`, a line each, what was taken otherwise
     than it stands in its files: renamed, merged, left out. `note` is what its maker wants everybody to know who asks
-    the model; the service shows it.
+    the model; the service shows it. `ignore_weights` and `base` are what was said at export of tensors to leave out and
+    of an adapter's base, so that the checkpoint is read in the same way again.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -162,6 +163,8 @@ class Source:
     assumptions: list[str]
     note: Note | None = None
     changes: list[str] = field(default_factory=list)
+    ignore_weights: list[str] = field(default_factory=list)
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,14 @@ _LISTED = 20
 _LONGEST_LISTED = 200
 
 
+def shortened(name: str) -> str:
+    """Return as much of a name as a person reads: that of a tensor may be of any length."""
+    return name if len(name) <= _LONGEST_LISTED else f"{name[:_LONGEST_LISTED]}..."
+
+
 def first_few(names: Sequence[str]) -> list[str]:
     """Return as much of a list as a person reads, and how many more there are: a checkpoint may hold any number."""
-    shown = [name if len(name) <= _LONGEST_LISTED else f"{name[:_LONGEST_LISTED]}..." for name in names[:_LISTED]]
+    shown = [shortened(name) for name in names[:_LISTED]]
     return shown if len(names) <= _LISTED else [*shown, f"and {len(names) - _LISTED:,} more"]
 
 

@@ -276,6 +276,8 @@ class _Building:
                 assumptions=list(checkpoint.assumptions),
                 note=checkpoint.note,
                 changes=list(prepared.loaded.changes),
+                ignore_weights=list(checkpoint.ignore_weights),
+                base=prepared.base,
             ),
             model=cast(ModelConfig, config.to_dict()),
             versions=_versions() | {"opset": str(OPSET)},

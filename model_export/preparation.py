@@ -58,6 +58,7 @@ class Prepared:
         pattern: Name of the random-block pattern.
         pair_types: Token types of pairs.
         kernels: The attention kernels of each precision that is made.
+        base: What was said to be the base of an adapter.
     """
 
     source: str
@@ -67,6 +68,7 @@ class Prepared:
     pattern: str
     pair_types: PairTypes
     kernels: Mapping[Precision, Sequence[AttentionKernelName]]
+    base: str | None = None
 
     def check_tokenizer(self) -> None:
         """Make the bundle's tokenizer and throw it away, for a run that ends here.
@@ -150,6 +152,7 @@ def prepare(
         pattern=pattern.name,
         pair_types=pair_types,
         kernels=kernels,
+        base=options.base,
     )
 
 

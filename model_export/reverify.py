@@ -22,7 +22,7 @@ from model_export.patterns.registry import get_pattern
 def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
     """Compare every bucket of a bundle with torch, with the weights of the checkpoint that it was made from.
 
-    Task, labels, pattern, lengths and tolerances are those that the manifest records.
+    Task, pattern, lengths, tolerances and what was said about the checkpoint are those that the manifest records.
 
     Args:
         folder: The bundle.
@@ -39,8 +39,13 @@ def verify_bundle(folder: Path, checkpoint_folder: Path) -> list[Bucket]:
     except BundleError as error:
         raise ExportError(str(error)) from error
     manifest = bundle.manifest
-    options = CheckpointOptions(manifest.task, labels=tuple(manifest.labels) or None)
-    checkpoint = read_checkpoint(checkpoint_folder, options)
+    said = CheckpointOptions(
+        manifest.task,
+        tuple(manifest.source.ignore_weights),
+        manifest.source.base,
+        labels=tuple(manifest.labels) or None,
+    )
+    checkpoint = read_checkpoint(checkpoint_folder, said)
     found, recorded = checkpoint.sha256(), manifest.source.sha256
     if found != recorded:
         raise ExportError(

@@ -102,6 +102,8 @@ MANIFEST: dict[str, Any] = {
         "assumptions": ["num_attention_heads: 12 (hidden_size / 64)"],
         "note": None,
         "changes": ["the prefix module. is taken off every name"],
+        "ignore_weights": [],
+        "base": None,
     },
     "model": {
         "attention_type": "block_sparse",

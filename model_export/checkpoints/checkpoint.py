@@ -6,7 +6,7 @@ new source is a new table.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, get_args
@@ -16,7 +16,7 @@ import torch
 from bigbird_inference.manifest import PairTypes, TrainableTask
 from model_export.checkpoints.held_tasks import held_tasks
 from model_export.checkpoints.labels import LABELLED_TASKS, numbered_labels, settle_labels
-from model_export.checkpoints.source_tensors import SourceTensor, load_strictly
+from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors, load_strictly
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.model import BigBird, build_model
@@ -45,11 +45,14 @@ class Weights(Protocol):
         """Return where each tensor of our model stands."""
         ...
 
-    def read(self) -> dict[str, torch.Tensor]:
-        """Return all tensors under the source's names.
+    def read(self, ignored: Sequence[str] = ()) -> StoredTensors:
+        """Return all tensors under the names of the source's table.
+
+        Args:
+            ignored: Patterns, as of a shell, of tensors to leave out.
 
         Raises:
-            CheckpointError: A file cannot be read.
+            CheckpointError: A file cannot be read, names do not tell what the tensors are, or a pattern fits none.
         """
         ...
 
@@ -60,10 +63,16 @@ class CheckpointOptions:
 
     Attributes:
         task: A key of `HEADS`.
+        ignore_weights: Patterns, as of a shell, of tensors to leave out.
+        base: Where the model of a LoRA adapter is, a folder or a hub id.
+        follow_links: Whether symbolic links may lead out of the folder.
         labels: What the outputs of the head are called, in their order.
     """
 
     task: str | None = None
+    ignore_weights: tuple[str, ...] = ()
+    base: str | None = None
+    follow_links: bool = False
     labels: tuple[str, ...] | None = None
 
 
@@ -100,6 +109,7 @@ class Checkpoint:
         assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
         changes: What was taken otherwise than it stands in the files, a line each.
         note: What its maker wants everybody to know who asks the model.
+        ignore_weights: Patterns, as of a shell, of tensors that are left out.
     """
 
     folder: Path
@@ -115,6 +125,7 @@ class Checkpoint:
     assumptions: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     note: str | None = None
+    ignore_weights: tuple[str, ...] = ()
 
     def load(self, pattern: Pattern) -> LoadedCheckpoint:
         """Read the weights into a model.
@@ -122,14 +133,29 @@ class Checkpoint:
         Raises:
             CheckpointError: The weights cannot be read or do not fit the configuration.
         """
-        tensors = self.weights.read()
+        stored = self.weights.read(self.ignore_weights)
+        tensors = stored.tensors
         self._check_head(tensors)
         settled = self._settled(tensors)
-        names = self.weights.names(self.task, settled.config)
+        names = self._names(settled.config, tensors)
         with torch.device("meta"):  # shapes only: sizes that the weights do not have must not be allocated
             model = build_model(settled.config, self.task, pattern)
-        unused = load_strictly(model, tensors, names, self.weights.ignorable)
-        return LoadedCheckpoint(model.eval(), unused, settled.changes)
+        try:
+            unused = load_strictly(model, tensors, names, self.weights.ignorable)
+        except CheckpointError as error:
+            read_as = "".join(f"\n  {change}" for change in stored.changes)
+            raise CheckpointError(f"{error}{read_as}") from error
+        table = self.weights.names(self.task, settled.config)
+        tied = [
+            f"{table[own].name} is not there: {source.name} is read, which is tied to it"
+            for own, source in names.items()
+            if source != table[own]
+        ]
+        return LoadedCheckpoint(model.eval(), unused, (*settled.changes, *stored.changes, *tied))
+
+    def _names(self, config: BigBirdConfig, tensors: Mapping[str, torch.Tensor]) -> dict[str, SourceTensor]:
+        """Return where each tensor of the model stands among those that there are."""
+        return {own: source.found(tensors) for own, source in self.weights.names(self.task, config).items()}
 
     def settled(self) -> "Checkpoint":
         """Return the checkpoint with the labels and the pooler that its weights have; they are read for that.
@@ -138,11 +164,11 @@ class Checkpoint:
             CheckpointError: The weights cannot be read.
             ConfigError: The labels do not tell answers apart.
         """
-        return self._settled(self.weights.read())
+        return self._settled(self.weights.read(self.ignore_weights).tensors)
 
     def _settled(self, tensors: Mapping[str, torch.Tensor]) -> "Checkpoint":
         config, changes = self.config, self.changes
-        names = self.weights.names(self.task, config)
+        names = self._names(config, tensors)
         pooler, output = names.get("head.pooler.weight"), names.get("head.output.weight")
         if self.task == "embed" and pooler is not None and pooler.name not in tensors:
             config = replace(config, has_pooler=False)
@@ -159,7 +185,7 @@ class Checkpoint:
 
     def _check_head(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Check that there is a head for the task at all; what a head lacks is listed with everything else."""
-        names = self.weights.names(self.task, self.config)
+        names = self._names(self.config, tensors)
         # A pooler is no head: most checkpoints have one.
         head = {source.name for own, source in names.items() if own.startswith("head.") and "pooler" not in own}
         if not head or head & tensors.keys():

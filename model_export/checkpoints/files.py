@@ -5,6 +5,9 @@ import os
 import re
 import shlex
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,20 @@ from bigbird_inference.bundle import looks_like_checkpoint
 from bigbird_inference.bundle_files import leads_out
 from bigbird_inference.manifest import MANIFEST_FILE
 from bigbird_inference.tokenization.vocabulary import MAX_VOCABULARY_BYTES
+from model_export.checkpoints.training_shards import how_to_consolidate
 from model_export.errors import CheckpointError, first_few
 
 # The largest JSON of a checkpoint is a tokenizer.json: a few megabytes for 50,000 pieces.
 MAX_JSON_BYTES = 64 * 2**20
 # In bytes, of the file systems in use.
 _LONGEST_NAME = 255
+_links_followed: ContextVar[bool] = ContextVar("links_followed", default=False)
 _NUMBERS = re.compile(r"(\d+)")
+# In bytes.
+_READ_OF_START = 256
+_PAGES = (b"<!doctype html", b"<html", b"<?xml")
+# Of the Hugging Face hub and of GitHub, saved by a download that did not look at the status.
+_ANSWERS = (b"entry not found", b"repository not found", b"invalid username or password", b"404: not found")
 
 
 def check_folder(folder: Path) -> None:
@@ -35,6 +45,8 @@ def check_folder(folder: Path) -> None:
             problem += f"; give the one that the checkpoint lies in: {folder.parent}"
     elif (folder / MANIFEST_FILE).exists():
         problem = f"is a bundle already, not a checkpoint; serve it: bigbird serve --models {shlex.quote(str(folder))}"
+    elif in_parts := how_to_consolidate(folder):
+        problem = f"{in_parts}, with its config.json and tokenizer there"
     elif found := _checkpoints_in(folder):
         problem = f"is no checkpoint, but holds some; give one of them: {', '.join(map(str, found))}"
     else:
@@ -49,17 +61,28 @@ def _checkpoints_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in _NUMBERS.split(path.name)])
 
 
+@contextmanager
+def links_followed(asked: bool) -> Iterator[None]:
+    """While a checkpoint is read: let links lead out of its folder, if the person who exports asked for that."""
+    token = _links_followed.set(asked)
+    try:
+        yield
+    finally:
+        _links_followed.reset(token)
+
+
 def regular_file(folder: Path, name: str) -> Path:
     """Return the path of a file of the folder.
 
-    Symbolic links may lead where `bigbird_inference.bundle_files` lets them.
+    Symbolic links may lead where `bigbird_inference.bundle_files` lets them, or anywhere while `links_followed`.
 
     Args:
         folder: The checkpoint.
         name: The file's name there.
 
     Raises:
-        CheckpointError: It is missing, is no regular file, or lies outside the folder.
+        CheckpointError: It is missing, is no regular file, lies outside the folder, or holds what stands in its place:
+            a Git LFS pointer, or the answer of a server that did not give it.
     """
     path = folder / name
     printable = str(path) if str(path).isprintable() else repr(str(path))
@@ -71,11 +94,31 @@ def regular_file(folder: Path, name: str) -> Path:
         raise CheckpointError(f"{printable}: missing") from None
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no permission, a name that cannot be
         raise CheckpointError(f"{printable}: cannot be read: {error}") from error
-    if problem is not None:
-        raise CheckpointError(f"{printable}: {problem}")
+    if problem is not None and not _links_followed.get():
+        raise CheckpointError(f"{printable}: {problem}, or let `bigbird export --follow-links` read what they lead to")
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"{printable}: is not a regular file")
+    if (problem := _not_the_contents(path)) is not None:
+        raise CheckpointError(f"{printable}: {problem}")
     return path
+
+
+def _not_the_contents(path: Path) -> str | None:
+    """Return what a file holds in place of what its name promises, and what to do; None if nothing of that kind."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(_READ_OF_START)
+    except OSError:
+        return None  # told by whoever reads it
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return f"is a Git LFS pointer, not the file; run `git lfs pull` in {path.parent}"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(_PAGES):
+        return "is a web page, not the file; download it again, with a login if the page asks for one"
+    if text.startswith(_ANSWERS):
+        answer = text.decode("ascii", errors="replace").splitlines()[0][:60]
+        return f"is a server's answer, {answer!r}, not the file; download it again"
+    return None
 
 
 def optional_file(folder: Path, name: str) -> Path | None:

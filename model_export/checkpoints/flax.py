@@ -2,7 +2,7 @@
 
 import math
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,8 @@ import msgpack
 import torch
 
 from model_export.checkpoints.files import weight_files
-from model_export.checkpoints.source_tensors import SourceTensor
+from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
+from model_export.checkpoints.stored_names import under_own_names
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
 
@@ -106,10 +107,11 @@ def _modules(task: str, config: BigBirdConfig) -> Iterator[tuple[str, tuple[Kind
 WEIGHTS_FILE = "flax_model.msgpack"
 INDEX_FILE = "flax_model.msgpack.index.json"
 
-_BASE_MODULES = ("embeddings/", "encoder/", "pooler/")
 _ARRAY, _SCALAR = 1, 3  # flax's extension types; the other one is complex numbers, which no model has
 _CHUNKED = "__msgpack_chunked_array__"
 _MAX_DIMENSIONS = 8
+# What msgpack says of a file that ends too early.
+_INCOMPLETE = "Unpack failed: incomplete input"
 # The number types that flax may name and weights or counters may have.
 _DTYPES = {
     name: getattr(torch, name)
@@ -129,11 +131,11 @@ class FlaxWeights:
         """Return where each tensor of our model stands."""
         return flax_names(task, config)
 
-    def read(self) -> dict[str, torch.Tensor]:
-        """Return all arrays by their path, `/` between the parts; those of a bare encoder as below `bert`.
+    def read(self, ignored: Sequence[str] = ()) -> StoredTensors:
+        """Return all arrays by their path, `/` between the parts; those of the encoder below `bert`.
 
         Raises:
-            CheckpointError: A file is no msgpack of arrays in flax's form.
+            CheckpointError: A file is no msgpack of arrays in flax's form, or names do not tell what the arrays are.
         """
         tensors: dict[str, torch.Tensor] = {}
         for file in self.files:
@@ -141,10 +143,10 @@ class FlaxWeights:
                 _flatten(_unpack(file), "", tensors)
             except (OSError, ValueError, TypeError, MemoryError, RecursionError, msgpack.UnpackException) as error:
                 reason = " ".join(str(error).split()) or type(error).__name__
+                if reason == _INCOMPLETE:
+                    reason = f"it is cut off after {file.stat().st_size} bytes; download or copy it again"
                 raise CheckpointError(f"{file}: cannot be read as Flax weights: {reason}") from error
-        if any(name.startswith("bert/") for name in tensors):
-            return tensors
-        return {f"bert/{name}" if name.startswith(_BASE_MODULES) else name: array for name, array in tensors.items()}
+        return under_own_names(tensors, self.files[0], separator="/", ignored=ignored)
 
 
 def find(folder: Path) -> FlaxWeights | None:
@@ -167,7 +169,10 @@ def _array(code: int, data: bytes) -> torch.Tensor:
     """Return the tensor in an extension of type `code`."""
     if code not in (_ARRAY, _SCALAR):
         raise ValueError(f"extension type {code} is no array")
-    packed = msgpack.unpackb(data, raw=True, max_array_len=_MAX_DIMENSIONS, max_map_len=0)
+    try:
+        packed = msgpack.unpackb(data, raw=True, max_array_len=_MAX_DIMENSIONS, max_map_len=0)
+    except ValueError as error:
+        raise ValueError(f"an array is not packed as shape, type and bytes: {error}") from error
     match packed:
         case [list(shape), bytes(type_name), bytes(content)]:
             return _tensor(shape, type_name.decode("ascii", errors="replace"), content)

@@ -5,7 +5,7 @@ checkpoint, or in a `config.json` or `bert_config.json` that somebody put there.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary, read_vocabulary
 from model_export.checkpoints.google_names import WORD_EMBEDDINGS, GoogleNames
 from model_export.checkpoints.harmless_faults import put_right
-from model_export.checkpoints.source_tensors import SourceTensor
+from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
+from model_export.checkpoints.stored_names import without_ignored
 from model_export.checkpoints.tensorflow_configuration import Dialect, choose_task, settle
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles
 from model_export.config import BigBirdConfig
@@ -62,11 +63,11 @@ class GoogleWeights:
         """Return where each tensor of our model stands."""
         return self.variables.table(task, config)
 
-    def read(self) -> dict[str, torch.Tensor]:
+    def read(self, ignored: Sequence[str] = ()) -> StoredTensors:
         """Return all variables by name; the token-type table is cut to the configuration's rows.
 
         Raises:
-            CheckpointError: The checkpoint cannot be read.
+            CheckpointError: The checkpoint cannot be read, or a pattern fits no variable.
         """
         tensors = self.source.tensors()
         types = self.variables.at("embeddings/token_type_embeddings")
@@ -74,7 +75,7 @@ class GoogleWeights:
             tensors[types] = tensors[types][: self.config.type_vocab_size]
         for name in self.variables.without_bias(self.config):
             tensors[name] = torch.zeros(self.config.hidden_size)
-        return tensors
+        return without_ignored(tensors, self.source.prefix, ignored)
 
 
 def recognises(folder: Path) -> bool:
@@ -111,6 +112,7 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         special_tokens=dict(SPECIAL_TOKENS),
         default_pattern="google",
         assumptions=assumptions,
+        ignore_weights=options.ignore_weights,
     )
 
 

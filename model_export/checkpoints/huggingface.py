@@ -10,14 +10,13 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from bigbird_inference.manifest import PairTypes
-from model_export.checkpoints import flax as flax_files
 from model_export.checkpoints import huggingface_configuration as configuration
-from model_export.checkpoints import pytorch as pytorch_files
-from model_export.checkpoints import safetensors_files
-from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, Weights
+from model_export.checkpoints import huggingface_weights, lora
+from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.files import optional_file, read_json, read_vocabulary, regular_file
 from model_export.checkpoints.harmless_faults import put_right
 from model_export.checkpoints.held_tasks import held_tasks
+from model_export.checkpoints.lora_weights import LoraWeights
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
 from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
@@ -29,11 +28,12 @@ CONFIG_FILE = "config.json"
 SENTENCEPIECE_FILE = "spiece.model"
 TOKENIZER_JSON_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+_TOKENIZER_FILES = (SENTENCEPIECE_FILE, TOKENIZER_JSON_FILE)
 
 
 def recognises(folder: Path) -> bool:
     """Tell whether the folder looks like a Hugging Face checkpoint: it has the configuration, whatever else."""
-    return (folder / CONFIG_FILE).exists()
+    return any((folder / name).exists() for name in (CONFIG_FILE, lora.CONFIG_FILE))
 
 
 def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
@@ -47,8 +47,16 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         CheckpointError: A file is missing or unreadable, or the task cannot be told.
         ConfigError: The configuration cannot work.
     """
-    config_file = regular_file(folder, CONFIG_FILE)
-    values, changes = put_right(read_json(config_file))
+    adapter = lora.find(folder)
+    if options.base is not None and adapter is None:
+        raise CheckpointError(f"{folder}: is no LoRA adapter; --base is for those")
+    own_weights = huggingface_weights.usual(folder)
+    if adapter is not None and adapter.weights_file is None and own_weights is None:
+        raise CheckpointError(f"{folder / lora.WEIGHTS_FILES[0]}: missing; there is no {lora.WEIGHTS_FILES[1]} either")
+    # An adapter beside the weights of a whole model belongs to that, as in transformers.
+    base = folder if adapter is None or own_weights is not None else adapter.base_folder(options.base)
+    config_file = optional_file(folder, CONFIG_FILE) or regular_file(base, CONFIG_FILE)
+    values, faults = put_right(read_json(config_file))
     assumptions = []
     if values.get("model_type") is None:
         values["model_type"] = "big_bird"
@@ -57,17 +65,24 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         config = BigBirdConfig.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{config_file}: {error}") from error
-    tokenizer_file, tokenizer = _tokenizer(folder)
-    weights = _weights(folder)
+    vocabulary_folder = folder if any((folder / name).exists() for name in _TOKENIZER_FILES) else base
+    tokenizer_file, tokenizer = _tokenizer(vocabulary_folder)
+    weights, changes = (own_weights, ()) if own_weights is not None else huggingface_weights.find(base)
+    if adapter is not None:
+        weights = LoraWeights(weights, adapter)
+        named = "the weights beside it" if base == folder else f"its base, {options.base or adapter.named_base!r:.200}"
+        changes = (*changes, f"the LoRA adapter is merged into {named}")
+    stored = weights.read(options.ignore_weights)
     architectures = values.get("architectures")
-    task = options.task or configuration.named_task(architectures)
+    task = options.task or (adapter.task if adapter else None) or configuration.named_task(architectures)
     if task is None:
-        held = held_tasks(lambda task: weights.names(task, config), weights.read(), config)
+        held = held_tasks(lambda task: weights.names(task, config), stored.tensors, config)
         task, reason = configuration.task_of_weights(config_file, architectures, held)
         assumptions.append(f"task: {task} ({reason})")
+    config, settled = huggingface_weights.settle(config, task, stored.tensors, config_file, resize=adapter is not None)
+    ends: tuple[str, ...] = ()
     if task == "generate":
-        config, lines = configuration.with_ends(folder, config)
-        changes += lines
+        config, ends = configuration.with_ends(config_file.parent, config)
     return Checkpoint(
         folder=folder,
         config=config,
@@ -75,12 +90,13 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         weights=weights,
         tokenizer=tokenizer,
         files=(config_file, *weights.files, tokenizer_file),
-        special_tokens=_special_tokens(folder),
+        special_tokens=_special_tokens(vocabulary_folder),
         default_pattern=configuration.pattern(config_file, values),
         pair_types=configuration.pair_types(config_file, values, task),
         assumptions=tuple(assumptions),
-        changes=changes,
+        changes=(*faults, *changes, *settled, *ends),
         note=configuration.note(config_file, values),
+        ignore_weights=options.ignore_weights,
     )
 
 
@@ -116,17 +132,6 @@ def save_checkpoint(
     names = huggingface_names(task, model.config)
     tensors = {source.name: own[key].contiguous() for key, source in names.items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-
-
-def _weights(folder: Path) -> Weights:
-    for source in (safetensors_files, pytorch_files, flax_files):
-        weights: Weights | None = source.find(folder)
-        if weights is not None:
-            return weights
-    raise CheckpointError(
-        f"{folder / WEIGHTS_FILE}: missing; there are no {pytorch_files.WEIGHTS_FILE}, {flax_files.WEIGHTS_FILE} "
-        "or shards either"
-    )
 
 
 def _tokenizer(folder: Path) -> tuple[Path, bytes]:

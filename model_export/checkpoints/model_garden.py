@@ -4,18 +4,17 @@ A folder with an object checkpoint, or a SavedModel (the form in which google-re
 No configuration belongs to the format; a `config.json` with Model Garden's names or Hugging Face's may lie beside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.files import SPECIAL_TOKENS, find_vocabulary, read_vocabulary
 from model_export.checkpoints.harmless_faults import put_right
 from model_export.checkpoints.model_garden_names import ModelGardenNames, find_encoders
-from model_export.checkpoints.source_tensors import SourceTensor
+from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
+from model_export.checkpoints.stored_names import without_ignored
 from model_export.checkpoints.tensorflow_configuration import Dialect, choose_task, settle
 from model_export.checkpoints.tensorflow_files import TensorFlowFiles
 from model_export.config import BigBirdConfig
@@ -73,17 +72,17 @@ class ModelGardenWeights:
         """Return where each tensor of our model stands."""
         return self.variables.table(task, config)
 
-    def read(self) -> dict[str, torch.Tensor]:
+    def read(self, ignored: Sequence[str] = ()) -> StoredTensors:
         """Return all variables by path; the token-type table is cut to the configuration's rows.
 
         Raises:
-            CheckpointError: The checkpoint cannot be read.
+            CheckpointError: The checkpoint cannot be read, or a pattern fits no variable.
         """
         tensors = self.source.tensors()
         types = self.variables.type_embeddings
         if types in tensors:
             tensors[types] = tensors[types][: self.type_vocab_size]
-        return tensors
+        return without_ignored(tensors, self.source.prefix, ignored)
 
 
 def recognises(folder: Path) -> bool:
@@ -119,6 +118,7 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         special_tokens=dict(SPECIAL_TOKENS),
         default_pattern="model-garden",
         assumptions=assumptions,
+        ignore_weights=options.ignore_weights,
     )
 
 

@@ -11,16 +11,17 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from model_export.checkpoints.files import weight_files
-from model_export.checkpoints.source_tensors import SourceTensor
+from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
+from model_export.checkpoints.stored_names import under_own_names
 from model_export.config import BigBirdConfig
-from model_export.errors import CheckpointError
+from model_export.errors import CheckpointError, first_few
 
 # Own module -> Hugging Face module; each stands for its `weight` and, where there is one, its `bias`.
 _EMBEDDING_MODULES = {
@@ -60,12 +61,11 @@ _HEAD_MODULES = {
     "multiple-choice": {**_POOLER, "head.output": "classifier"},
     "embed": _POOLER,
 }
-# Own tensors that are no module's weight or bias.
-_TIED_DECODER = {"head.decoder_bias": "cls.predictions.bias"}
-_SEPARATE_DECODER = {
-    "head.decoder_bias": "cls.predictions.decoder.bias",
-    "head.decoder_weight": "cls.predictions.decoder.weight",
-}
+# The head computes with the decoder's weight and bias; transformers ties them to these two.
+WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
+DECODER_WEIGHT = "cls.predictions.decoder.weight"
+_BIAS = "cls.predictions.bias"
+_DECODER_BIAS = "cls.predictions.decoder.bias"
 _WITHOUT_BIAS = {"embeddings.word", "embeddings.position", "embeddings.token_type"}
 _QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")
 
@@ -76,6 +76,8 @@ IGNORABLE = (
     "cls.predictions.",
     "cls.predictions.bias",
     "cls.predictions.decoder.",
+    "cls.predictions.decoder.weight",
+    "cls.predictions.transform.",
     "cls.seq_relationship.",
     "classifier.",
     "qa_classifier.",
@@ -90,17 +92,41 @@ def huggingface_names(task: str, config: BigBirdConfig) -> dict[str, SourceTenso
         names[f"{own}.weight"] = SourceTensor(f"{source}.weight")
         if own not in _WITHOUT_BIAS and (config.use_bias or not own.endswith(_QUERY_KEY_VALUE)):
             names[f"{own}.bias"] = SourceTensor(f"{source}.bias")
+    if config.tie_word_embeddings:
+        names["embeddings.word.weight"] = SourceTensor(WORD_EMBEDDINGS, tied_to=DECODER_WEIGHT)
     if task in ("fill-mask", "generate"):
-        decoder = _TIED_DECODER if config.tie_word_embeddings else _SEPARATE_DECODER
-        names |= {own: SourceTensor(source) for own, source in decoder.items()}
+        if config.tie_word_embeddings:
+            names["head.decoder_bias"] = SourceTensor(_BIAS, tied_to=_DECODER_BIAS)
+        else:
+            # Up to version 4, transformers tied the bias whatever the configuration said.
+            names["head.decoder_bias"] = SourceTensor(_DECODER_BIAS, tied_to=_BIAS)
+            names["head.decoder_weight"] = SourceTensor(DECODER_WEIGHT)
     return names
 
 
-def with_encoder_prefix(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors with the prefix `bert.` that an encoder saved without a head lacks."""
-    if any(name.startswith("bert.") for name in tensors):
-        return dict(tensors)
-    return {f"bert.{name}": tensor for name, tensor in tensors.items()}
+def own_names(tensors: Mapping[str, torch.Tensor], where: Path, ignored: Sequence[str]) -> StoredTensors:
+    """Return tensors of the Hugging Face layout under the names of its table.
+
+    Args:
+        tensors: By their names in the files.
+        where: The file or folder that they are from, for messages.
+        ignored: Patterns of tensors to leave out.
+
+    Raises:
+        CheckpointError: The names do not tell what the tensors are.
+    """
+    stored = under_own_names(tensors, where, ignored=ignored)
+    bias, decoder_bias = (stored.tensors.get(name) for name in (_BIAS, _DECODER_BIAS))
+    if bias is None or decoder_bias is None or torch.equal(bias, decoder_bias):
+        return stored
+    own = {name: tensor for name, tensor in stored.tensors.items() if name != _BIAS}
+    return StoredTensors(own, (*stored.changes, f"{_BIAS} is not {_DECODER_BIAS}, which transformers computes with"))
+
+
+def separate_decoder(tensors: Mapping[str, torch.Tensor]) -> bool:
+    """Tell whether a language model's decoder is there and is not the word embeddings."""
+    decoder, words = tensors.get(DECODER_WEIGHT), tensors.get(WORD_EMBEDDINGS)
+    return decoder is not None and words is not None and not torch.equal(decoder, words)
 
 
 def _modules(task: str, config: BigBirdConfig) -> Iterator[tuple[str, str]]:
@@ -117,8 +143,8 @@ WEIGHTS_FILE = "pytorch_model.bin"
 INDEX_FILE = "pytorch_model.bin.index.json"
 
 _ZIP_MAGIC = b"PK\x03\x04"
-# Names that early models have from TensorFlow; transformers renames them in the same way.
-_OLD_ENDINGS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+# Weights stand at most below two names: {"app": {"model": {...}}} of torch.distributed.checkpoint.
+_DEEPEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +159,20 @@ class PyTorchWeights:
         """Return where each tensor of our model stands."""
         return huggingface_names(task, config)
 
-    def read(self) -> dict[str, torch.Tensor]:
-        """Return all tensors by their names.
+    def read(self, ignored: Sequence[str] = ()) -> StoredTensors:
+        """Return all tensors under the names of the table.
 
         Raises:
-            CheckpointError: A file is something else than a dictionary of tensors.
+            CheckpointError: A file holds something else than tensors, or names do not tell what they are.
         """
         tensors: dict[str, torch.Tensor] = {}
+        changes: dict[str, None] = {}
         for file in self.files:
-            tensors.update(_tensors(file))
-        return with_encoder_prefix(tensors)
+            found = read_tensors(file)
+            tensors |= found.tensors
+            changes |= dict.fromkeys(found.changes)
+        stored = own_names(tensors, self.files[0], ignored)
+        return StoredTensors(stored.tensors, (*changes, *stored.changes))
 
 
 def find(folder: Path) -> PyTorchWeights | None:
@@ -155,25 +185,61 @@ def find(folder: Path) -> PyTorchWeights | None:
     return None if files is None else PyTorchWeights(files)
 
 
-def _tensors(file: Path) -> dict[str, torch.Tensor]:
+def read_tensors(file: Path) -> StoredTensors:
+    """Return the tensors of a file of `torch.save`; those below `state_dict`, `model` or the like with that before.
+
+    Raises:
+        CheckpointError: The file holds something else.
+    """
     content = _load(file)
     if not isinstance(content, dict):
         raise CheckpointError(f"{file}: holds a {type(content).__name__}, not a dictionary of tensors")
+    named: dict[str, torch.Tensor] = {}
+    others = []
+    # A training may save the state of its random numbers, a tensor of bytes, beside the weights.
+    if not any(isinstance(value, torch.Tensor) and value.is_floating_point() for value in content.values()):
+        for name, value in content.items():
+            found = {
+                f"{path}.{own}": tensor
+                for path, tensors in _state_dicts({name: value}, "")
+                for own, tensor in tensors.items()
+            }
+            named |= found
+            if not found:
+                others.append(ascii(name))
+    changes: tuple[str, ...] = ()
+    if named and others:
+        changes = (f"{file.name}: only the tensors are used, not {', '.join(first_few(sorted(others)))}",)
     size = file.stat().st_size
-    tensors: dict[str, torch.Tensor] = {}
+    return StoredTensors({name: _sound(file, name, value, size) for name, value in (named or content).items()}, changes)
+
+
+def _state_dicts(content: Mapping[object, object], path: str) -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
+    """Yield the dictionaries of nothing but tensors below names, where what a training saves stands beside them."""
     for name, value in content.items():
-        if not isinstance(name, str) or not name.isprintable():
-            raise CheckpointError(f"{file}: {name!r:.80} is no name of a tensor")
-        if not isinstance(value, torch.Tensor):
-            raise CheckpointError(f"{file}: {name} is a {type(value).__name__}, not a tensor")
-        tensor = value.detach()
-        if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            raise CheckpointError(f"{file}: {name} is no dense tensor")
-        needed = tensor.numel() * tensor.element_size()
-        if needed > min(tensor.untyped_storage().nbytes(), size):
-            raise CheckpointError(f"{file}: {name} of shape {list(tensor.shape)} is larger than what is stored of it")
-        tensors[_current_name(name)] = tensor
-    return tensors
+        if not isinstance(name, str) or not isinstance(value, dict) or not value:
+            continue
+        below = f"{path}.{name}" if path else name
+        if all(isinstance(key, str) and isinstance(entry, torch.Tensor) for key, entry in value.items()):
+            if any(entry.ndim for entry in value.values()):  # measured figures are tensors, too
+                yield below, value
+        elif below.count(".") + 1 < _DEEPEST:
+            yield from _state_dicts(value, below)
+
+
+def _sound(file: Path, name: object, value: object, size: int) -> torch.Tensor:
+    """Return a tensor that is all there."""
+    if not isinstance(name, str) or not name.isprintable():
+        raise CheckpointError(f"{file}: {name!r:.80} is no name of a tensor")
+    if not isinstance(value, torch.Tensor):
+        raise CheckpointError(f"{file}: {name} is a {type(value).__name__}, not a tensor")
+    tensor = value.detach()
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        raise CheckpointError(f"{file}: {name} is no dense tensor")
+    needed = tensor.numel() * tensor.element_size()
+    if needed > min(tensor.untyped_storage().nbytes(), size):
+        raise CheckpointError(f"{file}: {name} of shape {list(tensor.shape)} is larger than what is stored of it")
+    return tensor
 
 
 def _load(file: Path) -> object:
@@ -183,9 +249,9 @@ def _load(file: Path) -> object:
             warnings.simplefilter("ignore")  # about old formats, which are read all the same
             return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{file}: {_forbidden(error)}, and was not run") from error
+        raise CheckpointError(f"{file}: {_forbidden(error)}") from error
     except Exception as error:  # whatever a spoilt file makes torch raise: a dozen kinds, none documented
-        raise CheckpointError(f"{file}: cannot be read as PyTorch weights: {_cause(error)}") from error
+        raise CheckpointError(f"{file}: cannot be read as PyTorch weights: {_cause(file, error)}") from error
 
 
 def _is_plain_zip(file: Path) -> bool:
@@ -207,20 +273,29 @@ def _forbidden(error: pickle.UnpicklingError) -> str:
     """Return what the unpickler refused; the rest of its message is advice to run the file without protection."""
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
     if named:
-        return f"holds more than tensors, it asks for {named[1]}"
-    return "cannot be read as PyTorch weights: it is no file of torch.save"
+        return (
+            f"holds more than tensors, it asks for {named[1]}, and was not run; save the weights alone where the model "
+            "was trained: model.save_pretrained(FOLDER)"
+        )
+    return "cannot be read as PyTorch weights: it is no file of torch.save, and was not run"
 
 
-def _cause(error: Exception) -> str:
+def _cause(file: Path, error: Exception) -> str:
     """Return the first line of a message, where it says something about the file."""
+    if _lacks_its_end(file) or "unexpected EOF" in str(error):
+        return f"it is cut off, its end is missing after {file.stat().st_size} bytes; download or copy it again"
     lines = str(error).splitlines() if isinstance(error, OSError | RuntimeError | ValueError) else []
     if not lines or "weights_only" in lines[0]:
-        return "it is no file of torch.save, or not all of one"
+        return "it is no file of torch.save, or not all of one; download or copy it again"
     return lines[0][:200]
 
 
-def _current_name(name: str) -> str:
-    for old, new in _OLD_ENDINGS.items():
-        if name.endswith(old):
-            return name.removesuffix(old) + new
-    return name
+def _lacks_its_end(file: Path) -> bool:
+    """Tell whether a file begins as a zip archive, whose directory stands at the end, and does not end as one."""
+    with file.open("rb") as stream:
+        if stream.read(len(_ZIP_MAGIC)) != _ZIP_MAGIC:
+            return False
+    try:
+        return not zipfile.is_zipfile(file)
+    except (zipfile.BadZipFile, ValueError, OverflowError):
+        return False  # it has one, which is spoilt

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from model_export.checkpoints import google, huggingface, model_garden
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, check_task
-from model_export.checkpoints.files import check_folder
+from model_export.checkpoints.files import check_folder, links_followed
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
@@ -34,8 +34,9 @@ def read_checkpoint(folder: Path, options: CheckpointOptions = CheckpointOptions
     check_folder(folder)
     if options.task is not None and options.task not in HEADS:
         raise CheckpointError(f"task: {options.task!r} is not one of {', '.join(HEADS)}")
-    source = next(source for source in _SOURCES if source.recognises(folder))
-    checkpoint: Checkpoint = source.read(folder, options)
+    with links_followed(options.follow_links):
+        source = next(source for source in _SOURCES if source.recognises(folder))
+        checkpoint: Checkpoint = source.read(folder, options)
     if options.labels is not None and checkpoint.task not in LABELLED_TASKS:
         raise CheckpointError(f"{folder}: is for {checkpoint.task}, whose answers have no labels; leave --labels out")
     try:

@@ -1,6 +1,7 @@
 """Weights in safetensors files: `model.safetensors`, or shards with `model.safetensors.index.json`."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from model_export.checkpoints.files import weight_files
-from model_export.checkpoints.pytorch import IGNORABLE, huggingface_names, with_encoder_prefix
-from model_export.checkpoints.source_tensors import SourceTensor
+from model_export.checkpoints.pytorch import IGNORABLE, huggingface_names, own_names
+from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+
+# The format's own limit, in bytes.
+_LARGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +34,52 @@ class SafetensorsWeights:
         """Return where each tensor of our model stands."""
         return huggingface_names(task, config)
 
-    def read(self) -> dict[str, torch.Tensor]:
-        """Return all tensors by their names.
+    def read(self, ignored: Sequence[str] = ()) -> StoredTensors:
+        """Return all tensors under the names of the table.
 
         Raises:
-            CheckpointError: A file is no safetensors file.
+            CheckpointError: A file is no safetensors file, or names do not tell what the tensors are.
         """
         tensors: dict[str, torch.Tensor] = {}
         for file in self.files:
-            try:
-                tensors.update(load_file(file))
-            except (OSError, SafetensorError) as error:
-                raise CheckpointError(f"{file}: cannot be read as safetensors: {error}") from error
-        return with_encoder_prefix(tensors)
+            tensors |= read_tensors(file)
+        return own_names(tensors, self.files[0], ignored)
+
+
+def read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file, mapped into memory.
+
+    Raises:
+        CheckpointError: It is no safetensors file.
+    """
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: cannot be read as safetensors: {_missing_end(file) or error}") from error
+    for name in tensors:
+        if not name.isprintable():
+            raise CheckpointError(f"{file}: {name!r:.80} is no name of a tensor")
+    return tensors
+
+
+def _missing_end(file: Path) -> str | None:
+    """Return how much of a file is there, if it begins as safetensors do and its end is missing."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        if size < 8 or header_bytes > _LARGEST_HEADER:
+            return None
+        header = stream.read(header_bytes)
+    needed = 8 + header_bytes
+    try:
+        entries = json.loads(header) if len(header) == header_bytes else {}
+        needed += max(entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__")
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        if len(header) == header_bytes:
+            return None
+    if size >= needed:
+        return None
+    return f"it is cut off, {size} of {needed} bytes are there; download or copy it again"
 
 
 def find(folder: Path) -> SafetensorsWeights | None:

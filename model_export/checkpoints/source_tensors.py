@@ -4,8 +4,9 @@
 there.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -25,10 +26,18 @@ class SourceTensor:
         layout: `same` as ours; `transposed`: a matrix `[in, out]`; `heads_out`: `[in, heads, head_dim]`; `heads_in`:
             `[heads, head_dim, out]` (both also with the heads merged); `flat`: any shape whose elements in order are
             ours.
+        tied_to: Name of the tensor that is the same one in the model; it is read where this one is not there.
     """
 
     name: str
     layout: Layout = "same"
+    tied_to: str | None = None
+
+    def found(self, names: Collection[str]) -> "SourceTensor":
+        """Return the entry for the names that there are: under the name of the tied tensor where only that is there."""
+        if self.tied_to is not None and self.name not in names and self.tied_to in names:
+            return replace(self, name=self.tied_to)
+        return self
 
     def arranged(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the source's tensor as ours lies; one of an unexpected rank is returned as it is."""
@@ -43,6 +52,19 @@ class SourceTensor:
                 return tensor.flatten()
             case _:
                 return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensors:
+    """A checkpoint's tensors under the names that its source's table has.
+
+    Attributes:
+        tensors: By name.
+        changes: What was renamed, merged or left out on the way, a line each.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    changes: tuple[str, ...] = ()
 
 
 def load_strictly(
@@ -63,8 +85,8 @@ def load_strictly(
         Names of the tensors that were left unused.
 
     Raises:
-        CheckpointError: Tensors are missing, unexpected or of another shape; the message lists them, of each kind the
-            first ones.
+        CheckpointError: Tensors are missing, unexpected, of another shape, or hold NaN or infinity; the message lists
+            them, of each kind the first ones.
     """
     own = model.state_dict()
     if own.keys() != names.keys():
@@ -97,10 +119,27 @@ def load_strictly(
         for problem in first_few(all_of_kind)
     ]
     if problems:
-        raise CheckpointError(f"the weights do not fit the configuration:{''.join(problems)}")
+        way_out = "\n  leave out what the answers do not need with `bigbird export --ignore-weights PATTERN`"
+        raise CheckpointError(
+            f"the weights do not fit the configuration:{''.join(problems)}{way_out if unexpected else ''}"
+        )
     loaded = {key: tensor.float().contiguous() for key, tensor in arranged.items()}
+    not_finite = [f"{names[key].name}: {count}" for key, tensor in loaded.items() if (count := _not_finite(tensor))]
+    if not_finite:
+        raise CheckpointError(
+            f"weights that are no finite numbers: {', '.join(first_few(not_finite))}; the training diverged or the "
+            "file is damaged, take an earlier checkpoint"
+        )
     model.load_state_dict(loaded, assign=True)
     return unused
+
+
+def _not_finite(tensor: torch.Tensor) -> str | None:
+    """Return how many elements are NaN or infinite; None if none is."""
+    # One pass without a copy: NaN and infinities show in the extremes.
+    if tensor.numel() == 0 or all(map(math.isfinite, map(float, torch.aminmax(tensor)))):
+        return None
+    return f"{int((~torch.isfinite(tensor)).sum())} of {tensor.numel()} elements"
 
 
 def _expected(source: SourceTensor, own: torch.Tensor) -> str:

@@ -89,7 +89,16 @@ MANIFEST: dict[str, Any] = {
     "outputs": [{"name": "logits", "dtype": "float32", "shape": ["batch", "length", 3]}],
     "graphs": [_graph("full", 16, 64), _graph("block_sparse", 80, 128)],
     "buckets": [_bucket(64, "full"), _bucket(128, "block_sparse")],
-    "source": {"name": "checkpoint", "kind": "safetensors", "sha256": "0" * 64, "assumptions": [], "note": None},
+    "source": {
+        "name": "checkpoint",
+        "kind": "safetensors",
+        "sha256": "0" * 64,
+        "assumptions": [],
+        "note": None,
+        "changes": [],
+        "ignore_weights": [],
+        "base": None,
+    },
     "model": {**MODEL_CONFIG, "hidden_act": "gelu_new"},
     "versions": {"torch": "2.13.0"},
     "known_answer": {

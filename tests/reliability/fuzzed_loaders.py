@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import hypothesis
 import sentencepiece
@@ -146,6 +147,20 @@ def _make_shards(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def _make_adapter(folder: Path) -> None:
+    for file in (FIXTURES / "lora" / "classify").iterdir():
+        shutil.copy(file, folder)
+    config = folder / "adapter_config.json"
+    base = str(FIXTURES / "pytorch" / "pre-training")
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": base}))
+
+
+def _load_adapter(folder: Path) -> None:
+    # A name of a base that is no path here would be asked of the hub.
+    with mock.patch("model_export.checkpoints.lora.resolve", Path):
+        read_checkpoint(folder)
+
+
 def _load_weights(source: Callable[[Path], object]) -> Callable[[Path], None]:
     def load(folder: Path) -> None:
         weights = source(folder)
@@ -183,6 +198,7 @@ def _copy(*parts: str) -> Callable[[Path], None]:
 LOADERS: Mapping[str, FuzzedLoader] = {
     "manifest": FuzzedLoader("manifest.json", _make_bundle, _load_bundle, is_json=True),
     "config": FuzzedLoader("config.json", _make_checkpoint, _load_checkpoint, is_json=True),
+    "adapter config": FuzzedLoader("adapter_config.json", _make_adapter, _load_adapter, is_json=True),
     "tokenizer config": FuzzedLoader("tokenizer_config.json", _make_checkpoint, _load_checkpoint, is_json=True),
     "safetensors": FuzzedLoader(
         "model.safetensors",

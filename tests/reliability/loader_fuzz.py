@@ -17,7 +17,8 @@ from tests.reliability.report import Report
 ROOT = Path(__file__).parents[2]
 INPUTS = {
     "manifest": 25_000,
-    "config": 18_000,
+    "config": 17_000,
+    "adapter config": 1_000,
     "tokenizer config": 5_000,
     "safetensors": 15_000,
     "shard index": 7_000,

@@ -115,6 +115,38 @@ def test_names_that_lead_elsewhere_or_cannot_be_are_refused(folder: Path, name: 
     assert refusal(lambda: regular_file(folder, name))
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22e"
+            b"adbb8f32b1258daaa5e2ca24d17e2393\nsize 498\n",
+            "is a Git LFS pointer, not the file; run `git lfs pull` in {folder}",
+            id="a pointer of Git LFS",
+        ),
+        pytest.param(
+            b"\n<!DOCTYPE HTML><html><head><title>Sign in</title>",
+            "is a web page, not the file; download it again, with a login if the page asks for one",
+            id="a page",
+        ),
+        pytest.param(
+            b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+            "is a web page, not the file; download it again, with a login if the page asks for one",
+            id="an error of a store",
+        ),
+        pytest.param(
+            b"Entry not found",
+            "is a server's answer, 'entry not found', not the file; download it again",
+            id="an answer of the hub",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["config.json", "spiece.model", "tokenizer.json", "model.safetensors", "model.ckpt"])
+def test_what_stands_in_a_files_place_is_called_that(folder: Path, name: str, content: bytes, reason: str) -> None:
+    (folder / name).write_bytes(content)
+    assert refusal(lambda: regular_file(folder, name)) == f"{folder}/{name}: {reason.format(folder=folder)}"
+
+
 class TestCacheOfTheHub:
     """The layout of the hub library: a snapshot's files are links to contents that lie beside all snapshots."""
 
@@ -148,7 +180,7 @@ class TestCacheOfTheHub:
 
 class TestCheckFolder:
     def test_a_checkpoint_of_any_source_passes(self, folder: Path) -> None:
-        for file in ("config.json", "model.ckpt-5.index"):
+        for file in ("config.json", "adapter_config.json", "model.ckpt-5.index"):
             (folder / file).touch()
             check_folder(folder)
             (folder / file).unlink()

@@ -34,7 +34,7 @@ def read(content: bytes, folder: Path) -> dict[str, torch.Tensor]:
     (folder / "flax_model.msgpack").write_bytes(content)
     weights = find(folder)
     assert weights is not None
-    return weights.read()
+    return weights.read().tensors
 
 
 def refusal(content: bytes, folder: Path) -> str:
@@ -57,8 +57,17 @@ def test_nested_maps_become_paths(tmp_path: Path) -> None:
 
 
 def test_an_encoder_saved_by_itself_gets_the_prefix_that_it_lacks(tmp_path: Path) -> None:
-    content = msgpack.packb({"pooler": {"bias": array([1])}, "other": {"bias": array([2])}})
-    assert read(content, tmp_path).keys() == {"bert/pooler/bias", "other/bias"}
+    words = {"word_embeddings": {"embedding": array([[1]])}}
+    tree = {"embeddings": words, "pooler": {"bias": array([1])}, "other": {"bias": array([2])}}
+    names = {"bert/embeddings/word_embeddings/embedding", "bert/pooler/bias", "other/bias"}
+    assert read(msgpack.packb(tree), tmp_path).keys() == names
+    assert read(msgpack.packb({"params": tree}), tmp_path).keys() == names
+    assert read(msgpack.packb({"params": {"bert": tree}}), tmp_path).keys() >= {"bert/pooler/bias"}
+
+
+def test_a_file_that_was_cut_off_is_called_that(tmp_path: Path) -> None:
+    content = WHOLE.read_bytes()[:1000]
+    assert refusal(content, tmp_path) == "it is cut off after 1000 bytes; download or copy it again"
 
 
 @pytest.mark.parametrize("type_name", ["float64", "float32", "float16", "int64", "int32", "uint8", "bool"])
@@ -96,7 +105,7 @@ def test_what_flax_wrote_in_other_forms_is_what_the_fixtures_are_meant_to_hold()
     assert sharded is not None
     assert [file.name for file in sharded.files] == [f"flax_model-0000{n}-of-00003.msgpack" for n in (1, 2, 3)]
     index = json.loads((FIXTURES / "flax" / "ner" / "flax_model.msgpack.index.json").read_text())
-    assert sharded.read().keys() == index["weight_map"].keys()
+    assert sharded.read().tensors.keys() == index["weight_map"].keys()
 
 
 def test_a_folder_without_flax_weights_has_none(tmp_path: Path) -> None:
@@ -194,7 +203,7 @@ def test_a_changed_byte_is_read_or_refused(position: int, value: int, tmp_path_f
     file = tmp_path_factory.getbasetemp() / "changed.msgpack"
     file.write_bytes(content)
     try:
-        tensors = FlaxWeights((file,)).read()
+        tensors = FlaxWeights((file,)).read().tensors
     except CheckpointError as error:
         assert "\n" not in str(error)
     else:
@@ -243,7 +252,7 @@ def test_the_names_are_those_that_flax_writes(folder: str, task: str, unread: se
     weights = find(FIXTURES / "flax" / folder)
     assert weights is not None
     config = BigBirdConfig(num_hidden_layers=2)
-    assert {source.name for source in flax_names(task, config).values()} == set(weights.read()) - unread
+    assert {source.name for source in flax_names(task, config).values()} == set(weights.read().tensors) - unread
 
 
 def test_an_encoder_without_a_pooler_has_none_in_the_table() -> None:

@@ -114,5 +114,5 @@ def test_nothing_is_written_to_the_terminal_while_tensorflow_reads(
 ) -> None:
     # A copy, of which nothing is remembered.
     checkpoint = read(Path(shutil.copytree(PRETRAINED, tmp_path / "copy")), CheckpointOptions())
-    assert "bert/embeddings/word_embeddings" in checkpoint.weights.read()
+    assert "bert/embeddings/word_embeddings" in checkpoint.weights.read().tensors
     assert capfd.readouterr() == ("", "")

@@ -143,7 +143,7 @@ def test_the_weights_are_cut_and_filled_to_the_configuration(monkeypatch: pytest
     weights = GoogleWeights(TensorFlowFiles(Path("p"), ()), names, config)
     model = build_model(config, "embed", get_pattern("google"))
     assert not config.use_bias
-    load_strictly(model, weights.read(), weights.names("embed", config), weights.ignorable)
+    load_strictly(model, weights.read().tensors, weights.names("embed", config), weights.ignorable)
     assert torch.equal(model.state_dict()["encoder.layers.0.attention.output.bias"], torch.zeros(HIDDEN))
     assert len(model.state_dict()["embeddings.token_type.weight"]) == 2
 

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from model_export.checkpoints import flax as flax_files
 from model_export.checkpoints import pytorch as pytorch_files
 from model_export.checkpoints import safetensors_files
+from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from model_export.patterns.registry import get_pattern
@@ -194,8 +195,27 @@ def test_a_link_out_of_the_folder_is_not_followed(
     (folder / file).symlink_to(tmp_path / file)
     assert refusal(folder, monkeypatch) == (
         f"{folder / file}: leads out of the folder, to {tmp_path / file}; copy the folder with files in place of "
-        f"links: cp -rL {folder} NEW_FOLDER"
+        f"links: cp -rL {folder} NEW_FOLDER, or let `bigbird export --follow-links` read what they lead to"
     )
+
+
+def test_links_out_of_the_folder_are_followed_where_the_owner_asks_for_it(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = folders["model.safetensors"]
+    plain = read_checkpoint(folder).sha256()
+    for file in ("config.json", "spiece.model", "model.safetensors"):
+        (folder / file).rename(tmp_path / file)
+        (folder / file).symlink_to(tmp_path / file)
+    checkpoint = read_checkpoint(folder, CheckpointOptions(follow_links=True))
+    checkpoint.load(get_pattern("none"))
+    assert checkpoint.sha256() == plain
+    (folder / "spiece.model").unlink()
+    (folder / "spiece.model").symlink_to("/dev/zero")
+    with pytest.raises(CheckpointError, match=r"spiece\.model: is not a regular file"):
+        read_checkpoint(folder, CheckpointOptions(follow_links=True))
+    with pytest.raises(CheckpointError, match="leads out of the folder"):
+        read_checkpoint(folder)
 
 
 def test_a_tokenizer_json_that_leads_out_of_the_folder_is_not_followed(

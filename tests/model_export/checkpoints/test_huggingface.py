@@ -195,9 +195,45 @@ def test_weights_that_are_no_safetensors_are_refused_by_the_name_of_the_file(fol
 
 def test_weights_that_were_cut_off_are_refused_by_the_name_of_the_file(folder: Path) -> None:
     file = folder / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read as safetensors"):
-        read_checkpoint(folder).load(PATTERN)
+    whole = file.read_bytes()
+    for kept in (len(whole) - 100, 1000, 9):
+        file.write_bytes(whole[:kept])
+        with pytest.raises(CheckpointError) as refused:
+            read_checkpoint(folder)
+        # Where the header is cut, too, how long the tensors are cannot be known.
+        header = 8 + int.from_bytes(whole[:8], "little")
+        needed = len(whole) if kept >= header else header
+        assert str(refused.value) == (
+            f"{file}: cannot be read as safetensors: it is cut off, {kept} of {needed} bytes are there; download or "
+            "copy it again"
+        )
+
+
+class TestFileOfAnotherName:
+    @pytest.mark.parametrize("name", ["best_model.pt", "epoch=3-step=90.ckpt", "model.pth", "weights.bin"])
+    def test_the_only_one_is_taken_and_named(self, folder: Path, name: str) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        (folder / "model.safetensors").unlink()
+        torch.save({"state_dict": {f"model.{key}": tensor for key, tensor in tensors.items()}}, folder / name)
+        for state in ("optimizer.pt", "scheduler.pt", "rng_state_0.pth", "training_args.bin"):
+            (folder / state).touch()
+        loaded = read_checkpoint(folder).load(PATTERN)
+        assert loaded.changes[0] == f"the weights are in {name}, the only file there that can be"
+        assert torch.equal(loaded.model.head.dense.bias, tensors["classifier.dense.bias"])
+
+    def test_safetensors_are_taken_as_what_they_are(self, folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / "best.safetensors")
+        assert read_checkpoint(folder).weights.kind == "safetensors"
+
+    def test_of_several_none_is_guessed(self, folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / "best.safetensors")
+        (folder / "last.ckpt").touch()
+        with pytest.raises(CheckpointError) as refused:
+            read_checkpoint(folder)
+        assert str(refused.value).endswith(
+            "'best.safetensors', 'last.ckpt': call the one that is meant pytorch_model.bin, or model.safetensors if it "
+            "is of safetensors"
+        )
 
 
 @pytest.mark.parametrize("name", ["../weights.safetensors", "/etc/hostname", "shards/one.safetensors"])

@@ -1,0 +1,61 @@
+"""Weights that a distributed training left in parts, and the command that puts them together.
+
+Each library has a command for that, which needs the library and often the training's own classes; here they are only
+recognised, by the names of their files.
+"""
+
+import shlex
+from pathlib import Path
+
+
+def how_to_consolidate(folder: Path) -> str | None:
+    """Return what a folder holds and the command that makes a weight file of it; None if it holds nothing like that.
+
+    Args:
+        folder: A checkpoint, the folder of a training's step, or the folder of the parts.
+    """
+    for found in (_deepspeed, _fsdp, _distributed_checkpoint):
+        answer = found(folder)
+        if answer is not None:
+            what, command, made = answer
+            return (
+                f"{what} saved the weights in parts; put them together with `{command}`, which writes {made}, and "
+                f"export {made.parent}"
+            )
+    return None
+
+
+def _deepspeed(folder: Path) -> tuple[str, str, Path] | None:
+    # deepspeed/utils/zero_to_fp32.py; the script of that name in the folder is a copy of some version.
+    program = "python -m deepspeed.utils.zero_to_fp32"
+    root, command = folder, _command(program, folder, folder)
+    if any(folder.glob("*mp_rank_*_model_states.pt")):
+        root = folder.parent
+        command = f"{_command(program, root, root)} --tag {shlex.quote(folder.name)}"
+    elif not any(folder.glob("*/*mp_rank_*_model_states.pt")) and not (folder / "zero_to_fp32.py").exists():
+        return None
+    return "DeepSpeed", command, root / "pytorch_model.bin"
+
+
+def _fsdp(folder: Path) -> tuple[str, str, Path] | None:
+    # accelerate/commands/merge.py; SHARDED_STATE_DICT is what transformers' Trainer saves with FSDP.
+    parts = next(iter(sorted(folder.glob("pytorch_model_fsdp_*"))), None)
+    if parts is None and folder.name.startswith("pytorch_model_fsdp_") and any(folder.glob("*.distcp")):
+        parts = folder
+    if parts is None or not parts.is_dir():
+        return None
+    return "FSDP", _command("accelerate merge-weights", parts, parts.parent), parts.parent / "model.safetensors"
+
+
+def _distributed_checkpoint(folder: Path) -> tuple[str, str, Path] | None:
+    # torch/distributed/checkpoint/format_utils.py
+    part = next(iter(sorted([*folder.glob("*.distcp"), *folder.glob("*/*.distcp")])), None)
+    if part is None:
+        return None
+    made = folder / "pytorch_model.bin"
+    convert = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch"
+    return "torch.distributed.checkpoint", _command(convert, part.parent, made), made
+
+
+def _command(program: str, *paths: Path) -> str:
+    return " ".join([program, *(shlex.quote(str(path)) for path in paths)])
