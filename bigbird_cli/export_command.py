@@ -172,7 +172,7 @@ def command(
     dry_run: bool,
     **choices: Any,
 ) -> None:
-    """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name, with @revision).
+    """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name@revision:folder).
 
     A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), a LoRA adapter of
     PEFT, or weights of google-research or TensorFlow Model Garden; which, is told by its contents.

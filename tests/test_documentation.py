@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import write_settings, write_task_fields
+from scripts import write_checkpoints_page, write_settings, write_task_fields
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md"])
@@ -20,6 +20,11 @@ def test_settings_page_is_up_to_date() -> None:
 def test_fields_page_is_up_to_date() -> None:
     fields = write_task_fields.PAGE.read_text(encoding="utf-8")
     assert fields == write_task_fields.page(), "run python -m scripts.write_task_fields"
+
+
+def test_checkpoints_page_is_up_to_date() -> None:
+    checkpoints = write_checkpoints_page.PAGE.read_text(encoding="utf-8")
+    assert checkpoints == write_checkpoints_page.page(), "run python -m scripts.write_checkpoints_page"
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -17,6 +17,7 @@ the bundle stays. Everything comes from variables:
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,8 +75,8 @@ def planned(environment: Mapping[str, str], version: str) -> list[Export]:
 
 
 def _name(checkpoint: str) -> str:
-    """Return the last part of a path, or of an id without its revision."""
-    return Path(checkpoint if Path(checkpoint).is_dir() else checkpoint.partition("@")[0]).name
+    """Return the last part of a path, or of an id without its revision and folder."""
+    return Path(checkpoint if Path(checkpoint).is_dir() else re.split("[@:]", checkpoint)[0]).name
 
 
 def _files(checkpoint: Path) -> Iterable[tuple[str, int, int]]:

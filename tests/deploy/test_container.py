@@ -405,6 +405,11 @@ def test_a_bundle_that_was_removed_is_exported_again(checkpoints: Path) -> None:
             id="an id of the hub with a revision",
         ),
         pytest.param(
+            {"MODEL": "someone/model@v1:runs/best"},
+            "someone/model@v1:runs/best --output=models/model",
+            id="a folder in a model of the hub",
+        ),
+        pytest.param(
             {"MODEL": "first", "MODEL_NAME": "contracts"}, "checkpoints/first --output=models/contracts", id="a name"
         ),
     ],
