@@ -21,7 +21,8 @@ from model_export.checkpoints.huggingface import save_checkpoint
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE

@@ -16,7 +16,7 @@ import click
 
 from bigbird_cli.main import packages_of
 from bigbird_cli.token_numbers import TokenNumbers
-from bigbird_inference.manifest import Manifest, Precision, TaskName
+from bigbird_inference.manifest import Manifest, PairTypes, Precision, TaskName
 from model_export.checkpoints.files import check_folder
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
@@ -80,9 +80,40 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
         return tuple(dict.fromkeys(known[name] for name in value.split(",")))
 
 
+_LONGEST_LABELS_FILE = 4 * 2**20
+
+
+class LabelNames(click.ParamType[tuple[str, ...]]):
+    """`O,B-PER,I-PER`, or a file with a name on each line."""
+
+    name = "names"
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Read the names."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in (self._lines(value, param, ctx) or value.split(",")))
+        if "" in names:
+            self.fail(f"{value}: number {names.index('')} has no name", param, ctx)
+        return names
+
+    def _lines(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Return the lines of a file; none if there is no such file."""
+        try:
+            if not Path(value).is_file():
+                return []
+            with Path(value).open("rb") as stream:
+                text = stream.read(_LONGEST_LABELS_FILE).decode("utf-8-sig")
+        except (OSError, ValueError) as error:
+            self.fail(f"{value}: cannot be read: {error}", param, ctx)
+        return text.rstrip().splitlines() or [""]
+
+
 @click.command("export")
 @click.argument("checkpoint")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle to make.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the bundle to make.")
 @click.option(
     "--task", type=click.Choice(get_args(TaskName)), help="Taken from the checkpoint's architectures when absent."
 )
@@ -111,11 +142,17 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
     help="Which implementation's random blocks to reproduce. That of the checkpoint's own source when absent.",
 )
 @click.option(
+    "--labels",
+    type=LabelNames(),
+    metavar="FILE|NAMES",
+    help="What the outputs of a classify or ner head are called: names with commas between them, or a file with one on "
+    "each line. As the checkpoint says when absent.",
+)
+@click.option(
     "--pair-types",
-    type=click.Choice(["segments", "zeros"]),
-    default="segments",
-    show_default=True,
-    help="Token types of a text and its text_pair: 0 and 1, or zeros as transformers' tokenizer gives.",
+    type=click.Choice(get_args(PairTypes)),
+    help="Token types of a text and its text_pair, of a prompt and a choice: 0 and 1, or zeros. When absent, those of "
+    "the checkpoint's training: zeros if transformers wrote it, whose tokenizer gives none.",
 )
 @click.option(
     "--precision",
@@ -154,12 +191,14 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
     help="Read what symbolic links of the folder lead to, wherever that is. Only for folders that you trust.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output folder once the new bundle is complete.")
+@click.option("--dry-run", is_flag=True, help="Read and check the checkpoint, say what would be made, and stop.")
 def command(
     checkpoint: str,
-    output: Path,
+    output: Path | None,
     precision: tuple[Precision, ...],
     text_pieces: tuple[tuple[str, ...], ...],
     overwrite: bool,
+    dry_run: bool,
     **choices: Any,
 ) -> None:
     """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name@revision:folder).
@@ -167,20 +206,29 @@ def command(
     A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), a LoRA adapter of
     PEFT, or weights of google-research or TensorFlow Model Garden; which, is told by its contents.
 
-    Every bucket is compared with torch before the bundle is put in place.
+    What is seen in it is said before anything is made. Every bucket is compared with torch before the bundle is put in
+    place.
     """
     # Ended from outside, an export cleans up like after any failure.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + signal.SIGTERM))
-    outputs = _outputs(output, precision)
+    if output is None and not dry_run:
+        raise click.UsageError("--output is missing: name the folder of the bundle to make, or ask for a --dry-run")
+    outputs = {} if output is None else _outputs(output, precision)
     try:
         for place in outputs.values():
             check_destination(place, overwrite=overwrite)
         folder = resolve(checkpoint)
         check_folder(folder)
         with packages_of("export"):
-            from model_export.pipeline import ExportOptions, export_precisions
+            from model_export.pipeline import export_precisions
+            from model_export.preparation import ExportOptions, prepare
         name = None if Path(checkpoint).exists() else checkpoint
         options = ExportOptions(text_pieces=tuple(chain.from_iterable(text_pieces)), **choices)
+        if dry_run:
+            prepared = prepare(folder, precision, options, name=name)
+            prepared.check_tokenizer()
+            click.echo("\n".join(prepared.lines()))
+            return
         manifests = export_precisions(folder, outputs, options, overwrite=overwrite, name=name)
     except (ExportError, OSError) as error:
         raise click.ClickException(str(error)) from error

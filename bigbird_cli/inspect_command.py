@@ -4,7 +4,6 @@ Showing a bundle needs its manifest only, checking its hashes the files, checkin
 """
 
 import json
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,19 +13,15 @@ import click
 from bigbird_inference.bundle import Bundle, manifest_revision, open_bundle, read_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
+from bigbird_inference.facts import INDENT, and_added, fact, listed, wrapped
 from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile, TokenizerKind
 
-_WIDTH = 100
-_INDENT = "  "
-_LABEL_WIDTH = 12
 _LIBRARIES: dict[TokenizerKind, str] = {"sentencepiece": "SentencePiece", "tokenizers": "tokenizer.json"}
-_NAMED = 5
 _KERNELS = {
     frozenset({"composed"}): "",
     frozenset({"fused"}): ", fused kernel",
     frozenset({"composed", "fused"}): ", with and without fused kernel",
 }
-_FIXED_SPACE = "\N{NO-BREAK SPACE}"
 
 
 @click.command("inspect")
@@ -94,63 +89,54 @@ def _report(bundle: Bundle) -> list[str]:
         "",
         *_files(bundle),
         "",
-        *_fact("versions", _listed(f"{name} {version}" for name, version in manifest.versions.items())),
+        *fact("versions", listed(f"{name} {version}" for name, version in manifest.versions.items())),
     ]
 
 
 def _facts(manifest: Manifest) -> Iterable[str]:
     model, source, tokenizer = manifest.model, manifest.source, manifest.tokenizer
-    yield from _fact("source", f"{source.name} ({source.kind}), sha256 {source.sha256[:12]}")
+    yield from fact("source", f"{source.name} ({source.kind}), sha256 {source.sha256[:12]}")
     for assumption in source.assumptions:
-        yield from _fact("assumed", assumption)
+        yield from fact("assumed", assumption)
     for change in source.changes:
-        yield from _fact("changed", change)
+        yield from fact("changed", change)
     if source.note is not None:
-        yield from _fact("note", source.note)
-    yield from _fact(
+        yield from fact("note", source.note)
+    yield from fact(
         "model",
         f"{model['num_hidden_layers']} layers, hidden size {model['hidden_size']}, "
         f"{model['num_attention_heads']} heads, vocabulary {model['vocab_size']}",
     )
-    yield from _fact(
+    yield from fact(
         "attention",
         f"{model['attention_type']}, blocks of {manifest.block_size}, {model['num_random_blocks']} random blocks, "
         f"pattern {manifest.pattern}{_KERNELS[frozenset(manifest.kernels)]}",
     )
-    yield from _fact("length", f"up to {manifest.max_length} tokens; token types of pairs: {manifest.pair_types}")
+    yield from fact("length", f"up to {manifest.max_length} tokens; token types of pairs: {manifest.pair_types}")
     if manifest.max_batch_items is not None:
-        yield from _fact("batches", f"of {manifest.max_batch_items} at most: larger ones would change the numbers")
+        yield from fact("batches", f"of {manifest.max_batch_items} at most: larger ones would change the numbers")
     if manifest.labels:
-        yield from _fact("labels", f"{len(manifest.labels)}: {_listed(manifest.labels)}")
+        yield from fact("labels", f"{len(manifest.labels)}: {listed(manifest.labels)}")
     if manifest.problem_type is not None:
-        yield from _fact("problem", manifest.problem_type)
-    ids = {
-        "CLS": tokenizer.cls_id,
-        "SEP": tokenizer.sep_id,
-        "padding": tokenizer.pad_id,
-        "mask": tokenizer.mask_id,
-        "end of text": tokenizer.eos_id,
+        yield from fact("problem", manifest.problem_type)
+    ids: dict[str, list[int | None]] = {
+        "CLS": [tokenizer.cls_id],
+        "SEP": [tokenizer.sep_id],
+        "padding": [tokenizer.pad_id],
+        "mask": [tokenizer.mask_id],
+        "end of text": [tokenizer.eos_id, *tokenizer.further_eos_ids],
     }
-    yield from _fact(
-        "tokenizer",
-        f"{_LIBRARIES[tokenizer.kind]}{_and_added(tokenizer)}; ids: "
-        + _listed(f"{role} {'none' if number is None else number}" for role, number in ids.items()),
-    )
+    shown = (f"{role} {' or '.join('none' if own is None else str(own) for own in ids[role])}" for role in ids)
+    library = _LIBRARIES[tokenizer.kind] + and_added([token.content for token in tokenizer.added_tokens])
+    yield from fact("tokenizer", f"{library}; ids: {listed(shown)}")
     for name, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
-        yield from _fact(
-            name, _listed(f"{tensor.name} {tensor.dtype} [{_listed(map(str, tensor.shape))}]" for tensor in tensors)
+        yield from fact(
+            name, listed(f"{tensor.name} {tensor.dtype} [{listed(map(str, tensor.shape))}]" for tensor in tensors)
         )
     known = manifest.known_answer
     runs = known.runs if known is not None else []
-    asked = _listed(f"{run.length} tokens in bucket {run.bucket} (to {run.tolerance:.2g})" for run in runs)
-    yield from _fact("self-test", asked or "none")
-
-
-def _and_added(tokenizer: TokenizerFile) -> str:
-    if not tokenizer.added_tokens:
-        return ""
-    names = [repr(token.content) for token in tokenizer.added_tokens]
-    return f" and {len(names)} added tokens ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
+    asked = listed(f"{run.length} tokens in bucket {run.bucket} (to {run.tolerance:.2g})" for run in runs)
+    yield from fact("self-test", asked or "none")
 
 
 def _buckets(manifest: Manifest) -> Iterable[str]:
@@ -175,20 +161,20 @@ def _buckets(manifest: Manifest) -> Iterable[str]:
     yield from _table(rows, right_aligned=(0, 2, 3, 4, 5, 6, 7))
     parities = [parity for bucket in manifest.buckets for parity in bucket.parity]
     allowed = sorted({parity.tolerance for parity in parities})
-    yield from _wrapped(
+    yield from wrapped(
         "max, mean: differences of the outputs from torch in fp32, each document alone; allowed: "
         f"{allowed[0]:.1e}{f' to {allowed[-1]:.1e}' if len(allowed) > 1 else ''}; std: of torch's outputs; corr.: "
         "correlation with them; same: share of equal decisions; memory of one document, ~ in proportion to "
         "the longest; lengths in tokens",
-        _INDENT,
-        _INDENT,
+        INDENT,
+        INDENT,
     )
     if any(parity.checked_with == "torch" for parity in parities):
-        yield from _wrapped(
+        yield from wrapped(
             "measured of the half-precision torch model, for want of a GPU; the graphs themselves were run in fp32 "
             "with the same weights. --check --checkpoint on a machine with a GPU measures those of the graphs",
-            _INDENT,
-            _INDENT,
+            INDENT,
+            INDENT,
         )
 
 
@@ -213,9 +199,9 @@ def _remark(path: Path, recorded: int) -> str:
 
 
 def _outcome(manifest: Manifest, measured: Sequence[Bucket]) -> Iterable[str]:
-    yield from _fact("checked", f"{2 + len(manifest.graphs)} files match their hashes")
+    yield from fact("checked", f"{2 + len(manifest.graphs)} files match their hashes")
     for recorded, now in zip(manifest.buckets, measured, strict=False):
-        yield from _fact(
+        yield from fact(
             "",
             f"bucket {now.length}: largest difference from torch {_largest_difference(now):.1e} now, "
             f"{_largest_difference(recorded):.1e} at export",
@@ -226,20 +212,6 @@ def _largest_difference(bucket: Bucket) -> float:
     return max(parity.max_abs_difference for parity in bucket.parity)
 
 
-def _fact(label: str, text: str) -> list[str]:
-    return _wrapped(text, f"{_INDENT}{label:{_LABEL_WIDTH}}", " " * (len(_INDENT) + _LABEL_WIDTH))
-
-
-def _wrapped(text: str, first: str, rest: str) -> list[str]:
-    lines = textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
-    return [line.replace(_FIXED_SPACE, " ") for line in lines]
-
-
-def _listed(parts: Iterable[str]) -> str:
-    """Join parts so that a line may end between them only."""
-    return ", ".join(part.replace(" ", _FIXED_SPACE) for part in parts)
-
-
 def _table(rows: Sequence[Sequence[str]], right_aligned: Iterable[int]) -> Iterable[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -247,7 +219,7 @@ def _table(rows: Sequence[Sequence[str]], right_aligned: Iterable[int]) -> Itera
             cell.rjust(width) if index in right_aligned else cell.ljust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        yield f"{_INDENT}{_INDENT.join(cells)}".rstrip()
+        yield f"{INDENT}{INDENT.join(cells)}".rstrip()
 
 
 def _size(number: int) -> str:

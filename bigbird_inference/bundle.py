@@ -147,8 +147,8 @@ def _contradiction(manifest: Manifest) -> str | None:
     lengths = {bucket.length for bucket in manifest.buckets}
     files = [manifest.weights.file, manifest.tokenizer.file, *(graph.file for graph in manifest.graphs)]
     special = manifest.tokenizer
-    ids = [special.cls_id, special.sep_id, special.pad_id, special.mask_id or 0, special.eos_id or 0]
-    ids += [token.id for token in special.added_tokens]
+    optional = [special.mask_id or 0, special.eos_id or 0, *special.further_eos_ids]
+    ids = [special.cls_id, special.sep_id, special.pad_id, *optional, *(token.id for token in special.added_tokens)]
     known = manifest.known_answer
     repeated = [label for label, times in Counter(manifest.labels).items() if times > 1]
     if repeated:

@@ -24,6 +24,8 @@ TaskName = Literal["qa", "classify", "ner", "fill-mask", "next-sentence", "multi
 TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]
 """What `bigbird finetune` makes heads for."""
 Attention = Literal["full", "block_sparse"]
+PairTypes = Literal["segments", "zeros"]
+"""Token types of a pair of texts: 0 and 1 for the two, or 0 for both."""
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Note = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -86,11 +88,12 @@ class AddedToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerFile:
-    """The vocabulary, the ids that are added around texts, and the id that ends a generated text.
+    """The vocabulary, the ids that are added around texts, and the ids that end a generated text.
 
-    `kind` is the library that runs it: a SentencePiece model, or a `tokenizer.json` of the `tokenizers` library.
-    `mask_lstrip` tells whether the white space before a mask belongs to the mask. `added_tokens` stand beside the
-    pieces of a SentencePiece model; a `tokenizer.json` holds its own.
+    Any of `eos_id` and `further_eos_ids` does; there are none of the latter without the former. `kind` is the library
+    that runs the vocabulary: a SentencePiece model, or a `tokenizer.json` of the `tokenizers` library. `mask_lstrip`
+    tells whether the white space before a mask belongs to the mask. `added_tokens` stand beside the pieces of a
+    SentencePiece model; a `tokenizer.json` holds its own.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -102,6 +105,7 @@ class TokenizerFile:
     pad_id: TokenId
     mask_id: TokenId | None
     eos_id: TokenId | None
+    further_eos_ids: list[TokenId] = field(default_factory=list)
     kind: TokenizerKind = "sentencepiece"
     mask_lstrip: bool = True
     added_tokens: Annotated[list[AddedToken], Field(max_length=MOST_ADDED_TOKENS)] = field(default_factory=list)
@@ -266,7 +270,7 @@ class Manifest:
     problem_type: ProblemType | None
     pattern: str
     precision: Precision
-    pair_types: Literal["segments", "zeros"]
+    pair_types: PairTypes
     block_size: Tokens
     max_length: Annotated[int, Field(ge=SHORTEST_WINDOW, le=2**20)]
     max_batch_items: Positive | None

@@ -11,6 +11,7 @@ from bigbird_inference.manifest import (
     HashedFile,
     Manifest,
     ModelConfig,
+    PairTypes,
     Source,
     TaskName,
     TokenizerFile,
@@ -23,6 +24,8 @@ from evaluation.data.source_text import DataError, Mistakes
 from model_export.config import BigBirdConfig
 from model_export.export.signature import signature
 
+PAIR_TYPES: PairTypes = "segments"
+"""Token types of pairs in every training here; the checkpoint says so."""
 _TEXTS_REMEMBERED = 4
 RequestT = TypeVar("RequestT")
 ExampleT = TypeVar("ExampleT")
@@ -39,7 +42,7 @@ def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_leng
         problem_type=config.problem_type,
         pattern="transformers",
         precision="fp32",
-        pair_types="zeros" if config.type_vocab_size == 1 else "segments",
+        pair_types="zeros" if config.type_vocab_size == 1 else PAIR_TYPES,
         block_size=config.block_size,
         max_length=max_length,
         max_batch_items=None,

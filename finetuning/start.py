@@ -9,6 +9,7 @@ from torch import nn
 
 from bigbird_inference.manifest import ProblemType
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
+from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
@@ -40,7 +41,10 @@ class Start:
             ConfigError: Its model cannot be built.
         """
         try:
-            return cls(read_checkpoint(folder, CheckpointOptions(tokenizer=tokenizer)), task, tokenizer)
+            checkpoint = read_checkpoint(folder, CheckpointOptions(tokenizer=tokenizer))
+            # How many labels its head has, only the weights know.
+            counted = checkpoint.task == task and task in LABELLED_TASKS
+            return cls(checkpoint.settled() if counted else checkpoint, task, tokenizer)
         except CheckpointError:
             # It may only lack the name of a task; whatever else is wrong is said again here.
             return cls(read_checkpoint(folder, CheckpointOptions("embed", tokenizer=tokenizer)), task, tokenizer)

@@ -67,7 +67,7 @@ def window_length(config: BigBirdConfig, wanted: int | None) -> int:
     """
     if wanted is None:
         return config.max_length
-    if wanted % config.block_size or not 0 < wanted <= config.max_length:
+    if wanted != config.max_length and (wanted % config.block_size or not 0 < wanted <= config.max_length):
         raise ConfigError(
             f"max-length: must be a multiple of the block size {config.block_size} and at most {config.max_length}, "
             f"is {wanted}"

@@ -23,7 +23,7 @@ class BigBirdConfig:
         num_random_blocks: Random blocks that each middle row attends to; 0 is allowed.
         is_decoder: A causal language model; every length uses full attention, whatever `attention_type` says.
         tie_word_embeddings: Whether a language-model head multiplies with the word embeddings.
-        eos_token_id: Ends a generated text; None if nothing does.
+        eos_token_id: Ends a generated text, or several of which each does; None if nothing does.
         classifier_dropout: Dropout before classification heads; None means `hidden_dropout_prob`.
         classifier_activation: Activation of the classification head; None means `hidden_act`. Not a field of
             transformers: other sources have tanh there.
@@ -31,7 +31,8 @@ class BigBirdConfig:
             transformers. Not a field of transformers.
         qa_layer_norm_eps: Epsilon of that layer's LayerNorm; None means `layer_norm_eps`. Not a field of transformers.
         has_pooler: Whether an encoder alone has a pooler. Not a field of transformers.
-        labels: Names in the order of the logits' last axis.
+        labels: Names in the order of the logits' last axis; empty ones where the files have none. How many a head has,
+            and what those without a name are called, is settled when its weights are read (`checkpoints.labels`).
         problem_type: How classification logits are read; None lets the number of labels decide.
     """
 
@@ -60,7 +61,7 @@ class BigBirdConfig:
     qa_layer_norm_eps: float | None = None
     has_pooler: bool = True
     pad_token_id: int = 0
-    eos_token_id: int | None = 2
+    eos_token_id: int | tuple[int, ...] | None = 2
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
     problem_type: ProblemType | None = None
 
@@ -82,11 +83,6 @@ class BigBirdConfig:
         if self.problem_type is not None:
             _require_choice(self.problem_type, get_args(ProblemType), "problem_type")
         _require(
-            self.always_full or self.max_position_embeddings >= self.block_size,
-            "max_position_embeddings",
-            f"{self.max_position_embeddings} is shorter than one block of {self.block_size}",
-        )
-        _require(
             0 <= self.pad_token_id < self.vocab_size,
             "pad_token_id",
             f"{self.pad_token_id} is outside the vocabulary of {self.vocab_size}",
@@ -99,15 +95,14 @@ class BigBirdConfig:
 
     @property
     def always_full(self) -> bool:
-        """Whether documents of every length use full attention."""
-        return self.is_decoder or self.attention_type == "original_full"
+        """Whether documents of every length use full attention: by configuration, or because none is long enough."""
+        never_sparse = self.is_decoder or self.attention_type == "original_full"
+        return never_sparse or self._longest_full >= self.max_position_embeddings
 
     @property
     def full_attention_edge(self) -> int:
         """Longest document, in tokens, that uses full attention (the whole range if it always does)."""
-        if self.always_full:
-            return self.max_length
-        return min((5 + 2 * self.num_random_blocks) * self.block_size, self.max_length)
+        return self.max_length if self.always_full else min(self._longest_full, self.max_length)
 
     @property
     def max_length(self) -> int:
@@ -115,6 +110,17 @@ class BigBirdConfig:
         if self.always_full:
             return self.max_position_embeddings
         return self.max_position_embeddings // self.block_size * self.block_size
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Every id that ends a generated text."""
+        if self.eos_token_id is None:
+            return ()
+        return (self.eos_token_id,) if isinstance(self.eos_token_id, int) else self.eos_token_id
+
+    @property
+    def _longest_full(self) -> int:
+        return (5 + 2 * self.num_random_blocks) * self.block_size
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "BigBirdConfig":
@@ -143,6 +149,8 @@ class BigBirdConfig:
             for field in fields(self)
             if field.name != "labels" and not (field.name in _OWN_FIELDS and getattr(self, field.name) == field.default)
         }
+        if isinstance(self.eos_token_id, tuple):
+            own["eos_token_id"] = list(self.eos_token_id)
         return {
             "model_type": "big_bird",
             **own,
@@ -157,6 +165,8 @@ _MOST_LAYERS = 1000
 _LARGEST = 2**31 - 1
 # Unknown to transformers: written only where they differ from what transformers does.
 _OWN_FIELDS = ("classifier_activation", "qa_feed_forward", "qa_layer_norm_eps", "has_pooler")
+# Of transformers: it writes none where there are two without names.
+_USUAL_LABELS = 2
 _POSITIVE_FIELDS = (
     "vocab_size",
     "hidden_size",
@@ -182,7 +192,7 @@ def _require_choice(value: str, choices: tuple[str, ...], field: str) -> None:
 def _typed(name: str, value: object, annotation: object) -> object:
     """Check a JSON value against the field's annotation; integers are taken where floats are expected."""
     if value is None:
-        if annotation in (float | None, int | None, str | None, ProblemType | None):
+        if annotation in (float | None, str | None, ProblemType | None, int | tuple[int, ...] | None):
             return None
         if name == "pad_token_id":
             return 0
@@ -192,27 +202,49 @@ def _typed(name: str, value: object, annotation: object) -> object:
     elif annotation is bool:
         if isinstance(value, bool):
             return value
-    elif annotation in (int, int | None):
-        if name == "eos_token_id" and isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+    elif annotation == int | tuple[int, ...] | None:
+        ends = value if isinstance(value, list) else [value]
+        if all(_is_whole(end) for end in ends):
+            return ends[0] if len(ends) == 1 else tuple(ends)
+    elif annotation is int:
+        if _is_whole(value):
             return value
     elif isinstance(value, str):
         return value
     raise ConfigError(f"{name}: {value!r:.80} has the wrong type")
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
 def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
-    id2label = values.get("id2label")
-    if id2label is None:
-        count = values.get("num_labels", 2)
-        if not isinstance(count, int) or isinstance(count, bool) or count > MOST_LABELS:
+    """Return the labels as far as the fields name them, in the order of their numbers; the others are empty."""
+    names = _numbered(values, "id2label")
+    if values.get("label2id"):
+        # Whoever writes a configuration by hand may fill in one of the two; transformers reads `id2label`.
+        names = _numbered(values, "label2id") | names
+    if not names:
+        count = values.get("num_labels")
+        if count is not None and (not _is_whole(count) or count > MOST_LABELS):
             raise ConfigError(f"num_labels: {count!r:.80} has the wrong type")
-        return tuple(f"LABEL_{index}" for index in range(count))
+        return ("",) * max(count or _USUAL_LABELS, 1)
+    return tuple(names.get(number, "") for number in range(max(names) + 1))
+
+
+def _numbered(values: Mapping[str, Any], field: str) -> dict[int, str]:
+    """Return the names that a field has for label numbers, without blank ones."""
+    given = values.get(field)
+    if given is None:
+        return {}
     try:
-        by_index = {int(index): str(label) for index, label in id2label.items()}
-    except (AttributeError, TypeError, ValueError):
-        raise ConfigError("id2label: must map label numbers to names") from None
-    if sorted(by_index) != list(range(len(by_index))):
-        raise ConfigError("id2label: label numbers must run from 0 without gaps")
-    return tuple(by_index[index] for index in range(len(by_index)))
+        pairs = given.items() if field == "id2label" else [(number, name) for name, number in given.items()]
+        names = {int(number): "" if name is None else str(name).strip() for number, name in pairs}
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        problem = "label numbers to names" if field == "id2label" else "names to label numbers"
+        raise ConfigError(f"{field}: must map {problem}") from None
+    if any(not 0 <= number < MOST_LABELS for number in names):
+        raise ConfigError(f"{field}: label numbers must be from 0 to {MOST_LABELS - 1}")
+    if any("\ud800" <= character <= "\udfff" for name in names.values() for character in name):
+        raise ConfigError(f"{field}: holds a name that is not valid Unicode")
+    return {number: name for number, name in names.items() if name}

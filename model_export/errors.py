@@ -17,17 +17,21 @@ def first_few(names: Sequence[str]) -> list[str]:
     return shown if len(names) <= _LISTED else [*shown, f"and {len(names) - _LISTED:,} more"]
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would not print, for a text may quote a hostile checkpoint; lines stay lines."""
+    kept = (character.isprintable() or character == "\n" for character in text)
+    return "".join(c if keep else ascii(c)[1:-1] for c, keep in zip(text, kept, strict=True))
+
+
 class ExportError(Exception):
     """An export cannot be done; nothing was left behind. The message names the field, file or bucket.
 
     Args:
-        message: Its lines stay lines; whatever else a terminal would not print is escaped, for it may quote a hostile
-            checkpoint.
+        message: Made `printable`.
     """
 
     def __init__(self, message: str) -> None:
-        kept = (character.isprintable() or character == "\n" for character in message)
-        super().__init__("".join(c if keep else ascii(c)[1:-1] for c, keep in zip(message, kept, strict=True)))
+        super().__init__(printable(message))
 
 
 class ConfigError(ExportError):

@@ -1,6 +1,7 @@
 """From a checkpoint to a bundle: the stages of `bigbird export`, one call each.
 
-    checkpoint -> weights -> [trace -> share weights -> write -> verify each bucket] for each graph -> manifest
+    checkpoint, weights -> what was seen is said
+    -> [trace -> share weights -> write -> verify each bucket] for each graph -> manifest
 
 There is a graph for each kind of attention, and for each attention kernel. The bundle is built in a hidden folder
 beside its destination and takes its place when everything is verified (`export.placement`). Whatever fails, nothing is
@@ -10,11 +11,11 @@ left behind.
 import contextlib
 import importlib.metadata
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import onnx_ir as ir
 
@@ -39,11 +40,9 @@ from bigbird_inference.manifest import (
     TokenizerFile,
 )
 from bigbird_inference.progress import Progress, track
-from bigbird_inference.tasks.entity_grouping import unread_positions
-from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, LoadedCheckpoint
-from model_export.checkpoints.recognise import read_checkpoint
-from model_export.errors import ExportError, first_few
-from model_export.export.buckets import BucketPlan, BucketStep, GraphPlan, plan_buckets, plan_graphs
+from model_export.checkpoints.labels import LABELLED_TASKS
+from model_export.errors import ExportError
+from model_export.export.buckets import GraphPlan, plan_graphs
 from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.graph_check import GraphCheck, LoadedGraph, graph_opener, rounded_model
 from model_export.export.known_answer import TEXT, known_runs, known_text
@@ -53,11 +52,10 @@ from model_export.export.references import References
 from model_export.export.shared_weights import SharedWeights
 from model_export.export.signature import signature
 from model_export.export.tokenizer import SpecialIds
-from model_export.export.trace import OPSET, AttentionChoice, attention_kernels, trace, traced_model
+from model_export.export.trace import OPSET, trace, traced_model
 from model_export.nn.model import BigBird
-from model_export.patterns.registry import get_pattern
+from model_export.preparation import ExportOptions, Prepared, prepare
 
-PairTypes = Literal["segments", "zeros"]
 _RECORDED_PACKAGES = (
     "bigbird-serve",
     "torch",
@@ -69,27 +67,6 @@ _RECORDED_PACKAGES = (
     "sentencepiece",
     "tokenizers",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ExportOptions(CheckpointOptions):
-    """What the person who exports decides; None leaves it to the checkpoint.
-
-    Attributes:
-        buckets: Padded lengths in tokens, or a step.
-        pattern: Name of the random-block pattern; None takes that of the checkpoint's source.
-        pair_types: Token types of pairs: 0 and 1 for the two segments, or zeros throughout.
-        precision: `fp32`, `int8` weights and activations in the encoder, or `fp16` or `bf16` ones for GPUs.
-        attention: The attention kernels; None takes the precision's own.
-        tolerance: Largest allowed difference between the graphs and torch; None for the precision's own.
-    """
-
-    buckets: Sequence[int] | BucketStep | None = None
-    pattern: str | None = None
-    pair_types: PairTypes = "segments"
-    precision: Precision = "fp32"
-    attention: AttentionChoice | None = None
-    tolerance: float | None = None
 
 
 def export_checkpoint(
@@ -136,36 +113,18 @@ def export_precisions(
     Raises:
         ExportError: Something does not fit; of the bundle under way nothing was left behind, those before it are there.
     """
-    for precision, output in outputs.items():
+    for output in outputs.values():
         check_destination(output, overwrite=overwrite)
-        attention_kernels(precision, options.attention)
-    checkpoint = read_checkpoint(folder, options)
-    plans = plan_buckets(checkpoint.config, options.buckets)
-    pattern = get_pattern(options.pattern or checkpoint.default_pattern)
-    source = name or folder.resolve().name
-    for assumption in checkpoint.assumptions:
-        _say(source, f"assumed: {assumption}")
-    loaded = checkpoint.load(pattern)
-    for change in loaded.changes:
-        _say(source, change)
-    if loaded.unused:
-        _say(source, f"not used by {checkpoint.task}: {', '.join(first_few(loaded.unused))}")
-    unread = unread_positions(loaded.model.config.labels) if checkpoint.task == "ner" else []
-    if unread:
-        _say(
-            source,
-            f"positions the service does not read: {', '.join(first_few(unread))}; each label is served as a type of "
-            "its own. To have entities joined, rename the labels in id2label of config.json: BIO (B-PER, I-PER), or "
-            "BIOES or BILOU with a position in every label",
-        )
-    references = References(loaded.model, signature(checkpoint.task, loaded.model.config))
+    prepared = prepare(folder, outputs, options, name=name)
+    # In one piece: several exports may run side by side.
+    print("\n".join(prepared.lines()), file=sys.stderr, flush=True)
+    references = References(prepared.loaded.model, signature(prepared.checkpoint.task, prepared.loaded.model.config))
     manifests = []
     for precision, output in outputs.items():
-        own = replace(options, precision=precision)
-        building = _Building(output.name, checkpoint, loaded, references, plans, pattern.name, own)
+        building = _Building(output.name, prepared, references, precision, options.tolerance)
         try:
             with hidden_folder(output) as folder_of_bundle:
-                manifests.append(building.write(folder_of_bundle, source))
+                manifests.append(building.write(folder_of_bundle))
                 put_in_place(folder_of_bundle, output, overwrite=overwrite)
         except OSError as error:
             # A full disk or a read-only folder: what was being written has no name in the error.
@@ -183,35 +142,36 @@ class _Building:
     """A bundle that is made; its name is for the lines that tell how far it is."""
 
     name: str
-    checkpoint: Checkpoint
-    loaded: LoadedCheckpoint
+    prepared: Prepared
     references: References
-    plans: Sequence[BucketPlan]
-    pattern: str
-    options: ExportOptions
+    precision: Precision
+    tolerance: float | None
 
-    def write(self, folder: Path, source: str) -> Manifest:
-        """Write every file of the bundle; the source is what its manifest calls the checkpoint."""
-        tokenizer_file, special_ids = write_bundle_tokenizer(self.checkpoint, folder)
-        kernels = attention_kernels(self.options.precision, self.options.attention)
-        traced = {kernel: traced_model(self.references.model, self.options.precision, kernel) for kernel in kernels}
+    def write(self, folder: Path) -> Manifest:
+        """Write every file of the bundle."""
+        plans = self.prepared.plans
+        tokenizer_file, special_ids = write_bundle_tokenizer(self.prepared.checkpoint, folder)
+        traced = {
+            kernel: traced_model(self.references.model, self.precision, kernel)
+            for kernel in self.prepared.kernels[self.precision]
+        }
         weights = SharedWeights(folder / WEIGHTS_FILE, self.references.model.state_dict())
-        unfinished = self._manifest(folder, source, tokenizer_file, special_ids)
+        unfinished = self._manifest(folder, tokenizer_file, special_ids)
         token_ids = known_text(unfinished, tokenizer_file)
-        rounded = rounded_model(self.references.model, self.options.precision)
+        rounded = rounded_model(self.references.model, self.precision)
         check = GraphCheck(
             self.references,
             None if rounded is None else References(rounded, self.references.signature),
-            self.plans,
-            self.options.precision,
+            plans,
+            self.precision,
             graph_opener(unfinished),
-            self.options.tolerance,
+            self.tolerance,
         )
         graphs: list[Graph] = []
         buckets: list[Bucket] = []
         runs: list[KnownRun] = []
         for plan in plan_graphs(self.references.model.config):
-            lengths = [bucket.length for bucket in self.plans if bucket.attention == plan.attention]
+            lengths = [bucket.length for bucket in plans if bucket.attention == plan.attention]
             if not lengths:
                 continue
             loaded = []
@@ -260,7 +220,7 @@ class _Building:
     ) -> Graph:
         """Trace a graph, share its weights, write it."""
         graph = trace(model, self.references.signature, plan)
-        if self.options.precision == "int8":
+        if self.precision == "int8":
             quantise(graph)
         weights.take_from(graph)
         path = folder / f"graph-{plan.attention}{'-fused' if kernel == 'fused' else ''}.onnx"
@@ -274,31 +234,33 @@ class _Building:
             step=plan.step,
         )
 
-    def _manifest(self, folder: Path, name: str, tokenizer_file: Path, special_ids: SpecialIds) -> Manifest:
+    def _manifest(self, folder: Path, tokenizer_file: Path, special_ids: SpecialIds) -> Manifest:
         """Return the manifest as far as it is known before anything is traced."""
-        config, task, options = self.references.model.config, self.checkpoint.task, self.options
+        prepared, checkpoint = self.prepared, self.prepared.checkpoint
+        config, task = self.references.model.config, checkpoint.task
+        ends = config.end_ids if task == "generate" else ()
         return Manifest(
             format_version=FORMAT_VERSION,
             task=cast(TaskName, task),
-            labels=list(config.labels) if task in ("classify", "ner") else [],
+            labels=list(config.labels) if task in LABELLED_TASKS else [],
             problem_type=config.problem_type,
-            pattern=self.pattern,
-            precision=options.precision,
-            # A model with a single token type knows no second segment.
-            pair_types="zeros" if config.type_vocab_size == 1 else options.pair_types,
+            pattern=prepared.pattern,
+            precision=self.precision,
+            pair_types=prepared.pair_types,
             block_size=config.block_size,
-            max_length=self.plans[-1].length,
-            max_batch_items=1 if options.precision == "int8" else None,
+            max_length=prepared.plans[-1].length,
+            max_batch_items=1 if self.precision == "int8" else None,
             tokenizer=TokenizerFile(
                 **asdict(_hashed(tokenizer_file)),
                 cls_id=special_ids.cls,
                 sep_id=special_ids.sep,
                 pad_id=config.pad_token_id,
                 mask_id=special_ids.mask,
-                eos_id=config.eos_token_id if task == "generate" else None,
-                kind=self.checkpoint.tokenizer.kind,
-                mask_lstrip=self.checkpoint.tokenizer.mask_lstrip,
-                added_tokens=list(self.checkpoint.tokenizer.added_tokens),
+                eos_id=ends[0] if ends else None,
+                further_eos_ids=list(ends[1:]),
+                kind=checkpoint.tokenizer.kind,
+                mask_lstrip=checkpoint.tokenizer.mask_lstrip,
+                added_tokens=list(checkpoint.tokenizer.added_tokens),
             ),
             weights=_hashed(folder / WEIGHTS_FILE),
             inputs=self.references.signature.inputs,
@@ -306,14 +268,14 @@ class _Building:
             graphs=[],
             buckets=[],
             source=Source(
-                name=name,
-                kind=self.checkpoint.weights.kind,
-                sha256=self.checkpoint.sha256(),
-                assumptions=list(self.checkpoint.assumptions),
-                note=self.checkpoint.note,
-                changes=list(self.loaded.changes),
-                ignore_weights=list(self.options.ignore_weights),
-                base=self.options.base,
+                name=prepared.source,
+                kind=checkpoint.weights.kind,
+                sha256=checkpoint.sha256(),
+                assumptions=list(checkpoint.assumptions),
+                note=checkpoint.note,
+                changes=list(prepared.loaded.changes),
+                ignore_weights=list(checkpoint.ignore_weights),
+                base=prepared.base,
             ),
             model=cast(ModelConfig, config.to_dict()),
             versions=_versions() | {"opset": str(OPSET)},

@@ -40,8 +40,13 @@ def verify_bundle(folder: Path, checkpoint_folder: Path, tokenizer: str | None =
     except BundleError as error:
         raise ExportError(str(error)) from error
     manifest = bundle.manifest
-    source = manifest.source
-    said = CheckpointOptions(manifest.task, tuple(source.ignore_weights), source.base, tokenizer=tokenizer)
+    said = CheckpointOptions(
+        manifest.task,
+        tuple(manifest.source.ignore_weights),
+        manifest.source.base,
+        labels=tuple(manifest.labels) or None,
+        tokenizer=tokenizer,
+    )
     checkpoint = read_checkpoint(checkpoint_folder, said)
     found, recorded = checkpoint.sha256(), manifest.source.sha256
     if found != recorded:

@@ -13,7 +13,7 @@ from bigbird_cli.main import main
 from bigbird_inference.manifest import Manifest
 from model_export.export.buckets import BucketStep
 from model_export.export.trace import AttentionChoice
-from model_export.pipeline import ExportOptions
+from model_export.preparation import ExportOptions
 from service.settings import Settings
 from tests.fake_model import fake_manifest
 
@@ -55,7 +55,7 @@ def test_every_setting_is_a_flag_of_serve_but_for_secrets() -> None:
             "Error: nothing: is not a folder, and HF_HUB_OFFLINE is set and the model is not in the cache",
             id="no folder",
         ),
-        pytest.param(["export", "nothing"], 2, "Missing option '--output'", id="no output"),
+        pytest.param(["export", "nothing"], 2, "--output is missing: name the folder", id="no output"),
         pytest.param(
             ["export", "nothing", "--output", "out", "--buckets", "128,x"], 2, "not a list of numbers", id="no numbers"
         ),

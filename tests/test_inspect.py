@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from bigbird_cli.main import main
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.exported_models import save_model
 from tests.model_export.reference_models import make_config, make_model
 
@@ -80,6 +81,7 @@ MANIFEST: dict[str, Any] = {
         "pad_id": 0,
         "mask_id": 67,
         "eos_id": None,
+        "further_eos_ids": [],
         "kind": "sentencepiece",
         "mask_lstrip": True,
         "added_tokens": [],
@@ -194,6 +196,13 @@ def test_the_report_shows_everything_at_a_hundred_columns(folder: Path) -> None:
     revision = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()[:12]
     assert printed == REPORT.format(manifest=size, revision=revision)
     assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_each_of_several_ends_of_a_text_is_shown(folder: Path) -> None:
+    values = copy.deepcopy(MANIFEST)
+    values["tokenizer"] |= {"eos_id": 7, "further_eos_ids": [9, 11]}
+    (folder / "manifest.json").write_text(json.dumps(values))
+    assert ", end of text 7 or 9 or 11\n" in run(folder)[1]
 
 
 def test_half_precision_graphs_that_no_gpu_has_run_are_told_apart(folder: Path) -> None:

@@ -7,7 +7,8 @@ from benchmarks.cache import cached
 from benchmarks.gpu.plan import Plan
 from benchmarks.worker import Worker
 from bigbird_inference.manifest import Precision
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 
 
 def measured_bundle(plan: Plan) -> Path:

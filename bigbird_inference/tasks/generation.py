@@ -192,7 +192,8 @@ class Generation(Task[GenerationRequest, GenerationAnswer]):
         )
 
     def _ends(self, token_id: int) -> bool:
-        return token_id in (self.manifest.tokenizer.eos_id, self.manifest.tokenizer.sep_id)
+        special = self.manifest.tokenizer
+        return token_id in (special.sep_id, special.eos_id, *special.further_eos_ids)
 
     def _next_token(self, encoded: EncodedRequest[GenerationRequest], outputs: Sequence[Outputs]) -> int:
         (logits,) = take_output(outputs, "logits", [(1, self.manifest.model["vocab_size"])])

@@ -6,7 +6,6 @@ new source is a new table.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Protocol, get_args
 
 import torch
 
-from bigbird_inference.manifest import MOST_LABELS, TrainableTask
+from bigbird_inference.manifest import PairTypes, TrainableTask
 from model_export.checkpoints.checkpoint_tokenizer import CheckpointTokenizer
+from model_export.checkpoints.held_tasks import held_tasks
+from model_export.checkpoints.labels import LABELLED_TASKS, numbered_labels, settle_labels
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors, load_strictly
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
@@ -68,6 +69,7 @@ class CheckpointOptions:
         follow_links: Whether symbolic links may lead out of the folder.
         tokenizer: Where its tokenizer is, if not in its folder: a folder, a file, or an id on the Hugging Face hub.
         text_pieces: User-defined pieces of its vocabulary that stay pieces where a text holds them.
+        labels: What the outputs of the head are called, in their order.
     """
 
     task: str | None = None
@@ -76,6 +78,7 @@ class CheckpointOptions:
     follow_links: bool = False
     tokenizer: str | None = None
     text_pieces: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +102,14 @@ class Checkpoint:
 
     Attributes:
         folder: Where it is.
-        config: Its model configuration.
+        config: Its model configuration; what it says of the head holds once the weights were read (`settled`).
         task: A key of `HEADS`.
         weights: Its weights.
         tokenizer: Its tokenizer.
         files: Configuration and weights in a fixed order, then the tokenizer's: what the checkpoint's hash covers.
         default_pattern: The random-block pattern of the checkpoint's source.
+        pair_types: The token types of pairs that it was trained with.
+        labels: What a person wants the outputs of the head to be called.
         assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
         changes: What was taken otherwise than it stands in the files, a line each.
         note: What its maker wants everybody to know who asks the model.
@@ -118,6 +123,8 @@ class Checkpoint:
     tokenizer: CheckpointTokenizer
     files: tuple[Path, ...]
     default_pattern: str
+    pair_types: PairTypes = "segments"
+    labels: tuple[str, ...] | None = None
     assumptions: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     note: str | None = None
@@ -130,38 +137,65 @@ class Checkpoint:
             CheckpointError: The weights cannot be read or do not fit the configuration.
         """
         stored = self.weights.read(self.ignore_weights)
-        tensors, config = stored.tensors, self.config
-        names = self._names(config, tensors)
-        if self.task == "embed" and config.has_pooler and names["head.pooler.weight"].name not in tensors:
-            config = replace(config, has_pooler=False)
-            names = self._names(config, tensors)
-        self._check_head(tensors, names)
+        tensors = stored.tensors
+        self._check_head(tensors)
+        settled = self._settled(tensors)
+        names = self._names(settled.config, tensors)
         with torch.device("meta"):  # shapes only: sizes that the weights do not have must not be allocated
-            model = build_model(config, self.task, pattern)
+            model = build_model(settled.config, self.task, pattern)
         try:
             unused = load_strictly(model, tensors, names, self.weights.ignorable)
         except CheckpointError as error:
             read_as = "".join(f"\n  {change}" for change in stored.changes)
             raise CheckpointError(f"{error}{read_as}") from error
-        table = self.weights.names(self.task, config)
+        table = self.weights.names(self.task, settled.config)
         tied = [
             f"{table[own].name} is not there: {source.name} is read, which is tied to it"
             for own, source in names.items()
             if source != table[own]
         ]
-        return LoadedCheckpoint(model.eval(), unused, (*self.changes, *stored.changes, *tied))
+        return LoadedCheckpoint(model.eval(), unused, (*settled.changes, *stored.changes, *tied))
 
     def _names(self, config: BigBirdConfig, tensors: Mapping[str, torch.Tensor]) -> dict[str, SourceTensor]:
         """Return where each tensor of the model stands among those that there are."""
         return {own: source.found(tensors) for own, source in self.weights.names(self.task, config).items()}
 
-    def _check_head(self, tensors: Mapping[str, torch.Tensor], names: Mapping[str, SourceTensor]) -> None:
+    def settled(self) -> "Checkpoint":
+        """Return the checkpoint with the labels and the pooler that its weights have; they are read for that.
+
+        Raises:
+            CheckpointError: The weights cannot be read.
+            ConfigError: The labels do not tell answers apart.
+        """
+        return self._settled(self.weights.read(self.ignore_weights).tensors)
+
+    def _settled(self, tensors: Mapping[str, torch.Tensor]) -> "Checkpoint":
+        config, changes = self.config, self.changes
+        names = self._names(config, tensors)
+        pooler, output = names.get("head.pooler.weight"), names.get("head.output.weight")
+        if self.task == "embed" and pooler is not None and pooler.name not in tensors:
+            config = replace(config, has_pooler=False)
+        if self.task not in LABELLED_TASKS:
+            config = replace(config, labels=numbered_labels(config.labels))
+        elif output is not None and output.name in tensors:
+            outputs = output.arranged(tensors[output.name]).shape
+            try:
+                labels, lines = settle_labels(config.labels, outputs[0] if outputs else 0, self.labels)
+            except ConfigError as error:
+                raise ConfigError(f"{self.folder}: {error}") from error
+            config, changes = replace(config, labels=labels), (*changes, *lines)
+        return replace(self, config=config, changes=changes)
+
+    def _check_head(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Check that there is a head for the task at all; what a head lacks is listed with everything else."""
+        names = self._names(self.config, tensors)
         # A pooler is no head: most checkpoints have one.
         head = {source.name for own, source in names.items() if own.startswith("head.") and "pooler" not in own}
         if not head or head & tensors.keys():
             return
-        raise CheckpointError(f"{self.folder}: has no head for {self.task}; {instead_of_a_head(self.task)}")
+        held = held_tasks(lambda task: self.weights.names(task, self.config), tensors, self.config)
+        others = f", only for {', '.join(held)}" if held else ""
+        raise CheckpointError(f"{self.folder}: has no head for {self.task}{others}; {instead_of_a_head(self.task)}")
 
     def sha256(self) -> str:
         """Return one hash over all files."""
@@ -179,18 +213,11 @@ def instead_of_a_head(task: str) -> str:
 
 
 def check_task(config: BigBirdConfig, task: str) -> None:
-    """Check that a task fits the direction of the model's attention, and its labels.
+    """Check that a task fits the direction of the model's attention.
 
     Raises:
-        ConfigError: A decoder is to do something else than generate, or an encoder is to generate; the labels of a task
-            that answers with them do not tell its answers apart.
+        ConfigError: A decoder is to do something else than generate, or an encoder is to generate.
     """
     if (task == "generate") != config.is_decoder:
         needed = "true for the task generate" if task == "generate" else f"false for the task {task}"
         raise ConfigError(f"is_decoder: is {str(config.is_decoder).lower()}, but must be {needed}")
-    if task in ("classify", "ner"):
-        repeated = [label for label, times in Counter(config.labels).items() if times > 1]
-        if repeated:
-            raise ConfigError(f"id2label: {repeated[0]!r:.80} stands there twice; give each label a name of its own")
-        if "" in config.labels or len(config.labels) > MOST_LABELS:
-            raise ConfigError(f"id2label: must give at most {MOST_LABELS} labels, and each a name")

@@ -8,7 +8,7 @@ data, unless they are named.
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class CheckpointTokenizer:
         return self.files[-1]
 
     def save(self, folder: Path) -> None:
-        """Write it into an existing folder as `read_tokenizer` reads it: its file, and what that does not say."""
+        """Write it into an existing folder as it is read: its file, and what that does not say."""
         names: dict[str, Any] = {f"{role}_token": name for role, name in self.special_tokens.items()}
         if self.kind == "tokenizers":
             (folder / TOKENIZER_JSON_FILE).write_bytes(self.content)
@@ -95,44 +95,62 @@ class CheckpointTokenizer:
         (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
 
 
-def read_tokenizer(
-    folder: Path,
-    elsewhere: str | None,
-    text_pieces: tuple[str, ...],
-    vocab_size: int,
-    named_class: object = None,
-) -> CheckpointTokenizer:
-    """Read the tokenizer of a checkpoint.
+@dataclass(frozen=True, slots=True)
+class FoundTokenizer:
+    """A tokenizer that was found, but not read yet.
 
-    Args:
-        folder: The checkpoint.
-        elsewhere: Where the tokenizer is, if not there: a folder, a file, or an id on the Hugging Face hub.
-        text_pieces: User-defined pieces of the vocabulary that texts may hold.
-        vocab_size: Rows of the model's word embeddings.
-        named_class: The tokenizer's class that the checkpoint's `config.json` names.
-
-    Raises:
-        CheckpointError: There is none, it cannot be read, or a piece that texts may hold is none or steers the model.
+    Attributes:
+        file: Its vocabulary's file; the others lie beside it.
+        named_class: Its class that a `config.json` names.
+        changes: That it lies elsewhere, if it does.
     """
-    file = None
-    changes: list[str] = []
-    if elsewhere is not None:
+
+    file: Path
+    named_class: object
+    changes: tuple[str, ...]
+
+    @classmethod
+    def find(cls, folder: Path, elsewhere: str | None, named_class: object = None) -> "FoundTokenizer":
+        """Find the tokenizer of a checkpoint.
+
+        Args:
+            folder: The checkpoint.
+            elsewhere: Where the tokenizer is, if not there: a folder, a file, or an id on the Hugging Face hub.
+            named_class: The tokenizer's class that the checkpoint's `config.json` names.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        if elsewhere is None:
+            return cls(_vocabulary_file(folder), named_class, ())
         folder, file = _elsewhere(elsewhere)
         config = optional_file(folder, _CONFIG_FILE)
         named_class = None if config is None else read_json(config).get("tokenizer_class")
-        changes.append(f"the tokenizer is that of {elsewhere}, given with --tokenizer")
-    file = file or _vocabulary_file(folder)
-    if file.suffix in (Path(TOKENIZER_JSON_FILE).suffix, Path(VOCABULARY_FILE).suffix):
-        document = find_tokenizer_json(folder, named_class, file)
-        assert document is not None
-        return _of_document(document, text_pieces, changes)
-    return _of_sentencepiece(file, text_pieces, vocab_size, changes)
+        line = f"the tokenizer is that of {elsewhere}, given with --tokenizer"
+        return cls(file or _vocabulary_file(folder), named_class, (line,))
+
+    def read(self, text_pieces: tuple[str, ...], vocab_size: int) -> CheckpointTokenizer:
+        """Read it.
+
+        Args:
+            text_pieces: User-defined pieces of the vocabulary that texts may hold.
+            vocab_size: Rows of the model's word embeddings.
+
+        Raises:
+            CheckpointError: It cannot be read, or a piece that texts may hold is none or steers the model.
+        """
+        if self.file.suffix in (Path(TOKENIZER_JSON_FILE).suffix, Path(VOCABULARY_FILE).suffix):
+            document = find_tokenizer_json(self.file.parent, self.named_class, self.file)
+            assert document is not None
+            own = _of_document(document, text_pieces)
+        else:
+            own = _of_sentencepiece(self.file, text_pieces, vocab_size)
+        return replace(own, changes=(*self.changes, *own.changes))
 
 
-def _of_sentencepiece(
-    file: Path, text_pieces: tuple[str, ...], vocab_size: int, changes: list[str]
-) -> CheckpointTokenizer:
+def _of_sentencepiece(file: Path, text_pieces: tuple[str, ...], vocab_size: int) -> CheckpointTokenizer:
     content = read_vocabulary(file)
+    changes: list[str] = []
     model = parse_sentencepiece(content, file)
     side_files = SideFiles.read(file.parent)
     added = side_files.beside(model.pieces, vocab_size)
@@ -154,7 +172,7 @@ def _of_sentencepiece(
     )
 
 
-def _of_document(document: TokenizerDocument, text_pieces: tuple[str, ...], changes: list[str]) -> CheckpointTokenizer:
+def _of_document(document: TokenizerDocument, text_pieces: tuple[str, ...]) -> CheckpointTokenizer:
     """Return what a `tokenizer.json` or a `vocab.txt` says."""
     tokens = document.values["added_tokens"]
     model = document.values["model"]
@@ -162,8 +180,7 @@ def _of_document(document: TokenizerDocument, text_pieces: tuple[str, ...], chan
     own = len(model["vocab"]) if model["type"] == "Unigram" else 0
     pieces = [token for token in tokens if not token["special"] and not token["normalized"] and token["id"] < own]
     special = {token["content"] for token in tokens if token["special"]}
-    changes += document.changes
-    changes += _choose(text_pieces, [token["content"] for token in pieces], special, document.file)
+    chosen = _choose(text_pieces, [token["content"] for token in pieces], special, document.file)
     for token in pieces:
         token["special"] = token["content"] not in text_pieces
     return CheckpointTokenizer(
@@ -172,7 +189,7 @@ def _of_document(document: TokenizerDocument, text_pieces: tuple[str, ...], chan
         files=(*document.side_files, document.file),
         special_tokens=document.special_tokens,
         mask_lstrip=document.mask_lstrip,
-        changes=tuple(changes),
+        changes=(*document.changes, *chosen),
     )
 
 

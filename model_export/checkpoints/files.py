@@ -168,7 +168,7 @@ def _is_file_name(name: str) -> bool:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
+    """Return the object in a JSON file; a byte order mark, which some editors write, is passed over.
 
     Raises:
         CheckpointError: It is missing, unreadable, too large, or no JSON object in UTF-8.
@@ -176,7 +176,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise CheckpointError(f"{path}: is not a regular file")
     try:
-        values = json.loads(_read(path, MAX_JSON_BYTES).decode("utf-8"))
+        values = json.loads(_read(path, MAX_JSON_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing") from None
     except RecursionError:

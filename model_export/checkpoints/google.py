@@ -13,8 +13,9 @@ import torch
 
 from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
-from model_export.checkpoints.checkpoint_tokenizer import read_tokenizer
+from model_export.checkpoints.checkpoint_tokenizer import FoundTokenizer
 from model_export.checkpoints.google_names import WORD_EMBEDDINGS, GoogleNames
+from model_export.checkpoints.harmless_faults import put_right
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
 from model_export.checkpoints.stored_names import without_ignored
 from model_export.checkpoints.tensorflow_configuration import Dialect, choose_task, settle
@@ -95,12 +96,13 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         ConfigError: The configuration cannot work, or there are no weights for the task.
     """
     source = tensorflow_files.find(folder)
+    found = FoundTokenizer.find(folder, options.tokenizer)
     given = DIALECT.read(folder)
     variables = find_variables(source.prefix, source.shapes())
     chosen = choose_task(options.task, variables.tasks, source.prefix)
     config, assumptions = configure(given.values, variables)
     weights = GoogleWeights(source, variables, config)
-    tokenizer = read_tokenizer(folder, options.tokenizer, options.text_pieces, config.vocab_size)
+    tokenizer = found.read(options.text_pieces, config.vocab_size)
     return Checkpoint(
         folder=folder,
         config=config,
@@ -170,7 +172,8 @@ def configure(given: Mapping[str, object], variables: GoogleNames) -> tuple[BigB
     if isinstance(types, int) and types < rows:
         notes.append(f"type_vocab_size: {types} of {rows} rows are kept (the configuration says {types})")
     values["classifier_activation"] = "tanh"  # that of the pooler, core/modeling.py
-    return BigBirdConfig.from_dict(values), (*assumptions, *notes)
+    values, faults = put_right(values)
+    return BigBirdConfig.from_dict(values), (*assumptions, *notes, *faults)
 
 
 def _measured(variables: GoogleNames) -> dict[str, int]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from model_export.checkpoints import tensorflow_files
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
-from model_export.checkpoints.checkpoint_tokenizer import read_tokenizer
+from model_export.checkpoints.checkpoint_tokenizer import FoundTokenizer
+from model_export.checkpoints.harmless_faults import put_right
 from model_export.checkpoints.model_garden_names import ModelGardenNames, find_encoders
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
 from model_export.checkpoints.stored_names import without_ignored
@@ -101,12 +102,13 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         ConfigError: The configuration cannot work, or there are no weights for the task.
     """
     source = tensorflow_files.find(folder)
+    found = FoundTokenizer.find(folder, options.tokenizer)
     given = DIALECT.read(folder)
     variables = find_variables(source.prefix, source.shapes())
     chosen = choose_task(options.task, variables.tasks, source.prefix)
     config, assumptions = configure(given.values, variables, chosen)
     weights = ModelGardenWeights(source, variables, config.type_vocab_size)
-    tokenizer = read_tokenizer(folder, options.tokenizer, options.text_pieces, config.vocab_size)
+    tokenizer = found.read(options.text_pieces, config.vocab_size)
     return Checkpoint(
         folder=folder,
         config=config,
@@ -174,6 +176,7 @@ def configure(
     if task == "classify" and measured.get("num_labels") == 1 and "problem_type" not in given:
         values["problem_type"] = "regression"
         notes.append("problem_type: regression (one output, as Model Garden's BertClassifier takes it)")
+    values, faults = put_right(values)
     config = replace(
         BigBirdConfig.from_dict(values),
         classifier_activation="tanh",  # official/nlp/modeling/layers/cls_head.py, and that of the encoder's pooler
@@ -182,7 +185,7 @@ def configure(
         has_feed_forward = variables.has_trivia_qa_head
         epsilon = _TRIVIA_QA_EPSILON if has_feed_forward else None
         config = replace(config, qa_feed_forward=has_feed_forward, qa_layer_norm_eps=epsilon)
-    return config, (*assumptions, *notes)
+    return config, (*assumptions, *notes, *faults)
 
 
 def _measured(variables: ModelGardenNames, task: str) -> dict[str, int]:

@@ -5,12 +5,14 @@ a TensorFlow checkpoint, names bert/...    google-research
 a TensorFlow 2 object checkpoint           Model Garden
 """
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from model_export.checkpoints import google, huggingface, model_garden
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, check_task
 from model_export.checkpoints.files import check_folder, links_followed
+from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.heads import HEADS
 
@@ -35,8 +37,10 @@ def read_checkpoint(folder: Path, options: CheckpointOptions = CheckpointOptions
     with links_followed(options.follow_links):
         source = next(source for source in _SOURCES if source.recognises(folder))
         checkpoint: Checkpoint = source.read(folder, options)
+    if options.labels is not None and checkpoint.task not in LABELLED_TASKS:
+        raise CheckpointError(f"{folder}: is for {checkpoint.task}, whose answers have no labels; leave --labels out")
     try:
         check_task(checkpoint.config, checkpoint.task)
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from error
-    return checkpoint
+    return replace(checkpoint, labels=options.labels)

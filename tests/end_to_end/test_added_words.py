@@ -81,7 +81,9 @@ def test_the_bundles_logits_of_a_text_are_those_of_transformers(exported: Export
 def test_the_export_says_what_it_took_and_the_manifest_keeps_it(exported: Exported) -> None:
     _, tokenizer, folder, _, printed = exported
     line = f"the tokenizer is that of {tokenizer}, given with --tokenizer"
+    printed = " ".join(printed.split())
     assert line in printed
+    assert "tokenizer spiece.model and 2 added tokens ('Borealis', 'Paris')" in printed
     assert open_bundle(folder).manifest.source.changes == [line]
 
 

@@ -16,7 +16,8 @@ import transformers
 
 from benchmarks.running_server import RunningServer, running_server
 from demo.reports import FIRST_EVALUATION_SEED, generate_report
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.reference_models import make_config, make_model
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "checkpoints" / "demo-qa"
@@ -55,15 +56,18 @@ class Served:
         return int(self.pieces.piece_to_id(piece))
 
     def reference(self, task: str, ids: Sequence[int], second_from: int | None = None) -> Any:
-        """Run transformers on one document; token types are 1 from the second text on."""
+        """Run transformers on one document.
+
+        Without token types, as its tokenizer gives none; for next sentences they are 1 from the second text on, as its
+        own data of that training has them.
+        """
         model = self.models[task]
         encoder = model if task == "embed" else model.bert
         encoder.set_attention_type("block_sparse")
-        types = torch.zeros(1, len(ids), dtype=torch.int64)
+        inputs = {"input_ids": torch.tensor([ids])}
+        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         if second_from is not None:
-            types[:, second_from:] = 1
-        inputs = {"input_ids": torch.tensor([ids]), "token_type_ids": types}
-        inputs["attention_mask"] = torch.ones_like(types)
+            inputs["token_type_ids"] = (torch.arange(len(ids)) >= second_from).long()[None]
         if task == "multiple-choice":
             inputs = {name: tensor[:, None] for name, tensor in inputs.items()}
         with torch.inference_mode():
@@ -143,11 +147,7 @@ def test_the_next_sentence_is_judged_as_transformers_judges_it(served: Served, d
 @pytest.mark.parametrize("document", DOCUMENTS[:1])
 def test_choices_are_scored_as_transformers_scores_each_of_them(served: Served, document: str) -> None:
     choices = ["The project ended in June.", "Nobody knows.", document[:200], "A bridge"]
-    second_from = len(served.ids(document))
-    logits = [
-        served.reference("multiple-choice", served.ids(document, choice), second_from).logits.item()
-        for choice in choices
-    ]
+    logits = [served.reference("multiple-choice", served.ids(document, choice)).logits.item() for choice in choices]
     expected = _softmax(np.array(logits, dtype=np.float32))
     answer = served.post("/multiple-choice", {"prompt": document, "choices": choices})
     assert np.allclose(answer["scores"], expected, atol=TOLERANCE)
@@ -175,6 +175,17 @@ def test_a_regression_gives_the_raw_number(served: Served, document: str) -> Non
     expected = served.reference("classify", served.ids(document)).logits.item()
     answer = served.post("/classify", {"text": document, "function": "none"})
     assert answer["score"] == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS[:1])
+def test_a_pair_is_classified_as_transformers_classifies_it(served: Served, document: str) -> None:
+    first, second = document[: len(document) // 2], document[len(document) // 2 :]
+    ids = served.ids(first, second)
+    expected = served.reference("classify", ids).logits.item()
+    answer = served.post("/classify", {"text": first, "text_pair": second, "function": "none"})
+    assert answer["score"] == pytest.approx(expected, abs=TOLERANCE)
+    with_types = served.reference("classify", ids, second_from=len(served.ids(first))).logits.item()
+    assert abs(with_types - expected) >= 100 * TOLERANCE
 
 
 @pytest.mark.parametrize("words", [1, 25, 90], ids=["one word", "a bucket is left on the way", "a long prompt"])

@@ -33,6 +33,8 @@ def test_it_makes_a_checkpoint_with_card_and_curve(arguments: list[str], tmp_pat
     assert checkpoint.task == "classify"
     assert checkpoint.config.labels == ("Acme", "Borealis")
     assert checkpoint.config.problem_type == "single_label_classification"
+    # Its pairs are trained as they are served, whatever transformers would have given them.
+    assert (checkpoint.pair_types, json.loads((out / "config.json").read_text())["pair_types"]) == ("segments",) * 2
     card = (out / "README.md").read_text()
     assert "the checkpoint has no head: it gets a new one for classify, drawn with seed 1" in card
     assert "bigbird export out --output bundles/out" in card

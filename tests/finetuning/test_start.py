@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,16 @@ def test_a_head_for_the_task_is_kept_where_it_knows_the_labels(tmp_path: Path) -
     other, line = started(checkpoint, "ner", ("O", "B-LOC", "I-LOC"))
     assert line.startswith("the checkpoint's head is for other labels (O, B-PER, I-PER)")
     assert other.config.labels == ("O", "B-LOC", "I-LOC")
+
+
+def test_a_kept_head_has_as_many_labels_as_its_weights(tmp_path: Path) -> None:
+    checkpoint = save_small_checkpoint(tmp_path, "ner", id2label=dict(enumerate(LABELS)))
+    config = checkpoint / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"id2label": {"0": "O", "1": "B-PER"}}))
+    assert Start.find(checkpoint, "ner").own_labels == ("O", "B-PER", "LABEL_2")
+    model, line = started(checkpoint, "ner", ("O", "B-PER"))
+    assert line == "the checkpoint's head for ner is kept"
+    assert model.config.labels == ("O", "B-PER", "LABEL_2")
 
 
 def test_a_configuration_that_names_no_task_is_a_checkpoint_without_head(encoder: Path, tmp_path: Path) -> None:

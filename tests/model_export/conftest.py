@@ -7,7 +7,8 @@ import pytest
 import transformers
 
 from bigbird_inference.manifest import Manifest
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.exported_models import save_model
 from tests.model_export.reference_models import make_config, make_model
 

@@ -17,7 +17,8 @@ from bigbird_inference.runtime.session import Batch
 from model_export import pipeline
 from model_export.export.buckets import BucketStep, plan_graphs
 from model_export.export.trace import AttentionChoice
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.reference_models import (
     Document,
     Reference,

@@ -17,7 +17,8 @@ from bigbird_inference.bundle import read_manifest
 from bigbird_inference.runtime.session import Batch
 from model_export.export.buckets import BucketStep
 from model_export.nn.heads import HEADS
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.exported_models import open_graphs, save_model, vocabulary_size
 from tests.model_export.reference_models import Document, make_config, make_document, make_model
 

@@ -26,7 +26,9 @@ from model_export.export.references import TorchSession
 from model_export.export.signature import Signature
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird
-from model_export.pipeline import ExportOptions, export_checkpoint, export_precisions
+from model_export.pipeline import export_checkpoint, export_precisions
+from model_export.preparation import ExportOptions
+from model_export.reverify import verify_bundle
 from tests.model_export.conftest import SmallExport
 from tests.model_export.exported_models import save_model
 from tests.model_export.reference_models import make_config, make_model
@@ -119,8 +121,12 @@ def test_the_shipped_schema_is_the_one_of_the_manifest_classes() -> None:
 
 def test_an_export_tells_its_graphs_its_buckets_and_the_weights_that_it_does_not_use(small_export: SmallExport) -> None:
     lines = small_export.messages.splitlines()
-    assert lines[0] == "checkpoint: not used by ner: bert.pooler.bias, bert.pooler.weight"
-    assert lines[1:] == [
+    start = lines.index("small: tracing full attention")
+    assert lines[0] == "checkpoint"
+    assert "  labels      3: O, B-PER, I-PER" in lines[:start]
+    assert "  not used    bert.pooler.bias, bert.pooler.weight" in lines[:start]
+    assert "  buckets     2: 112, 160 tokens, with full attention up to 112" in lines[:start]
+    assert lines[start:] == [
         "small: tracing full attention",
         # Of 1, 47, 49 and 112 tokens, and of 113, 127, 129 and 160.
         *(f"small: torch's answers: {done}/8" for done in range(1, 9)),
@@ -141,8 +147,35 @@ def test_labels_whose_positions_are_not_read_are_noted(
     model = make_model("ner", make_config(100, id2label=dict(enumerate(labels)), max_position_embeddings=256))
     with pytest.raises(ExportError, match="enough"):
         export_checkpoint(save_model(model, tmp_path / "checkpoint"), tmp_path / "bundle", ONE_BUCKET)
-    noted = capsys.readouterr().err
+    noted = " ".join(capsys.readouterr().err.split())
     assert "positions the service does not read: M-PER, E-PER, S-PER; each label is served as a type" in noted
+
+
+@pytest.mark.usefixtures("without_tracing")
+def test_labels_that_a_person_gave_hold_in_the_bundle_and_when_it_is_checked_again(
+    small_export: SmallExport, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small_export.checkpoint, tmp_path / "checkpoint"))
+    config = json.loads((folder / "config.json").read_text()) | {"id2label": {"0": "O", "1": "PER", "2": "PER"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"checkpoint: labels: 'PER' stands there twice"):
+        export_checkpoint(folder, tmp_path / "bundle", ONE_BUCKET)
+    given = ExportOptions(buckets=(112,), labels=("O", "B-PER", "I-PER"))
+    manifest = export_checkpoint(folder, tmp_path / "bundle", given)
+    assert manifest.labels == ["O", "B-PER", "I-PER"]
+    assert manifest.model["id2label"] == {"0": "O", "1": "B-PER", "2": "I-PER"}
+    (bucket,) = verify_bundle(tmp_path / "bundle", folder)
+    assert bucket.length == 112
+
+
+@pytest.mark.usefixtures("without_tracing")
+def test_labels_that_were_made_up_are_noted_in_the_manifest(small_export: SmallExport, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small_export.checkpoint, tmp_path / "checkpoint"))
+    config = json.loads((folder / "config.json").read_text()) | {"id2label": {"0": "O", "1": "PER"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    manifest = export_checkpoint(folder, tmp_path / "bundle", ONE_BUCKET)
+    assert manifest.labels == ["O", "PER", "LABEL_2"]
+    assert [line for line in manifest.source.changes if "made up: LABEL_2" in line]
 
 
 @pytest.mark.usefixtures("without_tracing")
@@ -381,7 +414,7 @@ def _cut_the_vocabulary(checkpoint: Path) -> None:
             lambda _: None,
             ExportOptions(task="qa"),
             CheckpointError,
-            "checkpoint: has no head for qa; `bigbird finetune` with --task qa makes one",
+            "checkpoint: has no head for qa, only for ner; `bigbird finetune` with --task qa makes one",
             id="a head for another task",
         ),
         pytest.param(

@@ -28,7 +28,8 @@ from model_export.export.buckets import plan_graphs
 from model_export.export.signature import signature
 from model_export.export.trace import trace
 from model_export.patterns.registry import get_pattern
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 
 CHECKPOINT = Path(__file__).parents[1] / "fixtures" / "flax" / "classify"
 ATTENTION, BUCKET = "full", 112

@@ -87,6 +87,31 @@ def test_simple_grouping(labels: list[str], names: str, expected: list[tuple[str
     assert group("Ann Lee in New York", "Ann|Lee|in|New|York", labels, names) == expected
 
 
+# One row for each row of the table in docs/http.md.
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [
+        pytest.param("O B-PER I-PER", "B-PER I-PER B-PER O I-PER", "PER:Ann Lee PER:in PER:York", id="BIO"),
+        pytest.param("O I-PER B-PER", "I-PER I-PER B-PER O I-PER", "PER:Ann Lee PER:in PER:York", id="IOB1"),
+        pytest.param("O B-PER I-PER E-PER S-PER", "B-PER E-PER S-PER O O", "PER:Ann Lee PER:in", id="BIOES"),
+        pytest.param("O B-PER I-PER L-PER U-PER", "B-PER L-PER U-PER O O", "PER:Ann Lee PER:in", id="BILOU"),
+        pytest.param("O PER", "PER PER PER O PER", "PER:Ann Lee in PER:York", id="types alone"),
+        pytest.param("O B_PER I_PER", "B_PER I_PER B_PER O O", "B_PER:Ann I_PER:Lee B_PER:in", id="an underscore"),
+        pytest.param("O PER-B PER-I", "PER-B PER-I PER-B O O", "PER-B:Ann PER-I:Lee PER-B:in", id="behind the type"),
+        pytest.param("O b-per i-per", "b-per i-per b-per O O", "b-per:Ann i-per:Lee b-per:in", id="small letters"),
+        pytest.param(
+            "LABEL_0 LABEL_1",
+            "LABEL_1 LABEL_1 LABEL_0 LABEL_0 LABEL_0",
+            "LABEL_1:Ann Lee LABEL_0:in New York",
+            id="none",
+        ),
+    ],
+)
+def test_what_becomes_of_each_way_to_name_labels(labels: str, names: str, expected: str) -> None:
+    found = group("Ann Lee in New York", "Ann|Lee|in|New|York", labels.split(), names)
+    assert " ".join(f"{entity}:{text}" for entity, text in found) == expected
+
+
 def test_bilou_is_grouped_like_bioes() -> None:
     labels = ["O", "B-PER", "I-PER", "L-PER", "U-PER"]
     assert group("Ann Lee in New York", "Ann|Lee|in|New|York", labels, "B-PER L-PER U-PER B-PER I-PER") == [

@@ -1,6 +1,6 @@
 """Continuations of prompts, step by step, with a model whose next token the test decides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,9 @@ Model = Callable[[list[int]], Float32Array]
 
 @pytest.fixture(scope="module")
 def make_generation(make_manifest: Callable[..., Manifest], tokenizer: Tokenizer) -> Callable[..., Generation]:
-    def make(eos_id: int | None = END) -> Generation:
-        file = TokenizerFile(
-            "tokenizer.model", 1, "0" * 64, cls_id=CLS, sep_id=SEP, pad_id=PAD, mask_id=3, eos_id=eos_id
-        )
+    def make(eos_id: int | None = END, further: Sequence[int] = ()) -> Generation:
+        special = {"cls_id": CLS, "sep_id": SEP, "pad_id": PAD, "mask_id": 3}
+        file = TokenizerFile("tokenizer.model", 1, "0" * 64, **special, eos_id=eos_id, further_eos_ids=list(further))
         return Generation(make_manifest(task="generate", tokenizer=file), tokenizer)
 
     return make
@@ -106,6 +105,16 @@ def test_a_model_without_an_end_of_text_ends_at_a_separator(
     word = tokenizer.tokenize("project").ids.tolist()
     model = saying(*word, SEP, prompt_length=len(tokenizer.tokenize("Alice").ids))
     answer, _ = run(make_generation(eos_id=None), GenerationRequest("Alice"), model)
+    assert (answer.text, answer.stop) == (" project", "end")
+
+
+@pytest.mark.parametrize("end", [END, 6, 7, SEP])
+def test_each_of_several_ends_ends_a_text(
+    make_generation: Callable[..., Generation], tokenizer: Tokenizer, end: int
+) -> None:
+    word = tokenizer.tokenize("project").ids.tolist()
+    model = saying(*word, end, prompt_length=len(tokenizer.tokenize("Alice").ids))
+    answer, _ = run(make_generation(further=(6, 7)), GenerationRequest("Alice"), model)
     assert (answer.text, answer.stop) == (" project", "end")
 
 

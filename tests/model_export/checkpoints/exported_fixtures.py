@@ -23,7 +23,8 @@ from model_export.checkpoints.recognise import read_checkpoint
 from model_export.export.references import TorchSession
 from model_export.export.signature import signature
 from model_export.patterns.registry import get_pattern
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TOLERANCE = 1e-4

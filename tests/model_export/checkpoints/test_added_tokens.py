@@ -14,7 +14,7 @@ import transformers
 from bigbird_inference.tokenization.masked_text import tokenize_masked
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.checkpoints.checkpoint import CheckpointOptions
-from model_export.checkpoints.checkpoint_tokenizer import CheckpointTokenizer, read_tokenizer
+from model_export.checkpoints.checkpoint_tokenizer import CheckpointTokenizer, FoundTokenizer
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from model_export.export.tokenizer import write_tokenizer
@@ -71,7 +71,7 @@ def by_transformers_5(folder: Path) -> None:
 
 def opened(folder: Path, text_pieces: tuple[str, ...] = ()) -> tuple[CheckpointTokenizer, Tokenizer]:
     """Read the folder's tokenizer, and open it as a bundle holds it."""
-    own = read_tokenizer(folder, None, text_pieces, ROWS)
+    own = FoundTokenizer.find(folder, None).read(text_pieces, ROWS)
     file = folder / "bundled.model"
     ids = write_tokenizer(
         own.content,
@@ -179,7 +179,7 @@ def test_a_role_may_be_an_added_token(folder: Path) -> None:
 def test_which_file_names_the_special_tokens(files: dict[str, Any], roles: dict[str, str], folder: Path) -> None:
     for name, values in files.items():
         write(folder, name, values)
-    found = read_tokenizer(folder, None, (), ROWS).special_tokens
+    found = FoundTokenizer.find(folder, None).read((), ROWS).special_tokens
     assert found == {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]", **roles}
     theirs = transformers.BigBirdTokenizer.from_pretrained(folder)
     if "added_tokens_decoder" not in files.get("tokenizer_config.json", {}):
@@ -250,7 +250,7 @@ def test_named_pieces_stay_pieces_and_the_others_are_told(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["[CLS]", "[SEP]", "[MASK]", "<pad>", "<unk>", "<s>", "</s>"])
 def test_a_piece_that_steers_the_model_is_refused(name: str, folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"text-pieces: .* steers the model"):
-        read_tokenizer(folder, None, ("<row>", name), ROWS)
+        FoundTokenizer.find(folder, None).read(("<row>", name), ROWS)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_piece_that_steers_the_model_is_refused(name: str, folder: Path) -> No
 def test_files_that_cannot_be_served_are_refused(name: str, values: object, problem: str, folder: Path) -> None:
     write(folder, name, values)
     with pytest.raises(CheckpointError, match=problem):
-        read_tokenizer(folder, None, (), ROWS)
+        FoundTokenizer.find(folder, None).read((), ROWS)
 
 
 def test_the_logits_of_a_text_with_added_words_are_those_of_transformers(folder: Path) -> None:

@@ -10,7 +10,7 @@ import transformers
 from finetuning.start import Start
 from model_export.checkpoints import checkpoint_tokenizer
 from model_export.checkpoints.checkpoint import CheckpointOptions
-from model_export.checkpoints.checkpoint_tokenizer import read_tokenizer
+from model_export.checkpoints.checkpoint_tokenizer import FoundTokenizer
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from tests import tokenizer_files
@@ -112,9 +112,9 @@ def test_what_is_written_reads_back_as_it_was(config: dict[str, object], elsewhe
     if config:
         (elsewhere / "tokenizer_config.json").write_text(json.dumps(config))
     (tmp_path / "written").mkdir()
-    before = read_tokenizer(elsewhere, None, (), 100)
+    before = FoundTokenizer.find(elsewhere, None).read((), 100)
     before.save(tmp_path / "written")
-    after = read_tokenizer(tmp_path / "written", None, (), 100)
+    after = FoundTokenizer.find(tmp_path / "written", None).read((), 100)
     for name in ("kind", "content", "special_tokens", "mask_lstrip", "added_tokens", "changes"):
         assert getattr(after, name) == getattr(before, name)
     if "added_tokens_decoder" in config:
@@ -134,13 +134,13 @@ def test_pieces_of_a_tokenizer_json_that_transformers_writes_are_characters_too(
     entry = {"id": index, "content": piece, **dict.fromkeys(("lstrip", "rstrip", "single_word"), False)}
     values["added_tokens"].append({**entry, "normalized": False, "special": False})
     file.write_text(json.dumps(values))
-    default = read_tokenizer(tmp_path, None, (), 1000)
+    default = FoundTokenizer.find(tmp_path, None).read((), 1000)
     assert default.changes[-1].endswith(f"unless --text-pieces names them: {piece}")
-    kept = read_tokenizer(tmp_path, None, (piece,), 1000)
+    kept = FoundTokenizer.find(tmp_path, None).read((piece,), 1000)
     special = [
         next(token["special"] for token in json.loads(own.content)["added_tokens"] if token["content"] == piece)
         for own in (default, kept)
     ]
     assert special == [True, False]
     with pytest.raises(CheckpointError, match="steers the model"):
-        read_tokenizer(tmp_path, None, ("[CLS]",), 1000)
+        FoundTokenizer.find(tmp_path, None).read(("[CLS]",), 1000)

@@ -57,6 +57,12 @@ def tensors(shapes: Shapes) -> dict[str, torch.Tensor]:
     return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
+def test_a_fault_of_the_file_that_changes_no_answer_is_put_right() -> None:
+    config, assumptions = configure({"pad_token_id": -1, "hidden_dropout_prob": float("nan")}, found())
+    assert (config.pad_token_id, config.hidden_dropout_prob) == (0, 0.1)
+    assert [line.partition(":")[0] for line in assumptions[-2:]] == ["hidden_dropout_prob", "pad_token_id"]
+
+
 def test_without_a_file_shapes_tell_and_the_rest_is_assumed_aloud() -> None:
     config, assumptions = configure({}, found())
     assert (config.vocab_size, config.hidden_size, config.num_hidden_layers, config.intermediate_size) == (
@@ -66,7 +72,7 @@ def test_without_a_file_shapes_tell_and_the_rest_is_assumed_aloud() -> None:
         96,
     )
     assert (config.max_position_embeddings, config.type_vocab_size, config.use_bias) == (256, 16, True)
-    assert config.labels == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3")
+    assert config.labels == ("", "", "", "")  # four, without names
     assert assumptions == (
         "num_attention_heads: 2 (hidden_size / 64)",
         "block_size: 64 (as in the released models)",

@@ -21,7 +21,8 @@ from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from model_export.patterns.registry import get_pattern
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES
 from tests.model_export.checkpoints.test_pytorch import Marker
 

@@ -16,7 +16,8 @@ from model_export.checkpoints.files import check_folder
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from model_export.patterns.registry import get_pattern
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from model_export.reverify import verify_bundle
 from tests.model_export.checkpoints.exported_fixtures import FIXTURES, TOLERANCE, export_fixture
 

@@ -40,7 +40,6 @@ TO_128, TO_256 = [*range(68, 129, 4)], [*range(136, 257, 8)]
         pytest.param({"max_position_embeddings": 2112}, EVERY[:11], [*EVERY[11:24], 33], id="a maximum between two"),
         pytest.param({"max_position_embeddings": 768}, EVERY[:11], [12], id="one block more than the edge"),
         pytest.param({"max_position_embeddings": 704}, EVERY[:11], [], id="the edge"),
-        pytest.param({"max_position_embeddings": 600}, EVERY[:9], [], id="too few to be sparse"),
         pytest.param({"max_position_embeddings": 64}, [1], [], id="one block"),
         pytest.param({"max_position_embeddings": 16384}, EVERY[:11], EVERY[11:] + TO_128 + TO_256, id="more positions"),
     ],
@@ -58,8 +57,9 @@ def test_the_base_configuration_has_forty_buckets_by_default() -> None:
     assert len(plan_buckets(BigBirdConfig())) == 40
 
 
-def test_a_model_with_full_attention_has_a_bucket_of_its_longest_length_by_default() -> None:
-    config = BigBirdConfig(attention_type="original_full", max_position_embeddings=514)
+@pytest.mark.parametrize("attention_type", ["original_full", "block_sparse"])
+def test_a_model_with_full_attention_has_a_bucket_of_its_longest_length_by_default(attention_type: Any) -> None:
+    config = BigBirdConfig(attention_type=attention_type, max_position_embeddings=514)
     assert _kinds(config) == _full(64, 128, 192, 256, 320, 384, 448, 512, 514)
 
 
@@ -73,7 +73,7 @@ def test_a_model_with_full_attention_has_a_bucket_of_its_longest_length_by_defau
             id="a single block-sparse length",
         ),
         pytest.param({"max_position_embeddings": 704}, [GraphPlan("full", 1, 704, 1)], id="the edge"),
-        pytest.param({"max_position_embeddings": 130}, [GraphPlan("full", 1, 128, 1)], id="fewer than the edge"),
+        pytest.param({"max_position_embeddings": 130}, [GraphPlan("full", 1, 130, 1)], id="fewer than the edge"),
         pytest.param(
             {"attention_type": "original_full", "max_position_embeddings": 514},
             [GraphPlan("full", 1, 514, 1)],
@@ -109,16 +109,16 @@ def test_default_buckets_always_hold_every_document_in_its_own_kind(
     plans = plan_buckets(config)
     lengths = [plan.length for plan in plans]
     assert lengths == sorted(set(lengths))
-    if attention_type == "original_full":
+    edge = (5 + 2 * random_blocks) * block_size
+    if attention_type == "original_full" or edge >= positions:
         assert lengths[-1] == positions
         assert {plan.attention for plan in plans} == {"full"}
         return
     assert lengths[-1] == positions // block_size * block_size
     assert all(length % block_size == 0 and length > 0 for length in lengths)
-    edge = (5 + 2 * random_blocks) * block_size
     assert all((plan.attention == "full") == (plan.length <= edge) for plan in plans)
     # No bucket may hold both a document that needs full attention and one that needs block-sparse attention.
-    assert edge in lengths or lengths[-1] < edge
+    assert edge in lengths
     # What is padded is at most a block up to 16 blocks, at most an eighth from there on.
     for shorter, longer in itertools.pairwise([0, *lengths]):
         assert longer - shorter <= max(block_size, (shorter + block_size) / 8)

@@ -26,7 +26,8 @@ from model_export.export.references import TorchSession
 from model_export.export.signature import Signature, signature
 from model_export.nn.model import BigBird
 from model_export.patterns.registry import get_pattern
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from model_export.reverify import verify_bundle
 from tests.model_export.exported_models import save_model, vocabulary_size
 from tests.model_export.reference_models import make_config, make_document, make_model

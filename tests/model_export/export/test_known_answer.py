@@ -16,7 +16,8 @@ from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.errors import ExportError
 from model_export.export.known_answer import TEXT, known_runs, known_text
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.conftest import SmallExport
 
 

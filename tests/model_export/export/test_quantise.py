@@ -16,7 +16,8 @@ from bigbird_inference.runtime.session import Batch
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketStep
 from model_export.export.quantise import channel_scales, quantise
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.exported_models import save_model, vocabulary_size
 from tests.model_export.reference_models import make_config, make_document, make_model
 

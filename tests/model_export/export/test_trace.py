@@ -10,7 +10,8 @@ from bigbird_inference.manifest import Attention
 from model_export.errors import ExportError
 from model_export.export import trace
 from model_export.export.trace import AttentionChoice
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests.model_export.conftest import SmallExport
 
 

@@ -26,6 +26,14 @@ def test_the_two_kinds_of_gelu_are_not_mixed_up() -> None:
     assert (get_activation("gelu")(x) - get_activation("gelu_new")(x)).abs().max() > 1e-4
 
 
+def test_every_activation_of_transformers_is_known_or_refused_for_its_weights() -> None:
+    with_weights = {name for name in ACT2FN if any(True for _ in ACT2FN[name].parameters())}
+    assert set(ACT2FN) - set(ACTIVATIONS) == with_weights == {"prelu", "xielu"}
+    for name in with_weights:
+        with pytest.raises(ConfigError, match=f"^hidden_act: {name} has weights of its own"):
+            get_activation(name)
+
+
 @pytest.mark.parametrize("name", ["gelu_10_000", "", "GELU"])
 def test_an_unknown_activation_is_refused_by_the_name_of_its_field(name: str) -> None:
     with pytest.raises(ConfigError, match=r"^hidden_act: .*is not known") as refused:

@@ -1,0 +1,140 @@
+"""What an export says before it starts, and that with --dry-run nothing is made."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bigbird_cli.main import main
+from model_export.config import BigBirdConfig
+from model_export.export.buckets import plan_buckets
+from model_export.export.duration import about, expected_seconds
+from tests.model_export.exported_models import save_model
+from tests.model_export.reference_models import make_config, make_model
+
+RATE = 1e11
+
+
+def saved(folder: Path, task: str, **fields: Any) -> Path:
+    fields = {"hidden_size": 12, "intermediate_size": 16, "max_position_embeddings": 256} | fields
+    return save_model(make_model(task, make_config(100, **fields)), folder / "checkpoint")
+
+
+def dry_run(folder: Path, *options: str) -> str:
+    result = CliRunner().invoke(main, ["export", str(folder), "--dry-run", *options])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_dry_run_says_what_would_be_exported_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = saved(tmp_path, "ner", id2label={0: "O", 1: "PER", 2: ""}, pad_token_id=-1)
+    printed = dry_run(folder, "--buckets", "112,160,256", "--output", "bundle")
+    *lines, time = printed.splitlines()
+    assert lines == [
+        "checkpoint",
+        f"  source      safetensors, {folder}",
+        "  task        ner",
+        "  labels      3: O, PER, LABEL_2",
+        "  model       2 layers, hidden size 12, 3 heads, vocabulary 100",
+        "  tokenizer   spiece.model",
+        "  attention   blocks of 16, random blocks of transformers",
+        "  changed     pad_token_id: -1 is no token; padding is left out by its position, so 0 stands in for",
+        "              it",
+        "  changed     labels: the configuration names 2 of the head's 3 outputs; made up: LABEL_2 (name all",
+        "              of them with --labels)",
+        "  not used    bert.pooler.bias, bert.pooler.weight",
+        "  buckets     3: 112, 160, 256 tokens, with full attention up to 112",
+    ]
+    assert time.startswith("  time        about ")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "pairs"),
+    [
+        pytest.param("classify", (), "zeros", id="transformers' own"),
+        pytest.param("classify", ("--pair-types", "segments"), "segments", id="others by choice"),
+        pytest.param("multiple-choice", (), "zeros", id="choices"),
+        pytest.param("qa", (), None, id="no pairs of two texts alike"),
+    ],
+)
+def test_token_types_of_pairs_are_said_where_there_are_pairs(
+    tmp_path: Path, task: str, options: tuple[str, ...], pairs: str | None
+) -> None:
+    printed = dry_run(saved(tmp_path, task), *options)
+    assert ([line for line in printed.splitlines() if "  pairs" in line]) == (
+        [] if pairs is None else [f"  pairs       token types {pairs}"]
+    )
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "spiece.model"])
+def test_a_dry_run_reads_and_checks_every_file(tmp_path: Path, file: str) -> None:
+    folder = saved(tmp_path, "qa")
+    (folder / file).write_bytes((folder / file).read_bytes()[:-100])
+    result = CliRunner().invoke(main, ["export", str(folder), "--dry-run"])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {folder / file}: ")
+
+
+@pytest.mark.parametrize("as_file", [True, False], ids=["a file", "names"])
+def test_labels_are_named_on_the_command_line(tmp_path: Path, as_file: bool) -> None:
+    folder = saved(tmp_path, "ner", num_labels=3)
+    value = "O,B-PER, I-PER"
+    if as_file:
+        value = str(tmp_path / "labels.txt")
+        Path(value).write_text("\ufeffO\nB-PER\r\n I-PER \n\n", encoding="utf-8")
+    assert "  labels      3: O, B-PER, I-PER\n" in dry_run(folder, "--labels", value)
+
+
+def test_a_checkpoint_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    assert "A\\x1b[2J" in dry_run(saved(tmp_path, "ner", id2label={0: "O", 1: "A\x1b[2J"}))
+
+
+def test_labels_that_surprise_are_noted(tmp_path: Path) -> None:
+    said = " ".join(dry_run(saved(tmp_path, "ner", id2label={0: "B_PER", 1: "I_PER"})).split())
+    assert "labels positions the service does not read: B_PER, I_PER; each label is served as a type of its own" in said
+    assert "labels none is called O, so every word is served as an entity; rename the one that marks none" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("O,,B-PER", "number 1 has no name"), ("", "number 0 has no name"), ("O,B", "2 are given, and the head has 3")],
+)
+def test_labels_that_cannot_be_are_refused(tmp_path: Path, value: str, said: str) -> None:
+    folder = saved(tmp_path, "ner", num_labels=3)
+    result = CliRunner().invoke(main, ["export", str(folder), "--dry-run", "--labels", value])
+    assert result.exit_code != 0
+    assert said in result.output
+
+
+def test_more_work_is_expected_to_take_longer() -> None:
+    small = BigBirdConfig(num_hidden_layers=2, hidden_size=64, intermediate_size=128, num_attention_heads=2)
+    base = BigBirdConfig()
+    few, many = (plan_buckets(base, buckets) for buckets in ((704, 1024), None))
+    times = [
+        expected_seconds(small, few, {"fp32": ["composed"]}, RATE),
+        expected_seconds(base, few, {"fp32": ["composed"]}, RATE),
+        expected_seconds(base, many, {"fp32": ["composed"]}, RATE),
+        expected_seconds(base, many, {"fp32": ["composed"], "int8": ["composed"]}, RATE),
+        expected_seconds(base, many, {"fp32": ["composed"], "int8": ["composed"]}, RATE / 10),
+    ]
+    assert all(longer > 1.2 * shorter for shorter, longer in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (3, "about 10 seconds"),
+        (44, "about 40 seconds"),
+        (100, "about 2 minutes"),
+        (1000, "about 17 minutes"),
+        (9000, "about 2.5 hours"),
+    ],
+)
+def test_a_time_is_written_as_roughly_as_it_is_known(seconds: float, written: str) -> None:
+    assert about(seconds) == written
