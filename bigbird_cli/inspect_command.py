@@ -14,8 +14,9 @@ from bigbird_inference.bundle import Bundle, manifest_revision, open_bundle, rea
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
 from bigbird_inference.facts import INDENT, fact, listed, wrapped
-from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile
+from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile, TokenizerKind
 
+_LIBRARIES: dict[TokenizerKind, str] = {"sentencepiece": "SentencePiece", "tokenizers": "tokenizer.json"}
 _KERNELS = {
     frozenset({"composed"}): "",
     frozenset({"fused"}): ", fused kernel",
@@ -120,7 +121,7 @@ def _facts(manifest: Manifest) -> Iterable[str]:
         "end of text": [tokenizer.eos_id, *tokenizer.further_eos_ids],
     }
     shown = (f"{role} {' or '.join('none' if own is None else str(own) for own in ids[role])}" for role in ids)
-    yield from fact("tokenizer", f"SentencePiece; ids: {listed(shown)}")
+    yield from fact("tokenizer", f"{_LIBRARIES[tokenizer.kind]}; ids: {listed(shown)}")
     for name, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
         yield from fact(
             name, listed(f"{tensor.name} {tensor.dtype} [{listed(map(str, tensor.shape))}]" for tensor in tensors)

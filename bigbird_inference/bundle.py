@@ -4,7 +4,7 @@
     <bundle>/graph-<kind>.onnx    one for each kind of attention, without weights (graph-<kind>-fused.onnx with the
                                   fused kernel)
     <bundle>/weights.bin          external data shared by every graph
-    <bundle>/tokenizer.model      SentencePiece
+    <bundle>/tokenizer.model      SentencePiece, or tokenizer.json
 
 Nothing here needs torch or onnxruntime.
 """

@@ -13,7 +13,9 @@ from typing_extensions import TypedDict
 FORMAT_VERSION: Literal[2] = 2
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.bin"
-TOKENIZER_FILE = "tokenizer.model"
+TokenizerKind = Literal["sentencepiece", "tokenizers"]
+"""The library that runs a vocabulary."""
+TOKENIZER_FILES: dict[TokenizerKind, str] = {"sentencepiece": "tokenizer.model", "tokenizers": "tokenizer.json"}
 
 Precision = Literal["fp32", "int8", "fp16", "bf16"]
 AttentionKernelName = Literal["composed", "fused"]
@@ -64,9 +66,10 @@ class HashedFile:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerFile:
-    """The SentencePiece model, the ids that are added around texts, and the ids that end a generated text.
+    """The vocabulary, the ids that are added around texts, and the ids that end a generated text.
 
-    Any of `eos_id` and `further_eos_ids` does; there are none of the latter without the former.
+    Any of `eos_id` and `further_eos_ids` does; there are none of the latter without the former. `kind` is the library
+    that runs the vocabulary: a SentencePiece model, or a `tokenizer.json` of the `tokenizers` library.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -79,6 +82,7 @@ class TokenizerFile:
     mask_id: TokenId | None
     eos_id: TokenId | None
     further_eos_ids: list[TokenId] = field(default_factory=list)
+    kind: TokenizerKind = "sentencepiece"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from finetuning.trainer import Trainer, TrainingStopped
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.errors import ConfigError
 from model_export.export.buckets import BucketStep
-from model_export.export.tokenizer import write_tokenizer
+from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.nn.model import BigBird
 from model_export.patterns.pattern import NoRandomPattern, Pattern
 from model_export.patterns.registry import get_pattern
@@ -245,10 +245,7 @@ def _device(name: DeviceName) -> torch.device:
 
 def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """Return the tokenizer that the bundle will have."""
-    config = checkpoint.config
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "tokenizer.model"
-        ids = write_tokenizer(
-            checkpoint.tokenizer, checkpoint.files[-1], file, checkpoint.special_tokens, config.vocab_size
-        )
-        return RememberingTokenizer(file, ids.cls, ids.sep, config.pad_token_id, ids.mask).load()
+        file, ids = write_bundle_tokenizer(checkpoint, Path(folder))
+        pad_id = checkpoint.config.pad_token_id
+        return RememberingTokenizer(file, ids.cls, ids.sep, pad_id, ids.mask, checkpoint.tokenizer_kind).load()

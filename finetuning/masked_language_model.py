@@ -59,11 +59,7 @@ class Masking:
         self._mask_id = tokenizer.mask_id
         self._special = np.array([tokenizer.cls_id, tokenizer.sep_id])
         self._seed = seed
-        processor = tokenizer.vocabulary.processor
-        never = (processor.is_control, processor.is_unused, processor.is_unknown)
-        self._ordinary = np.array(
-            [token for token in range(len(tokenizer.vocabulary)) if not any(kind(token) for kind in never)]
-        )
+        self._ordinary = tokenizer.vocabulary.ordinary
 
     def of_step(self, row: MaskedRow, step: int) -> MaskedRow:
         """Return a row with other tokens chosen at every step."""

@@ -1,6 +1,7 @@
 """The folder that a fine-tuning makes, and whose it is.
 
-<output>/config.json, model.safetensors, spiece.model, README.md   the checkpoint, which `bigbird export` takes
+<output>/config.json, model.safetensors, README.md,
+         spiece.model or tokenizer.json                            the checkpoint, which `bigbird export` takes
 <output>/training/run.json                                         says that the folder is ours, and of which training
 <output>/training/state, state.best                                from which a stopped training goes on
 <output>/training/curve.jsonl, curve.png, log.txt                  what happened
@@ -19,16 +20,14 @@ from finetuning.state_file import Setting
 from model_export.checkpoints.checkpoint import Checkpoint
 from model_export.checkpoints.huggingface import (
     CONFIG_FILE,
-    SENTENCEPIECE_FILE,
-    TOKENIZER_CONFIG_FILE,
     save_checkpoint,
+    save_tokenizer,
 )
 from model_export.errors import ConfigError
 from model_export.nn.model import BigBird
 
 _MADE_BY = "bigbird finetune"
 _CARD_FILE = "README.md"
-_USUAL_SPECIAL_TOKENS = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +93,7 @@ class OutputFolder:
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path) as folder:
             writing = Path(folder)
             save_checkpoint(model, card.task, writing, pattern=card.pattern, pair_types=PAIR_TYPES)
-            (writing / SENTENCEPIECE_FILE).write_bytes(source.tokenizer)
-            if source.special_tokens != _USUAL_SPECIAL_TOKENS:
-                tokens = {f"{role}_token": piece for role, piece in source.special_tokens.items()}
-                (writing / TOKENIZER_CONFIG_FILE).write_text(json.dumps(tokens, indent=2) + "\n", encoding="utf-8")
+            save_tokenizer(source, writing)
             (writing / _CARD_FILE).write_text(card.text(), encoding="utf-8")
             mode = (writing / CONFIG_FILE).stat().st_mode
             for file in sorted(writing.iterdir(), key=lambda file: file.name == CONFIG_FILE):

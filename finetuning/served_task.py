@@ -14,6 +14,7 @@ from bigbird_inference.manifest import (
     Source,
     TaskName,
     TokenizerFile,
+    TokenizerKind,
 )
 from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.registry import create_task
@@ -54,6 +55,7 @@ def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_leng
             pad_id=tokenizer.pad_id,
             mask_id=tokenizer.mask_id,
             eos_id=None,
+            kind=tokenizer.kind,
         ),
         weights=nothing,
         inputs=shape.inputs,
@@ -111,8 +113,16 @@ def encode_all(
 class RememberingTokenizer(Tokenizer):
     """Tokenises a context once for all the questions that follow one another about it."""
 
-    def __init__(self, model_file: Path, cls_id: int, sep_id: int, pad_id: int, mask_id: int | None = None) -> None:
-        super().__init__(model_file, cls_id, sep_id, pad_id, mask_id)
+    def __init__(
+        self,
+        model_file: Path,
+        cls_id: int,
+        sep_id: int,
+        pad_id: int,
+        mask_id: int | None = None,
+        kind: TokenizerKind = "sentencepiece",
+    ) -> None:
+        super().__init__(model_file, cls_id, sep_id, pad_id, mask_id, kind)
         self._remembered: dict[str, TokenizedText] = {}
 
     def tokenize(self, text: str) -> TokenizedText:

@@ -23,7 +23,6 @@ from bigbird_inference.bundle import file_sha256, write_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import (
     FORMAT_VERSION,
-    TOKENIZER_FILE,
     WEIGHTS_FILE,
     Attention,
     AttentionKernelName,
@@ -44,6 +43,7 @@ from bigbird_inference.progress import Progress, track
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.errors import ExportError
 from model_export.export.buckets import GraphPlan, plan_graphs
+from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.graph_check import GraphCheck, LoadedGraph, graph_opener, rounded_model
 from model_export.export.known_answer import TEXT, known_runs, known_text
 from model_export.export.placement import check_destination, hidden_folder, put_in_place
@@ -51,7 +51,7 @@ from model_export.export.quantise import quantise
 from model_export.export.references import References
 from model_export.export.shared_weights import SharedWeights
 from model_export.export.signature import signature
-from model_export.export.tokenizer import SpecialIds, write_tokenizer
+from model_export.export.tokenizer import SpecialIds
 from model_export.export.trace import OPSET, trace, traced_model
 from model_export.nn.model import BigBird
 from model_export.preparation import ExportOptions, Prepared, prepare
@@ -65,6 +65,7 @@ _RECORDED_PACKAGES = (
     "onnxruntime-gpu",
     "numpy",
     "sentencepiece",
+    "tokenizers",
 )
 
 
@@ -149,20 +150,14 @@ class _Building:
     def write(self, folder: Path) -> Manifest:
         """Write every file of the bundle."""
         checkpoint, plans = self.prepared.checkpoint, self.prepared.plans
-        special_ids = write_tokenizer(
-            checkpoint.tokenizer,
-            checkpoint.files[-1],
-            folder / TOKENIZER_FILE,
-            checkpoint.special_tokens,
-            checkpoint.config.vocab_size,
-        )
+        tokenizer_file, special_ids = write_bundle_tokenizer(checkpoint, folder)
         traced = {
             kernel: traced_model(self.references.model, self.precision, kernel)
             for kernel in self.prepared.kernels[self.precision]
         }
         weights = SharedWeights(folder / WEIGHTS_FILE, self.references.model.state_dict())
-        unfinished = self._manifest(folder, special_ids)
-        token_ids = known_text(unfinished, folder / TOKENIZER_FILE)
+        unfinished = self._manifest(folder, tokenizer_file, special_ids)
+        token_ids = known_text(unfinished, tokenizer_file)
         rounded = rounded_model(self.references.model, self.precision)
         check = GraphCheck(
             self.references,
@@ -239,7 +234,7 @@ class _Building:
             step=plan.step,
         )
 
-    def _manifest(self, folder: Path, special_ids: SpecialIds) -> Manifest:
+    def _manifest(self, folder: Path, tokenizer_file: Path, special_ids: SpecialIds) -> Manifest:
         """Return the manifest as far as it is known before anything is traced."""
         prepared, checkpoint = self.prepared, self.prepared.checkpoint
         config, task = self.references.model.config, checkpoint.task
@@ -256,13 +251,14 @@ class _Building:
             max_length=prepared.plans[-1].length,
             max_batch_items=1 if self.precision == "int8" else None,
             tokenizer=TokenizerFile(
-                **asdict(_hashed(folder / TOKENIZER_FILE)),
+                **asdict(_hashed(tokenizer_file)),
                 cls_id=special_ids.cls,
                 sep_id=special_ids.sep,
                 pad_id=config.pad_token_id,
                 mask_id=special_ids.mask,
                 eos_id=ends[0] if ends else None,
                 further_eos_ids=list(ends[1:]),
+                kind=checkpoint.tokenizer_kind,
             ),
             weights=_hashed(folder / WEIGHTS_FILE),
             inputs=self.references.signature.inputs,

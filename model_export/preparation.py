@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigbird_inference.facts import fact, listed
-from bigbird_inference.manifest import TOKENIZER_FILE, AttentionKernelName, PairTypes, Precision
+from bigbird_inference.manifest import AttentionKernelName, PairTypes, Precision
 from bigbird_inference.tasks.entity_grouping import OUTSIDE, unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, LoadedCheckpoint
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import first_few, printable
 from model_export.export.buckets import BucketPlan, BucketStep, plan_buckets
+from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.duration import about, expected_seconds, operations_per_second
-from model_export.export.tokenizer import write_tokenizer
 from model_export.export.trace import AttentionChoice, attention_kernels
 from model_export.patterns.registry import get_pattern
 
@@ -76,15 +76,8 @@ class Prepared:
         Raises:
             CheckpointError: It cannot be made.
         """
-        checkpoint = self.checkpoint
         with tempfile.TemporaryDirectory() as folder:
-            write_tokenizer(
-                checkpoint.tokenizer,
-                checkpoint.files[-1],
-                Path(folder) / TOKENIZER_FILE,
-                checkpoint.special_tokens,
-                checkpoint.config.vocab_size,
-            )
+            write_bundle_tokenizer(self.checkpoint, Path(folder))
 
     def lines(self) -> list[str]:
         """Return what there is to say to the person who exports."""

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from model_export.checkpoints.checkpoint import CheckpointOptions
-from model_export.checkpoints.huggingface import SENTENCEPIECE_FILE, save_checkpoint
+from model_export.checkpoints.huggingface import save_checkpoint, save_tokenizer
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.patterns.registry import get_pattern
 
@@ -17,6 +17,6 @@ checkpoint = read_checkpoint(arguments.checkpoint, CheckpointOptions("embed"))
 loaded = checkpoint.load(get_pattern(checkpoint.default_pattern))
 arguments.output.mkdir(parents=True, exist_ok=True)
 save_checkpoint(loaded.model, "embed", arguments.output, pattern=checkpoint.default_pattern)
-(arguments.output / SENTENCEPIECE_FILE).write_bytes(checkpoint.tokenizer)
+save_tokenizer(checkpoint, arguments.output)
 weights = sum(weight.numel() for weight in loaded.model.parameters())
 print(f"{arguments.output}: {weights} weights; left out: {len(loaded.unused)}")

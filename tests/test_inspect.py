@@ -82,6 +82,7 @@ MANIFEST: dict[str, Any] = {
         "mask_id": 67,
         "eos_id": None,
         "further_eos_ids": [],
+        "kind": "sentencepiece",
     },
     "weights": hashed("weights.bin"),
     "inputs": [

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running_server import listening_port
+from tests import tokenizer_files
 from tests.foreign_programs import find_program
+from tests.model_export.reference_models import make_config, make_model
 
 pytestmark = pytest.mark.integration
 
@@ -91,6 +93,17 @@ def test_export_and_evaluate_call_nobody_and_leave_nothing_at_home(tmp_path: Pat
         traced = Traced(tmp_path / name, arguments)
         assert traced.process.wait(600) == 0
         traced.assert_silent()
+
+
+def test_a_tokenizer_json_calls_nobody_either(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    pipeline = tokenizer_files.word_piece()
+    tokenizer_files.save(pipeline, checkpoint)
+    config = make_config(pipeline.get_vocab_size(), attention_type="original_full", pad_token_id=0)
+    make_model("classify", config).save_pretrained(checkpoint)
+    traced = Traced(tmp_path, ["export", str(checkpoint), "--buckets", "256", "--output", str(tmp_path / "bundle")])
+    assert traced.process.wait(600) == 0
+    traced.assert_silent()
 
 
 def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path) -> None:

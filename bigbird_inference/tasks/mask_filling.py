@@ -130,7 +130,7 @@ class MaskFilling(Task[MaskRequest, MaskAnswer]):
         if manifest.tokenizer.mask_id is None:
             raise BundleError("tokenizer: a bundle of the task fill-mask needs a mask_id")
         self._mask_id = manifest.tokenizer.mask_id
-        self._own_mask = str(tokenizer.vocabulary.processor.id_to_piece(self._mask_id))
+        self._own_mask = tokenizer.vocabulary.token_text(self._mask_id)
 
     def encode(self, request: MaskRequest) -> EncodedRequest[MaskRequest]:
         """Put the mask's id wherever the mask's string is."""

@@ -1,9 +1,14 @@
-"""From SentencePiece's offsets to spans that can be cut out of the text.
+"""From a library's offsets to spans that can be cut out of the text.
 
 SentencePiece tells for each piece which code points were consumed with it. Taken as they are, these spans include the
 space before a word, are empty for all but the last of several pieces that one character became (bytes, ligatures), and
-leave out a character whose normal form is split between two pieces. The functions here mend all three, on whole arrays.
+leave out a character whose normal form is split between two pieces. Those of `tokenizers` include spaces, too, and of
+characters that are composed only the first. The functions here mend all of it, on whole arrays.
 """
+
+import sys
+import unicodedata
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -92,3 +97,38 @@ def trim_blanks(starts: Int64Array, ends: Int64Array, blank: npt.NDArray[np.bool
     new_starts = np.minimum(next_visible[starts], ends)
     new_ends = np.maximum(previous_visible_end[ends], new_starts)
     return new_starts, new_ends
+
+
+def cover_joined(starts: Int64Array, ends: Int64Array, characters: npt.NDArray[np.uint32]) -> Int64Array:
+    """Extend tokens over the marks and parts of a letter that follow them and belong to no token.
+
+    A normaliser joins them with the character before, or drops them; a span that leaves them out cuts a letter in two.
+
+    Args:
+        starts: First code point of each token, int64 `[tokens]`, never decreasing.
+        ends: One past the last, int64 `[tokens]`, never decreasing.
+        characters: The text's code points, uint32.
+
+    Returns:
+        The new ends, int64 `[tokens]`, never decreasing.
+    """
+    size = len(characters)
+    joining = np.append(_joining()[characters], False)
+    positions = np.arange(size + 1)
+    # Where the run of joining characters that begins here ends.
+    run_end = np.minimum.accumulate(np.where(joining, size, positions)[::-1])[::-1]
+    following = np.searchsorted(starts, ends)  # a token that begins at the end or after it
+    next_start = np.append(starts, size)[following]
+    reach = np.minimum(run_end[ends], next_start)
+    return np.maximum.accumulate(np.where(ends > starts, np.maximum(ends, reach), ends))
+
+
+@cache
+def _joining() -> npt.NDArray[np.bool_]:
+    """Return which code points are marks, or vowels and finals of Hangul written in parts; bool `[0x110000]`."""
+    table = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
+    for code_point in (*range(0x300, 0xD800), *range(0xE000, 0x20000), *range(0xE0100, 0xE01F0)):
+        table[code_point] = unicodedata.category(chr(code_point))[0] == "M"
+    for first, last in ((0x1160, 0x11FF), (0xD7B0, 0xD7FB), (0xFF9E, 0xFF9F)):
+        table[first : last + 1] = True
+    return table

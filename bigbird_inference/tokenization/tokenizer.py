@@ -4,7 +4,7 @@ The first step of every request after its task was chosen. Text is data: the ids
 mask) are added here and never come out of a text, which is checked when a model file is loaded.
 
 The text of a bundle's known answer is tokenised again on the machine that serves: the tokenizer's file has a hash, the
-SentencePiece that reads it has none. Another build may normalise or cut a text differently, and then every answer is a
+library that reads it has none. Another build may normalise or cut a text differently, and then every answer is a
 little wrong and every position may be.
 """
 
@@ -17,10 +17,9 @@ import numpy as np
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError, InvalidInput
+from bigbird_inference.manifest import TokenizerKind
 from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText
-from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, code_points, normalise
-from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, token_spans, trim_blanks
-from bigbird_inference.tokenization.vocabulary import Vocabulary
+from bigbird_inference.tokenization.vocabulary import Vocabulary, load_vocabulary
 
 
 def check_known_tokens(expected: Sequence[int], found: Sequence[int]) -> None:
@@ -37,7 +36,7 @@ def check_known_tokens(expected: Sequence[int], found: Sequence[int]) -> None:
     wanted, actual = (ids[place] if place < len(ids) else "none" for ids in (expected, found))
     raise BundleError(
         f"the text of the known answer is not tokenised as at export: token {place} is {actual}, expected {wanted}; "
-        "this SentencePiece does something else"
+        "this build of the tokenizer's library does something else"
     )
 
 
@@ -49,13 +48,23 @@ PAIR_SPECIAL_TOKENS = 3
 
 
 class Tokenizer:
-    """A SentencePiece vocabulary and the special ids of one model.
+    """A vocabulary and the special ids of one model.
 
-    The model file is read on first use; `load` reads it at once. Everything is safe to call from several threads.
+    The vocabulary's file is read on first use; `load` reads it at once. Everything is safe to call from several
+    threads.
     """
 
-    def __init__(self, model_file: Path, cls_id: int, sep_id: int, pad_id: int, mask_id: int | None = None) -> None:
+    def __init__(
+        self,
+        model_file: Path,
+        cls_id: int,
+        sep_id: int,
+        pad_id: int,
+        mask_id: int | None = None,
+        kind: TokenizerKind = "sentencepiece",
+    ) -> None:
         self.model_file = model_file
+        self.kind = kind
         self.cls_id = cls_id
         self.sep_id = sep_id
         self.pad_id = pad_id
@@ -71,7 +80,7 @@ class Tokenizer:
         """
         file = bundle.manifest.tokenizer
         path = bundle.path(file.file)
-        tokenizer = cls(path, file.cls_id, file.sep_id, file.pad_id, file.mask_id).load()
+        tokenizer = cls(path, file.cls_id, file.sep_id, file.pad_id, file.mask_id, file.kind).load()
         known = bundle.manifest.known_answer
         if known is not None:
             try:
@@ -91,8 +100,8 @@ class Tokenizer:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The loaded and checked SentencePiece model."""
-        vocabulary = Vocabulary.load(self.model_file)
+        """The loaded and checked vocabulary."""
+        vocabulary = load_vocabulary(self.kind, self.model_file)
         # Padding needs no such protection: it is masked by position, whatever its id.
         reserved = {"cls": self.cls_id, "sep": self.sep_id}
         if self.mask_id is not None:
@@ -110,20 +119,8 @@ class Tokenizer:
         Raises:
             InvalidInput: The text holds a lone surrogate, so it is not Unicode.
         """
-        ids = self._ids(text)
-        if len(ids) == 0:
-            return TokenizedText(ids, ids, ids)
-        vocabulary = self.vocabulary
-        normal = normalise(vocabulary.processor, text)
-        lengths = vocabulary.lengths_of(ids, text, normal)
-        starts, ends = token_spans(lengths, normal.offsets)
-        split_after = np.zeros(len(ids), dtype=np.bool_)
-        if not text.isascii():
-            split_after = split_characters(lengths, normal.offsets)
-        shared_ends = share_split_characters(starts, ends, split_after)
-        if starts[0] == ends[0] and lengths[0] == 1 and normal.characters[0] == ord(SPACE_SYMBOL):
-            shared_ends[0] = ends[0]  # the space that SentencePiece puts before a text is no part of it
-        return TokenizedText(ids, *trim_blanks(starts, shared_ends, vocabulary.blank[code_points(text)]))
+        check_unicode(text)
+        return self.vocabulary.tokens(text)
 
     def tokenize_without_positions(self, text: str) -> TokenizedText:
         """Tokenise a text to the same ids in half the time, for tasks that show nothing of it.
@@ -131,13 +128,9 @@ class Tokenizer:
         Raises:
             InvalidInput: As in `tokenize`.
         """
-        nowhere = np.empty(0, dtype=np.int64)
-        return TokenizedText(self._ids(text), nowhere, nowhere)
-
-    def _ids(self, text: str) -> Int64Array:
-        """Return the ids of the whole text; SentencePiece finds them outside the interpreter's lock."""
         check_unicode(text)
-        return np.asarray(self.vocabulary.processor.encode(text, return_type="numpy"), dtype=np.int64)
+        nowhere = np.empty(0, dtype=np.int64)
+        return TokenizedText(self.vocabulary.ids(text), nowhere, nowhere)
 
     def shows_text(self, tokens: TokenizedText) -> bool:
         """Tell from ids alone whether some token surely stands for something visible."""

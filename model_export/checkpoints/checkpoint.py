@@ -13,7 +13,7 @@ from typing import Protocol, get_args
 
 import torch
 
-from bigbird_inference.manifest import PairTypes, TrainableTask
+from bigbird_inference.manifest import PairTypes, TokenizerKind, TrainableTask
 from model_export.checkpoints.held_tasks import held_tasks
 from model_export.checkpoints.labels import LABELLED_TASKS, numbered_labels, settle_labels
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors, load_strictly
@@ -100,7 +100,7 @@ class Checkpoint:
         config: Its model configuration; what it says of the head holds once the weights were read (`settled`).
         task: A key of `HEADS`.
         weights: Its weights.
-        tokenizer: A serialised SentencePiece model.
+        tokenizer: A serialised SentencePiece model, or a complete `tokenizer.json`.
         files: Configuration and weights in a fixed order, the vocabulary last: what the checkpoint's hash covers.
         special_tokens: Pieces of the special tokens by role (`cls`, `sep`, `pad`, `mask`).
         default_pattern: The random-block pattern of the checkpoint's source.
@@ -108,6 +108,7 @@ class Checkpoint:
         labels: What a person wants the outputs of the head to be called.
         assumptions: Facts that the checkpoint does not state, and what was assumed, a line each.
         changes: What was taken otherwise than it stands in the files, a line each.
+        tokenizer_kind: Which of the two the tokenizer is.
         note: What its maker wants everybody to know who asks the model.
         ignore_weights: Patterns, as of a shell, of tensors that are left out.
     """
@@ -124,6 +125,7 @@ class Checkpoint:
     labels: tuple[str, ...] | None = None
     assumptions: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    tokenizer_kind: TokenizerKind = "sentencepiece"
     note: str | None = None
     ignore_weights: tuple[str, ...] = ()
 

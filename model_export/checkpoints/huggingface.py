@@ -1,34 +1,34 @@
 """Checkpoints in the Hugging Face layout, read and written.
 
 `config.json`; weights from PyTorch (`model.safetensors`, `pytorch_model.bin`) or Flax (`flax_model.msgpack`), whole or
-in shards; a vocabulary as `spiece.model`, or as the `tokenizer.json` that transformers 5 writes instead.
+in shards; a vocabulary as `spiece.model`, `tokenizer.json` or `vocab.txt`. The first that is there counts.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import save_file
 
-from bigbird_inference.manifest import PairTypes
+from bigbird_inference.manifest import PairTypes, TokenizerKind
 from model_export.checkpoints import huggingface_configuration as configuration
 from model_export.checkpoints import huggingface_weights, lora
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
-from model_export.checkpoints.files import optional_file, read_json, read_vocabulary, regular_file
+from model_export.checkpoints.files import SPECIAL_TOKENS, optional_file, read_json, read_vocabulary, regular_file
 from model_export.checkpoints.harmless_faults import put_right
 from model_export.checkpoints.held_tasks import held_tasks
 from model_export.checkpoints.lora_weights import LoraWeights
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
-from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
+from model_export.checkpoints.tokenizer_json import TOKENIZER_JSON_FILE, VOCABULARY_FILE, find_tokenizer_json
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.model import BigBird
 
 CONFIG_FILE = "config.json"
 SENTENCEPIECE_FILE = "spiece.model"
-TOKENIZER_JSON_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-_TOKENIZER_FILES = (SENTENCEPIECE_FILE, TOKENIZER_JSON_FILE)
+_TOKENIZER_FILES = (SENTENCEPIECE_FILE, TOKENIZER_JSON_FILE, VOCABULARY_FILE)
 
 
 def recognises(folder: Path) -> bool:
@@ -66,7 +66,7 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     except ConfigError as error:
         raise ConfigError(f"{config_file}: {error}") from error
     vocabulary_folder = folder if any((folder / name).exists() for name in _TOKENIZER_FILES) else base
-    tokenizer_file, tokenizer = _tokenizer(vocabulary_folder)
+    tokenizer = _tokenizer(vocabulary_folder, values.get("tokenizer_class"))
     weights, changes = (own_weights, ()) if own_weights is not None else huggingface_weights.find(base)
     if adapter is not None:
         weights = LoraWeights(weights, adapter)
@@ -88,13 +88,14 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         config=config,
         task=task,
         weights=weights,
-        tokenizer=tokenizer,
-        files=(config_file, *weights.files, tokenizer_file),
-        special_tokens=_special_tokens(vocabulary_folder),
+        tokenizer=tokenizer.content,
+        tokenizer_kind=tokenizer.kind,
+        files=(config_file, *weights.files, *tokenizer.files),
+        special_tokens=tokenizer.special_tokens,
         default_pattern=configuration.pattern(config_file, values),
         pair_types=configuration.pair_types(config_file, values, task),
         assumptions=tuple(assumptions),
-        changes=(*faults, *changes, *settled, *ends),
+        changes=(*faults, *changes, *settled, *ends, *tokenizer.changes),
         note=configuration.note(config_file, values),
         ignore_weights=options.ignore_weights,
     )
@@ -134,22 +135,55 @@ def save_checkpoint(
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
-def _tokenizer(folder: Path) -> tuple[Path, bytes]:
+def save_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint's vocabulary, and the names of its special tokens where they are not the usual ones.
+
+    Args:
+        checkpoint: The checkpoint.
+        folder: An existing folder.
+    """
+    tokens = {f"{role}_token": piece for role, piece in checkpoint.special_tokens.items()}
+    if checkpoint.tokenizer_kind == "tokenizers":
+        (folder / TOKENIZER_JSON_FILE).write_bytes(checkpoint.tokenizer)
+        held = {token["content"] for token in json.loads(checkpoint.tokenizer)["added_tokens"]}
+        tokens = {name: piece for name, piece in tokens.items() if piece in held}
+        tokens["tokenizer_class"] = "PreTrainedTokenizerFast"  # the file is what counts
+    else:
+        (folder / SENTENCEPIECE_FILE).write_bytes(checkpoint.tokenizer)
+        if checkpoint.special_tokens == SPECIAL_TOKENS:
+            return
+    (folder / TOKENIZER_CONFIG_FILE).write_text(json.dumps(tokens, indent=2) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokenizer:
+    """The tokenizer of a folder, as `Checkpoint` has it; its vocabulary is the last of its files."""
+
+    kind: TokenizerKind
+    content: bytes
+    files: tuple[Path, ...]
+    special_tokens: dict[str, str]
+    changes: tuple[str, ...] = ()
+
+
+def _tokenizer(folder: Path, named_class: object) -> _Tokenizer:
     model_file = optional_file(folder, SENTENCEPIECE_FILE)
     if model_file is not None:
-        return model_file, read_vocabulary(model_file)
-    json_file = optional_file(folder, TOKENIZER_JSON_FILE)
-    if json_file is not None:
-        return json_file, sentencepiece_from_tokenizer_json(json_file)
+        return _Tokenizer("sentencepiece", read_vocabulary(model_file), (model_file,), _special_tokens(folder))
+    found = find_tokenizer_json(folder, named_class)
+    if found is not None:
+        content = json.dumps(found.values).encode()
+        files = (*found.side_files, found.file)
+        return _Tokenizer("tokenizers", content, files, found.special_tokens, found.changes)
     raise CheckpointError(
-        f"{folder / SENTENCEPIECE_FILE}: missing; there is no {TOKENIZER_JSON_FILE} either. Copy one of them from the "
-        "model that this one was trained from; in Python, its tokenizer.save_pretrained writes it"
+        f"{folder / SENTENCEPIECE_FILE}: missing; there is no {TOKENIZER_JSON_FILE} or {VOCABULARY_FILE} either. Copy "
+        "one of them from the model that this one was trained from; in Python, its tokenizer.save_pretrained writes it"
     )
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:
     """Return the special pieces; `tokenizer_config.json` may name others than the usual ones."""
-    tokens = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
+    tokens = dict(SPECIAL_TOKENS)
     path = optional_file(folder, TOKENIZER_CONFIG_FILE)
     if path is not None:
         values = read_json(path)

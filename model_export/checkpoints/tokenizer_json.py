@@ -1,249 +1,314 @@
-"""`tokenizer.json` as a SentencePiece model: what a checkpoint that transformers 5 saved has instead of `spiece.model`.
+"""The tokenizer of a checkpoint without `spiece.model`, as one complete `tokenizer.json`.
 
-The service tokenises with SentencePiece. BigBird's vocabularies are SentencePiece models, and transformers writes them
-as a Unigram (or BPE) model of the `tokenizers` library with rules for white space around it; here that is undone. What
-SentencePiece cannot do is refused by name, and the result is compared with `tokenizers` (`same_ids`) before it is used.
+transformers keeps a tokenizer in up to five files. `tokenizer.json` says how texts are cut; `tokenizer_config.json` and
+`special_tokens_map.json` which tokens are special; `added_tokens.json` which were added. Older WordPiece checkpoints
+have only `vocab.txt`, from which transformers' `BertTokenizer` makes everything else. That class does so even where
+there is a `tokenizer.json`, of which it takes the vocabulary alone.
 
-Tokens that were added to the vocabulary become pieces that no text contains: control pieces if the file calls them
-special, user-defined ones otherwise, which the export re-types as unused.
-
-Scores of a SentencePiece BPE model from the ordered merges of a `tokenizer.json`. `tokenizers` joins the pair that
-stands first in a list; SentencePiece joins the two neighbours whose joined piece has the highest score, whichever two
-they are. Both do the same if every way to put a piece together is in the list, and the ways of one piece follow one
-another: then a piece's place in the list is its score.
+Here all of it becomes one file, in which every special token is marked as one.
 """
 
-import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
+from bigbird_inference.tokenization.tokenizer_json import (
+    LONGEST_PIECE,
+    MOST_IDS,
+    check_components,
+    ids_of,
+    model_kind,
+    piece,
+    scored_pieces,
+)
+from bigbird_inference.typed_fields import Unusable, flag, integer, items, mapping
+from model_export.checkpoints.files import optional_file, read_json, read_vocabulary
+from model_export.errors import CheckpointError, first_few
 
-from model_export.checkpoints.files import read_json
-from model_export.checkpoints.same_ids import check_same_ids
-from model_export.checkpoints.text_rules import SPACE_SYMBOL, TextRules, read_text_rules
-from model_export.checkpoints.typed_fields import Unusable, flag, integer, items, mapping, string
-from model_export.errors import CheckpointError
+TOKENIZER_JSON_FILE = "tokenizer.json"
+VOCABULARY_FILE = "vocab.txt"
+_SIDE_FILES = ("special_tokens_map.json", "tokenizer_config.json", "added_tokens.json")
 
+Json = dict[str, Any]
 
-def scores_of_merges(merges: Sequence[object], pieces: set[str]) -> dict[str, float]:
-    """Return the score of every piece that a merge makes: 0, -1, -2, ... in the order of the merges.
-
-    Args:
-        merges: Pairs, or strings of two pieces with a space between.
-        pieces: The vocabulary without added tokens.
-
-    Raises:
-        Unusable: A merge is no pair of pieces, or the list is one that scores cannot express.
-    """
-    pairs: set[tuple[str, str]] = set()
-    scores: dict[str, float] = {}
-    newest = None
-    for index, entry in enumerate(merges):
-        where = f"model.merges[{index}]"
-        left, right = _pair(entry, where)
-        joined = left + right
-        if not {left, right, joined} <= pieces:
-            raise Unusable(f"{where}: {left[:40]!r} and {right[:40]!r} are not pieces that make a piece")
-        if joined in scores and joined != newest:
-            raise Unusable(f"{where}: {joined[:40]!r} is made at two places of the list; SentencePiece has one score")
-        scores.setdefault(joined, -float(len(scores)))
-        newest = joined
-        pairs.add((left, right))
-    for joined in pieces:
-        for cut in range(1, len(joined)):
-            left, right = joined[:cut], joined[cut:]
-            if left in pieces and right in pieces and (left, right) not in pairs:
-                raise Unusable(f"model.merges: lacks {left[:40]!r} with {right[:40]!r}, which SentencePiece would join")
-    return scores
-
-
-def _pair(entry: object, where: str) -> tuple[str, str]:
-    parts = entry.split(" ") if isinstance(entry, str) else items(entry, where)
-    if len(parts) != 2:
-        raise Unusable(f"{where}: is not a pair")
-    return string(parts[0], where), string(parts[1], where)
-
-
-# The generated module makes its classes at import, out of mypy's sight.
-_MODEL_PROTO = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]
-_TRAINER_SPEC = sentencepiece_model_pb2.TrainerSpec  # type: ignore[attr-defined]
-_TYPE = _MODEL_PROTO.SentencePiece
-
-# Far above any vocabulary; keeps the work on a text in proportion to its length.
-_LONGEST_PIECE = 512
-
-# A non-special added token must look like one: `<sep_0>`, `[unused1]`. A word would be split up in the service.
-_BRACKETED = re.compile(r"<.*>|\[.*\]", re.DOTALL)
-
-_BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
+# Roles, with the names that they usually have.
+_ROLES: dict[str, tuple[str, ...]] = {
+    "cls": ("[CLS]", "<s>", "<cls>"),
+    "sep": ("[SEP]", "</s>", "<sep>"),
+    "pad": ("<pad>", "[PAD]"),
+    "mask": ("[MASK]", "<mask>"),
+    "unk": ("[UNK]", "<unk>"),
+    "bos": ("<s>", "[BOS]"),
+    "eos": ("</s>", "[EOS]"),
+}
+_USUAL_NAMES = frozenset(name for names in _ROLES.values() for name in names)
+# Classes of transformers that are BertTokenizer by another name.
+_BERT_CLASSES = frozenset({"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"})
+_ADDED_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 @dataclass(frozen=True, slots=True)
-class _Vocabulary:
-    """Pieces and scores by id, and what the model does with characters that it does not hold."""
+class TokenizerDocument:
+    """A complete `tokenizer.json`.
 
-    pieces: list[tuple[str, float]]
-    model_type: int
-    unk_id: int
-    byte_fallback: bool
+    Attributes:
+        file: The vocabulary's file.
+        side_files: The other files that were read.
+        values: The document.
+        special_tokens: Names of the special tokens by role (`cls`, `sep`, `pad`, `mask`), whether or not they exist.
+        mask_lstrip: Whether the white space before a mask belongs to the mask.
+        changes: What was taken otherwise than it stands in the file, a line each.
+    """
+
+    file: Path
+    side_files: tuple[Path, ...]
+    values: Json
+    special_tokens: dict[str, str]
+    mask_lstrip: bool
+    changes: tuple[str, ...]
 
 
-def sentencepiece_from_tokenizer_json(file: Path) -> bytes:
-    """Convert a `tokenizer.json` to a serialised SentencePiece model with the same ids.
+def find_tokenizer_json(folder: Path, named_class: object = None) -> TokenizerDocument | None:
+    """Read the tokenizer of a folder from `tokenizer.json` or `vocab.txt`; None if it has neither.
 
     Args:
-        file: The `tokenizer.json`.
+        folder: The checkpoint.
+        named_class: The tokenizer's class that `config.json` names; `tokenizer_config.json` may name another.
 
     Raises:
-        CheckpointError: The file cannot be read, holds what SentencePiece cannot express, or the result gives a
-            text other ids than `tokenizers` does; one line names the field or the text.
+        CheckpointError: A file cannot be read, or holds what the service would not run; the message names the field.
     """
-    values = read_json(file)
+    file = optional_file(folder, TOKENIZER_JSON_FILE) or optional_file(folder, VOCABULARY_FILE)
+    if file is None:
+        return None
+    paths = {name: optional_file(folder, name) for name in _SIDE_FILES}
+    sides = {name: {} if path is None else read_json(path) for name, path in paths.items()}
+    settings = sides["tokenizer_config.json"]
+    class_name = str(settings.get("tokenizer_class") or named_class or "").removesuffix("Fast")
     try:
-        rules = read_text_rules(values.get("normalizer"), values.get("pre_tokenizer"))
-        added = _read_added_tokens(values.get("added_tokens"))
-        vocabulary = _read_vocabulary(mapping(values.get("model"), "model"), added.keys())
-        model = _build(vocabulary, added, rules).SerializeToString(deterministic=True)
-        check_same_ids(values, model, skip=frozenset(added))
+        values, changes = _complete(file, settings, class_name)
+        names = _named(sides["special_tokens_map.json"]) | _named(settings)
+        if class_name not in _BERT_CLASSES:
+            frame, lines = _frame(values.get("post_processor"))
+            names |= frame
+            changes += lines
+        _add_tokens(values, settings, sides["added_tokens.json"], names)
+        special = _mark_special(values, names, _extra_names(settings) | _extra_names(sides["special_tokens_map.json"]))
+        values["truncation"] = values["padding"] = None
+        check_components(values)
+        _check_not_bare(values)
     except Unusable as error:
         raise CheckpointError(f"{file}: {error}") from None
-    return bytes(model)
+    extra = [name for name in special if name not in _USUAL_NAMES | set(names.values())]
+    if extra:
+        changes += [
+            f"special tokens that are ordinary characters where a text holds them: {', '.join(first_few(extra))}"
+        ]
+    tokens = {role: names.get(role) or _usual(role, special) for role in ("cls", "sep", "pad", "mask")}
+    read = tuple(path for path in paths.values() if path is not None)
+    mask_lstrip = any(token["lstrip"] for token in values["added_tokens"] if token["content"] == tokens["mask"])
+    return TokenizerDocument(file, read, values, tokens, mask_lstrip, tuple(changes))
 
 
-def _read_vocabulary(model: Mapping[str, Any], added: Set[str]) -> _Vocabulary:
-    # Old files name no type; only Unigram models list their pieces.
-    kind = model.get("type", "Unigram" if isinstance(model.get("vocab"), list) else None)
-    if kind == "Unigram":
-        return _read_unigram(model)
-    if kind == "BPE":
-        return _read_bpe(model, added)
-    raise Unusable(f"model.type: {str(kind)[:40]!r} is not a model of SentencePiece (Unigram or BPE)")
-
-
-def _read_unigram(model: Mapping[str, Any]) -> _Vocabulary:
-    pieces = []
-    for index, entry in enumerate(items(model.get("vocab"), "model.vocab")):
-        where = f"model.vocab[{index}]"
-        if not isinstance(entry, list) or len(entry) != 2:
-            raise Unusable(f"{where}: is not a piece and its score")
-        piece, score = _piece(entry[0], where), entry[1]
-        # Also refuses what is not a number: NaN is not less than anything.
-        if not isinstance(score, int | float) or isinstance(score, bool) or not abs(score) < 1e30:
-            raise Unusable(f"{where}: its score is no number, or too large")
-        pieces.append((piece, float(score)))
-    unk_id = integer(model.get("unk_id"), "model.unk_id", below=len(pieces))
-    return _Vocabulary(
-        pieces, _TRAINER_SPEC.UNIGRAM, unk_id, flag(model.get("byte_fallback", False), "model.byte_fallback")
-    )
-
-
-def _read_bpe(model: Mapping[str, Any], added: Set[str]) -> _Vocabulary:
-    for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
-        if model.get(name) not in (None, ""):
-            raise Unusable(f"model.{name}: is set, which SentencePiece does not have")
-    if flag(model.get("ignore_merges", False), "model.ignore_merges"):
-        raise Unusable("model.ignore_merges: is true, which SentencePiece does not have")
-    if not flag(model.get("fuse_unk", False), "model.fuse_unk"):
-        raise Unusable("model.fuse_unk: is false, but SentencePiece joins unknown characters")
-    ids = mapping(model.get("vocab"), "model.vocab")
-    pieces = [""] * len(ids)
-    for piece, index in ids.items():
-        pieces[integer(index, f"model.vocab[{piece[:40]!r}]", below=len(ids))] = _piece(piece, "model.vocab")
-    if "" in pieces:
-        raise Unusable(f"model.vocab: no piece has the id {pieces.index('')}")
-    unk = model.get("unk_token")
-    if not isinstance(unk, str) or unk not in ids:
-        raise Unusable("model.unk_token: is not in the vocabulary")
-    scores = scores_of_merges(items(model.get("merges"), "model.merges"), set(pieces) - added)
-    return _Vocabulary(
-        [(piece, scores.get(piece, 0.0)) for piece in pieces],
-        _TRAINER_SPEC.BPE,
-        ids[unk],
-        flag(model.get("byte_fallback", False), "model.byte_fallback"),
-    )
-
-
-def _read_added_tokens(value: object) -> dict[str, tuple[int, bool]]:
-    """Return id and whether it is special, by token."""
-    added = {}
-    for index, entry in enumerate(items(value if value is not None else [], "added_tokens")):
-        where = f"added_tokens[{index}]"
-        token = mapping(entry, where)
-        content = _piece(token.get("content"), f"{where}.content")
-        special = flag(token.get("special"), f"{where}.special")
-        if not special and not _BRACKETED.fullmatch(content):
-            raise Unusable(f"{where}: {content[:40]!r} is a word in texts, and added words are not supported")
-        added[content] = integer(token.get("id"), f"{where}.id", below=2**31), special
-    return added
-
-
-def _build(vocabulary: _Vocabulary, added: Mapping[str, tuple[int, bool]], rules: TextRules) -> Any:
-    pieces = _with_added(vocabulary.pieces, added)
-    model = _MODEL_PROTO()
-    for index, (piece, score) in enumerate(pieces):
-        model.pieces.add(piece=piece, score=score, type=_piece_type(index, piece, vocabulary, added, rules))
-    if not any(piece.type == _TYPE.NORMAL for piece in model.pieces):
-        raise Unusable(
-            f"model.vocab: holds {len(vocabulary.pieces)} pieces and none for ordinary text; "
-            "BigBirdTokenizer(vocab_file=...) of transformers 5 makes such a tokenizer, from_pretrained does not"
+def _complete(file: Path, settings: Json, class_name: str) -> tuple[Json, list[str]]:
+    """Return the document as transformers' class for it has it, and in what it differs from the file."""
+    if file.name == VOCABULARY_FILE:
+        if class_name not in _BERT_CLASSES | {"", "BigBirdTokenizer", "PreTrainedTokenizer"}:
+            raise Unusable(
+                f"is the vocabulary of {class_name[:40]!r}, of which no file says what it does; if AutoTokenizer of "
+                f"transformers can load it, its save_pretrained writes {TOKENIZER_JSON_FILE}"
+            )
+        return _as_bert_tokenizer(_lines(file), settings), []
+    values = dict(read_json(file))
+    model = values["model"] = dict(mapping(values.get("model"), "model"))
+    if "type" not in model:  # files of long ago
+        model["type"] = (
+            "Unigram" if isinstance(model.get("vocab"), list) else "BPE" if "merges" in model else "WordPiece"
         )
-    ids = {piece.piece: index for index, piece in enumerate(model.pieces) if piece.type == _TYPE.CONTROL}
-    trainer, normalizer = model.trainer_spec, model.normalizer_spec
-    trainer.model_type = vocabulary.model_type
-    trainer.vocab_size = len(model.pieces)
-    trainer.byte_fallback = vocabulary.byte_fallback
-    trainer.unk_id, trainer.unk_piece = vocabulary.unk_id, model.pieces[vocabulary.unk_id].piece
-    trainer.pad_id, trainer.bos_id, trainer.eos_id = (ids.get(piece, -1) for piece in ("<pad>", "<s>", "</s>"))
-    normalizer.precompiled_charsmap = rules.charsmap
-    normalizer.add_dummy_prefix = True
-    normalizer.remove_extra_whitespaces = True
-    normalizer.escape_whitespaces = True
+    kind = model_kind(model)
+    if values.get("decoder") is None:
+        values["decoder"] = _decoder(values, kind)
+    if kind != "WordPiece" or class_name not in _BERT_CLASSES:
+        return values, []
+    remade = _as_bert_tokenizer(ids_of(model), settings)
+    changes = [
+        f"{TOKENIZER_JSON_FILE}: {name} is that of {class_name} with tokenizer_config.json, as in transformers, and "
+        "not the file's"
+        for name in ("normalizer", "pre_tokenizer")
+        if values.get(name) != remade[name]
+    ]
+    return {
+        **values,
+        **{name: remade[name] for name in ("normalizer", "pre_tokenizer", "post_processor", "model")},
+    }, changes
+
+
+def _as_bert_tokenizer(ids: Mapping[str, int], settings: Json) -> Json:
+    """Return what transformers' BertTokenizer makes of a vocabulary."""
+    accents = settings.get("strip_accents")
+    names = {"cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]"} | _named(settings)
+    frame = {role: [names[role], ids.get(names[role])] for role in ("cls", "sep")}
+    return {
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": flag(settings.get("tokenize_chinese_chars", True), "tokenize_chinese_chars"),
+            "strip_accents": None if accents is None else flag(accents, "strip_accents"),
+            "lowercase": flag(settings.get("do_lower_case", True), "do_lower_case"),
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", **frame}
+        if all(index is not None for _, index in frame.values())
+        else None,
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": names["unk"],
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": dict(ids),
+        },
+    }
+
+
+def _lines(file: Path) -> dict[str, int]:
     try:
-        sentencepiece.SentencePieceProcessor().LoadFromSerializedProto(model.SerializeToString())
-    except RuntimeError as error:
-        raise Unusable(f"does not make a SentencePiece model: {' '.join(str(error).split())}") from None
-    return model
+        lines = read_vocabulary(file).decode("utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise Unusable("is not text in UTF-8, a piece on each line") from None
+    if lines[-1] == "":
+        lines.pop()
+    return {line.rstrip(): index for index, line in enumerate(lines)}
 
 
-def _with_added(pieces: list[tuple[str, float]], added: Mapping[str, tuple[int, bool]]) -> list[tuple[str, float]]:
-    """Append the added tokens that the model does not hold."""
-    result = list(pieces)
-    for content, (index, _) in sorted(added.items(), key=lambda item: item[1][0]):
-        if index == len(result):
-            result.append((content, 0.0))
-        elif index > len(result) or result[index][0] != content:
-            raise Unusable(f"added_tokens: {content[:40]!r} has the id {index}, which is another's or leaves a gap")
-    seen: set[str] = set()
-    for index, (piece, _) in enumerate(result):
-        if piece in seen:
-            raise Unusable(f"model.vocab: {piece[:40]!r} is there twice, again with the id {index}")
-        seen.add(piece)
-    return result
+def _decoder(values: Json, kind: str) -> Json:
+    """Return how pieces are read where the file does not say it: by what cut the text."""
+    text = str([values.get("normalizer"), values.get("pre_tokenizer")])
+    if "'ByteLevel'" in text:
+        return {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    if "'Metaspace'" in text:
+        return {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    if kind == "WordPiece":
+        prefix = values["model"].get("continuing_subword_prefix", "##")
+        return {"type": "WordPiece", "prefix": prefix, "cleanup": True}
+    return {"type": "Fuse"}
 
 
-def _piece(value: object, where: str) -> str:
-    piece = string(value, where)
-    if not piece or len(piece) > _LONGEST_PIECE or "\0" in piece:
-        raise Unusable(f"{where}: a piece is empty, longer than {_LONGEST_PIECE} characters, or holds a zero byte")
-    return piece
+def _content(value: object) -> str | None:
+    text = value.get("content") if isinstance(value, dict) else value
+    return text if isinstance(text, str) and 0 < len(text) <= LONGEST_PIECE else None
 
 
-def _piece_type(
-    index: int, piece: str, vocabulary: _Vocabulary, added: Mapping[str, tuple[int, bool]], rules: TextRules
-) -> int:
-    if index == vocabulary.unk_id:
-        kind = _TYPE.UNKNOWN
-    elif piece in added:
-        kind = _TYPE.CONTROL if added[piece][1] else _TYPE.USER_DEFINED
-    elif vocabulary.byte_fallback and _BYTE_PIECE.fullmatch(piece):
-        kind = _TYPE.BYTE
-    elif rules.splits_at_spaces and SPACE_SYMBOL in piece[1:]:
-        # `tokenizers` cuts a text before every space first, and so never meets this piece.
-        kind = _TYPE.UNUSED
+def _named(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the special tokens by role, as a configuration names them."""
+    found = {role: _content(values.get(f"{role}_token")) for role in _ROLES}
+    return {role: text for role, text in found.items() if text is not None}
+
+
+def _extra_names(values: Mapping[str, Any]) -> set[str]:
+    """Return the special tokens that have no role."""
+    names: set[str] = set()
+    for field in ("additional_special_tokens", "extra_special_tokens"):
+        listed = values.get(field) or []
+        entries = listed.values() if isinstance(listed, dict) else listed if isinstance(listed, list) else []
+        names |= {text for text in map(_content, entries) if text is not None}
+    return names
+
+
+def _frame(value: object) -> tuple[dict[str, str], list[str]]:
+    """Return the tokens that transformers puts before and after a text, and where the service does otherwise."""
+    for step in _steps(value):
+        kind = step.get("type")
+        if kind in ("BertProcessing", "RobertaProcessing"):
+            pairs = {role: items(step.get(role), f"post_processor.{role}") for role in ("cls", "sep")}
+            names = {role: piece(pair[0] if pair else None, "post_processor") for role, pair in pairs.items()}
+            return names, []
+        if kind == "TemplateProcessing":
+            single = [_template_item(entry) for entry in items(step.get("single"), "post_processor.single")]
+            if len(single) == 3 and single[1] is None and single[0] is not None and single[2] is not None:
+                return {"cls": single[0], "sep": single[2]}, []
+            break
+    return {}, ["texts stand between [CLS] and [SEP], although tokenizer.json puts something else around them"]
+
+
+def _steps(value: object) -> list[Mapping[str, Any]]:
+    if value is None:
+        return []
+    outer = mapping(value, "post_processor")
+    if outer.get("type") != "Sequence":
+        return [outer]
+    inner = items(outer.get("processors"), "post_processor.processors")
+    return [mapping(step, "post_processor.processors") for step in inner]
+
+
+def _template_item(value: object) -> str | None:
+    """Return a special token of a template, or None for the text."""
+    special = mapping(value, "post_processor.single").get("SpecialToken")
+    if special is None:
+        return None
+    return piece(mapping(special, "post_processor.single").get("id"), "post_processor.single")
+
+
+def _add_tokens(values: Json, settings: Json, added: Json, names: Mapping[str, str]) -> None:
+    """Put the added tokens of the other files into the document, as transformers does."""
+    tokens = [dict(mapping(entry, "added_tokens")) for entry in items(values.get("added_tokens") or [], "added_tokens")]
+    present = {str(token.get("content")) for token in tokens}
+    found: dict[int, Json] = {}
+    for key, entry in mapping(settings.get("added_tokens_decoder") or {}, "added_tokens_decoder").items():
+        index = integer(int(key) if key.isdigit() and len(key) < 10 else -1, "added_tokens_decoder", below=MOST_IDS)
+        found[index] = {**dict(mapping(entry, "added_tokens_decoder")), "id": index}
+    listed = {str(token.get("content")) for token in found.values()}
+    for content, value in added.items():
+        if content not in listed:
+            index = integer(value, f"added_tokens.json: {content[:40]!r}", below=MOST_IDS)
+            special = content in names.values()
+            found[index] = {"id": index, "content": content, "special": special, "normalized": not special}
+    for _, token in sorted(found.items()):
+        if token.get("content") not in present:
+            tokens.append({**dict.fromkeys(_ADDED_FLAGS, False), **token})
+    for token in tokens:
+        piece(token.get("content"), "added_tokens: content")
+    values["added_tokens"] = sorted(
+        ({name: token.get(name) for name in ("id", "content", *_ADDED_FLAGS)} for token in tokens),
+        key=lambda token: integer(token["id"], "added_tokens", below=MOST_IDS),
+    )
+
+
+def _mark_special(values: Json, names: Mapping[str, str], extra: set[str]) -> list[str]:
+    """Mark every special token as one, those of the vocabulary included; return their names, by id."""
+    model = values["model"]
+    if model_kind(model) == "Unigram":
+        pieces = [text for text, _ in scored_pieces(model)]
+        ids = {text: index for index, text in reversed([*enumerate(pieces)])}
+        unknown = pieces[integer(model.get("unk_id"), "model.unk_id", below=len(pieces))]
     else:
-        kind = _TYPE.NORMAL
-    return int(kind)
+        ids = ids_of(model)
+        unknown = model.get("unk_token")
+    special = {*names.values(), *extra, *_USUAL_NAMES} | ({unknown} if isinstance(unknown, str) else set())
+    tokens: list[Json] = values["added_tokens"]
+    for token in tokens:
+        token["special"] = token["special"] is True or token["content"] in special
+    present = {token["content"] for token in tokens}
+    for name in sorted(special - present, key=lambda name: ids.get(name, -1)):
+        if name in ids and name:
+            marked = {**dict.fromkeys(_ADDED_FLAGS, False), "id": ids[name], "content": name, "special": True}
+            tokens.append(marked)
+    tokens.sort(key=lambda token: int(token["id"]))
+    return [str(token["content"]) for token in tokens if token["special"]]
+
+
+def _check_not_bare(values: Json) -> None:
+    held = len(values["model"]["vocab"])
+    special = sum(token["special"] for token in values["added_tokens"])
+    if held <= special:
+        raise Unusable(
+            f"model.vocab: holds {held} pieces and none for ordinary text; BigBirdTokenizer(vocab_file=...) of "
+            "transformers 5 makes such a tokenizer, from_pretrained does not"
+        )
+
+
+def _usual(role: str, special: list[str]) -> str:
+    return next((name for name in _ROLES[role] if name in special), _ROLES[role][0])

@@ -32,14 +32,15 @@ def known_text(manifest: Manifest, tokenizer_file: Path) -> list[int]:
 
     Args:
         manifest: Of the bundle, as far as it is known.
-        tokenizer_file: The bundle's SentencePiece model.
+        tokenizer_file: The bundle's vocabulary.
 
     Raises:
         ExportError: The tokenizer could not be served.
     """
     special = manifest.tokenizer
     try:
-        tokenizer = Tokenizer(tokenizer_file, special.cls_id, special.sep_id, special.pad_id, special.mask_id).load()
+        ids = (special.cls_id, special.sep_id, special.pad_id, special.mask_id)
+        tokenizer = Tokenizer(tokenizer_file, *ids, special.kind).load()
     except BundleError as error:
         raise ExportError(str(error)) from error
     return [int(token) for token in tokenizer.tokenize_without_positions(TEXT).ids]

@@ -11,7 +11,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
 
-from model_export.checkpoints.text_rules import check_charsmap
+from bigbird_inference.tokenization.charsmap import check_charsmap
 from model_export.errors import CheckpointError
 
 # The generated module makes its classes at import, out of mypy's sight.

@@ -80,7 +80,15 @@ MANIFEST: dict[str, Any] = {
     "block_size": 16,
     "max_length": 128,
     "max_batch_items": None,
-    "tokenizer": {**_hashed("tokenizer.model"), "cls_id": 1, "sep_id": 2, "pad_id": 0, "mask_id": None, "eos_id": None},
+    "tokenizer": {
+        **_hashed("tokenizer.model"),
+        "cls_id": 1,
+        "sep_id": 2,
+        "pad_id": 0,
+        "mask_id": None,
+        "eos_id": None,
+        "kind": "sentencepiece",
+    },
     "weights": _hashed("weights.bin"),
     "inputs": [
         {"name": name, "dtype": "int64", "shape": ["batch", "length"]}
@@ -147,6 +155,13 @@ def test_a_manifest_that_is_written_reads_back_equal(folder: Path) -> None:
     # A bundle that was made before there was this field.
     assert written["tokenizer"].pop("further_eos_ids") == []
     assert written == MANIFEST
+
+
+def test_a_bundle_of_before_there_were_two_kinds_of_tokenizers_has_sentencepiece(folder: Path) -> None:
+    values = copy.deepcopy(MANIFEST)
+    del values["tokenizer"]["kind"]
+    _write(folder, values)
+    assert read_manifest(folder).tokenizer.kind == "sentencepiece"
 
 
 def test_a_bundle_that_is_being_made_has_no_known_answer_yet(folder: Path) -> None:

@@ -421,7 +421,7 @@ def _cut_the_vocabulary(checkpoint: Path) -> None:
             lambda folder: (folder / "spiece.model").unlink(),
             ONE_BUCKET,
             CheckpointError,
-            r"spiece.model: missing; there is no tokenizer.json either. Copy one of them from the model",
+            r"spiece.model: missing; there is no tokenizer.json or vocab.txt either. Copy one of them from the model",
             id="no tokenizer",
         ),
     ],

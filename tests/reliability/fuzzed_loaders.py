@@ -36,10 +36,11 @@ from model_export.checkpoints import flax as flax_files
 from model_export.checkpoints import pytorch as pytorch_files
 from model_export.checkpoints import safetensors_files, tensorflow_files
 from model_export.checkpoints.recognise import read_checkpoint
-from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
+from model_export.checkpoints.tokenizer_json import TokenizerDocument, find_tokenizer_json
 from model_export.errors import ExportError
 from model_export.export.buckets import plan_buckets
-from model_export.export.tokenizer import write_tokenizer
+from model_export.export.tokenizer import SpecialIds, write_tokenizer
+from model_export.export.tokenizer_json import write_tokenizer_json
 from tests.fake_model import fake_manifest
 from tests.reliability.spoilt_files import json_values, put_somewhere, spoil_bytes, spoil_json
 
@@ -48,6 +49,7 @@ _SECONDS = 10
 _WAITING_SECONDS = 120
 _SPARE_BYTES = 2**30
 _SPECIAL = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
+_SPECIAL_IDS = SpecialIds(3, 4, 5)
 _TEXT = "In 1987 Zoë\u0301 paid 3,50 € for ﬁve  pens — [SEP] 東京 \U0001f52c."
 
 
@@ -187,6 +189,34 @@ def _make_tokenizer_json(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(as_transformers_4(folder / "spiece.model")))
 
 
+def _made_tokenizer_json(folder: Path) -> TokenizerDocument:
+    _make_tokenizer_json(folder)
+    return _found_tokenizer_json(folder)
+
+
+def _found_tokenizer_json(folder: Path) -> TokenizerDocument:
+    found = find_tokenizer_json(folder)
+    assert found is not None
+    return found
+
+
+def _load_tokenizer_json(folder: Path) -> None:
+    made = folder / "made.json"
+    ids = _write_tokenizer_json(_found_tokenizer_json(folder), made)
+    try:
+        _tokenize(made, ids)
+    except BundleError as error:
+        raise BundleError(str(error).replace(made.name, "tokenizer.json")) from error
+
+
+def _write_tokenizer_json(found: TokenizerDocument, made: Path) -> SpecialIds:
+    return write_tokenizer_json(json.dumps(found.values).encode(), found.file, made, found.special_tokens, 10_000)
+
+
+def _tokenize(file: Path, ids: SpecialIds) -> None:
+    Tokenizer(file, ids.cls, ids.sep, 0, ids.mask, "tokenizers").load().tokenize(_TEXT)
+
+
 def _copy(*parts: str) -> Callable[[Path], None]:
     def copy(folder: Path) -> None:
         for file in FIXTURES.joinpath(*parts).iterdir():
@@ -220,7 +250,13 @@ LOADERS: Mapping[str, FuzzedLoader] = {
     "tokenizer.json": FuzzedLoader(
         "tokenizer.json",
         _make_tokenizer_json,
-        lambda folder: sentencepiece_from_tokenizer_json(folder / "tokenizer.json"),
+        _load_tokenizer_json,
+        is_json=True,
+    ),
+    "tokenizer.json of a bundle": FuzzedLoader(
+        "tokenizer.json",
+        lambda folder: _write_tokenizer_json(_made_tokenizer_json(folder), folder / "tokenizer.json"),
+        lambda folder: _tokenize(folder / "tokenizer.json", _SPECIAL_IDS),
         is_json=True,
     ),
     "tensorflow index": FuzzedLoader("model.ckpt-0.index", _copy("google", "classifier"), tensorflow_files.find),

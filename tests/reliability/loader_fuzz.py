@@ -20,12 +20,13 @@ INPUTS = {
     "config": 17_000,
     "adapter config": 1_000,
     "tokenizer config": 5_000,
-    "safetensors": 15_000,
+    "safetensors": 12_000,
     "shard index": 7_000,
     "pickle": 10_000,
     "msgpack": 7_000,
     "vocabulary": 6_000,
     "tokenizer.json": 3_000,
+    "tokenizer.json of a bundle": 3_000,
     "tensorflow index": 4_000,
 }
 """Inputs of the full run: 100,000. Those whose loading is slow get fewer."""

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigbird_inference.tokenization import normal_form
+from bigbird_inference.tokenization.sentencepiece_vocabulary import SentencePieceVocabulary
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from bigbird_inference.tokenization.vocabulary import Vocabulary
 from tests.bigbird_inference.tokenization.documents import documents
 from tests.bigbird_inference.tokenization.whole_texts import check_consumed, check_parts
 from tests.vocabularies import SPECIAL_PIECES, train_vocabulary
@@ -51,23 +51,25 @@ def test_parts_make_no_difference_where_spaces_are_kept(
 
 
 @pytest.fixture(scope="module")
-def abc_is_x(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+def abc_is_x(tmp_path_factory: pytest.TempPathFactory) -> SentencePieceVocabulary:
     """Replaces "abc" by "x", and nothing else."""
     folder = tmp_path_factory.mktemp("rule")
     (folder / "rule.tsv").write_text("61 62 63\t78\n")
-    return Vocabulary.load(
+    return SentencePieceVocabulary.load(
         train_vocabulary(folder / "rule", vocab_size=300, normalization_rule_tsv=str(folder / "rule.tsv"))
     )
 
 
 @pytest.mark.parametrize("size", range(1, 8))
 def test_a_part_looks_as_far_ahead_as_a_rule_reaches(
-    abc_is_x: Vocabulary, size: int, monkeypatch: pytest.MonkeyPatch
+    abc_is_x: SentencePieceVocabulary, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_parts(abc_is_x, "ababcabc aabcbcabab", size, monkeypatch)
 
 
-def test_parts_that_do_not_add_up_are_not_used(abc_is_x: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_that_do_not_add_up_are_not_used(
+    abc_is_x: SentencePieceVocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(normal_form, "PART", 3)
     monkeypatch.setattr(normal_form, "LONGEST_RULE", 0)  # shorter than the rule
     found = normal_form.normalise(abc_is_x.processor, "aababc")
@@ -89,7 +91,7 @@ def test_consumed_code_points_are_those_that_sentencepiece_tells(any_tokenizer: 
 def test_unknown_characters_that_are_parts_of_pieces_have_the_length_that_sentencepiece_gives_them(
     user_defined_vocabulary: Path, text: str
 ) -> None:
-    vocabulary = Vocabulary.load(user_defined_vocabulary)
+    vocabulary = SentencePieceVocabulary.load(user_defined_vocabulary)
     assert not vocabulary.own_piece[ord("<")]
     check_consumed(vocabulary, text)
 

@@ -5,10 +5,10 @@ import pytest
 
 from bigbird_inference.tokenization import normal_form
 from bigbird_inference.tokenization.offsets import token_spans
-from bigbird_inference.tokenization.vocabulary import Vocabulary
+from bigbird_inference.tokenization.sentencepiece_vocabulary import SentencePieceVocabulary
 
 
-def check_consumed(vocabulary: Vocabulary, text: str) -> None:
+def check_consumed(vocabulary: SentencePieceVocabulary, text: str) -> None:
     """Compare the code points that were consumed with each token."""
     expected = vocabulary.processor.encode(text, return_type="offset_mapping")
     ids = np.array(expected["ids"], dtype=np.int64)
@@ -17,7 +17,7 @@ def check_consumed(vocabulary: Vocabulary, text: str) -> None:
     assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == [tuple(span) for span in expected["offsets"]]
 
 
-def check_parts(vocabulary: Vocabulary, text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_parts(vocabulary: SentencePieceVocabulary, text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare a normal form made in parts of a size; no rule of the tests' vocabularies has more than 8 code points."""
     monkeypatch.setattr(normal_form, "PART", size)
     monkeypatch.setattr(normal_form, "LONGEST_RULE", 8)

@@ -1,372 +1,302 @@
-"""Converted vocabularies are held against two others: the `tokenizers` library, and the SentencePiece model before."""
+"""Checkpoints without `spiece.model`: their files give the ids that transformers gives, or one line says why not."""
 
 import base64
 import copy
-import sys
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sentencepiece
 import transformers
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sentencepiece import sentencepiece_model_pb2
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Pipeline
 
+from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.tokenizer import Tokenizer
-from model_export.checkpoints.same_ids import check_same_ids
-from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
-from model_export.checkpoints.typed_fields import Unusable
+from model_export.checkpoints.huggingface import save_tokenizer
+from model_export.checkpoints.recognise import read_checkpoint
+from model_export.checkpoints.tokenizer_json import TokenizerDocument, find_tokenizer_json
 from model_export.errors import CheckpointError
-from model_export.export.tokenizer import write_tokenizer
-from tests.bigbird_inference.tokenization.documents import documents
-from tests.model_export.checkpoints.tokenizer_files import (
-    SPACE,
-    Converted,
-    as_transformers_4,
-    saved_by_transformers_5,
-    write_json,
-)
-from tests.vocabularies import CORPUS
-
-PIECES = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
-
-KINDS: dict[str, dict[str, Any]] = {
-    "unigram": {"normalization_rule_name": "identity"},
-    "unigram with a character map": {},
-    "unigram with byte fallback": {"normalization_rule_name": "identity", "byte_fallback": True, "vocab_size": 500},
-    "unigram with pieces across spaces": {"normalization_rule_name": "identity", "split_by_whitespace": False},
-    "byte-pair": {"normalization_rule_name": "identity", "model_type": "bpe"},
-}
+from model_export.export.tokenizer_json import write_tokenizer_json
+from tests import tokenizer_files
+from tests.model_export.checkpoints.tokenizer_files import as_transformers_4, saved_by_transformers_5, write_json
+from tests.model_export.reference_models import make_config, make_model
+from tests.tokenizer_files import BERT_TOKENS, mixed_strings, save
+from tests.vocabularies import CORPUS, train_vocabulary
 
 
-def train(prefix: Path, **options: Any) -> Path:
-    options = {"vocab_size": 220, "model_type": "unigram", "control_symbols": ["[CLS]", "[SEP]", "[MASK]"], **options}
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS),
-        model_prefix=str(prefix),
-        hard_vocab_limit=False,
-        pad_id=0,
-        pad_piece="<pad>",
-        unk_id=4,
-        bos_id=-1,
-        eos_id=-1,
-        num_threads=1,
-        minloglevel=2,
-        **options,
+def found(folder: Path) -> TokenizerDocument:
+    document = find_tokenizer_json(folder)
+    assert document is not None
+    return document
+
+
+def bundled(folder: Path) -> Tokenizer:
+    """Return what is served of a folder."""
+    document = found(folder)
+    made = folder / "made.json"
+    ids = write_tokenizer_json(
+        json.dumps(document.values).encode(), document.file, made, document.special_tokens, 10_000
     )
-    return prefix.with_suffix(".model")
+    return Tokenizer(made, ids.cls, ids.sep, 0, ids.mask, "tokenizers").load()
 
 
-@pytest.fixture(scope="module")
-def convert(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Converted]:
-    """Train, let one generation of transformers write the file, convert; each combination once."""
-    made: dict[tuple[str, str], Converted] = {}
-
-    def make(kind: str, writer: str) -> Converted:
-        if (kind, writer) not in made:
-            folder = tmp_path_factory.mktemp("vocabulary")
-            spiece = train(folder / "spiece", **KINDS[kind])
-            if writer == "transformers 5":
-                file = saved_by_transformers_5(spiece, folder)
-            else:
-                file = write_json(folder, as_transformers_4(spiece))
-            made[kind, writer] = Converted(spiece, file)
-        return made[kind, writer]
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def zeros(tmp_path_factory: pytest.TempPathFactory) -> Converted:
-    """As in the released vocabulary, every score is 0: the order of trying alone decides between segmentations."""
-    folder = tmp_path_factory.mktemp("zeros")
-    spiece = train(folder / "spiece", normalization_rule_name="identity")
-    proto = sentencepiece_model_pb2.ModelProto.FromString(spiece.read_bytes())
-    for piece in proto.pieces:
-        piece.score = 0.0
-    spiece.write_bytes(proto.SerializeToString())
-    return Converted(spiece, write_json(folder, as_transformers_4(spiece)))
-
-
-# Some 300 texts that neither file's rules for the ends of a text touch.
-SENTENCES = [
-    *CORPUS[:6],
-    *(word for line in CORPUS[:6] for word in line.split()),
-    *(line[start : start + 17].strip() for line in CORPUS[:6] for start in range(0, 40, 3)),
-    *(" " * spaces + line.replace(" ", " " * spaces) for line in CORPUS[:6] for spaces in range(1, 6)),
-    *(
-        f"{a}{b}"
-        for a in ("office", "New York", "Zürich", "北京", "½ ", "")
-        for b in ("'s", "!?", "👍🏽", "\x07x", "Ж", "x")
-    ),
-    *(line.swapcase() for line in CORPUS[:6]),
-    "\n\nline\r\nend\tof  it",
-    f"a{SPACE}b {SPACE}{SPACE} c",
-    "北 京 \U0001fac3 \U0001fac3",
-    "",
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("writer", ["transformers 4", "transformers 5"])
-def test_ids_are_those_of_tokenizers(kind: str, writer: str, convert: Callable[..., Converted]) -> None:
-    converted = convert(kind, writer)
-    assert len(SENTENCES) > 200
-    for text in SENTENCES:
-        assert converted.ours.encode(text) == converted.expected(text), repr(text)
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-@given(text=documents)
-@pytest.mark.parametrize("kind", ["zero scores", "byte-pair"])
-def test_ids_of_any_text_are_those_of_tokenizers_where_scores_are_exact(
-    kind: str, text: str, convert: Callable[..., Converted], zeros: Converted
-) -> None:
-    converted = zeros if kind == "zero scores" else convert(kind, "transformers 4")
-    text = text.strip().strip(SPACE).strip()
-    assume(not text.startswith(SPACE) and not text.endswith(SPACE) and not converted.is_special(text))
-    assert converted.ours.encode(text) == converted.expected(text)
-
-
-@settings(max_examples=300, deadline=None)
-@given(text=documents)
-@pytest.mark.parametrize("kind", ["unigram", "unigram with a character map", "unigram with byte fallback", "byte-pair"])
-def test_ids_of_any_text_are_those_of_the_model_before_its_conversion(
-    kind: str, text: str, convert: Callable[..., Converted]
-) -> None:
-    converted = convert(kind, "transformers 4")
-    assert converted.ours.encode(text) == converted.original.encode(text)
-
-
-def test_pieces_keep_ids_scores_and_kinds(convert: Callable[..., Converted]) -> None:
-    converted = convert("unigram", "transformers 5")
-    proto = converted.proto
-    kind = proto.SentencePiece
-    assert [piece.piece for piece in proto.pieces[:5]] == ["<pad>", "[CLS]", "[SEP]", "[MASK]", "<unk>"]
-    assert [piece.type for piece in proto.pieces[:5]] == [kind.CONTROL] * 4 + [kind.UNKNOWN]
-    size = converted.original.get_piece_size()
-    assert [piece.piece for piece in proto.pieces][:size] == [converted.original.id_to_piece(n) for n in range(size)]
-    assert [piece.score for piece in proto.pieces][:size] == [converted.original.get_score(n) for n in range(size)]
-    # transformers adds its own tokens behind the vocabulary.
-    assert [(piece.piece, piece.type) for piece in proto.pieces[size:]] == [
-        ("<s>", kind.CONTROL),
-        ("</s>", kind.CONTROL),
-    ]
-    assert (proto.trainer_spec.pad_id, proto.trainer_spec.unk_id) == (0, 4)
-    assert (proto.trainer_spec.bos_id, proto.trainer_spec.eos_id) == (size, size + 1)
-
-
-def test_tokens_that_are_not_special_are_user_defined(tmp_path: Path) -> None:
-    spiece = train(tmp_path / "spiece", user_defined_symbols=["<ans>", "[x]"])
-    proto = Converted(spiece, write_json(tmp_path, as_transformers_4(spiece))).proto
-    named = {piece.piece: piece.type for piece in proto.pieces}
-    assert named["<ans>"] == named["[x]"] == proto.SentencePiece.USER_DEFINED
-
-
-def test_pieces_across_spaces_are_unused_as_in_tokenizers(convert: Callable[..., Converted]) -> None:
-    converted = convert("unigram with pieces across spaces", "transformers 4")
-    across = [piece for piece in converted.proto.pieces if SPACE in piece.piece[1:]]
-    assert across
-    assert {piece.type for piece in across} == {converted.proto.SentencePiece.UNUSED}
+def write_vocab(folder: Path, *more: str, **config: Any) -> Path:
+    """Write a checkpoint's `vocab.txt` and `tokenizer_config.json`."""
+    ids = tokenizer_files.word_piece(lowercase=False).get_vocab()
+    lines = [*sorted(ids, key=lambda piece: ids[piece]), *more]
+    (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text('{"model_type": "big_bird"}')
+    return folder
 
 
 @pytest.mark.parametrize(
-    ("writer", "text", "extra"),
+    "config",
     [
-        pytest.param(
-            "transformers 4", "office\n", 1, id="a line end that transformers 4 strips and SentencePiece keeps"
-        ),
-        pytest.param("transformers 5", "office ", -1, id="a space that transformers 5 keeps and SentencePiece strips"),
-        pytest.param("transformers 4", f"{SPACE}office", 1, id="a literal space symbol in front"),
+        {},
+        {"do_lower_case": False},
+        {"do_lower_case": False, "strip_accents": True},
+        {"do_lower_case": True, "strip_accents": False},
+        {"do_lower_case": False, "tokenize_chinese_chars": False},
     ],
+    ids=str,
 )
-def test_where_the_libraries_part_at_the_ends_of_a_text(
-    writer: str, text: str, extra: int, convert: Callable[..., Converted]
-) -> None:
-    converted = convert("unigram", writer)
-    assert len(converted.ours.encode(text)) - len(converted.expected(text)) == extra
+def test_a_word_list_is_read_as_bert_tokenizer_reads_it(config: dict[str, Any], tmp_path: Path) -> None:
+    write_vocab(tmp_path, "京都", "ÄÖ\u3000", "twice", "twice", tokenizer_class="BertTokenizer", **config)
+    texts = ["京都 京 都 ÄÖ äö ao twice", *mixed_strings(1_500, seed=2, control=tuple(BERT_TOKENS))]
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert isinstance(reference, transformers.BertTokenizer)
+    ours = bundled(tmp_path)
+    assert (ours.cls_id, ours.sep_id, ours.mask_id) == (2, 3, 4)
+    for text, ids in zip(texts, reference(texts, add_special_tokens=False)["input_ids"], strict=True):
+        assert ours.tokenize(text).ids.tolist() == ids, text
 
 
-def test_where_the_libraries_part_under_a_character_map(convert: Callable[..., Converted]) -> None:
-    converted = convert("unigram with a character map", "transformers 4")
-    # `tokenizers` loses the mark; SentencePiece, before and after the conversion, keeps it as unknown.
-    text = "½\u0301 of"
-    assert converted.ours.encode(text) == converted.original.encode(text)
-    assert converted.expected(text) == converted.expected("½ of") != converted.ours.encode(text)
+def test_bert_tokenizer_takes_the_vocabulary_of_a_tokenizer_json_and_nothing_else(tmp_path: Path) -> None:
+    save(tokenizer_files.word_piece(), tmp_path, tokenizer_class="BertTokenizerFast", do_lower_case=False)
+    (tmp_path / "config.json").write_text('{"model_type": "big_bird"}')
+    text = "Alice Smith leads café 한국어"
+    reference = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert bundled(tmp_path).tokenize(text).ids.tolist() == reference(text, add_special_tokens=False)["input_ids"]
+    assert found(tmp_path).changes == (
+        "tokenizer.json: normalizer is that of BertTokenizer with tokenizer_config.json, as in transformers, and not "
+        "the file's",
+    )
 
 
-def test_the_service_finds_positions_with_a_converted_vocabulary(
-    tmp_path: Path, convert: Callable[..., Converted]
-) -> None:
-    converted = convert("unigram", "transformers 5")
-    target = tmp_path / "tokenizer.model"
-    ids = write_tokenizer(converted.serialised, converted.file, target, PIECES, len(converted.proto.pieces))
-    assert (ids.cls, ids.sep, ids.mask) == (1, 2, 3)
-    tokenizer = Tokenizer(target, cls_id=1, sep_id=2, pad_id=0, mask_id=3).load()
-    text = "Carol  Stone [SEP] leads 北京, \U0001fac3<s>!"
-    tokens = tokenizer.tokenize(text)
-    spans = [text[start:end] for start, end in zip(tokens.starts, tokens.ends, strict=True)]
-    assert "".join(spans).replace(" ", "") == text.replace(" ", "")
-    size = len(converted.proto.pieces)
-    assert {0, 1, 2, 3, size - 1, size - 2}.isdisjoint(tokens.ids.tolist())
+def test_a_tokenizer_json_of_no_class_is_as_it_stands(tmp_path: Path) -> None:
+    tokenizer = tokenizer_files.word_piece()
+    save(tokenizer, tmp_path, do_lower_case=False)
+    assert found(tmp_path).changes == ()
+    text = "Alice Smith leads CAFÉ"
+    assert bundled(tmp_path).tokenize(text).ids.tolist() == tokenizer.encode(text, add_special_tokens=False).ids
+
+
+@pytest.mark.parametrize("text", ["office ", "office\n", " office", "the office  ", "\n\toffice \n"])
+@pytest.mark.parametrize("writer", ["transformers 4", "transformers 5"])
+def test_the_ends_of_a_text_are_as_the_file_says(writer: str, text: str, tmp_path: Path) -> None:
+    options = {"normalization_rule_name": "identity"} if writer == "transformers 5" else {}
+    control = ["[CLS]", "[SEP]", "[MASK]"]
+    spiece = train_vocabulary(tmp_path / "spiece", vocab_size=220, control_symbols=control, **options)
+    if writer == "transformers 5":
+        folder = saved_by_transformers_5(spiece, tmp_path).parent
+    else:
+        folder = write_json(tmp_path, as_transformers_4(spiece)).parent
+    pipeline = Pipeline.from_file(str(folder / "tokenizer.json"))
+    ours = bundled(folder)
+    for line in (text, *CORPUS[:6]):
+        assert ours.tokenize(line).ids.tolist() == pipeline.encode(line, add_special_tokens=False).ids
+
+
+def renamed(values: dict[str, Any], names: dict[str, str]) -> None:
+    """Give special tokens other names, in the vocabulary and everywhere else."""
+    text = json.dumps(values)
+    for old, new in names.items():
+        text = text.replace(json.dumps(old), json.dumps(new))
+    values.clear()
+    values.update(json.loads(text))
+
+
+@pytest.mark.parametrize("source", ["tokenizer_config.json", "special_tokens_map.json", "post_processor"])
+def test_special_tokens_are_found_wherever_they_are_named(source: str, tmp_path: Path) -> None:
+    save(tokenizer_files.word_piece(), tmp_path)
+    values = json.loads((tmp_path / "tokenizer.json").read_text())
+    renamed(values, {"[CLS]": "[C]", "[SEP]": "[S]"})
+    if source != "post_processor":
+        values["post_processor"] = None
+        tokens = {"cls_token": "[C]", "sep_token": {"content": "[S]"}, "mask_token": "[MASK]"}
+        (tmp_path / source).write_text(json.dumps(tokens))
+    write_json(tmp_path, values)
+    document = found(tmp_path)
+    assert [document.special_tokens[role] for role in ("cls", "sep", "pad", "mask")] == [
+        "[C]",
+        "[S]",
+        "[PAD]",
+        "[MASK]",
+    ]
+    assert any("puts something else around them" in line for line in document.changes) == (source != "post_processor")
+    assert {2, 3}.isdisjoint(bundled(tmp_path).tokenize("[C] a [S]").ids.tolist())
+
+
+@pytest.mark.parametrize("lstrip", [True, False])
+def test_the_mask_takes_the_space_before_it_if_the_file_says_so(lstrip: bool, tmp_path: Path) -> None:
+    tokenizer = tokenizer_files.unigram()
+    tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=lstrip)])
+    save(tokenizer, tmp_path)
+    assert found(tmp_path).mask_lstrip == lstrip
+
+
+def test_words_of_added_tokens_json_are_tokens(tmp_path: Path) -> None:
+    write_vocab(tmp_path, tokenizer_class="BertTokenizer")
+    size = len((tmp_path / "vocab.txt").read_text().splitlines())
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"covid": size, "<e1>": size + 1}))
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"additional_special_tokens": ["<e1>"]}))
+    ours = bundled(tmp_path)
+    assert size in ours.tokenize("a covid b").ids.tolist()
+    assert size + 1 not in ours.tokenize("a <e1> b").ids.tolist()
+    assert found(tmp_path).changes == ("special tokens that are ordinary characters where a text holds them: <e1>",)
+
+
+@pytest.mark.parametrize("name", ["BertJapaneseTokenizer", "CanineTokenizer"])
+def test_a_word_list_of_a_tokenizer_in_python_is_refused(name: str, tmp_path: Path) -> None:
+    write_vocab(tmp_path, tokenizer_class=name)
+    with pytest.raises(CheckpointError, match=rf"vocab\.txt: is the vocabulary of '{name}'.*writes tokenizer\.json"):
+        find_tokenizer_json(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["WordPiece", "Unigram", "byte-level BPE"])
+def test_a_tokenizer_that_is_saved_again_is_the_same_in_transformers(kind: str, tmp_path: Path) -> None:
+    pipeline = tokenizer_files.KINDS[kind]()
+    save(pipeline, tmp_path / "first")
+    config = make_config(pipeline.get_vocab_size(), num_hidden_layers=1, pad_token_id=0)
+    make_model("classify", config).save_pretrained(tmp_path / "first")
+    checkpoint = read_checkpoint(tmp_path / "first")
+    (tmp_path / "again").mkdir()
+    save_tokenizer(checkpoint, tmp_path / "again")
+    (tmp_path / "again" / "config.json").write_text('{"model_type": "big_bird"}')
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
+    for text in mixed_strings(200, seed=6):
+        assert again(text)["input_ids"] == pipeline.encode(text).ids
+    assert found(tmp_path / "again").special_tokens == checkpoint.special_tokens
+
+
+def test_a_folder_without_either_file_has_none(tmp_path: Path) -> None:
+    assert find_tokenizer_json(tmp_path) is None
 
 
 def test_the_broken_tokenizer_of_transformers_5_is_refused(tmp_path: Path) -> None:
-    spiece = train(tmp_path / "spiece")
+    spiece = train_vocabulary(tmp_path / "spiece", vocab_size=220)
     transformers.BigBirdTokenizer(vocab_file=str(spiece)).save_pretrained(tmp_path / "saved")
     with pytest.raises(CheckpointError, match="holds 4 pieces and none for ordinary text; BigBirdTokenizer"):
-        sentencepiece_from_tokenizer_json(tmp_path / "saved" / "tokenizer.json")
+        find_tokenizer_json(tmp_path / "saved")
+
+
+@pytest.fixture(scope="module")
+def values_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    """Return the content of a kind's tokenizer.json; "mapped" has a character map."""
+    spiece = train_vocabulary(
+        tmp_path_factory.mktemp("mapped") / "spiece", vocab_size=220, control_symbols=["[CLS]", "[SEP]", "[MASK]"]
+    )
+    made: dict[str, dict[str, Any]] = {"mapped": as_transformers_4(spiece)}
+
+    def of(kind: str) -> dict[str, Any]:
+        if kind not in made:
+            made[kind] = json.loads(tokenizer_files.KINDS[kind]().to_str())
+        return copy.deepcopy(made[kind])
+
+    return of
 
 
 Change = Callable[[dict[str, Any]], object]
 
 
-def change_model(**fields: Any) -> Change:
+def model(**fields: Any) -> Change:
     return lambda values: values["model"].update(fields)
-
-
-def change_step(index: int, **fields: Any) -> Change:
-    return lambda values: values["normalizer"]["normalizers"][index].update(fields)
-
-
-def change_metaspace(**fields: Any) -> Change:
-    return lambda values: values["pre_tokenizer"].update(fields)
-
-
-def append_step(**step: Any) -> Change:
-    return lambda values: values["normalizer"]["normalizers"].append(step)
-
-
-def add_token(content: Any, number: Any, special: Any) -> Change:
-    return lambda values: values["added_tokens"].append(
-        {
-            "id": number,
-            "content": content,
-            "special": special,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-        }
-    )
-
-
-CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "YWJjZGVmZ2g="}
 
 
 @pytest.mark.parametrize(
     ("kind", "change", "message"),
     [
-        pytest.param("unigram", lambda v: v.pop("model"), "model: is None, not an object", id="no model"),
+        pytest.param("Unigram", lambda v: v.pop("model"), "model: is None, not an object", id="no model"),
+        pytest.param("WordPiece", model(type="WordLevel"), "model.type: 'WordLevel' is not one of", id="WordLevel"),
+        pytest.param("Unigram", model(vocab={"a": 1}), "model.vocab: is an object, not a list", id="no list"),
+        pytest.param("Unigram", model(vocab=[["a"]]), r"model.vocab\[0\]: is not a piece and", id="no score"),
+        pytest.param("Unigram", model(vocab=[["a", 1e39]]), r"its score is no number, or too large", id="a huge score"),
+        pytest.param("Unigram", model(vocab=[["a", float("nan")]]), "its score is no number", id="a score NaN"),
+        pytest.param("Unigram", model(vocab=[["a" * 513, 0]]), "longer than 512 characters", id="a long piece"),
+        pytest.param("Unigram", model(vocab=[["\ud800", 0]]), "is not valid Unicode", id="half a surrogate pair"),
+        pytest.param("Unigram", model(unk_id=None), "model.unk_id: is None, not a whole number", id="no unknown"),
+        pytest.param("Unigram", model(unk_id=9**99), "model.unk_id: is a huge number", id="a huge unknown"),
+        pytest.param("WordPiece", model(vocab=["a"]), "model.vocab: is a list, not an object", id="no object"),
+        pytest.param("WordPiece", model(vocab={"a": -1}), r"model.vocab\['a'\]: is -1, not a whole", id="below zero"),
+        pytest.param("WordPiece", model(vocab={"a": 1, "b": 1}), "'a' and 'b' have the same id 1", id="an id twice"),
+        pytest.param("WordPiece", model(unk_token="nope"), "model.unk_token: is not in the", id="no unknown token"),
+        pytest.param("BPE for DNA", model(dropout=0.1), "model.dropout: is set, so that the same", id="dropout"),
+        pytest.param("BPE for DNA", model(ignore_merges=True), "model.ignore_merges: is true", id="no merging"),
+        pytest.param("BPE for DNA", model(merges=[["A"]]), r"merges\[0\]: is not a pair", id="half a merge"),
+        pytest.param("BPE for DNA", model(merges=["q z"]), "cannot be used by tokenizers", id="no such pieces"),
         pytest.param(
-            "unigram", change_model(type="WordPiece"), "model.type: 'WordPiece' is not a model", id="WordPiece"
-        ),
-        pytest.param("unigram", change_model(vocab={"a": 1}), "model.vocab: is an object, not a list", id="no list"),
-        pytest.param("unigram", change_model(vocab=[["a"]]), r"model.vocab\[0\]: is not a piece and", id="no score"),
-        pytest.param(
-            "unigram", change_model(vocab=[["a", 1e39]]), r"model.vocab\[0\]: its score is no", id="huge score"
-        ),
-        pytest.param("unigram", change_model(vocab=[["a", float("nan")]]), r"its score is no number", id="score NaN"),
-        pytest.param("unigram", change_model(vocab=[["", 0]]), "a piece is empty, longer than 512", id="empty piece"),
-        pytest.param("unigram", change_model(vocab=[["a" * 513, 0]]), "a piece is empty, longer", id="long piece"),
-        pytest.param("unigram", change_model(vocab=[["a\0", 0]]), "or holds a zero byte", id="a zero byte"),
-        pytest.param(
-            "unigram", change_model(vocab=[["\ud800", 0]]), "is not valid Unicode", id="half a surrogate pair"
-        ),
-        pytest.param(
-            "unigram", change_model(unk_id=None), "model.unk_id: is None, not a whole number", id="no unknown"
-        ),
-        pytest.param("unigram", change_model(unk_id=-1), "model.unk_id: is -1, not a whole", id="negative unknown"),
-        pytest.param("unigram", change_model(unk_id=9**99), "model.unk_id: is a huge number", id="huge unknown"),
-        pytest.param("unigram", change_model(unk_id=7), "the ids of .* would differ", id="an unknown that is a piece"),
-        pytest.param("unigram", change_model(byte_fallback=1), "model.byte_fallback: is 1, not true", id="no flag"),
-        pytest.param(
-            "unigram", change_model(byte_fallback=True), "not make a SentencePiece model", id="no byte pieces"
+            "WordPiece", lambda v: v.update(added_tokens={"a": 1}), "added_tokens: is an object", id="no token list"
         ),
         pytest.param(
-            "unigram",
-            lambda v: v["model"]["vocab"].append(v["model"]["vocab"][9]),
-            "is there twice",
-            id="a piece twice",
+            "WordPiece",
+            lambda v: v["added_tokens"].append({**v["added_tokens"][0], "content": "x", "id": 9_000, "special": False}),
+            "'x' has the id 9000, which is another's or leaves a gap",
+            id="a gap in the ids",
         ),
-        pytest.param("unigram", add_token("covid", 220, False), "'covid' is a word in texts", id="an added word"),
-        pytest.param("unigram", add_token("<x>", 999, True), "'<x>' has the id 999", id="a gap in the ids"),
-        pytest.param("unigram", add_token("<x>", 3, True), "'<x>' has the id 3, which is another's", id="a taken id"),
-        pytest.param("unigram", add_token(None, 3, True), "content: is None, not a string", id="no content"),
-        pytest.param("unigram", add_token("e", None, True), "id: is None, not a whole number", id="no id"),
-        pytest.param("unigram", lambda v: v.update(added_tokens={}), "added_tokens: is an object", id="no token list"),
         pytest.param(
-            "unigram", lambda v: v.update(normalizer=None), "runs of spaces are not joined", id="no normaliser"
+            "WordPiece",
+            lambda v: v["added_tokens"].append({**v["added_tokens"][0], "content": "x", "id": 90_000}),
+            "has the id 90000, but vocab_size is 10000",
+            id="an id beyond the embeddings",
         ),
-        pytest.param("unigram", lambda v: v.update(normalizer=[]), "normalizer: is a list", id="normaliser a list"),
-        pytest.param("unigram", append_step(type="Lowercase"), "'Lowercase' cannot be expressed", id="Lowercase"),
-        pytest.param("unigram", append_step(type="Strip"), "a second Strip cannot", id="a second Strip"),
-        pytest.param("unigram", append_step(**CHARSMAP), "'Precompiled' cannot .* at this place", id="a late map"),
-        pytest.param("unigram", change_step(0, strip_left=True), "strip_left: is true", id="strip on the left"),
-        pytest.param("unigram", change_step(1, content="_"), r"normalizers\[1\]: is not the replacement", id="Replace"),
-        pytest.param("unigram", change_step(0, type="Precompiled"), "charsmap: is None", id="no character map"),
-        pytest.param("unigram", change_step(0, **{**CHARSMAP, "precompiled_charsmap": "*"}), "not base64", id="base64"),
-        pytest.param("unigram", change_step(0, **CHARSMAP), "not a character map: its trie is cut", id="a cut map"),
         pytest.param(
-            "unigram", lambda v: v.update(pre_tokenizer=None), "pre_tokenizer: is None", id="no pre-tokenizer"
+            "WordPiece",
+            lambda v: renamed(v, {"[CLS]": "x", "[SEP]": "y"}) or v.update(post_processor=None),
+            r"lacks the special tokens cls '\[CLS\]', sep '\[SEP\]'",
+            id="no CLS",
         ),
-        pytest.param("unigram", change_metaspace(type="ByteLevel"), "'ByteLevel' cannot be expressed", id="ByteLevel"),
-        pytest.param("unigram", change_metaspace(replacement="_"), "replacement: is not", id="another space symbol"),
-        pytest.param("unigram", change_metaspace(prepend_scheme="never"), "is 'never'; only", id="no space in front"),
-        pytest.param("unigram", change_metaspace(split=None), "split: is None", id="split is no flag"),
-        pytest.param("byte-pair", change_model(dropout=0.1), "model.dropout: is set", id="dropout"),
-        pytest.param("byte-pair", change_model(fuse_unk=False), "model.fuse_unk: is false", id="unknowns apart"),
-        pytest.param("byte-pair", change_model(ignore_merges=True), "model.ignore_merges: is true", id="no merging"),
-        pytest.param("byte-pair", change_model(unk_token=None), "model.unk_token: is not in", id="no unknown token"),
-        pytest.param("byte-pair", change_model(merges=[["a"]]), r"merges\[0\]: is not a pair", id="half a merge"),
         pytest.param(
-            "byte-pair", change_model(merges=["q z"]), r"merges\[0\]: 'q' and 'z' are not", id="no such piece"
+            "mapped",
+            lambda v: v["normalizer"]["normalizers"][0].update(precompiled_charsmap="*"),
+            "precompiled_charsmap: is not base64",
+            id="a map that is not base64",
         ),
-        pytest.param("byte-pair", change_model(merges=[]), "merges: lacks", id="pieces without merges"),
         pytest.param(
-            "byte-pair",
-            lambda v: v["model"]["merges"].append(v["model"]["merges"][0]),
-            "is made at two places of the list",
-            id="a merge twice",
+            "mapped",
+            lambda v: v["normalizer"]["normalizers"][0].update(precompiled_charsmap="YWJjZGVmZ2g="),
+            "not a character map: its trie is cut",
+            id="a cut map",
         ),
-        pytest.param("byte-pair", change_model(vocab={"a": 1}), r"vocab\['a'\]: is 1, not a whole", id="a gap"),
-        pytest.param("byte-pair", change_model(vocab={"a": 0, "b": 0}), "no piece has the id 1", id="an id twice"),
+        pytest.param(
+            "Unigram",
+            lambda v: v["normalizer"]["normalizers"].append({"type": "Mystery"}),
+            r"normalizer.normalizers\[2\]: 'Mystery' is not one of",
+            id="an unknown normaliser",
+        ),
+        pytest.param(
+            "Unigram",
+            lambda v: v.update(pre_tokenizer={"type": "Metaspace", "replacement": "long"}),
+            "cannot be used by tokenizers",
+            id="what the library refuses",
+        ),
+        pytest.param("Unigram", lambda v: v.update(decoder={"type": "CTC"}), "decoder: 'CTC' is not", id="a decoder"),
     ],
 )
-def test_what_cannot_be_expressed_is_told_in_one_line(
-    kind: str, change: Change, message: str, tmp_path: Path, convert: Callable[..., Converted]
+def test_what_cannot_be_used_is_told_in_one_line(
+    kind: str, change: Change, message: str, tmp_path: Path, values_of: Callable[[str], dict[str, Any]]
 ) -> None:
-    values = copy.deepcopy(convert(kind, "transformers 4").values)
+    values = values_of(kind)
     change(values)
     file = write_json(tmp_path, values)
-    with pytest.raises(CheckpointError, match=message) as raised:
-        sentencepiece_from_tokenizer_json(file)
-    assert str(raised.value).startswith(f"{file}: ")
+    with pytest.raises((CheckpointError, BundleError), match=message) as raised:
+        bundled(tmp_path)
+    assert str(raised.value).startswith((f"{file}: ", f"{tmp_path}/made.json: "))
     assert "\n" not in str(raised.value)
-
-
-def test_without_the_package_tokenizers_the_message_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, convert: Callable[..., Converted]
-) -> None:
-    monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(CheckpointError, match=r"package tokenizers, .* pip install '.*\[export\]'"):
-        sentencepiece_from_tokenizer_json(convert("unigram", "transformers 4").file)
-
-
-def test_a_model_with_other_ids_is_found_by_the_first_text_that_shows_it(convert: Callable[..., Converted]) -> None:
-    one, other = convert("unigram", "transformers 4"), convert("unigram with byte fallback", "transformers 4")
-    with pytest.raises(Unusable, match="the ids of a single letter would differ from those of tokenizers"):
-        check_same_ids(one.values, other.serialised)
-
-
-def test_a_single_piece_with_another_score_is_found(zeros: Converted) -> None:
-    proto = copy.deepcopy(zeros.proto)
-    piece = next(piece for piece in proto.pieces if piece.type == piece.NORMAL and len(piece.piece) > 3)
-    piece.score = -0.5
-    with pytest.raises(Unusable, match="would differ"):
-        check_same_ids(zeros.values, proto.SerializeToString())
 
 
 JSON_VALUES = st.recursive(
@@ -375,26 +305,37 @@ JSON_VALUES = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(st.characters(), max_size=8)
-    | st.sampled_from(["Unigram", "BPE", "Metaspace", "Precompiled", "Strip", "Sequence", SPACE, "<unk>", "never"]),
+    | st.sampled_from(["Unigram", "BPE", "WordPiece", "Metaspace", "Strip", "Sequence", "[SEP]", "<unk>"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
 
 
 def places(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path to every value inside a JSON value; of long lists the first few."""
-    inner = value.items() if isinstance(value, dict) else list(enumerate(value))[:6] if isinstance(value, list) else ()
-    found = [(*prefix, key) for key, _ in inner]
-    return found + [place for key, below in inner for place in places(below, (*prefix, key))]
+    """Return the path to every value inside a JSON value; of long lists and objects the first few."""
+    inner = [*value.items()] if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    return [place for key, below in inner[:12] for place in ((*prefix, key), *places(below, (*prefix, key)))]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def try_to_serve(folder: Path) -> None:
+    """Serve a text, or be told in one line why not; no special token comes out of it."""
+    try:
+        tokenizer = bundled(folder)
+        ids = tokenizer.tokenize("Any text. 北京\n½ [SEP] ﬁ Å <s>").ids.tolist()
+    except (CheckpointError, BundleError) as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 700
+    else:
+        assert {tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id}.isdisjoint(ids)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-@pytest.mark.parametrize("kind", ["unigram with a character map", "byte-pair"])
-def test_any_change_of_a_file_gives_a_model_or_one_line(
-    kind: str, data: st.DataObject, tmp_path: Path, convert: Callable[..., Converted]
+@pytest.mark.parametrize("kind", ["mapped", "WordPiece", "BPE for DNA"])
+def test_any_change_of_a_file_gives_a_tokenizer_or_one_line(
+    kind: str, data: st.DataObject, tmp_path: Path, values_of: Callable[[str], dict[str, Any]]
 ) -> None:
-    values = copy.deepcopy(convert(kind, "transformers 4").values)
+    values = values_of(kind)
     for _ in range(data.draw(st.integers(1, 3))):
         *path, last = data.draw(st.sampled_from(places(values)))
         parent = values
@@ -406,21 +347,16 @@ def test_any_change_of_a_file_gives_a_model_or_one_line(
             parent[last] = data.draw(JSON_VALUES)
         if not values:
             break
-    try:
-        serialised = sentencepiece_from_tokenizer_json(write_json(tmp_path, values))
-    except CheckpointError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 600
-    else:
-        sentencepiece.SentencePieceProcessor(model_proto=serialised).encode("Any text. 北京\n½")
+    write_json(tmp_path, values)
+    try_to_serve(tmp_path)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_change_of_a_character_map_gives_a_model_or_one_line(
-    data: st.DataObject, tmp_path: Path, convert: Callable[..., Converted]
+def test_any_change_of_a_character_map_gives_a_tokenizer_or_one_line(
+    data: st.DataObject, tmp_path: Path, values_of: Callable[[str], dict[str, Any]]
 ) -> None:
-    values = copy.deepcopy(convert("unigram with a character map", "transformers 4").values)
+    values = values_of("mapped")
     step = values["normalizer"]["normalizers"][0]
     charsmap = bytearray(base64.b64decode(step["precompiled_charsmap"]))
     size = int.from_bytes(charsmap[:4], "little")
@@ -428,12 +364,7 @@ def test_any_change_of_a_character_map_gives_a_model_or_one_line(
     where = st.one_of(st.integers(0, 4 + 2048), st.integers(0, len(charsmap) - 1), st.integers(size, size + 200))
     for _ in range(data.draw(st.integers(1, 20))):
         charsmap[data.draw(where)] = data.draw(st.integers(0, 255))
-    step["precompiled_charsmap"] = base64.b64encode(
-        charsmap[: data.draw(st.sampled_from([None, -1, 3, 1028]))]
-    ).decode()
-    try:
-        serialised = sentencepiece_from_tokenizer_json(write_json(tmp_path, values))
-    except CheckpointError as error:
-        assert "\n" not in str(error)
-    else:
-        sentencepiece.SentencePieceProcessor(model_proto=serialised).encode("Any text. 北京\n½ ﬁ Å")
+    cut = charsmap[: data.draw(st.sampled_from([None, -1, 3, 1028]))]
+    step["precompiled_charsmap"] = base64.b64encode(cut).decode()
+    write_json(tmp_path, values)
+    try_to_serve(tmp_path)

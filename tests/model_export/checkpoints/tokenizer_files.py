@@ -5,37 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
-import tokenizers
 import transformers
 from sentencepiece import sentencepiece_model_pb2
-
-from model_export.checkpoints.tokenizer_json import sentencepiece_from_tokenizer_json
 
 SPACE = "\u2581"
 
 Json = dict[str, Any]
-
-
-class Converted:
-    """A tokenizer.json, the SentencePiece model it came from, what `tokenizers` makes of it, and our conversion."""
-
-    def __init__(self, spiece: Path, file: Path) -> None:
-        self.file = file
-        self.values: dict[str, Any] = json.loads(file.read_text())
-        self.original = sentencepiece.SentencePieceProcessor(model_file=str(spiece))
-        self.reference = tokenizers.Tokenizer.from_file(str(file))
-        self.serialised = sentencepiece_from_tokenizer_json(file)
-        self.proto = sentencepiece_model_pb2.ModelProto.FromString(self.serialised)
-        self.ours = sentencepiece.SentencePieceProcessor(model_proto=self.serialised)
-
-    def expected(self, text: str) -> list[int]:
-        return list(self.reference.encode(text, add_special_tokens=False).ids)
-
-    def is_special(self, text: str) -> bool:
-        """Whether a text spells an added token or a byte piece, which `tokenizers` takes for one."""
-        spelled = (token.content for token in self.reference.get_added_tokens_decoder().values())
-        return "<0x" in text or any(content in text for content in spelled)
 
 
 def saved_by_transformers_5(spiece: Path, folder: Path) -> Path:
