@@ -30,8 +30,8 @@ class BigBirdConfig:
         qa_feed_forward: Whether the question-answering head has a feed-forward layer before its logits, as in
             transformers. Not a field of transformers.
         qa_layer_norm_eps: Epsilon of that layer's LayerNorm; None means `layer_norm_eps`. Not a field of transformers.
-        has_answer_types: Whether the question-answering head tells the kind of answer, too, as that of Natural Questions
-            does. Not a field of transformers.
+        has_answer_types: Whether the question-answering head tells the kind of answer, too, as models for Natural
+            Questions do. Not a field of transformers.
         has_pooler: Whether an encoder alone has a pooler. Not a field of transformers.
         labels: Names in the order of the logits' last axis; empty ones where the files have none. How many a head has,
             and what those without a name are called, is settled when its weights are read (`checkpoints.labels`).

@@ -97,7 +97,7 @@ class QuestionAnswer(AnswerSpan):
 
     With a model trained on Natural Questions, `no_answer` puts the empty answer first if `answer_type` is `null`, and
     never otherwise; its score is the probability of `null`. If `answer_type` is `yes` or `no`, that is the answer, and
-    the span is the place that comes nearest to saying so.
+    the span is a hint of where to look.
     """
 
     alternatives: Annotated[
