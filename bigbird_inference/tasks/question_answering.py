@@ -179,7 +179,7 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
         """Find the best spans of all windows, and compare them with the null answer where that is asked for.
 
         Where no span is good enough, the null answer is what remains. Where the model tells the kind of answer, that
-        decides instead of a comparison, and only the spans of the window that it is of are looked at.
+        decides instead of a comparison, and all spans are from the window that speaks for the document.
         """
         request, windows = encoded.request, encoded.windows
         logits = take_output(outputs, "logits", [(len(window.sequence), 2) for window in windows])
