@@ -27,9 +27,10 @@ class BigBirdForNaturalQuestions(transformers.BigBirdForQuestionAnswering):
         super().__init__(config, add_pooling_layer=True)
         self.cls = torch.nn.Linear(config.hidden_size, 5)
 
-    def answer_types(self, output: Any) -> torch.Tensor:
+    def answer_types(self, output: Any) -> npt.NDArray[np.float32]:
         """Return the logits `[batch, 5]` that belong to what `forward` returned."""
-        logits: torch.Tensor = self.cls(output.pooler_output)
+        with torch.inference_mode():
+            logits: npt.NDArray[np.float32] = self.cls(output.pooler_output).numpy()
         return logits
 
 

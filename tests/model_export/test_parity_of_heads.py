@@ -95,7 +95,7 @@ class ExportedHead:
             case "qa":
                 return {"logits": _spans(output)}
             case "natural-questions":
-                return {"logits": _spans(output), "answer_type": self.model.answer_types(output)[0].detach().numpy()}
+                return {"logits": _spans(output), "answer_type": self.model.answer_types(output)[0]}
             case _:
                 return {"logits": output.logits[0].numpy()}
 

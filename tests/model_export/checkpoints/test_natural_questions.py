@@ -87,7 +87,7 @@ def expected(model: BigBirdForNaturalQuestions, length: int) -> dict[str, npt.ND
             question_lengths=torch.zeros(1, 1, dtype=torch.int64),  # nothing is subtracted from any logit
         )
         spans = torch.stack([output.start_logits[0], output.end_logits[0]], dim=-1)
-        return {"logits": spans.numpy(), "answer_type": model.answer_types(output)[0].numpy()}
+        return {"logits": spans.numpy(), "answer_type": model.answer_types(output)[0]}
 
 
 def answered(folder: Path, model: BigBirdForNaturalQuestions, length: int) -> Outputs:
