@@ -49,6 +49,11 @@ def as_pytorch_file(folder: Path, model: BigBirdForNaturalQuestions) -> None:
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
 
 
+def as_wrapped_pytorch_file(folder: Path, model: BigBirdForNaturalQuestions) -> None:
+    wrapped = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save(wrapped, folder / "pytorch_model.bin")
+
+
 def as_flax(folder: Path, model: BigBirdForNaturalQuestions) -> None:
     """Write what Flax has for these tensors: nested maps, kernels the other way round, other last names."""
     tree: dict[str, Any] = {}
@@ -112,6 +117,7 @@ def answered(folder: Path, model: BigBirdForNaturalQuestions, length: int) -> Ou
         pytest.param(["BigBirdForNaturalQuestions"], None, {}, (17, 100, 200), id="safetensors"),
         pytest.param(["BigBirdForQuestionAnswering"], None, {}, (100,), id="safetensors, called question answering"),
         pytest.param(["BigBirdForNaturalQuestions"], as_pytorch_file, {}, (100,), id="pytorch_model.bin"),
+        pytest.param(["BigBirdForNaturalQuestions"], as_wrapped_pytorch_file, {}, (100,), id="names of a wrapper"),
         pytest.param(["FlaxBigBirdForNaturalQuestions"], as_flax, {}, (100, 200), id="Flax"),
         pytest.param(
             ["BigBirdForNaturalQuestions"],
@@ -148,6 +154,12 @@ def test_the_encoder_is_served_without_the_head(tmp_path: Path, write: Callable[
     loaded = read_checkpoint(tmp_path, CheckpointOptions("embed")).load(PATTERN)
     assert [tensor.name for tensor in signature("embed", loaded.model.config).outputs] == ["hidden", "pooled"]
     assert {name.replace("/", ".").split(".")[0] for name in loaded.unused} == {"qa_classifier", "cls"}
+
+
+def test_the_categories_can_be_left_out(tmp_path: Path) -> None:
+    save(tmp_path)
+    loaded = read_checkpoint(tmp_path, CheckpointOptions(ignore_weights=("cls.*",))).load(PATTERN)
+    assert [tensor.name for tensor in signature("qa", loaded.model.config).outputs] == ["logits"]
 
 
 def test_a_pooler_alone_is_no_head_for_categories(tmp_path: Path) -> None:
