@@ -13,7 +13,7 @@ from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError
-from model_export.nn.heads import HEADS, LanguageModelHead
+from model_export.nn.heads import HEADS, LanguageModelHead, QuestionAnsweringHead
 from model_export.nn.model import BigBird
 from model_export.patterns.pattern import Pattern
 
@@ -78,7 +78,12 @@ class Start:
         if self.keeps_head(labels, problem_type):
             model = self.checkpoint.load(pattern).model
             model.config = replace(model.config, problem_type=problem_type)
-            return model, f"the checkpoint's head for {self.task} is kept"
+            kept = f"the checkpoint's head for {self.task} is kept"
+            if isinstance(model.head, QuestionAnsweringHead) and model.head.answer_type is not None:
+                model.head.answer_type = None
+                model.config = replace(model.config, has_answer_types=False)
+                kept += ", without its answer types: the training data does not tell them"
+            return model, kept
         encoder = self.checkpoint
         if encoder.task != "embed":
             encoder = read_checkpoint(self.checkpoint.folder, CheckpointOptions("embed", tokenizer=self.tokenizer))

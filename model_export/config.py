@@ -30,6 +30,8 @@ class BigBirdConfig:
         qa_feed_forward: Whether the question-answering head has a feed-forward layer before its logits, as in
             transformers. Not a field of transformers.
         qa_layer_norm_eps: Epsilon of that layer's LayerNorm; None means `layer_norm_eps`. Not a field of transformers.
+        has_answer_types: Whether the question-answering head tells the kind of answer, too, as models for Natural
+            Questions do. Not a field of transformers.
         has_pooler: Whether an encoder alone has a pooler. Not a field of transformers.
         labels: Names in the order of the logits' last axis; empty ones where the files have none. How many a head has,
             and what those without a name are called, is settled when its weights are read (`checkpoints.labels`).
@@ -59,6 +61,7 @@ class BigBirdConfig:
     classifier_activation: str | None = None
     qa_feed_forward: bool = True
     qa_layer_norm_eps: float | None = None
+    has_answer_types: bool = False
     has_pooler: bool = True
     pad_token_id: int = 0
     eos_token_id: int | tuple[int, ...] | None = 2
@@ -164,7 +167,7 @@ _MOST_LAYERS = 1000
 # Of any number: sizes beyond it could not be indexed, and infinity is none.
 _LARGEST = 2**31 - 1
 # Unknown to transformers: written only where they differ from what transformers does.
-_OWN_FIELDS = ("classifier_activation", "qa_feed_forward", "qa_layer_norm_eps", "has_pooler")
+_OWN_FIELDS = ("classifier_activation", "qa_feed_forward", "qa_layer_norm_eps", "has_answer_types", "has_pooler")
 # Of transformers: it writes none where there are two without names.
 _USUAL_LABELS = 2
 _POSITIVE_FIELDS = (

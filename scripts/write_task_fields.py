@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
-from bigbird_inference.tasks.declaration import Listed
+from bigbird_inference.tasks.declaration import LeftOut, Listed
 from bigbird_inference.tasks.registry import TASKS
 
 PAGE = Path(__file__).parents[1] / "docs" / "fields.md"
@@ -42,6 +42,8 @@ def _table(title: str, declared: type[Any]) -> str:
         described = " ".join(info.description for info in infos if info.description)
         kind = _kind(hints[field.name]) + "".join(f", {limit}" for limit in _limits(infos))
         default = "" if field.default is dataclasses.MISSING else f"`{json.dumps(field.default)}`"
+        if LeftOut() in typing.get_args(hints[field.name]):
+            kind, default = kind.removesuffix(" or null"), "left out"
         lines.append(f"| `{field.name}` | {kind} | {default} | {described} |")
     return "\n".join(lines) + "\n"
 
@@ -63,7 +65,7 @@ def _kind(hint: Any) -> str:
         return "text, or a list of texts"
     bare = hint.__origin__ if marks else hint
     arguments = [argument for argument in typing.get_args(bare) if argument is not NoneType]
-    if isinstance(bare, UnionType):
+    if isinstance(bare, UnionType) or typing.get_origin(bare) is typing.Union:
         return f"{_kind(arguments[0])} or null"
     if typing.get_origin(bare) is Literal:
         return ", ".join(f"`{argument}`" for argument in arguments)

@@ -33,6 +33,11 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Marks a field that an answer has only if it is not None: not every model of the task has it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """How a task is called.
 

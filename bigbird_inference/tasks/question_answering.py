@@ -3,6 +3,9 @@
 Start and end logits are each softmaxed once over [CLS] and the context's tokens of all windows together, so spans of
 different windows compete on equal terms. The question's tokens are no part of it. [CLS] stands for "no answer": it
 takes its share of the probability in every window, and wins only where the request allows it.
+
+Models trained on Natural Questions also tell the kind of answer. With them a single window speaks for the document
+(`answer_types`): its spans compete, and its category, not [CLS], says whether there is an answer.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +17,17 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.answer_types import ANSWER_TYPES, NULL, AnswerType, WindowChoice, choose_window
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
-from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
+from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.positions import End, Offsets, Start
 from bigbird_inference.tasks.scores import softmax
+from bigbird_inference.tasks.signature import ANSWER_TYPE_OUTPUT
 from bigbird_inference.tasks.span_search import CharacterSpan, WindowProbabilities, best_spans
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
-from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS
+from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, Tokenizer
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 
 DEFAULT_MAX_ANSWER_TOKENS = 30
@@ -88,15 +94,32 @@ class QuestionAnswer(AnswerSpan):
     With `no_answer` the empty answer, at 0 to 0, has its place in `alternatives` like any span; a span of the same
     score stands before it. Without, it is the answer where no span reaches `min_score`. Its own score is never compared
     with `min_score`.
+
+    With a model trained on Natural Questions, `no_answer` puts the empty answer first if `answer_type` is `null`, and
+    never otherwise; its score is the probability of `null`. If `answer_type` is `yes` or `no`, that is the answer, and
+    the span is a hint of where to look.
     """
 
     alternatives: Annotated[
         list[AnswerSpan], Field(description="The `top_k` best answers, best first, this one among them.")
     ]
+    answer_type: Annotated[
+        AnswerType | None,
+        Field(
+            description="What the document gives: no answer (`null`), some words (`short`), a passage (`long`), or "
+            "`yes` or `no`. Only with models trained on Natural Questions."
+        ),
+        LeftOut(),
+    ] = None
+    answer_type_score: Annotated[
+        float | None,
+        Field(description="Its probability among the five. Only with models trained on Natural Questions."),
+        LeftOut(),
+    ] = None
 
 
 class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
-    """Models with a start and an end logit for each token."""
+    """Models with a start and an end logit for each token; some tell the kind of answer, too."""
 
     operation = Operation(
         "answer_question",
@@ -107,6 +130,10 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
         located_in="context",
         smaller_answer="lower top_k or max_answer_tokens",
     )
+
+    def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
+        super().__init__(manifest, tokenizer)
+        self._tells_types = any(tensor.name == ANSWER_TYPE_OUTPUT for tensor in manifest.outputs)
 
     def encode(self, request: QuestionRequest) -> EncodedRequest[QuestionRequest]:
         """Cut the context into windows, each after the whole question."""
@@ -151,10 +178,15 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
     def decode(self, encoded: EncodedRequest[QuestionRequest], outputs: Sequence[Outputs]) -> QuestionAnswer:
         """Find the best spans of all windows, and compare them with the null answer where that is asked for.
 
-        Where no span is good enough, the null answer is what remains.
+        Where no span is good enough, the null answer is what remains. Where the model tells the kind of answer, that
+        decides instead of a comparison, and all spans are from the window that speaks for the document.
         """
         request, windows = encoded.request, encoded.windows
         logits = take_output(outputs, "logits", [(len(window.sequence), 2) for window in windows])
+        choice: WindowChoice | None = None
+        if self._tells_types:
+            choice = choose_window(take_output(outputs, ANSWER_TYPE_OUTPUT, [(len(ANSWER_TYPES),)] * len(windows)))
+            windows, logits = [windows[choice.window]], [logits[choice.window]]
         competing = [
             np.concatenate((array[:1], array[window.text_offset : window.text_offset + window.token_count]))
             for window, array in zip(windows, logits, strict=True)
@@ -169,11 +201,22 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
         spans = best_spans(encoded.tokens, scored, request.max_answer_tokens, request.top_k)
         ranking = [_answer(request.context, span) for span in spans if span.score >= request.min_score]
         if request.no_answer or not ranking:
-            null_score = min(float(part[0, 0] * part[0, 1]) for part in by_window)
-            ranking.append(AnswerSpan("", null_score, 0, 0))
-            ranking = sorted(ranking, key=lambda answer: -answer.score)[: request.top_k]
+            cls_scores = [float(part[0, 0] * part[0, 1]) for part in by_window]
+            ranking = _with_null(ranking, min(cls_scores), choice)[: request.top_k]
         best = ranking[0]
-        return QuestionAnswer(best.answer, best.score, best.start, best.end, ranking)
+        told = (None, None) if choice is None else (choice.answer_type, choice.score)
+        return QuestionAnswer(best.answer, best.score, best.start, best.end, ranking, *told)
+
+
+def _with_null(spans: list[AnswerSpan], cls_score: float, choice: WindowChoice | None) -> list[AnswerSpan]:
+    """Add the null answer to a ranking: in its place by score, but first or not first where there is a choice."""
+    null = AnswerSpan("", cls_score if choice is None else choice.null_score, 0, 0)
+    ranking = sorted([*spans, null], key=lambda answer: -answer.score)
+    if choice is None or not spans:
+        return ranking
+    best = null if choice.answer_type == NULL else spans[0]
+    ranking.remove(best)
+    return [best, *ranking]
 
 
 def _answer(context: str, span: CharacterSpan) -> AnswerSpan:

@@ -2,14 +2,17 @@
 
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Manifest
+from bigbird_inference.tasks.answer_types import ANSWER_TYPES
 
 BATCH_AXIS = "batch"
 LENGTH_AXIS = "length"
 POSITIONS_AXIS = "positions"
+ANSWER_TYPE_OUTPUT = "answer_type"
+"""Of models trained on Natural Questions: a logit for each of `ANSWER_TYPES`."""
 
 
 def output_shapes(task: str, *, labels: int, vocabulary: int, hidden: int) -> dict[str, list[int | str]]:
-    """Return the shape of each output, float32; symbolic axes are strings.
+    """Return the shape of each output that a model of the task can have, float32; symbolic axes are strings.
 
     Args:
         task: The task.
@@ -28,7 +31,10 @@ def output_shapes(task: str, *, labels: int, vocabulary: int, hidden: int) -> di
         "next-sentence": [2],
         "multiple-choice": [1],
     }
-    return {"logits": [BATCH_AXIS, *logits[task]]}
+    shapes: dict[str, list[int | str]] = {"logits": [BATCH_AXIS, *logits[task]]}
+    if task == "qa":
+        shapes[ANSWER_TYPE_OUTPUT] = [BATCH_AXIS, len(ANSWER_TYPES)]
+    return shapes
 
 
 def check_outputs(manifest: Manifest) -> None:

@@ -2,7 +2,9 @@
 
 The no-answer score of a question is log(score of the empty answer) - log(score of the best other answer). The scores
 are products of a start's and an end's probability out of the same two softmaxes, so this is the difference of sums of
-logits that SQuAD's own scripts are usually given.
+logits that SQuAD's own scripts are usually given. Where the model tells the kind of answer, the score of the empty
+answer is the probability that there is none, and the no-answer score is its log odds: the spans' scores have no part in
+whether there is an answer.
 """
 
 import math
@@ -63,7 +65,8 @@ class QuestionAnswering(Dataset):
         alternatives = body["alternatives"]
         spans = [one for one in alternatives if one["answer"]]
         empty = [one for one in alternatives if not one["answer"]]
-        return {"answer": body["answer"], "alternatives": [*spans[:1], *(empty[:1] or alternatives[-1:])]}
+        kept = {"answer": body["answer"], "alternatives": [*spans[:1], *(empty[:1] or alternatives[-1:])]}
+        return kept | {name: body[name] for name in ("answer_type",) if name in body}
 
     def judge(self, outcomes: Sequence[Outcome]) -> Sequence[Judgement]:
         return [
@@ -140,13 +143,14 @@ def _judge(example: SquadExample, outcome: Outcome, version: SquadVersion) -> _J
     span, span_score = next((one for one in alternatives if one[0]), ("", 0.0))
     empty_scores = [score for text, score in alternatives if not text]
     empty_score = empty_scores[0] if empty_scores else alternatives[-1][1]
+    answered_score = 1 - empty_score if "answer_type" in outcome.body else span_score
     return _Judged(
         exact=exact_match(prediction, answers, version),
         f1=token_f1(prediction, answers, version),
         empty=not prediction,
         span_exact=exact_match(span, answers, version),
         span_f1=token_f1(span, answers, version),
-        no_answer=math.log(max(empty_score, _LEAST_SCORE)) - math.log(max(span_score, _LEAST_SCORE)),
+        no_answer=math.log(max(empty_score, _LEAST_SCORE)) - math.log(max(answered_score, _LEAST_SCORE)),
         unlisted=not empty_scores,
     )
 

@@ -161,7 +161,7 @@ class Checkpoint:
         return {own: source.found(tensors) for own, source in self.weights.names(self.task, config).items()}
 
     def settled(self) -> "Checkpoint":
-        """Return the checkpoint with the labels and the pooler that its weights have; they are read for that.
+        """Return the checkpoint with the labels and the parts of a head that its weights have; they are read for that.
 
         Raises:
             CheckpointError: The weights cannot be read.
@@ -175,6 +175,8 @@ class Checkpoint:
         pooler, output = names.get("head.pooler.weight"), names.get("head.output.weight")
         if self.task == "embed" and pooler is not None and pooler.name not in tensors:
             config = replace(config, has_pooler=False)
+        if self.task == "qa" and self._tells_answer_types(tensors):
+            config = replace(config, has_answer_types=True)
         if self.task not in LABELLED_TASKS:
             config = replace(config, labels=numbered_labels(config.labels))
         elif output is not None and output.name in tensors:
@@ -185,6 +187,11 @@ class Checkpoint:
                 raise ConfigError(f"{self.folder}: {error}") from error
             config, changes = replace(config, labels=labels), (*changes, *lines)
         return replace(self, config=config, changes=changes)
+
+    def _tells_answer_types(self, tensors: Mapping[str, torch.Tensor]) -> bool:
+        names = self._names(replace(self.config, has_answer_types=True), tensors)
+        source = names.get("head.answer_type.output.weight")
+        return source is not None and source.name in tensors
 
     def _check_head(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Check that there is a head for the task at all; what a head lacks is listed with everything else."""

@@ -41,6 +41,10 @@ _LANGUAGE_MODEL: _Modules = {
     "head.transform.dense": ("dense", "cls/predictions/transform/dense"),
     "head.transform.norm": ("norm", "cls/predictions/transform/LayerNorm"),
 }
+_ANSWER_TYPES: _Modules = {
+    "head.answer_type.pooler": ("dense", "bert/pooler"),
+    "head.answer_type.output": ("dense", "cls"),
+}
 _HEADS: dict[str, _Modules] = {
     "qa": {
         "head.feed_forward.widen": ("dense", "qa_classifier/intermediate/dense"),
@@ -68,6 +72,8 @@ IGNORABLE = (
     "cls/predictions/",
     "cls/predictions/decoder/",  # a copy of the word embeddings where they are tied
     "cls/seq_relationship/",
+    "cls/kernel",
+    "cls/bias",
     "classifier/",
     "qa_classifier/",
 )
@@ -102,6 +108,8 @@ def _modules(task: str, config: BigBirdConfig) -> Iterator[tuple[str, tuple[Kind
             yield f"encoder.layers.{layer}.{own}", (kind, f"bert/encoder/layer/{layer}/{source}")
     if task != "embed" or config.has_pooler:
         yield from _HEADS[task].items()
+    if task == "qa" and config.has_answer_types:
+        yield from _ANSWER_TYPES.items()
 
 
 WEIGHTS_FILE = "flax_model.msgpack"

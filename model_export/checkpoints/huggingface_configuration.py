@@ -30,6 +30,7 @@ _NOTE = TypeAdapter(Note)
 # The task of an architecture's name, after `BigBirdFor` or `FlaxBigBirdFor`.
 TASKS = {
     "BigBirdForQuestionAnswering": "qa",
+    "BigBirdForNaturalQuestions": "qa",  # not in transformers; the weights tell whether its further head is there
     "BigBirdForSequenceClassification": "classify",
     "BigBirdForTokenClassification": "ner",
     "BigBirdForMaskedLM": "fill-mask",

@@ -51,6 +51,7 @@ _QUESTION_ANSWERING = {
     "head.feed_forward.norm": "qa_classifier.output.LayerNorm",
     "head.output": "qa_classifier.qa_outputs",
 }
+_ANSWER_TYPES = {"head.answer_type.pooler": "bert.pooler", "head.answer_type.output": "cls"}
 _HEAD_MODULES = {
     "qa": _QUESTION_ANSWERING,
     "classify": {"head.dense": "classifier.dense", "head.output": "classifier.out_proj"},
@@ -79,6 +80,8 @@ IGNORABLE = (
     "cls.predictions.decoder.weight",
     "cls.predictions.transform.",
     "cls.seq_relationship.",
+    "cls.weight",
+    "cls.bias",
     "classifier.",
     "qa_classifier.",
 )
@@ -137,6 +140,8 @@ def _modules(task: str, config: BigBirdConfig) -> Iterator[tuple[str, str]]:
     if task == "embed" and not config.has_pooler:
         return
     yield from _HEAD_MODULES[task].items()
+    if task == "qa" and config.has_answer_types:
+        yield from _ANSWER_TYPES.items()
 
 
 WEIGHTS_FILE = "pytorch_model.bin"

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 
 from bigbird_inference.manifest import Tensor
-from bigbird_inference.tasks.signature import BATCH_AXIS, LENGTH_AXIS, POSITIONS_AXIS, output_shapes
+from bigbird_inference.tasks.signature import (
+    ANSWER_TYPE_OUTPUT,
+    BATCH_AXIS,
+    LENGTH_AXIS,
+    POSITIONS_AXIS,
+    output_shapes,
+)
 from model_export.config import BigBirdConfig
 
 
@@ -30,4 +36,6 @@ def signature(task: str, config: BigBirdConfig) -> Signature:
     shapes = output_shapes(task, labels=len(config.labels), vocabulary=config.vocab_size, hidden=config.hidden_size)
     if not config.has_pooler:
         shapes.pop("pooled", None)
+    if not config.has_answer_types:
+        shapes.pop(ANSWER_TYPE_OUTPUT, None)
     return Signature(inputs, [Tensor(name, "float32", shape) for name, shape in shapes.items()])

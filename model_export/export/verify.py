@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bigbird_inference.manifest import AttentionKernelName, CheckedWith, Parity, Precision
 from bigbird_inference.runtime.session import Batch, Session
+from bigbird_inference.tasks.signature import ANSWER_TYPE_OUTPUT
 from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
@@ -145,17 +146,16 @@ class Verifier:
 
     def _agreement(self, found: list[Arrays], expected: list[Arrays]) -> float | None:
         """Return the share of equal decisions, or None where outputs are no logits or have nothing to choose."""
-        outputs = self._references.signature.outputs
-        logits = next((tensor for tensor in outputs if tensor.name == "logits"), None)
-        if logits is None or logits.shape[-1] == 1:
-            return None
         # Question answering chooses a token for the start and one for the end, everything else a label or a piece.
-        axis = 0 if isinstance(self._references.model.head, QuestionAnsweringHead) else -1
+        chosen_along = {"logits": 0 if isinstance(self._references.model.head, QuestionAnsweringHead) else -1}
+        chosen_along[ANSWER_TYPE_OUTPUT] = -1
         same = [
-            (arrays["logits"][: len(reference["logits"])].argmax(axis) == reference["logits"].argmax(axis)).ravel()
+            (arrays[tensor.name][: len(reference[tensor.name])].argmax(axis) == reference[tensor.name].argmax(axis))
+            for tensor in self._references.signature.outputs
+            if (axis := chosen_along.get(tensor.name)) is not None and tensor.shape[-1] != 1
             for arrays, reference in zip(found, expected, strict=True)
         ]
-        return float(np.concatenate(same).mean())
+        return float(np.concatenate([own.ravel() for own in same]).mean()) if same else None
 
 
 def _correlation(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> float:

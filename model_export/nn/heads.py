@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bigbird_inference.tasks.answer_types import ANSWER_TYPES
 from model_export.config import BigBirdConfig
 from model_export.nn.activations import get_activation
 from model_export.nn.encoder import FeedForward
@@ -66,8 +67,34 @@ class LanguageModelHead(nn.Module):
         return logits.view(batch, positions.shape[1], len(weight))
 
 
+class PooledHead(nn.Module):
+    """A fixed number of logits from the pooled document."""
+
+    logits = 1
+
+    def __init__(self, config: BigBirdConfig) -> None:
+        super().__init__()
+        self.pooler = Pooler(config)
+        self.dropout = nn.Dropout(0.0)
+        self.output = nn.Linear(config.hidden_size, self.logits)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Map `[batch, length, hidden]` to `[batch, logits]`."""
+        logits: torch.Tensor = self.output(self.dropout(self.pooler(hidden)))
+        return logits
+
+
+class AnswerTypeHead(PooledHead):
+    """A logit for each kind of answer."""
+
+    logits = len(ANSWER_TYPES)
+
+
 class QuestionAnsweringHead(nn.Module):
-    """One more feed-forward layer (in most sources), then a start and an end logit for every token."""
+    """One more feed-forward layer (in most sources), then a start and an end logit for every token.
+
+    Models trained on Natural Questions also have a logit for each kind of answer, from the pooled document.
+    """
 
     def __init__(self, config: BigBirdConfig) -> None:
         super().__init__()
@@ -75,13 +102,15 @@ class QuestionAnsweringHead(nn.Module):
         epsilon = config.qa_layer_norm_eps or config.layer_norm_eps
         self.feed_forward = FeedForward(replace(config, layer_norm_eps=epsilon)) if config.qa_feed_forward else None
         self.output = nn.Linear(config.hidden_size, 2)
+        self.answer_type = AnswerTypeHead(config) if config.has_answer_types else None
 
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Map `[batch, length, hidden]` to `[batch, length, 2]`: start, end."""
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Map `[batch, length, hidden]` to `[batch, length, 2]`: start, end; and to `[batch, 5]` answer types."""
+        transformed = hidden
         if self.feed_forward is not None:
-            hidden = self.feed_forward(self.dropout(hidden), residual=hidden)
-        logits: torch.Tensor = self.output(hidden)
-        return logits
+            transformed = self.feed_forward(self.dropout(hidden), residual=hidden)
+        logits: torch.Tensor = self.output(transformed)
+        return logits if self.answer_type is None else (logits, self.answer_type(hidden))
 
 
 class SequenceClassificationHead(nn.Module):
@@ -119,35 +148,18 @@ def _classifier_dropout(config: BigBirdConfig) -> float:
     return config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
 
 
-class PooledHead(nn.Module):
-    """A fixed number of logits from the pooled document."""
-
-    logits = 1
-
-    def __init__(self, config: BigBirdConfig) -> None:
-        super().__init__()
-        self.pooler = Pooler(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.output = nn.Linear(config.hidden_size, self.logits)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Map `[batch, length, hidden]` to `[batch, logits]`."""
-        logits: torch.Tensor = self.output(self.dropout(self.pooler(hidden)))
-        return logits
-
-
 class MultipleChoiceHead(PooledHead):
     """One logit for a prompt together with one choice; the choices of a prompt are compared outside."""
+
+    def __init__(self, config: BigBirdConfig) -> None:
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
 
 class NextSentenceHead(PooledHead):
     """Two logits for a pair of texts: the second follows the first, or it does not."""
 
     logits = 2
-
-    def __init__(self, config: BigBirdConfig) -> None:
-        super().__init__(config)
-        self.dropout = nn.Dropout(0.0)
 
 
 class EmbeddingHead(nn.Module):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, create_model
 
 from bigbird_inference.errors import InvalidInput, TextTooLarge
-from bigbird_inference.tasks.declaration import Operation, Text
+from bigbird_inference.tasks.declaration import LeftOut, Operation, Text
 from service.request_run import ItemResult, Usage
 from service.settings import Settings
 
@@ -92,8 +92,12 @@ class TaskBodies:
             "model": Annotated[str, Field(description="The model that answered.")],
             "usage": Usage,
         }
+        self._left_out = {name for name, hint in answered.items() if LeftOut() in get_args(hint)}
+        described: dict[str, Any] = {
+            name: _left_out(hint) if name in self._left_out else hint for name, hint in answered.items()
+        }
         self.answer: type[BaseModel] = create_model(
-            f"{operation.answer.__name__}Body", __doc__=operation.answer.__doc__, **answered
+            f"{operation.answer.__name__}Body", __doc__=operation.answer.__doc__, **described
         )
         self._written = {name: TypeAdapter(hint) for name, hint in answered.items()}
 
@@ -133,6 +137,8 @@ class TaskBodies:
         own = {field.name: getattr(result.answer, field.name) for field in dataclasses.fields(result.answer)}
         parts: list[bytes] = []
         for name, value in {**own, "model": model, "usage": result.usage}.items():
+            if value is None and name in self._left_out:
+                continue
             parts += [b"," if parts else b"{", b'"', name.encode(), b'":', *_json(self._written[name], value)]
         return b"".join((*parts, b"}"))
 
@@ -156,6 +162,12 @@ def _one_or_many(hint: Any) -> Any:
     # What holds for a single text is said in `OneOrMany`.
     own = [mark for mark in hint.__metadata__ if mark not in get_args(Text)]
     return Annotated[kind, *own]
+
+
+def _left_out(hint: Any) -> tuple[Any, Any]:
+    """Return the type of a field that is not in every answer, never null where it is, and that it may be missing."""
+    (kind,) = (part for part in get_args(hint.__origin__) if part is not type(None))
+    return Annotated[kind, *hint.__metadata__], Field(default_factory=lambda: None)
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

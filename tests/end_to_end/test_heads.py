@@ -21,7 +21,7 @@ from model_export.preparation import ExportOptions
 from tests.model_export.reference_models import make_config, make_model
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "checkpoints" / "demo-qa"
-TASKS = ("classify", "embed", "fill-mask", "generate", "multiple-choice", "next-sentence")
+TASKS = ("classify", "embed", "fill-mask", "generate", "multiple-choice", "natural-questions", "next-sentence")
 # What the others show of block-sparse attention over HTTP holds for these, too; their heads are in the parity tests.
 WITH_FULL_ATTENTION_ONLY = ("classify", "multiple-choice", "next-sentence")
 TOLERANCE = 1e-4
@@ -102,7 +102,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         shutil.copy(DEMO / "spiece.model", checkpoint)
         edge = 1024 if task == "generate" else 448
         longest = edge if task in WITH_FULL_ATTENTION_ONLY else 1024
-        options = ExportOptions(task=task, buckets=sorted({128 if task == "generate" else edge, edge, longest}))
+        told = None if task == "natural-questions" else task
+        options = ExportOptions(task=told, buckets=sorted({128 if task == "generate" else edge, edge, longest}))
         export_checkpoint(checkpoint, folder / "bundles" / task, options)
     with running_server(folder / "bundles") as server:
         yield Served(models, pieces, server)
@@ -130,6 +131,27 @@ def test_masks_are_filled_as_transformers_fills_them(served: Served, document: s
         best = np.argsort(-scores)[:7]
         assert [prediction["token_id"] for prediction in predictions] == best.tolist()
         assert np.allclose([prediction["score"] for prediction in predictions], scores[best], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_question_has_the_span_and_the_type_that_transformers_gives(served: Served, document: str) -> None:
+    question = "When did the project end?"
+    asked, ids = served.ids(question), served.ids(question, document)
+    output = served.reference("natural-questions", ids, second_from=len(asked))
+    categories = _softmax(served.models["natural-questions"].answer_types(output)[0])
+    names = ("null", "short", "long", "yes", "no")
+    competing = [0, *range(len(asked), len(ids) - 1)]
+    starts, ends = (_softmax(array[0].numpy()[competing])[1:] for array in (output.start_logits, output.end_logits))
+    best = max(starts[first] * ends[first : first + 30].max() for first in range(len(starts)))
+    body = {"question": question, "context": document}
+    answer = served.post("/qa", body)
+    assert answer["usage"]["tokens"] == len(ids)
+    assert answer["score"] == pytest.approx(best, abs=TOLERANCE)
+    assert answer["answer_type"] == names[categories.argmax()]
+    assert answer["answer_type_score"] == pytest.approx(categories.max(), abs=TOLERANCE)
+    listed = served.post("/qa", {**body, "no_answer": True, "top_k": 100})["alternatives"]
+    assert (listed[0]["answer"] == "") == (categories.argmax() == 0)
+    assert [one["score"] for one in listed if not one["answer"]] == [pytest.approx(categories[0], abs=TOLERANCE)]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS[:1])

@@ -67,6 +67,21 @@ def test_a_kept_head_has_as_many_labels_as_its_weights(tmp_path: Path) -> None:
     assert model.config.labels == ("O", "B-PER", "LABEL_2")
 
 
+def test_a_head_for_natural_questions_is_kept_for_its_spans(tmp_path: Path) -> None:
+    checkpoint = save_small_checkpoint(tmp_path, "natural-questions")
+    model, line = started(checkpoint, "qa")
+    assert line == (
+        "the checkpoint's head for qa is kept, without its answer types: the training data does not tell them"
+    )
+    whole = load(checkpoint, "qa")
+    assert torch.equal(model.head.output.weight, whole.head.output.weight)  # type: ignore[union-attr]
+    ids = torch.ones(1, 16, dtype=torch.int64)
+    spans, _ = whole(ids, ids, ids)
+    assert torch.equal(model.eval()(ids, ids, ids), spans)
+    save_checkpoint(model, "qa", tmp_path)
+    assert "has_answer_types" not in (tmp_path / "config.json").read_text()
+
+
 def test_a_configuration_that_names_no_task_is_a_checkpoint_without_head(encoder: Path, tmp_path: Path) -> None:
     for file in encoder.iterdir():
         content = file.read_bytes()

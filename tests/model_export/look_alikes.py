@@ -171,6 +171,7 @@ def added_words(folder: Path) -> Model:
 
 SHAPES = [
     LookAlike("google/bigbird-base-trivia-itc", "qa", bin_and_spiece),
+    LookAlike("vasudevgupta/bigbird-roberta-natural-questions", "qa", natural_questions),
     LookAlike("vedantM/BigBird-PII", "ner", safetensors_and_tokenizer_json),
     LookAlike("someone/shards", "classify", shards),
     LookAlike("flax-community/pino-bigbird-roberta-base", "classify", flax),

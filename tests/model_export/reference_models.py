@@ -16,8 +16,27 @@ import transformers
 
 SPECIAL_PIECES = ("<pad>", "[CLS]", "[SEP]", "[MASK]")
 
+
+class BigBirdForNaturalQuestions(transformers.BigBirdForQuestionAnswering):
+    """The head for Natural Questions, after transformers' research project `jax-projects/big_bird`.
+
+    It is a linear map from the pooler's output to five categories, beside the head for spans.
+    """
+
+    def __init__(self, config: transformers.BigBirdConfig) -> None:
+        super().__init__(config, add_pooling_layer=True)
+        self.cls = torch.nn.Linear(config.hidden_size, 5)
+
+    def answer_types(self, output: Any) -> npt.NDArray[np.float32]:
+        """Return the logits `[batch, 5]` that belong to what `forward` returned."""
+        with torch.inference_mode():
+            logits: npt.NDArray[np.float32] = self.cls(output.pooler_output).numpy()
+        return logits
+
+
 MODEL_CLASSES = {
     "qa": transformers.BigBirdForQuestionAnswering,
+    "natural-questions": BigBirdForNaturalQuestions,
     "classify": transformers.BigBirdForSequenceClassification,
     "ner": transformers.BigBirdForTokenClassification,
     "fill-mask": transformers.BigBirdForMaskedLM,
@@ -29,7 +48,7 @@ MODEL_CLASSES = {
 
 # Drawn larger: for uneven attention, and for logits that are well spread.
 _ATTENTION = (".query.", ".key.")
-_HEADS = ("qa_outputs", "out_proj", "classifier.weight", "seq_relationship")
+_HEADS = ("qa_outputs", "out_proj", "classifier.weight", "seq_relationship", "cls.weight")
 
 _TEXTS = (
     "Alice Smith leads the Acme project in New York since March 2024.",

@@ -13,7 +13,15 @@ COMMON_FIELDS = [
     field.name
     for field in dataclasses.fields(BigBirdConfig)
     if field.name
-    not in ("labels", "problem_type", "classifier_activation", "qa_feed_forward", "qa_layer_norm_eps", "has_pooler")
+    not in (
+        "labels",
+        "problem_type",
+        "classifier_activation",
+        "qa_feed_forward",
+        "qa_layer_norm_eps",
+        "has_answer_types",
+        "has_pooler",
+    )
 ]
 
 NOTHING_SAID = BigBirdConfig(labels=("", ""))

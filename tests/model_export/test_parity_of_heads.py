@@ -5,6 +5,7 @@ In fp32 they are the very same bits, whatever bucket holds the document and what
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,9 @@ class ExportedHead:
         self.model = make_model(task, self.config, head_gain=3.0)
         checkpoint = save_model(self.model, folder / "checkpoint")
         self.folder = folder / "bundle"
-        export_checkpoint(checkpoint, self.folder, ExportOptions(task=task, buckets=buckets))
+        # What the head for Natural Questions is, the checkpoint says.
+        told = None if task == "natural-questions" else task
+        export_checkpoint(checkpoint, self.folder, ExportOptions(task=told, buckets=buckets))
         self.manifest = read_manifest(self.folder)
         self.sessions = {threads: open_graphs(self.folder, threads) for threads in (1, 2)}
 
@@ -75,7 +78,7 @@ class ExportedHead:
             "token_type_ids": torch.from_numpy(document.token_type_ids)[None],
         }
         with torch.inference_mode():
-            if self.task == "qa":
+            if self.task in ("qa", "natural-questions"):
                 # A question of no tokens: nothing is subtracted from the logits, so every position can be compared.
                 output = self.model(**inputs, question_lengths=torch.zeros(1, 1, dtype=torch.int64))
             elif self.task == "multiple-choice":
@@ -90,7 +93,9 @@ class ExportedHead:
             case "fill-mask" | "generate":
                 return {"logits": output.logits[0, self.positions(length)].numpy()}
             case "qa":
-                return {"logits": torch.stack([output.start_logits[0], output.end_logits[0]], dim=-1).numpy()}
+                return {"logits": _spans(output)}
+            case "natural-questions":
+                return {"logits": _spans(output), "answer_type": self.model.answer_types(output)[0]}
             case _:
                 return {"logits": output.logits[0].numpy()}
 
@@ -133,9 +138,14 @@ def head_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exporte
     return of
 
 
-@pytest.fixture(params=list(HEADS))
+@pytest.fixture(params=[*HEADS, "natural-questions"])
 def head(request: pytest.FixtureRequest, head_of: Callable[[str], ExportedHead]) -> ExportedHead:
     return head_of(request.param)
+
+
+def _spans(output: Any) -> npt.NDArray[np.float32]:
+    logits: npt.NDArray[np.float32] = torch.stack([output.start_logits[0], output.end_logits[0]], dim=-1).numpy()
+    return logits
 
 
 def _assert_equal(found: Arrays, expected: Arrays) -> float:

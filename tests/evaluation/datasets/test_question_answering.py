@@ -91,6 +91,22 @@ def test_a_threshold_goes_by_how_many_times_more_probable_the_empty_answer_is(tm
     assert found["threshold of best exact match"] == (pytest.approx(math.log(0.1), abs=1e-6), 4)
 
 
+def test_a_threshold_goes_by_the_kind_of_answer_alone_where_the_model_tells_it(tmp_path: Path) -> None:
+    dataset = QuestionAnswering(file(tmp_path, impossible=True), {})
+
+    def told(text: str, null: float, span: float) -> Answer:
+        spans = [{"answer": text, "score": span}, {"answer": "", "score": null}]
+        return answer(answer=text, alternatives=spans, answer_type="short", answer_type_score=0.5)
+
+    # By the spans' scores, too, the first three (0.1 / 0.01) would be answered after the last one (0.3 / 0.9).
+    outcomes = [*(told(text, 0.1, 0.01) for text in ("red fox", "ran", "blue fox")), told("slept", 0.3, 0.9)]
+    kept = [Answer(dataset.needed(outcome.body), outcome.tokens) for outcome in outcomes]
+    for asked in (outcomes, kept):
+        found = values(dataset, dataset.score(asked))
+        assert found["best exact match"] == (1.0, 4)
+        assert found["threshold of best exact match"] == (pytest.approx(math.log(0.1 / 0.9), abs=1e-6), 4)
+
+
 def test_a_threshold_of_minus_infinity_answers_nothing(tmp_path: Path) -> None:
     dataset = QuestionAnswering(file(tmp_path, impossible=True), {})
     scores = dataset.score([said("wrong", ("", 0.1))] * 4)
