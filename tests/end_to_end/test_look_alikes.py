@@ -121,7 +121,8 @@ def test_a_bundle_has_the_ids_of_its_own_tokenizer_for_many_strings(
     checked: tuple[Path, dict[str, str]], made: Mapping[str, Path], shape: LookAlike
 ) -> None:
     tokenizer = Tokenizer.from_bundle(open_bundle(checked[0] / _name(shape)))
-    encode = their_tokenizer(made[shape.like])
+    given = dict(zip(shape.options[::2], shape.options[1::2], strict=True))
+    encode = their_tokenizer(made[given.get("--tokenizer", shape.like)])
     random = np.random.default_rng(19)
     # Neither control pieces, which are text here, nor blanks at the ends.
     strings = [" ".join(random.choice(PARTS, random.integers(1, 12))).strip() for _ in range(20_000)]

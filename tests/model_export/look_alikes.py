@@ -180,6 +180,12 @@ SHAPES = [
     LookAlike("KnutJaegersberg/bigbird-dolphin-prompt-completion-embeddings", "embed", bare_encoder),
     LookAlike("daze-unlv/google-bigbird-roberta-base", "multiple-choice", choices),
     LookAlike("radic2682/bigBird-base-fine-tuning-squad-B64", "generate", decoder),
+    LookAlike("monologg/kobigbird-bert-base", "fill-mask", wordpiece),
+    LookAlike("SajjadAyoubi/distil-bigbird-fa-zwnj", "fill-mask", vocab_txt),
+    LookAlike("AIRI-Institute/gena-lm-bigbird-base-t2t", "fill-mask", byte_pairs),
+    LookAlike("vumichien/sequence-classification-bigbird-roberta-base", "classify", no_id2label),
+    LookAlike("ucabqfe/bigBird_AAE_bio", "ner", no_tokenizer, ("--tokenizer", "google/bigbird-roberta-base")),
+    LookAlike("Deojoandco/capstone_hal_with_gold", "ner", added_words),
 ]
 
 
