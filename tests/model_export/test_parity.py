@@ -142,7 +142,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object], tuple[int, ...], AttentionChoi
     "an edge beyond the last position, so that every bucket is full": (
         "qa",
         {"num_random_blocks": 3, "max_position_embeddings": 150},
-        (96, 144),
+        (96, 150),
         "composed",
     ),
     "full attention by configuration, with a length of no whole blocks": (

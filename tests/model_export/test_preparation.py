@@ -32,12 +32,12 @@ def test_a_dry_run_says_what_would_be_exported_and_makes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = saved(tmp_path, "ner", id2label={0: "O", 1: "PER", 2: ""}, pad_token_id=-1)
-    printed = dry_run(folder, "--buckets", "112,160,256", "--output", "bundle")
+    saved(tmp_path, "ner", id2label={0: "O", 1: "PER", 2: ""}, pad_token_id=-1)
+    printed = dry_run(Path("checkpoint"), "--buckets", "112,160,256", "--output", "bundle")
     *lines, time = printed.splitlines()
     assert lines == [
         "checkpoint",
-        f"  source      safetensors, {folder}",
+        "  source      safetensors, checkpoint",
         "  task        ner",
         "  labels      3: O, PER, LABEL_2",
         "  model       2 layers, hidden size 12, 3 heads, vocabulary 100",

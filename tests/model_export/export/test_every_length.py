@@ -85,7 +85,9 @@ CASES = {
     "full attention to the maximum, which is the edge": _case(
         "transformers", "full", "composed", (1, 112, 1), max_position_embeddings=112
     ),
-    "a maximum of one block": _case("transformers", "full", "composed", (1, 16, 1), max_position_embeddings=30),
+    "a maximum of less than two blocks": _case(
+        "transformers", "full", "composed", (1, 30, 1), max_position_embeddings=30
+    ),
     "a maximum of a single token": _case(
         "transformers", "full", "composed", (1, 1, 1), block_size=1, max_position_embeddings=1
     ),
