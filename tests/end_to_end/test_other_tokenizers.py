@@ -20,6 +20,8 @@ from model_export.pipeline import ExportOptions, export_checkpoint
 from tests import tokenizer_files
 from tests.model_export.reference_models import Document, Reference, make_config, make_model
 
+pytestmark = pytest.mark.integration  # takes long
+
 KOREAN = "세종대왕이 한글을 만들었다. 서울은 대한민국의 수도이고, Zu\u0308rich  café [SEP] 부산은 항구 도시입니다 "
 DNA = "ACGTTGACCA" * 9 + "GATTACA"
 ENGLISH = "Alice  Smith leads the Acme project in New York [SEP] since March 2024 "
