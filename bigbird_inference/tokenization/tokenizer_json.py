@@ -6,6 +6,7 @@ lot, a section for truncation cuts texts in silence. So every component is looke
 file, at export and again where a bundle is loaded.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,8 +24,12 @@ _LONGEST_WORD = 200
 _LONGEST_AFFIX = 16
 _MOST_STEPS = 32
 _MOST_ADDED = 100_000
-# A chain of replacements, each by several characters, grows a text without end.
-_MOST_GROWTH = 16
+# A chain of steps that each make several characters of one grows a text without end. What a step makes of a character
+# at most: no normal form has more than 18 (U+FDFA), and what is in one form hardly grows in another.
+_LONGEST_FORM = 18
+_NORMAL_FORMS = frozenset({"NFC", "NFD", "NFKC", "NFKD", "Precompiled"})
+_GROWTH = {"BertNormalizer": 3, "ByteLevel": 4, "Lowercase": 2}
+_MOST_GROWTH = 128
 _MOST_CHARACTERS = 8_000_000
 
 Json = Mapping[str, Any]
@@ -53,6 +58,11 @@ def check_components(values: Json) -> None:
         integer(token.get("id"), f"{where}.id", below=MOST_IDS)
         for name in ("single_word", "lstrip", "rstrip", "normalized", "special"):
             flag(token.get(name), f"{where}.{name}")
+        if not token["content"].strip() and (token["lstrip"] or token["rstrip"]):
+            raise Unusable(
+                f"{where}: is white space that takes the white space beside it, which takes the library a time in "
+                "proportion to the square of a text; set its lstrip and rstrip to false"
+            )
 
 
 def model_kind(model: Json) -> str:
@@ -118,6 +128,7 @@ class _Chain:
         self._sequence = sequence
         self._steps = 0
         self._growth = 1
+        self._growing: set[str] = set()
 
     def check(self, value: object) -> None:
         if value is not None:
@@ -135,9 +146,19 @@ class _Chain:
             return
         if not isinstance(kind, str) or kind not in self._known:
             raise Unusable(f"{where}: {str(kind)[:40]!r} is not one of {', '.join(self._known)} or Sequence")
-        self._growth *= self._known[kind](step, where)
+        self._growth *= self._known[kind](step, where) * self._own_growth(kind, where)
         if self._growth > _MOST_GROWTH:
-            raise Unusable(f"{self._name}: its replacements make a text more than {_MOST_GROWTH} times as long")
+            raise Unusable(f"{self._name}: its components make a text more than {_MOST_GROWTH} times as long")
+
+    def _own_growth(self, kind: str, where: str) -> int:
+        """Return what a component that always does the same makes of a character, at most; each may be there once."""
+        if kind not in _GROWTH and kind not in _NORMAL_FORMS:
+            return 1
+        if kind in self._growing:
+            raise Unusable(f"{where}: is a second {kind}, with which a text could grow without end")
+        is_further_form = kind in _NORMAL_FORMS and not self._growing.isdisjoint(_NORMAL_FORMS)
+        self._growing.add(kind)
+        return 1 if is_further_form else _GROWTH.get(kind, _LONGEST_FORM)
 
 
 def _nothing(step: Json, where: str) -> int:
@@ -160,7 +181,8 @@ def _pattern(value: object, where: str) -> None:
 
 def _replace(step: Json, where: str) -> int:
     _pattern(step.get("pattern"), f"{where}.pattern")
-    return max(1, len(_affix(step.get("content"), f"{where}.content")))
+    content = _affix(step.get("content"), f"{where}.content")
+    return max(1, len(unicodedata.normalize("NFKD", content)))
 
 
 def _affix(value: object, where: str) -> str:

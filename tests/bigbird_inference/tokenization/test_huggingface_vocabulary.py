@@ -398,6 +398,11 @@ def chain(**step: Any) -> Change:
     return lambda values: values.update(normalizer=step)
 
 
+def added(**fields: Any) -> Change:
+    token = dict(content="x", id=3, special=False, single_word=False, lstrip=False, rstrip=False, normalized=False)
+    return lambda values: values["added_tokens"].append(token | fields)
+
+
 def split(pattern: str) -> Change:
     step = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
     return lambda values: values.update(pre_tokenizer=step)
@@ -413,16 +418,30 @@ def split(pattern: str) -> Change:
         ),
         pytest.param(
             chain(
-                type="Sequence", normalizers=[{"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaa"}] * 2
+                type="Sequence", normalizers=[{"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 12}] * 2
             ),
-            "16 times as long",
+            "128 times as long",
             id="a text that grows twice",
         ),
+        pytest.param(
+            chain(
+                type="Sequence",
+                normalizers=[{"type": "Replace", "pattern": {"Regex": "."}, "content": "\ufdfa"}, {"type": "NFKD"}],
+            ),
+            "128 times as long",
+            id="a character with a long normal form",
+        ),
+        pytest.param(
+            chain(type="Sequence", normalizers=[{"type": "ByteLevel"}] * 2), "a second ByteLevel", id="bytes of bytes"
+        ),
+        pytest.param(added(content=" ", rstrip=True), "square of a text", id="white space that takes more of it"),
         pytest.param(chain(type="Precompiled", precompiled_charsmap="YWJjZGVmZ2g="), "its trie is cut", id="a map"),
         pytest.param(chain(type="Mystery"), "'Mystery' is not one of", id="an unknown component"),
         pytest.param(chain(strip_left=True, strip_right=True), "'None' is not one of", id="a component without a type"),
         pytest.param(
-            chain(type="Sequence", normalizers=[{"type": "NFC"}] * 40), "more than 32 components", id="a long chain"
+            chain(type="Sequence", normalizers=[{"type": "Strip", "strip_left": True, "strip_right": True}] * 40),
+            "more than 32 components",
+            id="a long chain",
         ),
         pytest.param(lambda v: v.update(post_processor={}), "post_processor: is not allowed", id="a post-processor"),
         pytest.param(lambda v: v.update(truncation={"max_length": 3}), "truncation: is not", id="truncation"),
@@ -436,9 +455,7 @@ def split(pattern: str) -> Change:
         pytest.param(lambda v: v["unreachable"].pop("3"), "is the sep token, but a text can", id="SEP not listed"),
         pytest.param(lambda v: v.pop("unreachable"), "unreachable: is None", id="nothing listed"),
         pytest.param(
-            lambda v: v["added_tokens"].append(
-                dict(id=3, content="x", special=False, single_word=False, lstrip=False, rstrip=False, normalized=False)
-            ),
+            added(id=3),
             "'x' is a special token, but a text can contain it",
             id="an added word with the id of SEP",
         ),
