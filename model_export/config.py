@@ -245,9 +245,8 @@ def _numbered(values: Mapping[str, Any], field: str) -> dict[int, str]:
         names = {int(number): "" if name is None else str(name).strip() for number, name in pairs}
     except (AttributeError, TypeError, ValueError, OverflowError):
         problem = "label numbers to names" if field == "id2label" else "names to label numbers"
-        raise ConfigError(f"{field}: must map {problem}") from None
-    if any(not 0 <= number < MOST_LABELS for number in names):
-        raise ConfigError(f"{field}: label numbers must be from 0 to {MOST_LABELS - 1}")
+        raise ConfigError(f"{field}: must map {problem}; name the labels with --labels") from None
     if any("\ud800" <= character <= "\udfff" for name in names.values() for character in name):
         raise ConfigError(f"{field}: holds a name that is not valid Unicode")
-    return {number: name for number, name in names.items() if name}
+    # -100 and the like are what a loss leaves out, and no output of a head.
+    return {number: name for number, name in names.items() if name and 0 <= number < MOST_LABELS}

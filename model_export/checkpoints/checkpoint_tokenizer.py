@@ -21,6 +21,7 @@ from model_export.checkpoints.files import SPECIAL_TOKENS, optional_file, read_j
 from model_export.checkpoints.hub import resolve
 from model_export.checkpoints.tokenizer_json import (
     TOKENIZER_JSON_FILE,
+    USUAL_NAMES,
     VOCABULARY_FILE,
     TokenizerDocument,
     find_tokenizer_json,
@@ -178,8 +179,12 @@ def _of_document(document: TokenizerDocument, text_pieces: tuple[str, ...]) -> C
     model = document.values["model"]
     # transformers writes the user-defined pieces of a SentencePiece model as added tokens that are taken verbatim.
     own = len(model["vocab"]) if model["type"] == "Unigram" else 0
-    pieces = [token for token in tokens if not token["special"] and not token["normalized"] and token["id"] < own]
-    special = {token["content"] for token in tokens if token["special"]}
+    steering = {*document.special_tokens.values(), *USUAL_NAMES}
+    # transformers 5 lists all of them as special, too, in another file.
+    pieces = [
+        token for token in tokens if token["id"] < own and not token["normalized"] and token["content"] not in steering
+    ]
+    special = {token["content"] for token in tokens if token["special"]} - {token["content"] for token in pieces}
     chosen = _choose(text_pieces, [token["content"] for token in pieces], special, document.file)
     for token in pieces:
         token["special"] = token["content"] not in text_pieces

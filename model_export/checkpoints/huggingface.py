@@ -53,6 +53,8 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     base = folder if adapter is None or own_weights is not None else adapter.base_folder(options.base)
     config_file = optional_file(folder, CONFIG_FILE) or regular_file(base, CONFIG_FILE)
     values, faults = put_right(read_json(config_file))
+    if options.labels is not None:  # whatever is wrong with its own names
+        values = {name: value for name, value in values.items() if name not in ("id2label", "label2id", "num_labels")}
     assumptions = []
     if values.get("model_type") is None:
         values["model_type"] = "big_bird"
@@ -69,8 +71,9 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     stored = weights.read(options.ignore_weights)
     architectures = values.get("architectures")
     task = options.task or (adapter.task if adapter else None) or configuration.named_task(architectures)
-    if task is None:
-        held = held_tasks(lambda task: weights.names(task, config), stored.tensors, config)
+    held = held_tasks(lambda task: weights.names(task, config), stored.tensors, config)
+    # The encoder's class alone does not say that somebody wants the encoder alone.
+    if task is None or (task == "embed" and options.task is None and held):
         task, reason = configuration.task_of_weights(config_file, architectures, held)
         assumptions.append(f"task: {task} ({reason})")
     config, settled = huggingface_weights.settle(config, task, stored.tensors, config_file, resize=adapter is not None)

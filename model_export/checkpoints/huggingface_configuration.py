@@ -73,10 +73,11 @@ def task_of_weights(config_file: Path, architectures: object, held: Sequence[str
     named = _architectures(architectures)
     if len(held) == 1 and held[0] in UNMISTAKABLE and all(name in _CLASSES_WITHOUT_HEAD for name in named):
         return held[0], "its head is the only one among the weights, and architectures names no task"
+    choices = [*held, "embed"] if not held or "BigBirdModel" in named else held
     found = f"the weights have a head for {', '.join(held)}" if held else "the weights have no head that is known"
     raise CheckpointError(
         f"{config_file}: architectures {named!r:.80} name no task, and {found}; give one with --task "
-        f"{'|'.join(held or ['embed'])}"
+        f"{'|'.join(choices)}"
     )
 
 

@@ -201,8 +201,8 @@ def read_tensors(file: Path) -> StoredTensors:
         raise CheckpointError(f"{file}: holds a {type(content).__name__}, not a dictionary of tensors")
     named: dict[str, torch.Tensor] = {}
     others = []
-    # A training may save the state of its random numbers, a tensor of bytes, beside the weights.
-    if not any(isinstance(value, torch.Tensor) and value.is_floating_point() for value in content.values()):
+    # A training may save its loss or the state of its random numbers, tensors both, beside the weights.
+    if not any(isinstance(value, torch.Tensor) and "." in str(name) for name, value in content.items()):
         for name, value in content.items():
             found = {
                 f"{path}.{own}": tensor
@@ -226,7 +226,7 @@ def _state_dicts(content: Mapping[object, object], path: str) -> Iterator[tuple[
             continue
         below = f"{path}.{name}" if path else name
         if all(isinstance(key, str) and isinstance(entry, torch.Tensor) for key, entry in value.items()):
-            if any(entry.ndim for entry in value.values()):  # measured figures are tensors, too
+            if any(entry.ndim > 1 for entry in value.values()):  # measured figures are tensors, too
                 yield below, value
         elif below.count(".") + 1 < _DEEPEST:
             yield from _state_dicts(value, below)

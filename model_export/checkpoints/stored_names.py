@@ -144,7 +144,7 @@ class _Renaming:
                 at = parts.index(_COPY)
                 copies[self._joined(parts[:at])] = None
                 inner[name] = parts[:at] + parts[at + 2 :]
-                if parts[:at] + parts[at + 1 :] in trained:
+                if not trained.isdisjoint((inner[name], parts[:at] + parts[at + 1 :])):
                     del inner[name]
         trained = {parts for parts in inner.values() if _ORIGINAL not in parts}
         for name, parts in list(inner.items()):

@@ -42,9 +42,11 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "bos": ("<s>", "[BOS]"),
     "eos": ("</s>", "[EOS]"),
 }
-_USUAL_NAMES = frozenset(name for names in _ROLES.values() for name in names)
+USUAL_NAMES = frozenset(name for names in _ROLES.values() for name in names)
 # Classes of transformers that are BertTokenizer by another name.
 _BERT_CLASSES = frozenset({"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"})
+# They exist in Python alone, and what transformers does with their vocabulary depends on programs beside it.
+_IN_PYTHON = frozenset({"BertJapaneseTokenizer"})
 _ADDED_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -101,7 +103,7 @@ def find_tokenizer_json(folder: Path, named_class: object = None, file: Path | N
         _check_not_bare(values)
     except Unusable as error:
         raise CheckpointError(f"{file}: {error}") from None
-    extra = [name for name in special if name not in _USUAL_NAMES | set(names.values())]
+    extra = [name for name in special if name not in USUAL_NAMES | set(names.values())]
     if extra:
         changes += [
             f"special tokens that are ordinary characters where a text holds them: {', '.join(first_few(extra))}"
@@ -121,6 +123,8 @@ def _complete(file: Path, settings: Json, class_name: str) -> tuple[Json, list[s
                 f"transformers can load it, its save_pretrained writes {TOKENIZER_JSON_FILE}"
             )
         return _as_bert_tokenizer(_lines(file), settings), []
+    if class_name in _IN_PYTHON:
+        raise Unusable(f"{class_name} cuts words with a program of its own before this vocabulary; no file says how")
     values = dict(read_json(file))
     model = values["model"] = dict(mapping(values.get("model"), "model"))
     if "type" not in model:  # files of long ago
@@ -288,7 +292,7 @@ def _mark_special(values: Json, names: Mapping[str, str], extra: set[str]) -> li
     else:
         ids = ids_of(model)
         unknown = model.get("unk_token")
-    special = {*names.values(), *extra, *_USUAL_NAMES} | ({unknown} if isinstance(unknown, str) else set())
+    special = {*names.values(), *extra, *USUAL_NAMES} | ({unknown} if isinstance(unknown, str) else set())
     tokens: list[Json] = values["added_tokens"]
     for token in tokens:
         token["special"] = token["special"] is True or token["content"] in special

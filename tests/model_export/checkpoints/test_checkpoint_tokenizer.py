@@ -123,8 +123,11 @@ def test_what_is_written_reads_back_as_it_was(config: dict[str, object], elsewhe
         assert theirs("a Borealis", add_special_tokens=False)["input_ids"][-1] == SIZE
 
 
-def test_pieces_of_a_tokenizer_json_that_transformers_writes_are_characters_too(tmp_path: Path) -> None:
-    """transformers 4 lists the user-defined pieces of a SentencePiece model as added tokens."""
+@pytest.mark.parametrize("listed_as_special", [False, True], ids=["transformers 4", "transformers 5"])
+def test_pieces_of_a_tokenizer_json_that_transformers_writes_are_characters_too(
+    tmp_path: Path, listed_as_special: bool
+) -> None:
+    """transformers lists user-defined pieces of a SentencePiece model as added tokens; 5 calls them special, too."""
     pipeline = tokenizer_files.unigram()
     tokenizer_files.save(pipeline, tmp_path)
     file = tmp_path / "tokenizer.json"
@@ -134,6 +137,10 @@ def test_pieces_of_a_tokenizer_json_that_transformers_writes_are_characters_too(
     entry = {"id": index, "content": piece, **dict.fromkeys(("lstrip", "rstrip", "single_word"), False)}
     values["added_tokens"].append({**entry, "normalized": False, "special": False})
     file.write_text(json.dumps(values))
+    if listed_as_special:
+        settings = tmp_path / "tokenizer_config.json"
+        known = json.loads(settings.read_text()) if settings.exists() else {}
+        settings.write_text(json.dumps({**known, "extra_special_tokens": [piece]}))
     default = FoundTokenizer.find(tmp_path, None).read((), 1000)
     assert default.changes[-1].endswith(f"unless --text-pieces names them: {piece}")
     kept = FoundTokenizer.find(tmp_path, None).read((piece,), 1000)

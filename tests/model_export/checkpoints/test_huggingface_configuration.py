@@ -66,6 +66,7 @@ def test_a_head_that_no_other_class_has_tells_the_task(
         # A linear map called `classifier` could be anybody's.
         pytest.param("ner", None, r"for ner, multiple-choice; .* --task ner\|multiple-choice$", id="no certain head"),
         pytest.param("next-sentence", None, r"--task fill-mask\|next-sentence$", id="two heads"),
+        pytest.param("ner", ["BigBirdModel"], r"--task ner\|multiple-choice\|embed$", id="the encoder's class"),
         pytest.param("embed", None, r"the weights have no head that is known; .* --task embed$", id="no head"),
     ],
 )

@@ -119,6 +119,14 @@ def test_given_labels_must_name_every_output(saved: dict[str, Path], labels: tup
         read_checkpoint(saved["ner"], CheckpointOptions(labels=labels)).load(PATTERN)
 
 
+def test_given_labels_win_over_names_that_cannot_be_read(saved: dict[str, Path], tmp_path: Path) -> None:
+    folder = edited(saved["ner"], tmp_path / "checkpoint", id2label=["A", "B", "C"], label2id=None)
+    with pytest.raises(ConfigError, match="name the labels with --labels"):
+        read_checkpoint(folder)
+    loaded = read_checkpoint(folder, CheckpointOptions(labels=("O", "B-PER", "I-PER"))).load(PATTERN)
+    assert loaded.model.config.labels == ("O", "B-PER", "I-PER")
+
+
 def test_labels_are_given_for_tasks_that_have_some(saved: dict[str, Path]) -> None:
     with pytest.raises(CheckpointError, match="is for embed, whose answers have no labels; leave --labels out"):
         read_checkpoint(saved["ner"], CheckpointOptions("embed", labels=("A", "B", "C")))

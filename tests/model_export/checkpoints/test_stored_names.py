@@ -206,6 +206,13 @@ def test_the_copy_of_a_module_that_peft_trained_is_used(model: Model, folder: Pa
     )
 
 
+def test_biases_that_peft_saved_twice_count_once() -> None:
+    head = "base_model.model.classifier"
+    names = (f"{head}.dense.bias", f"{head}.modules_to_save.default.dense.bias", f"{head}.original_module.dense.bias")
+    stored = under_own_names({name: torch.full((1,), number) for number, name in enumerate(names)}, Path("file"))
+    assert stored.tensors == {"classifier.dense.bias": torch.zeros(1)}
+
+
 def test_an_adapter_that_was_not_merged_is_refused_with_the_way_out(folder: Path) -> None:
     edit(folder, lambda t: t.update({"bert.encoder.layer.0.attention.self.query.lora_A.default.weight": torch.ones(2)}))
     message = refusal(folder)
@@ -308,6 +315,12 @@ STATES: dict[str, Callable[[Tensors], object]] = {
     "model_state_dict, of a compiled model": lambda tensors: {
         "model_state_dict": OrderedDict((f"_orig_mod.{name}", tensor) for name, tensor in tensors.items()),
         "best": 0.9,
+    },
+    "weights of classes, a loss and measured vectors beside it": lambda tensors: {
+        "model_state_dict": tensors,
+        "loss": torch.tensor(0.4),
+        "class_weights": torch.ones(3),
+        "metrics": {"f1": torch.tensor([0.3, 0.4])},
     },
     "two levels, as torch.distributed.checkpoint": lambda tensors: {"app": {"model": dict(tensors)}, "step": 7},
     "encoder and head apart": lambda tensors: {

@@ -167,6 +167,13 @@ def test_a_word_list_of_a_tokenizer_in_python_is_refused(name: str, tmp_path: Pa
         find_tokenizer_json(tmp_path)
 
 
+def test_a_tokenizer_in_python_is_refused_whatever_file_it_has(tmp_path: Path) -> None:
+    save(tokenizer_files.KINDS["WordPiece"](), tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertJapaneseTokenizer"}')
+    with pytest.raises(CheckpointError, match="BertJapaneseTokenizer cuts words with a program of its own"):
+        find_tokenizer_json(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["WordPiece", "Unigram", "byte-level BPE"])
 def test_a_tokenizer_that_is_saved_again_is_the_same_in_transformers(kind: str, tmp_path: Path) -> None:
     pipeline = tokenizer_files.KINDS[kind]()
