@@ -18,6 +18,7 @@ from bigbird_inference.tokenization.vocabulary import MAX_VOCABULARY_BYTES
 from model_export.checkpoints.training_shards import how_to_consolidate
 from model_export.errors import CheckpointError, first_few
 
+NOT_UTF8 = "is not text in UTF-8; save it again as such"
 # The largest JSON of a checkpoint is a tokenizer.json: a few megabytes for 50,000 pieces.
 MAX_JSON_BYTES = 64 * 2**20
 # In bytes, of the file systems in use.
@@ -181,6 +182,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: missing") from None
     except RecursionError:
         raise CheckpointError(f"{path}: cannot be read as JSON: it is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise CheckpointError(f"{path}: {NOT_UTF8}") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(values, dict):

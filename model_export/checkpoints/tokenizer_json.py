@@ -23,7 +23,7 @@ from bigbird_inference.tokenization.tokenizer_json import (
     scored_pieces,
 )
 from bigbird_inference.typed_fields import Unusable, flag, integer, items, mapping
-from model_export.checkpoints.files import optional_file, read_json, read_vocabulary
+from model_export.checkpoints.files import NOT_UTF8, optional_file, read_json, read_vocabulary
 from model_export.errors import CheckpointError, first_few
 
 TOKENIZER_JSON_FILE = "tokenizer.json"
@@ -126,6 +126,8 @@ def _complete(file: Path, settings: Json, class_name: str) -> tuple[Json, list[s
     if class_name in _IN_PYTHON:
         raise Unusable(f"{class_name} cuts words with a program of its own before this vocabulary; no file says how")
     values = dict(read_json(file))
+    if "model" not in values:
+        raise Unusable(f"is no tokenizer: it has no model; give a {TOKENIZER_JSON_FILE}, or the folder of one")
     model = values["model"] = dict(mapping(values.get("model"), "model"))
     if "type" not in model:  # files of long ago
         model["type"] = (
@@ -183,7 +185,7 @@ def _lines(file: Path) -> dict[str, int]:
     try:
         lines = read_vocabulary(file).decode("utf-8").split("\n")
     except UnicodeDecodeError:
-        raise Unusable("is not text in UTF-8, a piece on each line") from None
+        raise Unusable(NOT_UTF8) from None
     if lines[-1] == "":
         lines.pop()
     return {line.rstrip(): index for index, line in enumerate(lines)}

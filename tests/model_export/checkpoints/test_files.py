@@ -217,8 +217,8 @@ class TestReadJson:
         [
             pytest.param(b"{", "cannot be read as JSON", id="cut off"),
             pytest.param(b"", "cannot be read as JSON", id="empty"),
-            pytest.param(b'{"a": "\xff"}', "cannot be read as JSON", id="no UTF-8"),
-            pytest.param(b"\xff\xfe{\0}\0", "cannot be read as JSON", id="UTF-16"),
+            pytest.param(b'{"a": "\xff"}', "is not text in UTF-8; save it again as such", id="no UTF-8"),
+            pytest.param(b"\xff\xfe{\0}\0", "is not text in UTF-8; save it again as such", id="UTF-16"),
             pytest.param(b"[]", "is not a JSON object", id="a list"),
             pytest.param(b"null", "is not a JSON object", id="null"),
             pytest.param(b"[" * 200_000, "is nested too deeply", id="nested without end"),

@@ -227,7 +227,7 @@ def model(**fields: Any) -> Change:
 @pytest.mark.parametrize(
     ("kind", "change", "message"),
     [
-        pytest.param("Unigram", lambda v: v.pop("model"), "model: is None, not an object", id="no model"),
+        pytest.param("Unigram", lambda v: v.pop("model"), "is no tokenizer: it has no model; give", id="no model"),
         pytest.param("WordPiece", model(type="WordLevel"), "model.type: 'WordLevel' is not one of", id="WordLevel"),
         pytest.param("Unigram", model(vocab={"a": 1}), "model.vocab: is an object, not a list", id="no list"),
         pytest.param("Unigram", model(vocab=[["a"]]), r"model.vocab\[0\]: is not a piece and", id="no score"),
