@@ -80,9 +80,11 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     own = folder if any((folder / name).exists() for name in VOCABULARY_FILES) else base
     found = FoundTokenizer.find(own, options.tokenizer, values.get("tokenizer_class"))
     tokenizer = found.read(options.text_pieces, config.vocab_size)
-    ends: tuple[str, ...] = ()
+    of_decoder: tuple[str, ...] = ()
     if task == "generate":
-        config, ends = configuration.with_ends(config_file.parent, config)
+        config, of_decoder = configuration.with_ends(config_file.parent, config)
+        if config.attention_type == "block_sparse":
+            of_decoder = (configuration.CAUSAL, *of_decoder)
     return Checkpoint(
         folder=folder,
         config=config,
@@ -93,7 +95,7 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         default_pattern=configuration.pattern(config_file, values),
         pair_types=configuration.pair_types(config_file, values, task),
         assumptions=tuple(assumptions),
-        changes=(*faults, *changes, *settled, *ends, *tokenizer.changes),
+        changes=(*faults, *changes, *settled, *of_decoder, *tokenizer.changes),
         note=configuration.note(config_file, values),
         ignore_weights=options.ignore_weights,
     )

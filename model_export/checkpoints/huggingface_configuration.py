@@ -25,6 +25,11 @@ PATTERN_FIELD = "random_block_pattern"
 USUAL_PATTERN = "transformers"
 PAIR_TYPES_FIELD = "pair_types"
 NOTE_FIELD = "bigbird_serve_note"
+CAUSAL = (
+    "attention_type: original_full, as this is a decoder: block_sparse has no causal mask in transformers, whose "
+    "answers with it to long texts differ"
+)
+"""What becomes of a decoder that transformers would run in blocks."""
 _NOTE = TypeAdapter(Note)
 
 # The task of an architecture's name, after `BigBirdFor` or `FlaxBigBirdFor`.

@@ -241,3 +241,18 @@ def test_activations_with_weights_are_refused_by_name(saved: dict[str, Path], tm
     folder = edited(saved["classify"], tmp_path / "checkpoint", hidden_act=activation)
     with pytest.raises(ConfigError, match=f"hidden_act: {activation} has weights of its own"):
         read_checkpoint(folder).load(PATTERN)
+
+
+@pytest.mark.parametrize("attention_type", ["block_sparse", "original_full"])
+def test_a_decoder_that_transformers_would_run_without_a_causal_mask_is_noted(
+    saved: dict[str, Path], tmp_path: Path, attention_type: str
+) -> None:
+    folder = edited(saved["generate"], tmp_path / "checkpoint", attention_type=attention_type)
+    theirs = transformers.BigBirdForCausalLM.from_pretrained(folder, attention_type=attention_type).eval()
+    # Long enough for blocks to be left out: (5 + 2 random ones) of 16, and more.
+    ids = torch.full((2, 176), 5)
+    ids[1, -1] = 6
+    with torch.no_grad():
+        first, other = theirs(ids, attention_mask=torch.ones_like(ids)).logits[:, 0]
+    said = [line for line in read_checkpoint(folder).changes if line.startswith("attention_type: ")]
+    assert bool(said) == (not torch.allclose(first, other))
