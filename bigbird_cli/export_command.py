@@ -17,7 +17,7 @@ import click
 from bigbird_cli.main import packages_of
 from bigbird_cli.token_numbers import TokenNumbers
 from bigbird_inference.manifest import Manifest, PairTypes, Precision, TaskName
-from model_export.checkpoints.files import check_folder
+from model_export.checkpoints.files import NOT_UTF8, check_folder
 from model_export.checkpoints.hub import resolve
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketStep
@@ -56,7 +56,8 @@ class Names(click.ParamType[tuple[str, ...]]):
         """Read the names; each counts once."""
         if isinstance(value, tuple):
             return value
-        return tuple(dict.fromkeys(name for name in value.split(",") if name))
+        # Spaces alone: a piece may be a line feed.
+        return tuple(dict.fromkeys(name for part in value.split(",") if (name := part.strip(" "))))
 
 
 _PLACE = "{precision}"
@@ -106,6 +107,8 @@ class LabelNames(click.ParamType[tuple[str, ...]]):
                 return []
             with Path(value).open("rb") as stream:
                 text = stream.read(_LONGEST_LABELS_FILE).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            self.fail(f"{value}: {NOT_UTF8}", param, ctx)
         except (OSError, ValueError) as error:
             self.fail(f"{value}: cannot be read: {error}", param, ctx)
         return text.rstrip().splitlines() or [""]

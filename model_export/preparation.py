@@ -160,4 +160,7 @@ def _entity_label_problems(labels: Sequence[str]) -> Iterable[str]:
             "position in every label"
         )
     if OUTSIDE not in labels:
-        yield f"none is called {OUTSIDE}, so every word is served as an entity; rename the one that marks none"
+        yield (
+            f"none is called {OUTSIDE}, so every word is served as an entity; rename the one that marks none with "
+            "--labels"
+        )

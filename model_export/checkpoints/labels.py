@@ -33,7 +33,11 @@ def settle_labels(
         raise ConfigError(f"labels: the head has {count} outputs, and can be served with 1 to {MOST_LABELS}")
     if given is not None:
         if len(given) != count:
-            raise ConfigError(f"labels: {len(given)} are given, and the head has {count} outputs; name each of them")
+            # One name may be the path of a file that is not there.
+            other = f", or give a file that is there; none is {given[0]!r:.80}" if len(given) == 1 else ""
+            raise ConfigError(
+                f"labels: {len(given)} are given, and the head has {count} outputs; name each of them{other}"
+            )
         _require_names(given)
         return tuple(given), []
     lines = []

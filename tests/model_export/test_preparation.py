@@ -98,7 +98,8 @@ def test_a_checkpoint_cannot_write_to_the_terminal(tmp_path: Path) -> None:
 def test_labels_that_surprise_are_noted(tmp_path: Path) -> None:
     said = " ".join(dry_run(saved(tmp_path, "ner", id2label={0: "B_PER", 1: "I_PER"})).split())
     assert "labels positions the service does not read: B_PER, I_PER; each label is served as a type of its own" in said
-    assert "labels none is called O, so every word is served as an entity; rename the one that marks none" in said
+    assert "none is called O, so every word is served as an entity; rename" in said
+    assert "rename the one that marks none with --labels" in said
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,20 @@ def test_labels_that_cannot_be_are_refused(tmp_path: Path, value: str, said: str
     result = CliRunner().invoke(main, ["export", str(folder), "--dry-run", "--labels", value])
     assert result.exit_code != 0
     assert said in result.output
+
+
+def test_labels_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes("O\nB-PER\n".encode("utf-16"))
+    folder = saved(tmp_path, "ner", num_labels=2)
+    result = CliRunner().invoke(main, ["export", str(folder), "--dry-run", "--labels", str(tmp_path / "labels.txt")])
+    assert "labels.txt: is not text in UTF-8; save it again as such" in " ".join(result.output.split())
+
+
+def test_white_space_around_text_pieces_is_passed_over(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["export", str(saved(tmp_path, "ner")), "--dry-run", "--text-pieces", " <none>, <such>"]
+    )
+    assert "text-pieces: '<none>' is no user-defined piece" in result.output
 
 
 def test_more_work_is_expected_to_take_longer() -> None:

@@ -110,6 +110,7 @@ def test_two_outputs_of_one_name_are_refused_and_can_be_named(
     ("labels", "said"),
     [
         pytest.param(("A", "B"), "labels: 2 are given, and the head has 3 outputs", id="too few"),
+        pytest.param(("names.txt",), "or give a file that is there; none is 'names.txt'", id="no such file"),
         pytest.param(("A", "B", "A"), "'A' stands there twice", id="one twice"),
         pytest.param(("A", "", "C"), "labels: number 1 has no name", id="an empty one"),
     ],
