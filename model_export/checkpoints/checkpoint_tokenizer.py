@@ -21,7 +21,6 @@ from model_export.checkpoints.files import SPECIAL_TOKENS, optional_file, read_j
 from model_export.checkpoints.hub import resolve
 from model_export.checkpoints.tokenizer_json import (
     TOKENIZER_JSON_FILE,
-    USUAL_NAMES,
     VOCABULARY_FILE,
     TokenizerDocument,
     find_tokenizer_json,
@@ -176,18 +175,11 @@ def _of_sentencepiece(file: Path, text_pieces: tuple[str, ...], vocab_size: int)
 def _of_document(document: TokenizerDocument, text_pieces: tuple[str, ...]) -> CheckpointTokenizer:
     """Return what a `tokenizer.json` or a `vocab.txt` says."""
     tokens = document.values["added_tokens"]
-    model = document.values["model"]
-    # transformers writes the user-defined pieces of a SentencePiece model as added tokens that are taken verbatim.
-    own = len(model["vocab"]) if model["type"] == "Unigram" else 0
-    steering = {*document.special_tokens.values(), *USUAL_NAMES}
-    # transformers 5 lists all of them as special, too, in another file.
-    pieces = [
-        token for token in tokens if token["id"] < own and not token["normalized"] and token["content"] not in steering
-    ]
-    special = {token["content"] for token in tokens if token["special"]} - {token["content"] for token in pieces}
-    chosen = _choose(text_pieces, [token["content"] for token in pieces], special, document.file)
-    for token in pieces:
-        token["special"] = token["content"] not in text_pieces
+    special = {token["content"] for token in tokens if token["special"]}.difference(document.user_defined)
+    chosen = _choose(text_pieces, document.user_defined, special, document.file)
+    for token in tokens:
+        if token["content"] in document.user_defined:
+            token["special"] = token["content"] not in text_pieces
     return CheckpointTokenizer(
         kind="tokenizers",
         content=json.dumps(document.values).encode(),

@@ -42,7 +42,7 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "bos": ("<s>", "[BOS]"),
     "eos": ("</s>", "[EOS]"),
 }
-USUAL_NAMES = frozenset(name for names in _ROLES.values() for name in names)
+_USUAL_NAMES = frozenset(name for names in _ROLES.values() for name in names)
 # Classes of transformers that are BertTokenizer by another name.
 _BERT_CLASSES = frozenset({"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"})
 # They exist in Python alone, and what transformers does with their vocabulary depends on programs beside it.
@@ -60,6 +60,7 @@ class TokenizerDocument:
         values: The document.
         special_tokens: Names of the special tokens by role (`cls`, `sep`, `pad`, `mask`), whether or not they exist.
         mask_lstrip: Whether the white space before a mask belongs to the mask.
+        user_defined: User-defined pieces of the SentencePiece model that it was made from.
         changes: What was taken otherwise than it stands in the file, a line each.
     """
 
@@ -68,6 +69,7 @@ class TokenizerDocument:
     values: Json
     special_tokens: dict[str, str]
     mask_lstrip: bool
+    user_defined: tuple[str, ...]
     changes: tuple[str, ...]
 
 
@@ -103,15 +105,27 @@ def find_tokenizer_json(folder: Path, named_class: object = None, file: Path | N
         _check_not_bare(values)
     except Unusable as error:
         raise CheckpointError(f"{file}: {error}") from None
-    extra = [name for name in special if name not in USUAL_NAMES | set(names.values())]
+    tokens = {role: names.get(role) or _usual(role, special) for role in ("cls", "sep", "pad", "mask")}
+    user_defined = _user_defined(values, {*tokens.values(), *_USUAL_NAMES})
+    # transformers 5 lists user-defined pieces as special, too, in another file.
+    extra = [name for name in special if name not in {*_USUAL_NAMES, *names.values(), *user_defined}]
     if extra:
         changes += [
             f"special tokens that are ordinary characters where a text holds them: {', '.join(first_few(extra))}"
         ]
-    tokens = {role: names.get(role) or _usual(role, special) for role in ("cls", "sep", "pad", "mask")}
     read = tuple(path for path in paths.values() if path is not None)
     mask_lstrip = any(token["lstrip"] for token in values["added_tokens"] if token["content"] == tokens["mask"])
-    return TokenizerDocument(file, read, values, tokens, mask_lstrip, tuple(changes))
+    return TokenizerDocument(file, read, values, tokens, mask_lstrip, user_defined, tuple(changes))
+
+
+def _user_defined(values: Json, steering: set[str]) -> tuple[str, ...]:
+    """Return the pieces that transformers writes as added tokens that are taken verbatim."""
+    own = len(values["model"]["vocab"]) if values["model"]["type"] == "Unigram" else 0
+    return tuple(
+        token["content"]
+        for token in values["added_tokens"]
+        if token["id"] < own and not token["normalized"] and token["content"] not in steering
+    )
 
 
 def _complete(file: Path, settings: Json, class_name: str) -> tuple[Json, list[str]]:
@@ -294,7 +308,7 @@ def _mark_special(values: Json, names: Mapping[str, str], extra: set[str]) -> li
     else:
         ids = ids_of(model)
         unknown = model.get("unk_token")
-    special = {*names.values(), *extra, *USUAL_NAMES} | ({unknown} if isinstance(unknown, str) else set())
+    special = {*names.values(), *extra, *_USUAL_NAMES} | ({unknown} if isinstance(unknown, str) else set())
     tokens: list[Json] = values["added_tokens"]
     for token in tokens:
         token["special"] = token["special"] is True or token["content"] in special

@@ -144,6 +144,7 @@ def test_pieces_of_a_tokenizer_json_that_transformers_writes_are_characters_too(
     default = FoundTokenizer.find(tmp_path, None).read((), 1000)
     assert default.changes[-1].endswith(f"unless --text-pieces names them: {piece}")
     kept = FoundTokenizer.find(tmp_path, None).read((piece,), 1000)
+    assert not any(piece in line for line in kept.changes)
     special = [
         next(token["special"] for token in json.loads(own.content)["added_tokens"] if token["content"] == piece)
         for own in (default, kept)
