@@ -14,6 +14,9 @@ from bigbird_inference.tokenization.charsmap import check_charsmap
 from model_export.checkpoints.checkpoint_tokenizer import parse_sentencepiece
 from model_export.errors import CheckpointError
 
+WHERE_NAMED = "if they have other names, say so in special_tokens_map.json; or take another tokenizer with --tokenizer"
+"""What to do about special tokens that are not found."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpecialIds:
@@ -61,7 +64,7 @@ def write_tokenizer(
     ids |= {token.content: token.id for token in added_tokens if token.special}
     missing = [f"{role} {pieces[role]!r}" for role in ("cls", "sep") if pieces[role] not in ids]
     if missing:
-        raise CheckpointError(f"{source}: lacks the special pieces {', '.join(missing)}")
+        raise CheckpointError(f"{source}: lacks the special pieces {', '.join(missing)}; {WHERE_NAMED}")
 
     roles = {pieces[role] for role in ("cls", "sep", "mask", "pad")}
     for piece in model.pieces:

@@ -19,7 +19,7 @@ from bigbird_inference.tokenization.huggingface_vocabulary import (
 from bigbird_inference.tokenization.tokenizer_json import model_kind
 from bigbird_inference.typed_fields import Unusable
 from model_export.errors import CheckpointError
-from model_export.export.tokenizer import SpecialIds
+from model_export.export.tokenizer import WHERE_NAMED, SpecialIds
 
 # A noncharacter of no meaning; the length is what counts.
 _FILLER = "\ue000"
@@ -40,14 +40,15 @@ def write_tokenizer_json(
         vocab_size: Rows of the model's word embeddings.
 
     Raises:
-        CheckpointError: The library refuses the file, it lacks a special token, or has ids without embeddings.
+        CheckpointError: The library refuses the file, it lacks a special token, has ids without embeddings, or an added
+            token with an id that the library would not give it.
     """
     values = json.loads(document)
     special = {token["content"]: int(token["id"]) for token in values["added_tokens"] if token["special"]}
     words = {token["content"]: int(token["id"]) for token in values["added_tokens"] if not token["special"]}
     missing = [f"{role} {pieces[role]!r:.80}" for role in ("cls", "sep") if pieces[role] not in special]
     if missing:
-        raise CheckpointError(f"{source}: lacks the special tokens {', '.join(missing)}")
+        raise CheckpointError(f"{source}: lacks the special tokens {', '.join(missing)}; {WHERE_NAMED}")
     vocab = values["model"]["vocab"]
     largest = max([len(vocab) - 1, *special.values(), *words.values()])
     if not isinstance(vocab, list):
@@ -56,9 +57,15 @@ def write_tokenizer_json(
         raise CheckpointError(f"{source}: has the id {largest}, but vocab_size is {vocab_size}")
     try:
         values = unreachable(values, special, words)
-        load_pipeline(values)
+        pipeline = load_pipeline(values)
     except Unusable as error:
         raise CheckpointError(f"{source}: {error}") from None
+    for content, index in words.items():
+        if index in special.values() or pipeline.token_to_id(content) != index:
+            raise CheckpointError(
+                f"{source}: the added token {content!r:.80} has the id {index}, which is another's or leaves a gap; "
+                "take it out, or give it the id that follows on the others, here and in the files beside it"
+            )
     destination.write_text(json.dumps(values), encoding="ascii")
     return SpecialIds(special[pieces["cls"]], special[pieces["sep"]], special.get(pieces["mask"]))
 

@@ -251,8 +251,20 @@ def model(**fields: Any) -> Change:
         pytest.param(
             "WordPiece",
             lambda v: v["added_tokens"].append({**v["added_tokens"][0], "content": "x", "id": 9_000, "special": False}),
-            "'x' has the id 9000, which is another's or leaves a gap",
+            r"^\S+/tokenizer.json: the added token 'x' has the id 9000, which is another's or leaves a gap; take it out",
             id="a gap in the ids",
+        ),
+        pytest.param(
+            "WordPiece",
+            lambda v: v["added_tokens"].append({**v["added_tokens"][0], "content": "x", "id": 50, "special": False}),
+            r"^\S+/tokenizer.json: the added token 'x' has the id 50, which is another's",
+            id="an added token with the id of a piece",
+        ),
+        pytest.param(
+            "WordPiece",
+            lambda v: v["added_tokens"].append({**v["added_tokens"][0], "content": "x", "id": 3, "special": False}),
+            r"^\S+/tokenizer.json: the added token 'x' has the id 3, which is another's",
+            id="an added token with the id of SEP",
         ),
         pytest.param(
             "WordPiece",
@@ -263,7 +275,7 @@ def model(**fields: Any) -> Change:
         pytest.param(
             "WordPiece",
             lambda v: renamed(v, {"[CLS]": "x", "[SEP]": "y"}) or v.update(post_processor=None),
-            r"lacks the special tokens cls '\[CLS\]', sep '\[SEP\]'",
+            r"lacks the special tokens cls '\[CLS\]', sep '\[SEP\]'; if they have other names, say so in special_tok",
             id="no CLS",
         ),
         pytest.param(
