@@ -47,6 +47,8 @@ _USUAL_NAMES = frozenset(name for names in _ROLES.values() for name in names)
 _BERT_CLASSES = frozenset({"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"})
 # They exist in Python alone, and what transformers does with their vocabulary depends on programs beside it.
 _IN_PYTHON = frozenset({"BertJapaneseTokenizer"})
+# Of a class with which transformers 5 reads the file as it stands; without "Fast".
+_GENERAL_CLASSES = frozenset({"PreTrainedTokenizer", "TokenizersBackend"})
 _ADDED_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
@@ -151,7 +153,7 @@ def _complete(file: Path, settings: Json, class_name: str) -> tuple[Json, list[s
     if values.get("decoder") is None:
         values["decoder"] = _decoder(values, kind)
     if kind != "WordPiece" or class_name not in _BERT_CLASSES:
-        return values, []
+        return values, _remade(settings, class_name)
     remade = _as_bert_tokenizer(ids_of(model), settings)
     changes = [
         f"{TOKENIZER_JSON_FILE}: {name} is that of {class_name} with tokenizer_config.json, as in transformers, and "
@@ -163,6 +165,17 @@ def _complete(file: Path, settings: Json, class_name: str) -> tuple[Json, list[s
         **values,
         **{name: remade[name] for name in ("normalizer", "pre_tokenizer", "post_processor", "model")},
     }, changes
+
+
+def _remade(settings: Json, class_name: str) -> list[str]:
+    """Return a line if transformers 5 would not read the file as it stands; what it wrote itself is the same remade."""
+    if class_name in _GENERAL_CLASSES or settings.get("backend") == "tokenizers":
+        return []
+    named = f"its class is {class_name[:40]}" if class_name else "no file names its class"
+    return [
+        f"{TOKENIZER_JSON_FILE}: is read as it stands, as in transformers 4; transformers 5 takes only its vocabulary, "
+        f"as {named}, and may cut some texts otherwise"
+    ]
 
 
 def _as_bert_tokenizer(ids: Mapping[str, int], settings: Json) -> Json:

@@ -174,6 +174,45 @@ def test_a_tokenizer_in_python_is_refused_whatever_file_it_has(tmp_path: Path) -
         find_tokenizer_json(tmp_path)
 
 
+REMADE = "tokenizer.json: is read as it stands, as in transformers 4; transformers 5 takes only its vocabulary, as "
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"),
+    [
+        ("Unigram with NFKC", "BigBirdTokenizer", "its class is BigBirdTokenizer"),
+        ("Unigram with NFKC", None, "no file names its class"),
+        ("byte-level BPE", "RobertaTokenizerFast", "its class is RobertaTokenizer"),
+        ("Unigram with NFKC", "PreTrainedTokenizerFast", None),
+    ],
+)
+def test_a_file_that_transformers_5_would_not_read_as_it_stands_is_told(
+    kind: str, name: str | None, reason: str | None, tmp_path: Path
+) -> None:
+    pipeline = tokenizer_files.KINDS[kind]()
+    save(pipeline, tmp_path, tokenizer_class=name)
+    (tmp_path / "config.json").write_text('{"model_type": "big_bird"}')
+    texts = mixed_strings(200, seed=3)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)(texts, add_special_tokens=False)["input_ids"]
+    own = [encoding.ids for encoding in pipeline.encode_batch(texts, add_special_tokens=False)]
+    ours = bundled(tmp_path)
+    assert [ours.tokenize(text).ids.tolist() for text in texts] == own
+    lines = [line for line in found(tmp_path).changes if line.startswith("tokenizer.json: is read")]
+    assert (theirs == own) == (reason is None)
+    assert lines == ([] if reason is None else [f"{REMADE}{reason}, and may cut some texts otherwise"])
+
+
+def test_a_file_that_transformers_5_wrote_is_read_as_it_does_without_a_word(tmp_path: Path) -> None:
+    spiece = train_vocabulary(tmp_path / "spiece", vocab_size=220, control_symbols=["[CLS]", "[SEP]", "[MASK]"])
+    folder = saved_by_transformers_5(spiece, tmp_path).parent
+    (folder / "config.json").write_text('{"model_type": "big_bird"}')
+    texts = mixed_strings(200, seed=3)
+    ours = bundled(folder)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)(texts, add_special_tokens=False)["input_ids"]
+    assert [ours.tokenize(text).ids.tolist() for text in texts] == theirs
+    assert not [line for line in found(folder).changes if line.startswith("tokenizer.json: is read")]
+
+
 @pytest.mark.parametrize("kind", ["WordPiece", "Unigram", "byte-level BPE"])
 def test_a_tokenizer_that_is_saved_again_is_the_same_in_transformers(kind: str, tmp_path: Path) -> None:
     pipeline = tokenizer_files.KINDS[kind]()
