@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bigbird_inference.facts import and_added, fact, listed
 from bigbird_inference.manifest import AttentionKernelName, PairTypes, Precision
+from bigbird_inference.tasks.answer_types import ANSWER_TYPES
 from bigbird_inference.tasks.entity_grouping import OUTSIDE, unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, LoadedCheckpoint
 from model_export.checkpoints.labels import LABELLED_TASKS
@@ -92,6 +93,8 @@ class Prepared:
             yield "labels", f"{len(config.labels)}: {listed(first_few(config.labels))}"
         if checkpoint.task == "ner":
             yield from (("labels", problem) for problem in _entity_label_problems(config.labels))
+        if config.has_answer_types:
+            yield "answers", f"spans, and a type by a head of its own: {listed(ANSWER_TYPES)}"
         yield (
             "model",
             f"{config.num_hidden_layers} layers, hidden size {config.hidden_size}, {config.num_attention_heads} heads, "

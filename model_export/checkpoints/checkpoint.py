@@ -147,7 +147,7 @@ class Checkpoint:
             unused = load_strictly(model, tensors, names, self.weights.ignorable)
         except CheckpointError as error:
             read_as = "".join(f"\n  {change}" for change in stored.changes)
-            raise CheckpointError(f"{error}{read_as}") from error
+            raise CheckpointError(f"{error}{_without_answer_types(names, str(error))}{read_as}") from error
         table = self.weights.names(self.task, settled.config)
         tied = [
             f"{table[own].name} is not there: {source.name} is read, which is tied to it"
@@ -211,6 +211,16 @@ class Checkpoint:
             with file.open("rb") as stream:
                 total.update(hashlib.file_digest(stream, "sha256").digest())
         return total.hexdigest()
+
+
+def _without_answer_types(names: Mapping[str, SourceTensor], problems: str) -> str:
+    """Return what to do if the head for answer types is what does not fit."""
+    head = [source.name for own, source in names.items() if own.startswith("head.answer_type.")]
+    if not any(f" {name} " in problems for name in head):
+        return ""
+    output = names["head.answer_type.output.weight"].name
+    module = output[: max(output.rfind("."), output.rfind("/")) + 1]
+    return f"\n  to go without answer types, leave their head out: --ignore-weights '{module}*'"
 
 
 def instead_of_a_head(task: str) -> str:

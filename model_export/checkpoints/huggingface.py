@@ -77,6 +77,9 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         task, reason = configuration.task_of_weights(config_file, architectures, held)
         assumptions.append(f"task: {task} ({reason})")
     config, settled = huggingface_weights.settle(config, task, stored.tensors, config_file, resize=adapter is not None)
+    untold: tuple[str, ...] = ()
+    if task == "qa" and configuration.names_answer_types(architectures):
+        untold = huggingface_weights.without_answer_types(weights, config, stored.tensors)
     own = folder if any((folder / name).exists() for name in VOCABULARY_FILES) else base
     found = FoundTokenizer.find(own, options.tokenizer, values.get("tokenizer_class"))
     tokenizer = found.read(options.text_pieces, config.vocab_size)
@@ -95,7 +98,7 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         default_pattern=configuration.pattern(config_file, values),
         pair_types=configuration.pair_types(config_file, values, task),
         assumptions=tuple(assumptions),
-        changes=(*faults, *changes, *settled, *of_decoder, *tokenizer.changes),
+        changes=(*faults, *changes, *settled, *untold, *of_decoder, *tokenizer.changes),
         note=configuration.note(config_file, values),
         ignore_weights=options.ignore_weights,
     )

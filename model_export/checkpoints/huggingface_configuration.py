@@ -56,6 +56,11 @@ def named_task(architectures: object) -> str | None:
     return next((TASKS[name] for name in _architectures(architectures) if name in TASKS), None)
 
 
+def names_answer_types(architectures: object) -> bool:
+    """Tell whether the configuration names the class that has a head for answer types."""
+    return "BigBirdForNaturalQuestions" in _architectures(architectures)
+
+
 def _architectures(named: object) -> list[str]:
     names = named if isinstance(named, list) else [] if named is None else [named]
     return [str(name).removeprefix("Flax") for name in names]

@@ -120,3 +120,13 @@ def settle(
             "as transformers does"
         )
     return config, tuple(changes)
+
+
+def without_answer_types(
+    weights: Weights, config: BigBirdConfig, tensors: Mapping[str, torch.Tensor]
+) -> tuple[str, ...]:
+    """Return a line if the head for answer types, which the configuration names, is not among the weights."""
+    head = weights.names("qa", replace(config, has_answer_types=True))["head.answer_type.output.weight"].name
+    if head in tensors:
+        return ()
+    return (f"{head} is not there: the configuration names a class with answer types, and the answers have none",)

@@ -54,6 +54,13 @@ def test_a_dry_run_says_what_would_be_exported_and_makes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
+def test_answer_types_are_said_where_there_are_some(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "natural-questions")
+    line = "\n  answers     spans, and a type by a head of its own: null, short, long, yes, no\n"
+    assert line in dry_run(folder)
+    assert line not in dry_run(folder, "--ignore-weights", "cls.*")
+
+
 @pytest.mark.parametrize(
     ("task", "options", "pairs"),
     [

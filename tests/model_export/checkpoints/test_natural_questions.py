@@ -168,20 +168,31 @@ def test_a_pooler_alone_is_no_head_for_categories(tmp_path: Path) -> None:
     loaded = read_checkpoint(tmp_path).load(PATTERN)
     assert [tensor.name for tensor in signature("qa", loaded.model.config).outputs] == ["logits"]
     assert loaded.unused == ["bert.pooler.bias", "bert.pooler.weight"]
+    line = "cls.weight is not there: the configuration names a class with answer types, and the answers have none"
+    assert line in loaded.changes
+    set_architectures(tmp_path, ["BigBirdForQuestionAnswering"])
+    assert line not in read_checkpoint(tmp_path).changes
 
 
-def test_categories_without_a_pooler_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "shape"), [("bert.pooler.weight", r"\[48, 48\]"), ("cls.bias", r"\[5\]")], ids=["pooler", "bias"]
+)
+def test_categories_without_a_part_are_refused_with_the_way_out(part: str, shape: str, tmp_path: Path) -> None:
     model = save(tmp_path)
-    rewrite(tmp_path, model, lambda folder, own: torch.save(_without(own, "bert.pooler"), folder / "pytorch_model.bin"))
-    with pytest.raises(CheckpointError, match=r"missing: bert\.pooler\.weight \[48, 48\]"):
+    rewrite(tmp_path, model, lambda folder, own: torch.save(_without(own, part), folder / "pytorch_model.bin"))
+    with pytest.raises(CheckpointError, match=rf"missing: {part} {shape}\n  to go without .* 'cls\.\*'"):
         read_checkpoint(tmp_path).load(PATTERN)
+    options = CheckpointOptions(ignore_weights=("cls.*",))
+    assert not read_checkpoint(tmp_path, options).load(PATTERN).model.config.has_answer_types
 
 
 def test_another_number_of_categories_is_refused(tmp_path: Path) -> None:
     model = save(tmp_path)
     model.cls = torch.nn.Linear(model.config.hidden_size, 3)
     rewrite(tmp_path, model, as_pytorch_file)
-    with pytest.raises(CheckpointError, match=r"shape: cls\.weight is \[3, 48\], expected \[5, 48\]"):
+    with pytest.raises(
+        CheckpointError, match=r"shape: cls\.weight is \[3, 48\], expected \[5, 48\]\n.*\n  to go without .* 'cls\.\*'"
+    ):
         read_checkpoint(tmp_path).load(PATTERN)
 
 
