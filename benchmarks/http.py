@@ -78,7 +78,7 @@ class BareLoop:
     def __init__(self, bundle: Path) -> None:
         opener = partial(open_session, device="cpu", threads=available_cores())
         opened = open_bundle(bundle)
-        sessions = open_sessions(opened, opener)
+        sessions = open_sessions(opened, opener).sessions
         self._sessions = {bucket.length: sessions[bucket.attention] for bucket in opened.manifest.buckets}
 
     def run(self, runs: Sequence[RecordedRun]) -> float:

@@ -26,6 +26,11 @@ _SUBCOMMANDS = {
         ("cpu",),
     ),
     "key": ("bigbird_cli.key_command", "Make an API key, and the line that makes it known.", ("cpu",)),
+    "measure": (
+        "bigbird_cli.measure_command",
+        "Measure bundles in the other runtimes that are installed.",
+        ("export", "cpu", "openvino"),
+    ),
     "serve": ("bigbird_cli.serve_command", "Serve every bundle under a folder over HTTP.", ("cpu",)),
 }
 

@@ -113,7 +113,7 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{path}: {field}: {first['msg']}") from error
-    problem = _contradiction(manifest)
+    problem = _contradiction(manifest) or _contradiction_of_cpu_runs(manifest)
     if problem is not None:
         raise BundleError(f"{path}: {problem}")
     return manifest
@@ -178,6 +178,19 @@ def _contradiction(manifest: Manifest) -> str | None:
             return f"known_answer: {run.length} tokens in bucket {run.bucket} cannot be run"
         if [expected.output for expected in run.expected] != [output.name for output in manifest.outputs]:
             return "known_answer: it is not about the outputs"
+    return None
+
+
+def _contradiction_of_cpu_runs(manifest: Manifest) -> str | None:
+    lengths = [bucket.length for bucket in manifest.buckets]
+    for run in manifest.cpu_runs:
+        problem = _contradiction(manifest.as_run_by(run))
+        if problem is None and [bucket.length for bucket in run.buckets] != lengths:
+            problem = "the buckets are others"
+        if problem is not None:
+            return f"cpu_runs: {run.runtime}: {problem}"
+    if len({(run.runtime, run.precision) for run in manifest.cpu_runs}) < len(manifest.cpu_runs):
+        return "cpu_runs: two are of the same runtime in the same precision"
     return None
 
 

@@ -4,19 +4,18 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from bigbird_inference.buckets import ModelVersion, ServedBucket
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.bundle_files import FileState, ensure_same_files
 from bigbird_inference.errors import BundleError
-from bigbird_inference.manifest import MANIFEST_FILE, Attention, Bucket, Manifest, Precision
+from bigbird_inference.manifest import MANIFEST_FILE, Attention, Bucket, CpuPrecision, CpuRuntime, Manifest, Precision
 from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
 from bigbird_inference.runtime.cuda.device import CudaDevice
-from bigbird_inference.runtime.devices import CPU, Devices
-from bigbird_inference.runtime.graph_sessions import open_sessions, served_kernel
-from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.devices import Devices
+from bigbird_inference.runtime.graph_sessions import OpenedGraphs, served_kernel
 from bigbird_inference.runtime.session import Session
 from bigbird_inference.tasks.base import Task
 from bigbird_inference.tasks.registry import create_task
@@ -24,7 +23,7 @@ from bigbird_inference.tokenization.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-OpenBundle = Callable[[Bundle], Mapping[Attention, Session]]
+OpenBundle = Callable[[Bundle], OpenedGraphs]
 """Loads the graphs of a bundle on one device."""
 
 _FOR_GPUS: frozenset[Precision] = frozenset({"fp16", "bf16"})
@@ -38,13 +37,15 @@ class LoadedModel:
 
     Attributes:
         name: By which requests ask for it: the bundle's folder name.
-        manifest: What was exported.
+        manifest: What was exported, as it holds on the devices.
         task: Encodes requests and decodes outputs.
         sessions: By kind of attention; one for each device, in the devices' order.
         devices: Where the sessions are.
         weights_bytes: Size of the weights, which every device holds once.
         files: What it was loaded from; `service.models.bundle_watch` notices if somebody writes into them.
         revision: Which bundle of its name it is (`bigbird_inference.bundle`).
+        runtime: What runs its graphs.
+        computes_in: What that computes in where a graph has float32.
         version: How often a model of this name has been loaded, this time included.
     """
 
@@ -56,6 +57,8 @@ class LoadedModel:
     weights_bytes: int = 0
     files: tuple[FileState, ...] = ()
     revision: str = ""
+    runtime: CpuRuntime = "onnxruntime"
+    computes_in: CpuPrecision = "fp32"
     version: int = 1
 
     @property
@@ -117,19 +120,27 @@ def _position_bytes(manifest: Manifest) -> int:
 
 
 def device_openers(
-    devices: Devices, *, threads: int = 0, memory_limit_bytes: int = 0, cuda_graphs: bool = True
+    devices: Devices,
+    *,
+    threads: int = 0,
+    cpu: CpuChoice | None = None,
+    memory_limit_bytes: int = 0,
+    cuda_graphs: bool = True,
 ) -> list[OpenBundle]:
     """Return what loads bundles on each device.
 
     Args:
         devices: Where to load them.
         threads: Threads of a run on the CPU; 0 for one per available core.
+        cpu: What runs them on the CPU.
         memory_limit_bytes: Most memory of each GPU; 0 for no limit.
         cuda_graphs: Whether the runs of a GPU may be recorded.
+
+    Raises:
+        DeviceUnavailable: What was asked for cannot run here.
     """
     if not devices.on_gpu:
-        opener = partial(open_session, device=CPU, threads=threads or available_cores())
-        return [partial(open_sessions, open_session=opener)]
+        return [CpuDevice(threads or available_cores(), cpu).open]
     return [CudaDevice(name, memory_limit_bytes=memory_limit_bytes, graphs=cuda_graphs).open for name in devices.names]
 
 
@@ -158,11 +169,20 @@ def open_model(bundle: Bundle, devices: Devices, openers: Sequence[OpenBundle]) 
         raise BundleError(f"{error}; {misplaced}") from error
     # They were opened by name, and what was compared with the hashes may have been replaced since.
     ensure_same_files(bundle.files)
-    sessions = {attention: [own[attention] for own in opened] for attention in opened[0]}
-    logger.info("loaded model %s for %s", bundle.name, bundle.manifest.task)
+    manifest = opened[0].manifest
+    sessions = {attention: [own.sessions[attention] for own in opened] for attention in opened[0].sessions}
+    logger.info("loaded model %s for %s", bundle.name, manifest.task)
     if misplaced is not None:
         logger.warning("%s", misplaced)
-    weights_bytes = bundle.manifest.weights.bytes
     return LoadedModel(
-        bundle.name, bundle.manifest, task, sessions, devices, weights_bytes, bundle.files, bundle.revision
+        bundle.name,
+        manifest,
+        task,
+        sessions,
+        devices,
+        manifest.weights.bytes,
+        bundle.files,
+        bundle.revision,
+        opened[0].runtime,
+        opened[0].computes_in,
     )

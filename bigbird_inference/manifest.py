@@ -4,7 +4,7 @@ The manifest is plain JSON. The dataclasses here are its definition: the JSON Sc
 (`manifest_schema`), and reading refuses what does not fit (`bigbird_inference.bundle`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
@@ -19,7 +19,10 @@ TOKENIZER_FILES: dict[TokenizerKind, str] = {"sentencepiece": "tokenizer.model",
 
 Precision = Literal["fp32", "int8", "fp16", "bf16"]
 AttentionKernelName = Literal["composed", "fused"]
-CheckedWith = Literal["onnxruntime", "torch"]
+CpuRuntime = Literal["onnxruntime", "openvino"]
+CpuPrecision = Literal["fp32", "bf16"]
+"""What a CPU computes in where a graph has float32."""
+CheckedWith = Literal["onnxruntime", "openvino", "torch"]
 TaskName = Literal["qa", "classify", "ner", "fill-mask", "next-sentence", "multiple-choice", "embed", "generate"]
 TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]
 """What `bigbird finetune` makes heads for."""
@@ -141,8 +144,9 @@ class Parity:
     compared, in one mixed batch if the bundle allows batches. `logits_std` is the standard deviation of the reference's
     outputs over the documents of all buckets.
     `correlation` is Pearson's, over all numbers; `agreement` the share of decisions (labels, span edges, tokens) that
-    are the same, None where a task decides nothing. `checked_with` is what gave the outputs: the graph in onnxruntime,
-    or, for a half-precision graph on a machine without a GPU, the torch model that it was traced from.
+    are the same, None where a task decides nothing. `checked_with` is what gave the outputs: the graph in
+    onnxruntime or OpenVINO, or, for a half-precision graph on a machine without a GPU, the torch model that it was
+    traced from.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -240,6 +244,24 @@ class KnownAnswer:
     runs: Annotated[list[KnownRun], Field(min_length=1)]
 
 
+@dataclass(frozen=True, slots=True)
+class CpuRun:
+    """Another way to run the bundle on a CPU than in onnxruntime, and what was measured of it.
+
+    `runtime` reads `graphs`, or the bundle's own where there are none, and computes in `precision` what they have in
+    float32. `buckets` and `known_runs` say for it what those of the manifest say for onnxruntime. `version` is the
+    runtime's.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
+    runtime: CpuRuntime
+    precision: CpuPrecision
+    version: str
+    buckets: Annotated[list[Bucket], Field(min_length=1)]
+    known_runs: list[KnownRun]
+    graphs: list[Graph] = field(default_factory=list)
+
+
 @with_config(ConfigDict(extra="allow", strict=True))
 class ModelConfig(TypedDict):
     """The model's configuration under the source's field names; these are read, the others are for people."""
@@ -260,7 +282,8 @@ class Manifest:
     `max_length` is the longest document window in tokens; `labels` stand in the order of the logits' last axis
     and are empty where a task has none. `max_batch_items` is the largest batch in which a document's numbers do not
     depend on the others (int8: 1), None if any. A graph's `attention_kernel` tells standard operators from
-    onnxruntime's `MultiHeadAttention`. `known_answer` is None while a bundle is made.
+    onnxruntime's `MultiHeadAttention`. `known_answer` is None while a bundle is made. `cpu_runs` were measured where
+    other runtimes were installed.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -284,6 +307,7 @@ class Manifest:
     model: ModelConfig
     versions: dict[str, str]
     known_answer: KnownAnswer | None = None
+    cpu_runs: list[CpuRun] = field(default_factory=list)
 
     @property
     def kernels(self) -> set[AttentionKernelName]:
@@ -293,6 +317,16 @@ class Manifest:
     def graph(self, attention: Attention, kernel: AttentionKernelName) -> Graph:
         """Return the graph of a kind of attention with a kernel, one of `kernels`."""
         return next(graph for graph in self.graphs if (graph.attention, graph.attention_kernel) == (attention, kernel))
+
+    def as_run_by(self, run: CpuRun) -> "Manifest":
+        """Return the manifest that says of another runtime what this one says of onnxruntime."""
+        known = self.known_answer
+        return replace(
+            self,
+            graphs=run.graphs or [graph for graph in self.graphs if graph.attention_kernel == "composed"],
+            buckets=run.buckets,
+            known_answer=replace(known, runs=run.known_runs) if known is not None and run.known_runs else None,
+        )
 
 
 ADAPTER = TypeAdapter(Manifest)

@@ -4,7 +4,7 @@ A graph is a program: it may loop for ever, or ask for all memory there is, when
 then) or when it runs. onnxruntime can be asked to end a run, between two operators; nothing bounds what one operator
 takes, and nothing ends a load. So a bundle is tried in a process of its own, which is ended from outside:
 
-    python -m bigbird_inference.trial FOLDER THREADS
+    python -m bigbird_inference.trial FOLDER THREADS RUNTIME PRECISION
 
 It loads the graphs with the options that serve them, asks the known answer and runs both ends of each graph, with one
 sequence. Meanwhile whoever started it looks at its memory and its processor time, fifty times a second. Resident memory
@@ -33,6 +33,7 @@ from bigbird_inference.known_answer import check_known_answer, run_unasked_ends
 from bigbird_inference.loaded_model import device_openers
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import anonymous_bytes_of, available_bytes
+from bigbird_inference.runtime.cpu import CpuChoice
 from bigbird_inference.runtime.devices import Devices
 from bigbird_inference.runtime.session import OutOfMemory, meaning_of
 
@@ -136,19 +137,23 @@ def _processor_seconds(process: int) -> float | None:
         return None
 
 
-def try_bundle(bundle: Bundle, threads: int, given_up: threading.Event, limits: Limits | None = None) -> None:
+def try_bundle(
+    bundle: Bundle, threads: int, cpu: CpuChoice, given_up: threading.Event, limits: Limits | None = None
+) -> None:
     """Run a checked bundle's graphs on the CPU in another process; blocks until that has ended.
 
     Args:
         bundle: The bundle; whoever loads it afterwards makes sure that its files are still the same.
         threads: Threads of a run; 0 for one per available core.
+        cpu: What runs the graphs.
         given_up: Ends the trial when it is set.
         limits: What it may take; None for those of its manifest.
 
     Raises:
         BundleError: It went beyond the limits, or its graphs cannot be loaded or run.
     """
-    command = [sys.executable, "-P", "-m", "bigbird_inference.trial", str(bundle.folder), str(threads)]
+    trial = ["-m", "bigbird_inference.trial", str(bundle.folder), str(threads), cpu.runtime, cpu.precision]
+    command = [sys.executable, "-P", *trial]
     # What is imported there is what is imported here, wherever that lies.
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     limits = limits or limits_of(bundle.manifest, available_bytes())
@@ -194,17 +199,17 @@ def _failure(status: int, output: str) -> BundleError:
     return BundleError(f"the process that tried its graphs ended with {how}; export the checkpoint again")
 
 
-def main(folder: Path, threads: int) -> int:
+def main(folder: Path, threads: int, cpu: CpuChoice) -> int:
     """Load and run a bundle's graphs once; return the exit status, and print why if it cannot be served."""
     threading.Thread(target=_end_with_whoever_waits, daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     try:
         bundle = Bundle(folder, read_manifest(folder))
-        (open_bundle,) = device_openers(Devices(), threads=threads)
-        sessions = open_bundle(bundle)
-        check_known_answer(bundle.manifest, sessions)
-        run_unasked_ends(bundle.manifest, sessions)
+        (open_bundle,) = device_openers(Devices(), threads=threads, cpu=cpu)
+        opened = open_bundle(bundle)
+        check_known_answer(opened.manifest, opened.sessions)
+        run_unasked_ends(opened.manifest, opened.sessions)
     except Exception as error:
         # onnxruntime's exception classes share no public base.
         line = " ".join(str(error).split())[:_LONGEST_MESSAGE]
@@ -221,4 +226,4 @@ def _end_with_whoever_waits() -> None:
 
 if __name__ == "__main__":
     # Python would take onnxruntime down in order, for nothing.
-    os._exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    os._exit(main(Path(sys.argv[1]), int(sys.argv[2]), CpuChoice(*sys.argv[3:])))  # type: ignore[arg-type]

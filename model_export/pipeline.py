@@ -19,7 +19,7 @@ from typing import cast
 
 import onnx_ir as ir
 
-from bigbird_inference.bundle import file_sha256, write_manifest
+from bigbird_inference.bundle import Bundle, file_sha256, write_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import (
     FORMAT_VERSION,
@@ -27,6 +27,7 @@ from bigbird_inference.manifest import (
     Attention,
     AttentionKernelName,
     Bucket,
+    CpuRun,
     Graph,
     HashedFile,
     KnownAnswer,
@@ -42,6 +43,7 @@ from bigbird_inference.manifest import (
 from bigbird_inference.progress import Progress, track
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.errors import ExportError
+from model_export.export import cpu_runs
 from model_export.export.buckets import GraphPlan, plan_graphs
 from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.graph_check import GraphCheck, LoadedGraph, graph_opener, rounded_model
@@ -118,7 +120,9 @@ def export_precisions(
     prepared = prepare(folder, outputs, options, name=name)
     # In one piece: several exports may run side by side.
     print("\n".join(prepared.lines()), file=sys.stderr, flush=True)
-    references = References(prepared.loaded.model, signature(prepared.checkpoint.task, prepared.loaded.model.config))
+    references = References.of_model(
+        prepared.loaded.model, signature(prepared.checkpoint.task, prepared.loaded.model.config)
+    )
     manifests = []
     for precision, output in outputs.items():
         building = _Building(output.name, prepared, references, precision, options.tolerance)
@@ -152,16 +156,16 @@ class _Building:
         plans = self.prepared.plans
         tokenizer_file, special_ids = write_bundle_tokenizer(self.prepared.checkpoint, folder)
         traced = {
-            kernel: traced_model(self.references.model, self.precision, kernel)
+            kernel: traced_model(self.prepared.loaded.model, self.precision, kernel)
             for kernel in self.prepared.kernels[self.precision]
         }
-        weights = SharedWeights(folder / WEIGHTS_FILE, self.references.model.state_dict())
+        weights = SharedWeights(folder / WEIGHTS_FILE, self.prepared.loaded.model.state_dict())
         unfinished = self._manifest(folder, tokenizer_file, special_ids)
         token_ids = known_text(unfinished, tokenizer_file)
-        rounded = rounded_model(self.references.model, self.precision)
+        rounded = rounded_model(self.prepared.loaded.model, self.precision)
         check = GraphCheck(
             self.references,
-            None if rounded is None else References(rounded, self.references.signature),
+            None if rounded is None else References.of_model(rounded, self.references.signature),
             plans,
             self.precision,
             graph_opener(unfinished),
@@ -170,7 +174,7 @@ class _Building:
         graphs: list[Graph] = []
         buckets: list[Bucket] = []
         runs: list[KnownRun] = []
-        for plan in plan_graphs(self.references.model.config):
+        for plan in plan_graphs(self.references.config):
             lengths = [bucket.length for bucket in plans if bucket.attention == plan.attention]
             if not lengths:
                 continue
@@ -212,8 +216,19 @@ class _Building:
             buckets=buckets,
             known_answer=KnownAnswer(TEXT, token_ids, runs) if runs else None,
         )
+        manifest = replace(manifest, cpu_runs=self._cpu_runs(Bundle(folder, manifest)))
         write_manifest(manifest, folder)
         return manifest
+
+    def _cpu_runs(self, bundle: Bundle) -> list[CpuRun]:
+        """Measure the other runtimes that are here; what one of them computes too far off is told and left out."""
+        runs = []
+        for precision in cpu_runs.PRECISIONS if cpu_runs.can_be_measured(bundle.manifest) else ():
+            try:
+                runs.append(cpu_runs.measure(bundle, precision, self.references, self.name))
+            except ExportError as error:
+                _say(self.name, f"OpenVINO in {precision} is not recorded: {error}")
+        return runs
 
     def _write_graph(
         self, plan: GraphPlan, kernel: AttentionKernelName, model: BigBird, folder: Path, weights: SharedWeights
@@ -237,7 +252,7 @@ class _Building:
     def _manifest(self, folder: Path, tokenizer_file: Path, special_ids: SpecialIds) -> Manifest:
         """Return the manifest as far as it is known before anything is traced."""
         prepared, checkpoint = self.prepared, self.prepared.checkpoint
-        config, task = self.references.model.config, checkpoint.task
+        config, task = self.references.config, checkpoint.task
         ends = config.end_ids if task == "generate" else ()
         return Manifest(
             format_version=FORMAT_VERSION,

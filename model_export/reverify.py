@@ -57,7 +57,7 @@ def verify_bundle(folder: Path, checkpoint_folder: Path, tokenizer: str | None =
     model = checkpoint.load(get_pattern(manifest.pattern)).model
     shape = signature(manifest.task, model.config)
     rounded = rounded_model(model, manifest.precision)
-    references = References(model, shape), None if rounded is None else References(rounded, shape)
+    references = References.of_model(model, shape), None if rounded is None else References.of_model(rounded, shape)
     plans = [BucketPlan(bucket.length, bucket.attention) for bucket in manifest.buckets]
     # What is allowed was decided at export, bucket by bucket.
     check = GraphCheck(*references, plans, manifest.precision, graph_opener(manifest), tolerance=math.inf)

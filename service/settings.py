@@ -14,6 +14,8 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bigbird_inference.runtime.cpu import PrecisionChoice, RuntimeChoice
+
 ENVIRONMENT_PREFIX = "BIGBIRD_"
 
 LogFormat = Literal["auto", "json", "text"]
@@ -90,6 +92,16 @@ class Settings(BaseSettings):
     )
     cuda_graphs: bool = Field(True, description="Whether frequent shapes are recorded as CUDA graphs at start.")
     threads: int = Field(0, ge=0, description="Threads within an operator on the CPU; 0 means the available cores.")
+    cpu_runtime: RuntimeChoice = Field(
+        "auto",
+        description="What runs models on the CPU: `onnxruntime`; `openvino`, with the extra of that name; or `auto`: "
+        "the fastest that is installed, that suits the processor and that the bundle has figures for "
+        "(docs/performance.md).",
+    )
+    cpu_precision: PrecisionChoice = Field(
+        "auto",
+        description="What the CPU computes in where a graph has float32: `fp32`; `bf16`, with OpenVINO; or `auto`.",
+    )
     max_characters: int = Field(200_000, ge=1, description="Longest text in characters; longer ones are refused (413).")
     max_list_items: int = Field(256, ge=1, description="Most texts in one request (413).")
     max_body_bytes: int = Field(16 * 1024 * 1024, ge=1, description="Largest request body (413).")

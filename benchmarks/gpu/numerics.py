@@ -62,7 +62,7 @@ class _Numbers:
         manifest = read_manifest(bundle)
         model = torch_model(checkpoint)
         plans = [BucketPlan(bucket.length, bucket.attention) for bucket in manifest.buckets]
-        references = References(model, signature(manifest.task, model.config))
+        references = References.of_model(model, signature(manifest.task, model.config))
         self._verifier = Verifier(references, plans, precision=manifest.precision)
         self._kernel = served_kernel(manifest, "fused")
         self._sessions = open_buckets(bundle, device)

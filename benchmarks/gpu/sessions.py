@@ -23,7 +23,7 @@ class OurDevice:
 
     def open(self, folder: Path) -> dict[Attention, Session]:
         """Return the sessions of a bundle by their kind of attention."""
-        return dict(self._open(Bundle(folder.resolve(), read_manifest(folder))))
+        return dict(self._open(Bundle(folder.resolve(), read_manifest(folder))).sessions)
 
 
 def attention_kinds(folder: Path) -> dict[int, Attention]:

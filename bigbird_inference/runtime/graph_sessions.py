@@ -1,11 +1,12 @@
 """The graphs of a bundle, loaded on one device: a session for each kind of attention, which serves all its buckets."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
-from bigbird_inference.manifest import MANIFEST_FILE, Attention, AttentionKernelName, Manifest
+from bigbird_inference.manifest import MANIFEST_FILE, Attention, AttentionKernelName, CpuPrecision, CpuRuntime, Manifest
 from bigbird_inference.runtime.session import Session
 
 
@@ -17,6 +18,22 @@ class SessionOpener(Protocol):
         ...
 
 
+class OpenedGraphs(NamedTuple):
+    """A bundle's graphs on one device.
+
+    Attributes:
+        manifest: As it holds for what runs them there.
+        sessions: By kind of attention.
+        runtime: What runs them.
+        computes_in: What that computes in where a graph has float32.
+    """
+
+    manifest: Manifest
+    sessions: Mapping[Attention, Session]
+    runtime: CpuRuntime = "onnxruntime"
+    computes_in: CpuPrecision = "fp32"
+
+
 def served_kernel(manifest: Manifest, preferred: AttentionKernelName) -> AttentionKernelName:
     """Return the attention kernel that a device serves: the one that it prefers, or the only one that there is."""
     return preferred if preferred in manifest.kernels else next(iter(manifest.kernels))
@@ -24,7 +41,7 @@ def served_kernel(manifest: Manifest, preferred: AttentionKernelName) -> Attenti
 
 def open_sessions(
     bundle: Bundle, open_session: SessionOpener, preferred: AttentionKernelName = "composed"
-) -> dict[Attention, Session]:
+) -> OpenedGraphs:
     """Load the graphs that the buckets of a bundle need.
 
     Args:
@@ -39,7 +56,9 @@ def open_sessions(
     manifest = bundle.manifest
     kernel = served_kernel(manifest, preferred)
     kinds = dict.fromkeys(bucket.attention for bucket in manifest.buckets)
-    return {kind: open_session(bundle.path(manifest.graph(kind, kernel).file), manifest) for kind in kinds}
+    return OpenedGraphs(
+        manifest, {kind: open_session(bundle.path(manifest.graph(kind, kernel).file), manifest) for kind in kinds}
+    )
 
 
 def check_buckets(bundle: Bundle) -> None:

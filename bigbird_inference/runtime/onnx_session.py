@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Manifest, Tensor
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
 from bigbird_inference.runtime.external_data import check_external_data
+from bigbird_inference.runtime.graph_signature import check_signature
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl, meaning_of
 
@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _ELEMENT_TYPES = {"tensor(int64)": "int64", "tensor(float)": "float32"}
-_BATCH_FIELDS = frozenset(field.name for field in fields(Batch))
 
 
 class OnnxSession:
@@ -43,10 +42,7 @@ class OnnxSession:
             OutOfMemory: The device had no room for the batch.
             ValueError: The graph takes positions, and the batch has none.
         """
-        feeds = {name: getattr(batch, name) for name in self._inputs}
-        missing = [name for name, array in feeds.items() if array is None]
-        if missing:
-            raise ValueError(f"the graph takes {', '.join(missing)}, and the batch has none")
+        feeds = batch.feeds(self._inputs)
         options = onnxruntime.RunOptions()
         for key, value in self._run_config.items():
             options.add_run_config_entry(key, value)
@@ -116,11 +112,14 @@ def check_graph(graph: Path, manifest: Manifest, session: onnxruntime.InferenceS
     Raises:
         BundleError: They are not.
     """
-    _check_tensors(graph, "input", manifest.inputs, session.get_inputs())
-    _check_tensors(graph, "output", manifest.outputs, session.get_outputs())
-    unknown = {tensor.name for tensor in manifest.inputs} - _BATCH_FIELDS
-    if unknown or not manifest.outputs:
-        raise BundleError(f"{graph}: expected inputs among {sorted(_BATCH_FIELDS)} and at least one output")
+    check_signature(graph, manifest, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
+
+
+def _tensors(arguments: Sequence[onnxruntime.NodeArg]) -> list[Tensor]:
+    return [
+        Tensor(argument.name, _ELEMENT_TYPES.get(argument.type, argument.type), list(argument.shape))
+        for argument in arguments
+    ]
 
 
 def session_options(threads: int, *, cpu_only: bool, shared_allocators: bool = True) -> onnxruntime.SessionOptions:
@@ -167,27 +166,3 @@ def _share_one_arena() -> None:
     # and no run has touched yet is address space, not memory.
     growth = onnxruntime.OrtArenaCfg({"arena_extend_strategy": 0})
     onnxruntime.create_and_register_allocator(memory, growth)
-
-
-def _check_tensors(graph: Path, kind: str, described: Sequence[Tensor], found: Sequence[onnxruntime.NodeArg]) -> None:
-    by_name = {entry.name: entry for entry in found}
-    if set(by_name) != {tensor.name for tensor in described}:
-        names = sorted(tensor.name for tensor in described)
-        raise BundleError(f"{graph}: its {kind}s are {sorted(by_name)}, the manifest says {names}")
-    for tensor in described:
-        entry = by_name[tensor.name]
-        dtype = _ELEMENT_TYPES.get(entry.type, entry.type)
-        if dtype != tensor.dtype or not _shapes_fit(tensor.shape, entry.shape):
-            raise BundleError(
-                f"{graph}: {kind} {tensor.name} is {dtype} {entry.shape}, the manifest says "
-                f"{tensor.dtype} {tensor.shape}"
-            )
-
-
-def _shapes_fit(described: Sequence[int | str], found: Sequence[int | str | None]) -> bool:
-    """Compare ranks and those axes that are numbers on both sides; the others are symbolic."""
-    return len(described) == len(found) and all(
-        wanted == actual
-        for wanted, actual in zip(described, found, strict=True)
-        if isinstance(wanted, int) and isinstance(actual, int)
-    )

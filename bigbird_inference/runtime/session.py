@@ -1,6 +1,7 @@
 """The interface between batching and whatever runs the graphs, and what can end a run.
 
-onnxruntime raises one of several unrelated classes for everything; only the text tells what happened.
+onnxruntime raises one of several unrelated classes for everything, OpenVINO a single one; only the text tells what
+happened.
 """
 
 import contextlib
@@ -34,6 +35,18 @@ class Batch:
     attention_mask: Int64Array
     token_type_ids: Int64Array
     positions: Int64Array | None = None
+
+    def feeds(self, inputs: Sequence[str]) -> dict[str, Int64Array]:
+        """Return what a graph takes, by name.
+
+        Raises:
+            ValueError: It takes positions, and there are none.
+        """
+        feeds = {name: getattr(self, name) for name in inputs}
+        missing = [name for name, array in feeds.items() if array is None]
+        if missing:
+            raise ValueError(f"the graph takes {', '.join(missing)}, and the batch has none")
+        return feeds
 
 
 class RunTerminated(Exception):
@@ -133,11 +146,15 @@ class CapturingSession(Protocol):
         ...
 
 
-_TERMINATED = "terminate flag being set to true"
+_TERMINATED = (
+    "terminate flag being set to true",  # onnxruntime
+    "Infer Request was canceled",  # OpenVINO
+)
 _NO_MEMORY = (
     "Failed to allocate memory",  # the arena, when its device gave it nothing
     "is smaller than requested bytes",  # the arena, when it has a limit
     "bad_alloc",  # the CPU without an arena
+    "bytes of memory",  # OpenVINO: "Failed to allocate N bytes of memory"
     "out of memory",  # the CUDA runtime and its libraries
     "ALLOC_FAILED",
 )
@@ -160,7 +177,7 @@ def meaning_of(error: Exception) -> Exception | None:
     text = str(error)
     if isinstance(error, MemoryError):
         return OutOfMemory(text)
-    if _TERMINATED in text:
+    if any(words in text for words in _TERMINATED):
         return RunTerminated(text)
     if any(words in text for words in _LOST):
         return DeviceLost(text)

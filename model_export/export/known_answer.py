@@ -45,7 +45,12 @@ def known_text(manifest: Manifest, tokenizer_file: Path) -> list[int]:
 
 
 def known_runs(
-    manifest: Manifest, token_ids: Sequence[int], graph: Graph, buckets: Sequence[Bucket], session: Session
+    manifest: Manifest,
+    token_ids: Sequence[int],
+    graph: Graph,
+    buckets: Sequence[Bucket],
+    session: Session,
+    precision: Precision | None = None,
 ) -> list[KnownRun]:
     """Return what a session answers in the shortest and in the longest bucket that can hold the text's frame.
 
@@ -55,7 +60,9 @@ def known_runs(
         graph: The session's.
         buckets: Those of the graph, ascending.
         session: What will serve them, or what stands in for it.
+        precision: What that computes in, if not in the graph's precision.
     """
+    precision = precision or manifest.precision
     # CLS, a token and SEP; what is shorter than the graph takes has the other kind of attention.
     too_short = max(2, graph.shortest - graph.step)
     possible = [bucket for bucket in buckets if bucket.length > too_short]
@@ -66,13 +73,13 @@ def known_runs(
         length = (shorter + bucket.length) // 2 + 1
         outputs = session.run(known_answer_batch(manifest, token_ids, length, bucket.length))
         spread = bucket.parity[0].logits_std
-        factor = max(1.0, spread) if manifest.precision == "fp32" else spread
+        factor = max(1.0, spread) if precision == "fp32" else spread
         runs.append(
             KnownRun(
                 length=length,
                 bucket=bucket.length,
                 expected=describe_outputs(manifest, outputs, length),
-                tolerance=TOLERANCES[manifest.precision] * factor,
+                tolerance=TOLERANCES[precision] * factor,
             )
         )
     return runs

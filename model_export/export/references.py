@@ -1,4 +1,6 @@
-"""What graphs are compared with: the torch model on random documents, each alone and padded only to whole blocks.
+"""What graphs are compared with: a model's answers to random documents, each alone and padded only to whole blocks.
+
+The model is the torch model, or what was compared with that before: a finished bundle's own graphs.
 
 They cost most of a check, and depend neither on the bucket nor on the attention kernel nor on the precision of what is
 compared with them, so they are computed once and kept.
@@ -9,13 +11,13 @@ compared with them, so they are computed once and kept.
 import copy
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from bigbird_inference.runtime.session import Batch, Outputs, RunControl
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl, Session
 from model_export.config import BigBirdConfig
 from model_export.export.signature import Signature
 from model_export.nn.model import BigBird
@@ -60,24 +62,39 @@ class Document:
 
 
 class References:
-    """The outputs of a torch model.
+    """The outputs of a model.
 
     Args:
-        model: In evaluation mode, in fp32.
+        session: Runs it, in fp32.
+        config: Its configuration.
         signature: Its inputs and outputs.
+        exact: Makes what runs it in float64, if anything does.
     """
 
-    def __init__(self, model: BigBird, signature: Signature) -> None:
-        self.model = model
+    def __init__(
+        self,
+        session: Session,
+        config: BigBirdConfig,
+        signature: Signature,
+        exact: Callable[[], Session] | None = None,
+    ) -> None:
+        self.config = config
         self.signature = signature
-        self._torch = TorchSession(model, signature)
+        self._session = session
+        self._make_exact = exact
         self._known: dict[int, Arrays] = {}
+
+    @classmethod
+    def of_model(cls, model: BigBird, signature: Signature) -> "References":
+        """Return those of a torch model, in evaluation mode."""
+        exact = partial(_in_float64, model, signature)
+        return cls(TorchSession(model, signature), model.config, signature, exact)
 
     def of(self, document: Document) -> Arrays:
         """Return the outputs for a document; two documents of the same length are the same."""
         length = len(document.input_ids)
         if length not in self._known:
-            self._known[length] = self._alone(self._torch, document)
+            self._known[length] = self._alone(self._session, document)
         return self._known[length]
 
     @property
@@ -86,9 +103,12 @@ class References:
         return self._known.keys()
 
     def uncertainty(self, documents: list[Document]) -> float:
-        """Return the largest difference between torch in float32 and in float64 over some documents."""
+        """Return the largest difference between float32 and float64 over some documents; 0 if nothing has float64."""
+        exact = self._exact
+        if exact is None:
+            return 0.0
         return max(
-            float(np.abs(array - self._alone(self._exact, document)[name]).max())
+            float(np.abs(array - self._alone(exact, document)[name]).max())
             for document in documents
             for name, array in self.of(document).items()
         )
@@ -98,16 +118,20 @@ class References:
         return pad_batch(documents, length, with_positions=self.signature.takes_positions)
 
     @cached_property
-    def _exact(self) -> TorchSession:
-        return TorchSession(copy.deepcopy(self.model).double(), self.signature)
+    def _exact(self) -> Session | None:
+        return None if self._make_exact is None else self._make_exact()
 
-    def _alone(self, session: TorchSession, document: Document) -> Arrays:
-        length, config = len(document.input_ids), self.model.config
+    def _alone(self, session: Session, document: Document) -> Arrays:
+        length, config = len(document.input_ids), self.config
         alone = min(-(-length // config.block_size) * config.block_size, config.max_length)
         outputs = session.run(self.batch([document], alone))
         rows = len(document.positions) if self.signature.takes_positions else length
         # Copies: a cut would keep all of an output.
         return {name: (array[0][:rows] if array.ndim == 3 else array[0]).copy() for name, array in outputs.items()}
+
+
+def _in_float64(model: BigBird, signature: Signature) -> Session:
+    return TorchSession(copy.deepcopy(model).double(), signature)
 
 
 def random_document(config: BigBirdConfig, length: int) -> Document:

@@ -15,8 +15,9 @@ from model_export.config import BigBirdConfig
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Inputs and outputs of the graphs of a model, in order; the length axis differs from bucket to bucket."""
+    """Inputs and outputs of the graphs of a task's model, in order; the length axis differs from bucket to bucket."""
 
+    task: str
     inputs: list[Tensor]
     outputs: list[Tensor]
 
@@ -38,4 +39,4 @@ def signature(task: str, config: BigBirdConfig) -> Signature:
         shapes.pop("pooled", None)
     if not config.has_answer_types:
         shapes.pop(ANSWER_TYPE_OUTPUT, None)
-    return Signature(inputs, [Tensor(name, "float32", shape) for name, shape in shapes.items()])
+    return Signature(task, inputs, [Tensor(name, "float32", shape) for name, shape in shapes.items()])

@@ -18,7 +18,6 @@ from model_export.config import BigBirdConfig
 from model_export.errors import ExportError
 from model_export.export.buckets import BucketPlan
 from model_export.export.references import Arrays, Document, References, random_document
-from model_export.nn.heads import QuestionAnsweringHead
 
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 0.1, "bf16": 0.5, "int8": 1.0}
 """Largest difference that is let through: for fp32 absolute (for outputs whose standard deviation is at most 1, and in
@@ -53,7 +52,7 @@ class Verifier:
         tolerance: float | None = None,
     ) -> None:
         self._references = references
-        self._config = references.model.config
+        self._config = references.config
         self._lengths = document_lengths(plans, self._config)
         self._precision: Precision = precision
         self._tolerance = TOLERANCES[precision] if tolerance is None else tolerance
@@ -147,7 +146,7 @@ class Verifier:
     def _agreement(self, found: list[Arrays], expected: list[Arrays]) -> float | None:
         """Return the share of equal decisions, or None where outputs are no logits or have nothing to choose."""
         # Question answering chooses a token for the start and one for the end, everything else a label or a piece.
-        chosen_along = {"logits": 0 if isinstance(self._references.model.head, QuestionAnsweringHead) else -1}
+        chosen_along = {"logits": 0 if self._references.signature.task == "qa" else -1}
         chosen_along[ANSWER_TYPE_OUTPUT] = -1
         same = [
             (arrays[tensor.name][: len(reference[tensor.name])].argmax(axis) == reference[tensor.name].argmax(axis))

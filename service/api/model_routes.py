@@ -57,6 +57,8 @@ class ModelBody(AnswerBody):
     block_size: int
     pattern: str = Field(description="Which reference implementation's random blocks the model attends to.")
     precision: str
+    runtime: str = Field(description="What runs it: `onnxruntime` or `openvino`.")
+    computes_in: str = Field(description="What the runtime computes in where the graphs have float32.")
     pair_types: str
     buckets: list[BucketBody]
     source: SourceBody
@@ -147,6 +149,8 @@ def _model_body(model: LoadedModel) -> ModelBody:
         block_size=manifest.block_size,
         pattern=manifest.pattern,
         precision=manifest.precision,
+        runtime=model.runtime,
+        computes_in=model.computes_in,
         pair_types=manifest.pair_types,
         buckets=[
             BucketBody(

@@ -22,6 +22,7 @@ from bigbird_inference.known_answer import run_unasked_ends
 from bigbird_inference.loaded_model import LoadedModel, OpenBundle, open_model
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import available_bytes
+from bigbird_inference.runtime.cpu import CpuChoice
 from bigbird_inference.runtime.cuda.probe import MachineProbe
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable, choose
 from bigbird_inference.runtime.session import OutOfMemory
@@ -117,7 +118,7 @@ class ModelLoader:
 
     def _try_and_load(self, bundle: Bundle, given_up: threading.Event | None = None) -> LoadedModel:
         if not self._chosen_devices().on_gpu:
-            try_bundle(bundle, self._settings.threads, given_up or threading.Event())
+            try_bundle(bundle, self._settings.threads, cpu_choice(self._settings), given_up or threading.Event())
         return self._load(bundle)
 
     def _load_within_limits(self, bundle: Bundle) -> LoadedModel:
@@ -125,7 +126,7 @@ class ModelLoader:
             return self._load(bundle)
         with within_limits(bundle.folder, bundle.manifest):
             model = self._load(bundle)
-            run_unasked_ends(bundle.manifest, {attention: own[0] for attention, own in model.sessions.items()})
+            run_unasked_ends(model.manifest, {attention: own[0] for attention, own in model.sessions.items()})
         return model
 
     def _load(self, bundle: Bundle) -> LoadedModel:
@@ -194,13 +195,26 @@ def device_openers(settings: Settings, devices: Devices) -> list[OpenBundle]:
     Args:
         settings: The service's settings.
         devices: Where to load them.
+
+    Raises:
+        InvalidSettings: The runtime or the precision that they name cannot be used; the message says why.
     """
-    return loaded_model.device_openers(
-        devices,
-        threads=settings.threads,
-        memory_limit_bytes=settings.gpu_memory_limit_bytes,
-        cuda_graphs=settings.cuda_graphs,
-    )
+    try:
+        return loaded_model.device_openers(
+            devices,
+            threads=settings.threads,
+            cpu=cpu_choice(settings),
+            memory_limit_bytes=settings.gpu_memory_limit_bytes,
+            cuda_graphs=settings.cuda_graphs,
+        )
+    except DeviceUnavailable as error:
+        name = "cpu_precision" if settings.cpu_runtime == "auto" else "cpu_runtime"
+        raise InvalidSettings(f"{environment_name(name)}: {error}") from error
+
+
+def cpu_choice(settings: Settings) -> CpuChoice:
+    """Return what the settings say of the CPU."""
+    return CpuChoice(settings.cpu_runtime, settings.cpu_precision)
 
 
 def load_model(

@@ -13,6 +13,7 @@ import pytest
 from bigbird_inference.bundle import open_bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Manifest
+from bigbird_inference.runtime.cpu import CpuChoice
 from bigbird_inference.runtime.session import OutOfMemory
 from bigbird_inference.trial import Limits, limits_of, try_bundle
 from tests.fake_model import fake_bucket, fake_manifest
@@ -24,7 +25,7 @@ LIMITS = Limits(300 * MEGABYTE, seconds=8)
 
 
 def attempt(folder: Path, limits: Limits | None = LIMITS) -> None:
-    try_bundle(open_bundle(folder), 1, threading.Event(), limits)
+    try_bundle(open_bundle(folder), 1, CpuChoice(), threading.Event(), limits)
 
 
 def test_a_graph_that_runs_passes(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_trial_that_is_given_up_is_ended(tmp_path: Path) -> None:
     given_up = threading.Event()
     given_up.set()
     with pytest.raises(BundleError, match="given up"):
-        try_bundle(open_bundle(tmp_path / "bad"), 1, given_up, Limits(300 * MEGABYTE, 600))
+        try_bundle(open_bundle(tmp_path / "bad"), 1, CpuChoice(), given_up, Limits(300 * MEGABYTE, 600))
 
 
 def test_a_trial_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> None:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
-from bigbird_inference.manifest import Attention, Manifest
+from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.cuda.session import CudaSession
 from bigbird_inference.runtime.external_data import check_external_data
-from bigbird_inference.runtime.graph_sessions import open_sessions
+from bigbird_inference.runtime.graph_sessions import OpenedGraphs, open_sessions
 from bigbird_inference.runtime.onnx_session import check_graph, session_options
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
-from bigbird_inference.runtime.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +42,8 @@ class CudaDevice:
         self._memory_limit_bytes = memory_limit_bytes
         self._graphs = graphs
 
-    def open(self, bundle: Bundle) -> dict[Attention, Session]:
-        """Load the graphs of a bundle, those with the fused kernel if there are any; keys are kinds of attention.
+    def open(self, bundle: Bundle) -> OpenedGraphs:
+        """Load the graphs of a bundle, those with the fused kernel if there are any.
 
         Raises:
             BundleError: A graph cannot be loaded, does not fit the manifest or into the limit.

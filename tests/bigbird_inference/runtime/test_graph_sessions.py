@@ -41,14 +41,14 @@ class Opener:
 
 def test_a_graph_is_opened_once_however_many_buckets_it_has() -> None:
     opener = Opener()
-    sessions = open_sessions(bundle([EDGE, 8, 16, 64], [96, 128], max_length=128), opener)
+    sessions = open_sessions(bundle([EDGE, 8, 16, 64], [96, 128], max_length=128), opener).sessions
     assert list(sessions) == ["full", "block_sparse"]
     assert opener.opened == ["bundles/ner/full-composed.onnx", "bundles/ner/block_sparse-composed.onnx"]
 
 
 def test_a_graph_without_buckets_is_not_opened() -> None:
     opener = Opener()
-    assert list(open_sessions(bundle([EDGE, 8], [], max_length=EDGE), opener)) == ["full"]
+    assert list(open_sessions(bundle([EDGE, 8], [], max_length=EDGE), opener).sessions) == ["full"]
     assert opener.opened == ["bundles/ner/full-composed.onnx"]
 
 

@@ -65,7 +65,7 @@ CAUSAL_PLANS = [replace(plan, attention="full") for plan in PLANS]
 
 def _verifier(model: BigBird, task: str = "ner") -> Verifier:
     plans = CAUSAL_PLANS if task == "generate" else PLANS
-    return Verifier(References(model, signature(task, CONFIG)), plans)
+    return Verifier(References.of_model(model, signature(task, CONFIG)), plans)
 
 
 @pytest.mark.parametrize("task", HEADS)
@@ -218,7 +218,7 @@ def test_a_model_that_float32_is_unsure_of_may_differ_as_much_as_torch_does() ->
 def test_a_tolerance_that_was_asked_for_holds_for_every_model() -> None:
     model = _unsure_model()
     with pytest.raises(ExportError, match=r"^bucket 112: outputs differ from torch by .*"):
-        Verifier(References(model, signature("ner", CONFIG)), PLANS, tolerance=1e-4).compare(
+        Verifier(References.of_model(model, signature("ner", CONFIG)), PLANS, tolerance=1e-4).compare(
             BUCKET, Float64Session(model)
         )
 
@@ -245,7 +245,7 @@ class ZeroSession(TorchSession):
 
 def test_a_document_is_computed_once_however_many_buckets_and_precisions_are_compared_with_it() -> None:
     model = _model()
-    references = References(model, signature("ner", CONFIG))
+    references = References.of_model(model, signature("ner", CONFIG))
     asked: list[tuple[int, ...]] = []
     model.register_forward_pre_hook(lambda module, inputs: asked.append(tuple(inputs[0].shape)))
     plans = _plans([112], [128, 144, 160])
@@ -263,7 +263,7 @@ def test_a_document_is_computed_once_however_many_buckets_and_precisions_are_com
 def test_a_reference_is_what_torch_says_of_the_document_alone() -> None:
     model = _model()
     document: Document = random_document(CONFIG, 121)
-    found = References(model, signature("ner", CONFIG)).of(document)
+    found = References.of_model(model, signature("ner", CONFIG)).of(document)
     ids, mask, types = torch.zeros(3, 1, 128, dtype=torch.int64)
     ids[0, :121], types[0, :121] = torch.from_numpy(document.input_ids), torch.from_numpy(document.token_type_ids)
     mask[0, :121] = 1
@@ -280,7 +280,7 @@ SCORES = {"fp32": 0.9e-4, "int8": 0.9, "fp16": 0.09, "bf16": 0.45}
 def test_a_score_for_a_text_is_measured_by_the_spread_over_all_documents(precision: Precision) -> None:
     """The first bucket has a single document, with a single number, which alone has no spread at all."""
     model = _model("multiple-choice")
-    references = References(model, signature("multiple-choice", CONFIG))
+    references = References.of_model(model, signature("multiple-choice", CONFIG))
     plans = _plans([16, 48, 112], [160])
     lengths = sorted({length for own in document_lengths(plans, CONFIG).values() for length in own})
     scores = np.concatenate([references.of(random_document(CONFIG, length))["logits"] for length in lengths])
@@ -298,7 +298,7 @@ def test_a_score_for_a_text_is_measured_by_the_spread_over_all_documents(precisi
 def test_scores_that_do_not_follow_those_of_torch_are_refused_where_there_are_enough_of_them() -> None:
     """The others' order is turned round, which a tolerance of ten standard deviations lets through."""
     model = _model("multiple-choice")
-    references = References(model, signature("multiple-choice", CONFIG))
+    references = References.of_model(model, signature("multiple-choice", CONFIG))
     verifier = Verifier(references, _plans([112], []), precision="int8", tolerance=10.0)
 
     class Opposite(TorchSession):

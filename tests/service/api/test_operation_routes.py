@@ -28,6 +28,8 @@ async def test_models_are_listed_by_name_with_what_they_are() -> None:
         "block_size": 8,
         "pattern": "transformers",
         "precision": "fp32",
+        "runtime": "onnxruntime",
+        "computes_in": "fp32",
         "pair_types": "segments",
         "buckets": [
             {"length": 8, "attention": "full", "max_abs_difference": 0.0},

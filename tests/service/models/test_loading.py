@@ -7,6 +7,7 @@ from bigbird_inference.bundle import Bundle, write_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Attention, AttentionKernelName, Manifest
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable
+from bigbird_inference.runtime.graph_sessions import OpenedGraphs
 from bigbird_inference.runtime.session import Session
 from service.models.loading import choose_devices, load_models
 from service.models.model_folder import find_bundles
@@ -62,10 +63,10 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, objec
             self.name = name
             asked.append((name, options))
 
-        def open(self, bundle: Bundle) -> dict[Attention, Session]:
+        def open(self, bundle: Bundle) -> OpenedGraphs:
             session = FakeSession()
             session.device = self.name  # type: ignore[attr-defined]
-            return {"full": session}
+            return OpenedGraphs(bundle.manifest, {"full": session})
 
     monkeypatch.setattr("bigbird_inference.loaded_model.CudaDevice", Device)
     monkeypatch.setattr("service.models.loading.open_bundle", lambda folder: Bundle(folder, fake_manifest("classify")))

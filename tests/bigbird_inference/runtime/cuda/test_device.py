@@ -59,7 +59,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_each_kind_of_attention_is_opened_once_with_the_fused_kernel(gpu: GpuRuntime, bundle: Bundle) -> None:
-    sessions = CudaDevice("cuda:1").open(bundle)
+    sessions = CudaDevice("cuda:1").open(bundle).sessions
     assert list(sessions) == ["full", "block_sparse"]
     assert [name for name, _ in gpu.opened] == ["graph-full-fused.onnx", "graph-block_sparse-fused.onnx"]
     for kind, session in sessions.items():
@@ -67,7 +67,7 @@ def test_each_kind_of_attention_is_opened_once_with_the_fused_kernel(gpu: GpuRun
 
 
 def test_a_bundle_without_the_fused_kernel_is_opened_as_it_is(gpu: GpuRuntime, tmp_path: Path) -> None:
-    sessions = CudaDevice("cuda:1").open(bundle_of_sums(tmp_path, "composed"))
+    sessions = CudaDevice("cuda:1").open(bundle_of_sums(tmp_path, "composed")).sessions
     np.testing.assert_array_equal(
         sessions["full"].run(batch(ROWS))["logits"], logits(ROWS, FACTORS["full", "composed"])
     )
@@ -112,7 +112,7 @@ def test_without_recording_a_graph_runs_as_usual(
             raise RuntimeError("all the compute graph nodes have not been partitioned to the CUDAExecutionProvider")
 
     gpu.before_open = refuse
-    session: Any = CudaDevice("cuda:0", graphs=reason != "asked").open(bundle)["full"]
+    session: Any = CudaDevice("cuda:0", graphs=reason != "asked").open(bundle).sessions["full"]
     assert [settings["enable_cuda_graph"] for _, settings in gpu.opened] == ["0", "0"]
     assert [message.partition(", ")[0] for message in caplog.messages] == (
         []

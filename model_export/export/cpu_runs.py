@@ -1,0 +1,120 @@
+"""What another runtime makes of a bundle's graphs on a CPU: how far its answers are off, and its known answer.
+
+The service runs a bundle in it by itself only where the manifest has these figures (`bigbird_inference.runtime.cpu`).
+They are measured at export where the runtime is installed, and for a finished bundle by `bigbird measure`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from bigbird_inference.bundle import Bundle
+from bigbird_inference.errors import BundleError
+from bigbird_inference.manifest import Attention, Bucket, CpuPrecision, CpuRun, KnownRun, Manifest, Parity
+from bigbird_inference.memory import peak_rise
+from bigbird_inference.progress import track
+from bigbird_inference.runtime import quiet_openvino
+from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.devices import CPU
+from bigbird_inference.runtime.graph_sessions import open_sessions
+from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.openvino_session import open_openvino_session
+from bigbird_inference.runtime.session import Batch, Outputs, RunControl, Session
+from model_export.config import BigBirdConfig
+from model_export.errors import ExportError
+from model_export.export.buckets import BucketPlan
+from model_export.export.known_answer import known_runs
+from model_export.export.references import References
+from model_export.export.signature import signature
+from model_export.export.verify import Verifier
+
+PRECISIONS: tuple[CpuPrecision, ...] = ("fp32", "bf16")
+# As for bundles in these precisions, but that a single token in ten thousand of a sharp model may be off by more than
+# half a standard deviation in bf16.
+_TOLERANCES: dict[CpuPrecision, float | None] = {"fp32": None, "bf16": 1.0}
+
+
+def can_be_measured(manifest: Manifest) -> bool:
+    """Tell whether there is another runtime here that runs the graphs of a bundle."""
+    return manifest.precision == "fp32" and "composed" in manifest.kernels and quiet_openvino.installed()
+
+
+def measure(
+    bundle: Bundle, precision: CpuPrecision, references: References | None = None, name: str | None = None
+) -> CpuRun:
+    """Run every bucket of a bundle in OpenVINO.
+
+    Args:
+        bundle: In fp32, with graphs of standard operators; its known answer is complete.
+        precision: What float32 is to be computed in.
+        references: What its graphs were compared with; None to compare with what they give in onnxruntime.
+        name: What it is called while it is measured; None takes its folder's name.
+
+    Raises:
+        ExportError: OpenVINO does not run it, or too far off.
+    """
+    manifest = bundle.manifest
+    plans = [BucketPlan(bucket.length, bucket.attention) for bucket in manifest.buckets]
+    references = references or _answers_of_graphs(bundle)
+    verifier = Verifier(references, plans, precision=precision, tolerance=_TOLERANCES[precision])
+    opener = partial(open_openvino_session, precision=precision, threads=available_cores())
+    try:
+        sessions = open_sessions(bundle, opener).sessions
+    except BundleError as error:
+        raise ExportError(str(error)) from error
+    buckets: list[Bucket] = []
+    runs: list[KnownRun] = []
+    for attention, session in sessions.items():
+        own = [bucket for bucket in manifest.buckets if bucket.attention == attention]
+        measured = _measured(own, session, verifier, f"{name or bundle.name}: OpenVINO in {precision}")
+        buckets += measured
+        if manifest.known_answer is not None:
+            graph = manifest.graph(attention, "composed")
+            runs += known_runs(manifest, manifest.known_answer.token_ids, graph, measured, session, precision)
+    return CpuRun("openvino", precision, quiet_openvino.version(), buckets, runs)
+
+
+def _measured(buckets: Sequence[Bucket], session: Session, verifier: Verifier, what: str) -> list[Bucket]:
+    """Return the buckets of one graph with what was measured of a session, in their order."""
+    longest = max(bucket.length for bucket in buckets)
+    batch = verifier.filled_batch(longest)
+    peak = peak_rise(lambda: session.run(batch))  # before anything else has run: memory is kept
+    parity: dict[int, Parity] = {}
+    lengths = sorted((bucket.length for bucket in buckets), reverse=True)
+    for length in track(lengths, len(lengths), lambda length: f"{what}: bucket {length}"):
+        parity[length] = verifier.compare(length, session, checked_with="openvino")
+    return [
+        replace(
+            bucket,
+            parity=[parity[bucket.length]],
+            peak_memory_bytes=None if peak is None else peak * bucket.length // longest,
+            peak_memory_measured=peak is not None and bucket.length == longest,
+        )
+        for bucket in buckets
+    ]
+
+
+def _answers_of_graphs(bundle: Bundle) -> References:
+    """Return what the graphs give in onnxruntime, which was compared with torch when they were exported."""
+    manifest = bundle.manifest
+    config = BigBirdConfig.from_dict(dict(manifest.model))
+    sessions = open_sessions(bundle, partial(open_session, device=CPU, threads=available_cores())).sessions
+    return References(_ByLength(manifest, sessions), config, signature(manifest.task, config))
+
+
+class _ByLength:
+    """Runs each batch on the graph that takes its length.
+
+    Args:
+        manifest: Of the graphs.
+        sessions: By kind of attention.
+    """
+
+    def __init__(self, manifest: Manifest, sessions: Mapping[Attention, Session]) -> None:
+        self._graphs = [(manifest.graph(attention, "composed"), session) for attention, session in sessions.items()]
+
+    def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
+        """Return every output by name, float32, batch axis first."""
+        length = batch.input_ids.shape[1]
+        session = next(session for graph, session in self._graphs if graph.takes(length))
+        return session.run(batch, control)
