@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from bigbird_cli.cpu_run_figures import described
 from bigbird_inference.bundle import Bundle, manifest_revision, open_bundle, read_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
@@ -137,6 +138,8 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     runs = known.runs if known is not None else []
     asked = listed(f"{run.length} tokens in bucket {run.bucket} (to {run.tolerance:.2g})" for run in runs)
     yield from fact("self-test", asked or "none")
+    for run in manifest.cpu_runs:
+        yield from fact("on a CPU", described(run))
 
 
 def _buckets(manifest: Manifest) -> Iterable[str]:

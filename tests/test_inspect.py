@@ -136,6 +136,7 @@ MANIFEST: dict[str, Any] = {
             },
         ],
     },
+    "cpu_runs": [],
 }
 
 REPORT = """\
@@ -259,6 +260,25 @@ def test_many_labels_are_wrapped(folder: Path) -> None:
     assert max(map(len, printed.splitlines())) <= 100
     assert "  labels      60: B-KIND-0, B-KIND-1," in printed
     assert printed.split("tokenizer")[0].rstrip().endswith("B-KIND-59")
+
+
+def test_what_was_measured_in_other_runtimes_is_said(folder: Path) -> None:
+    values = copy.deepcopy(MANIFEST)
+    run_in_bfloat16 = {
+        "runtime": "openvino",
+        "precision": "bf16",
+        "version": "2026.4.1",
+        "known_runs": [],
+        "graphs": [],
+    }
+    values["cpu_runs"] = [{**run_in_bfloat16, "buckets": copy.deepcopy(values["buckets"])}]
+    for bucket in values["cpu_runs"][0]["buckets"]:
+        for parity in bucket["parity"]:
+            parity |= {"max_abs_difference": 0.25, "logits_std": 0.5, "agreement": 0.75, "checked_with": "openvino"}
+    (folder / "manifest.json").write_text(json.dumps(values), encoding="utf-8")
+    _, printed, _ = run(folder)
+    line = "OpenVINO 2026.4.1 in bf16: largest difference 0.5 standard deviations, 75.0% of decisions the same"
+    assert line in " ".join(printed.split())
 
 
 def test_json_is_the_manifest(folder: Path) -> None:
