@@ -1,8 +1,8 @@
-"""What the buckets of a model cost in memory when they are loaded together, by how onnxruntime is set up.
+"""What the buckets of a model cost in memory when they are loaded together, by runtime and by how it is set up.
 
     python -m benchmarks.memory                     the base model; a table in benchmarks/results
     python -m benchmarks.memory --precision int8    the same for its int8 bundle
-    python -m benchmarks.memory --quick             memory only, of the service's set-up and of onnxruntime's own
+    python -m benchmarks.memory --quick             memory only, of the service's set-ups and of onnxruntime's own
 
 Every set-up is measured in processes of its own: the proportional set size (each page divided by the number of times
 it is mapped) after the longest bucket alone was loaded and warmed, after all buckets were, and after larger batches.
@@ -13,7 +13,7 @@ import argparse
 import gc
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -25,8 +25,12 @@ from benchmarks.base_checkpoint import base_bundle
 from benchmarks.report import QUICK_RESULTS, RESULTS, Row, write_report
 from benchmarks.worker import Worker
 from bigbird_inference.bundle import read_manifest
+from bigbird_inference.manifest import CpuPrecision
+from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.openvino_session import open_openvino_session
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
+from bigbird_inference.runtime.session import Batch
 
 SPEED_LENGTHS = (512, 1024, 4096)
 SPEED_REPEATS = {512: 9, 1024: 7, 4096: 3}
@@ -37,7 +41,7 @@ WARMING_RUNS = 2
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """A way to set onnxruntime up.
+    """A way to set a runtime up.
 
     Attributes:
         entries: Session configuration entries.
@@ -46,6 +50,7 @@ class SetUp:
         memory_pattern: Whether a session lays the memory of a shape that it has seen out as one block.
         shrink: Whether a run gives back what its arena does not use after it.
         one_thread_pool: Whether all sessions use one pool of threads.
+        openvino: What OpenVINO computes in; it takes onnxruntime's place, and the rest does not count.
     """
 
     entries: Mapping[str, str] = field(default_factory=dict)
@@ -53,6 +58,7 @@ class SetUp:
     memory_pattern: bool = False
     shrink: bool = False
     one_thread_pool: bool = False
+    openvino: CpuPrecision | None = None
 
 
 UNPACKED = {"session.disable_prepacking": "1"}
@@ -66,6 +72,8 @@ _GROWTH = {"powers of two": 0, "as requested": 1}
 SET_UPS: Mapping[str, SetUp] = {
     SERVICE: SetUp(AS_SERVED),
     DEFAULT: SetUp(arena="own", memory_pattern=True),
+    "OpenVINO as served, bf16": SetUp(openvino="bf16"),
+    "OpenVINO as served, fp32": SetUp(openvino="fp32"),
     "weights not packed": SetUp(AS_SERVED | UNPACKED),
     "an arena for each session, with memory patterns": SetUp(AS_SERVED, arena="own", memory_pattern=True),
     "an arena for each session": SetUp(AS_SERVED, arena="own"),
@@ -82,7 +90,7 @@ SET_UPS: Mapping[str, SetUp] = {
 
 
 QUICK_BUCKETS = (512, 1024, 4096)
-MAIN = (SERVICE, DEFAULT)
+MAIN = (SERVICE, DEFAULT, *(name for name, set_up in SET_UPS.items() if set_up.openvino and quiet_openvino.installed()))
 """What is measured unless others are asked for; all of them take half an hour."""
 
 
@@ -90,14 +98,15 @@ class LoadedBuckets:
     """Buckets of a bundle, in this process.
 
     Args:
-        set_up: How onnxruntime is set up.
+        set_up: How the runtime is set up.
         bundle: Folder of the bundle.
     """
 
     def __init__(self, set_up: SetUp, bundle: Path) -> None:
         self._bundle = bundle
         self._manifest = read_manifest(bundle)
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        self._sessions: dict[str, Callable[[Batch], object]] = {}
+        self._openvino = set_up.openvino
         self._options = onnxruntime.SessionOptions()
         self._options.log_severity_level = 3
         self._options.intra_op_num_threads = available_cores()
@@ -123,16 +132,21 @@ class LoadedBuckets:
         """Run a batch of documents that fill their bucket, and return the seconds; loads its graph if need be."""
         file = next(graph.file for graph in self._manifest.graphs if graph.takes(length))
         if file not in self._sessions:
-            self._sessions[file] = onnxruntime.InferenceSession(
-                str(self._bundle / file), self._options, providers=["CPUExecutionProvider"]
-            )
-        session = self._sessions[file]
+            self._sessions[file] = self._loaded(self._bundle / file)
         ids = np.random.default_rng(length).integers(100, 5000, (rows, length))
-        values = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        feeds = {entry.name: values[entry.name] for entry in session.get_inputs()}
+        batch = Batch(ids, np.ones_like(ids), np.zeros_like(ids))
         start = time.perf_counter()
-        session.run(None, feeds, self._run_options)
+        self._sessions[file](batch)
         return time.perf_counter() - start
+
+    def _loaded(self, graph: Path) -> Callable[[Batch], object]:
+        """Return what runs a graph."""
+        if self._openvino is not None:
+            threads = available_cores()
+            return open_openvino_session(graph, self._manifest, precision=self._openvino, threads=threads).run
+        session = onnxruntime.InferenceSession(str(graph), self._options, providers=["CPUExecutionProvider"])
+        inputs = [entry.name for entry in session.get_inputs()]
+        return lambda batch: session.run(None, batch.feeds(inputs), self._run_options)
 
     def warm(self, lengths: Sequence[int], tokens: int = 0) -> int:
         """Run each bucket until it has touched its memory, with batches of so many tokens, and return the memory."""
