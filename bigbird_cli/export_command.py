@@ -114,6 +114,26 @@ class LabelNames(click.ParamType[tuple[str, ...]]):
         return text.rstrip().splitlines() or [""]
 
 
+class CalibrationTexts(click.ParamType[tuple[str, ...]]):
+    """A file of texts, with labels or without."""
+
+    name = "file"
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Read the texts."""
+        if isinstance(value, tuple):
+            return value
+        from evaluation.data.documents import read_documents
+        from evaluation.data.source_text import DataError
+
+        try:
+            return tuple(read_documents(Path(value)))
+        except DataError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command("export")
 @click.argument("checkpoint")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the bundle to make.")
@@ -164,6 +184,13 @@ class LabelNames(click.ParamType[tuple[str, ...]]):
     show_default=True,
     help="Number format of weights and products; int8 is for CPUs with VNNI, fp16 and bf16 are for GPUs. Several, like "
     "fp32,int8, make a bundle of each in less time than apart; --output then holds {precision} in its place.",
+)
+@click.option(
+    "--calibration",
+    type=CalibrationTexts(),
+    metavar="FILE",
+    help="For int8, where OpenVINO and NNCF are installed: texts like those that will be asked about, plain (.txt), or "
+    "in the files of `bigbird evaluate` (.json of SQuAD, .csv, .tsv, .jsonl). Activations get their ranges from them.",
 )
 @click.option(
     "--attention",
@@ -226,6 +253,7 @@ def command(
             from model_export.pipeline import export_precisions
             from model_export.preparation import ExportOptions, prepare
         name = None if Path(checkpoint).exists() else checkpoint
+        choices["calibration"] = choices["calibration"] or ()
         options = ExportOptions(text_pieces=tuple(chain.from_iterable(text_pieces)), **choices)
         if dry_run:
             prepared = prepare(folder, precision, options, name=name)

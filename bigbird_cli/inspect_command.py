@@ -15,7 +15,7 @@ from bigbird_inference.bundle import Bundle, manifest_revision, open_bundle, rea
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
 from bigbird_inference.facts import INDENT, and_added, fact, listed, wrapped
-from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Graph, HashedFile, Manifest, TokenizerFile, TokenizerKind
+from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Manifest, TokenizerKind
 
 _LIBRARIES: dict[TokenizerKind, str] = {"sentencepiece": "SentencePiece", "tokenizers": "tokenizer.json"}
 _KERNELS = {
@@ -185,8 +185,7 @@ def _files(bundle: Bundle) -> Iterable[str]:
     manifest = bundle.manifest
     rows = [("file", "size", "")]
     total = 0
-    entries: list[HashedFile | TokenizerFile | Graph] = [manifest.weights, manifest.tokenizer, *manifest.graphs]
-    for entry in entries:
+    for entry in manifest.files:
         rows.append((entry.file, _size(entry.bytes), _remark(bundle.path(entry.file), entry.bytes)))
         total += entry.bytes
     manifest_bytes = bundle.path(MANIFEST_FILE).stat().st_size
@@ -202,7 +201,7 @@ def _remark(path: Path, recorded: int) -> str:
 
 
 def _outcome(manifest: Manifest, measured: Sequence[Bucket]) -> Iterable[str]:
-    yield from fact("checked", f"{2 + len(manifest.graphs)} files match their hashes")
+    yield from fact("checked", f"{len(manifest.files)} files match their hashes")
     for recorded, now in zip(manifest.buckets, measured, strict=False):
         yield from fact(
             "",

@@ -26,9 +26,7 @@ from bigbird_inference.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
     Graph,
-    HashedFile,
     Manifest,
-    TokenizerFile,
 )
 
 # Those of real models have ten to fifty thousand.
@@ -187,11 +185,18 @@ def _contradiction_of_cpu_runs(manifest: Manifest) -> str | None:
         problem = _contradiction(manifest.as_run_by(run))
         if problem is None and [bucket.length for bucket in run.buckets] != lengths:
             problem = "the buckets are others"
+        if problem is None and {_weights_of(graph) for graph in run.graphs} != {file.file for file in run.weights}:
+            problem = "graphs and weights do not belong together"
         if problem is not None:
             return f"cpu_runs: {run.runtime}: {problem}"
     if len({(run.runtime, run.precision) for run in manifest.cpu_runs}) < len(manifest.cpu_runs):
         return "cpu_runs: two are of the same runtime in the same precision"
     return None
+
+
+def _weights_of(graph: Graph) -> str:
+    """Return the file that OpenVINO's format has a graph's weights in."""
+    return str(Path(graph.file).with_suffix(".bin"))
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -205,12 +210,5 @@ def open_bundle(folder: Path) -> Bundle:
     resolved = folder.resolve()
     if not resolved.name.isprintable() or len(resolved.name) > _LONGEST_NAME:
         raise BundleError(f"{resolved}: the folder's name cannot be a model's name")
-    entries: list[HashedFile | TokenizerFile | Graph] = [manifest.weights, manifest.tokenizer, *manifest.graphs]
-    files = [check_file(resolved, entry.file, entry.bytes, entry.sha256, MANIFEST_FILE) for entry in entries]
+    files = [check_file(resolved, entry.file, entry.bytes, entry.sha256, MANIFEST_FILE) for entry in manifest.files]
     return Bundle(folder=resolved, manifest=manifest, files=tuple(files), revision=_revision(content))
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's contents in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

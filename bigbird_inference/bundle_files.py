@@ -170,3 +170,9 @@ def _opened(folder: Path, name: str) -> BufferedReader:
         os.close(descriptor)
         raise BundleError(f"{path}: is not a regular file")
     return os.fdopen(descriptor, "rb")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's contents in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

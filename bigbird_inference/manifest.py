@@ -5,10 +5,13 @@ The manifest is plain JSON. The dataclasses here are its definition: the JSON Sc
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
+
+from bigbird_inference.bundle_files import file_sha256
 
 FORMAT_VERSION: Literal[2] = 2
 MANIFEST_FILE = "manifest.json"
@@ -68,6 +71,11 @@ class HashedFile:
     file: FileName
     bytes: Bytes
     sha256: Sha256
+
+    @classmethod
+    def of(cls, path: Path) -> "HashedFile":
+        """Return what there is to say of a file."""
+        return cls(path.name, path.stat().st_size, file_sha256(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +257,8 @@ class CpuRun:
     """Another way to run the bundle on a CPU than in onnxruntime, and what was measured of it.
 
     `runtime` reads `graphs`, or the bundle's own where there are none, and computes in `precision` what they have in
-    float32. `buckets` and `known_runs` say for it what those of the manifest say for onnxruntime. `version` is the
+    float32. Graphs of its own are in OpenVINO's format, a `.xml` and a `.bin` with its weights each; `weights` are
+    these. `buckets` and `known_runs` say for it what those of the manifest say for onnxruntime. `version` is the
     runtime's.
     """
 
@@ -260,6 +269,7 @@ class CpuRun:
     buckets: Annotated[list[Bucket], Field(min_length=1)]
     known_runs: list[KnownRun]
     graphs: list[Graph] = field(default_factory=list)
+    weights: list[HashedFile] = field(default_factory=list)
 
 
 @with_config(ConfigDict(extra="allow", strict=True))
@@ -310,6 +320,14 @@ class Manifest:
     cpu_runs: list[CpuRun] = field(default_factory=list)
 
     @property
+    def files(self) -> list[HashedFile | TokenizerFile | Graph]:
+        """Every file of the bundle beside the manifest, each once."""
+        own: list[HashedFile | TokenizerFile | Graph] = [self.weights, self.tokenizer, *self.graphs]
+        for run in self.cpu_runs:
+            own += [*run.graphs, *run.weights]
+        return list({entry.file: entry for entry in own}.values())
+
+    @property
     def kernels(self) -> set[AttentionKernelName]:
         """The attention kernels that there are graphs of."""
         return {graph.attention_kernel for graph in self.graphs}
@@ -325,6 +343,7 @@ class Manifest:
             self,
             graphs=run.graphs or [graph for graph in self.graphs if graph.attention_kernel == "composed"],
             buckets=run.buckets,
+            max_batch_items=None,
             known_answer=replace(known, runs=run.known_runs) if known is not None and run.known_runs else None,
         )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigbird_inference.bundle import file_sha256
+from bigbird_inference.bundle_files import file_sha256
 from bigbird_inference.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS
 from finetuning.history import Measurement
 from finetuning.state_file import Setting

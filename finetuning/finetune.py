@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bigbird_inference.bundle import file_sha256
+from bigbird_inference.bundle_files import file_sha256
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from finetuning.card import Card, buckets_of
 from finetuning.data import PROBLEM_OF_TARGET, read_data

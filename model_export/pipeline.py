@@ -19,7 +19,7 @@ from typing import cast
 
 import onnx_ir as ir
 
-from bigbird_inference.bundle import Bundle, file_sha256, write_manifest
+from bigbird_inference.bundle import Bundle, write_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import (
     FORMAT_VERSION,
@@ -43,11 +43,12 @@ from bigbird_inference.manifest import (
 from bigbird_inference.progress import Progress, track
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.errors import ExportError
-from model_export.export import cpu_runs
+from model_export.export import cpu_runs, nncf_quantise
 from model_export.export.buckets import GraphPlan, plan_graphs
 from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.graph_check import GraphCheck, LoadedGraph, graph_opener, rounded_model
-from model_export.export.known_answer import TEXT, known_runs, known_text
+from model_export.export.known_answer import TEXT, known_runs, token_ids_of
+from model_export.export.openvino_graphs import OpenVinoGraphs
 from model_export.export.placement import check_destination, hidden_folder, put_in_place
 from model_export.export.quantise import quantise
 from model_export.export.references import References
@@ -161,7 +162,7 @@ class _Building:
         }
         weights = SharedWeights(folder / WEIGHTS_FILE, self.prepared.loaded.model.state_dict())
         unfinished = self._manifest(folder, tokenizer_file, special_ids)
-        token_ids = known_text(unfinished, tokenizer_file)
+        token_ids = token_ids_of([TEXT], unfinished, tokenizer_file).tolist()
         rounded = rounded_model(self.prepared.loaded.model, self.precision)
         check = GraphCheck(
             self.references,
@@ -171,6 +172,7 @@ class _Building:
             graph_opener(unfinished),
             self.tolerance,
         )
+        openvino = self._openvino_graphs(folder, unfinished, tokenizer_file, special_ids)
         graphs: list[Graph] = []
         buckets: list[Bucket] = []
         runs: list[KnownRun] = []
@@ -181,7 +183,7 @@ class _Building:
             loaded = []
             for kernel, model in traced.items():
                 _say(self.name, f"tracing {_described(plan.attention, kernel)}")
-                graphs.append(self._write_graph(plan, kernel, model, folder, weights))
+                graphs.append(self._write_graph(plan, kernel, model, folder, weights, openvino))
                 try:
                     loaded.append(check.load(folder / graphs[-1].file, model, kernel))
                 except BundleError as error:
@@ -211,37 +213,55 @@ class _Building:
             runs += known_runs(unfinished, token_ids, graphs[-1], own, loaded[0].session)
         manifest = replace(
             unfinished,
-            weights=_hashed(folder / WEIGHTS_FILE),
+            weights=HashedFile.of(folder / WEIGHTS_FILE),
             graphs=graphs,
             buckets=buckets,
             known_answer=KnownAnswer(TEXT, token_ids, runs) if runs else None,
         )
-        manifest = replace(manifest, cpu_runs=self._cpu_runs(Bundle(folder, manifest)))
+        manifest = replace(manifest, cpu_runs=self._cpu_runs(Bundle(folder, manifest), openvino))
         write_manifest(manifest, folder)
         return manifest
 
-    def _cpu_runs(self, bundle: Bundle) -> list[CpuRun]:
+    def _openvino_graphs(
+        self, folder: Path, manifest: Manifest, tokenizer_file: Path, special_ids: SpecialIds
+    ) -> OpenVinoGraphs | None:
+        """Return what makes the graphs of an int8 bundle for OpenVINO, where that can be done."""
+        if self.precision != "int8" or not nncf_quantise.installed():
+            return None
+        text = token_ids_of(self.prepared.calibration, manifest, tokenizer_file)
+        return OpenVinoGraphs(folder, self.references.signature, text, special_ids)
+
+    def _cpu_runs(self, bundle: Bundle, own: OpenVinoGraphs | None) -> list[CpuRun]:
         """Measure the other runtimes that are here; what one of them computes too far off is told and left out."""
         runs = []
-        for precision in cpu_runs.PRECISIONS if cpu_runs.can_be_measured(bundle.manifest) else ():
+        for precision in cpu_runs.PRECISIONS if own or cpu_runs.can_be_measured(bundle.manifest) else ():
             try:
-                runs.append(cpu_runs.measure(bundle, precision, self.references, self.name))
+                runs.append(cpu_runs.measure(bundle, precision, self.references, self.name, own))
             except ExportError as error:
                 _say(self.name, f"OpenVINO in {precision} is not recorded: {error}")
         return runs
 
     def _write_graph(
-        self, plan: GraphPlan, kernel: AttentionKernelName, model: BigBird, folder: Path, weights: SharedWeights
+        self,
+        plan: GraphPlan,
+        kernel: AttentionKernelName,
+        model: BigBird,
+        folder: Path,
+        weights: SharedWeights,
+        openvino: OpenVinoGraphs | None,
     ) -> Graph:
         """Trace a graph, share its weights, write it."""
         graph = trace(model, self.references.signature, plan)
+        if openvino is not None:
+            _say(self.name, f"quantising {_described(plan.attention)} for OpenVINO")
+            openvino.add(graph, plan)
         if self.precision == "int8":
             quantise(graph)
         weights.take_from(graph)
         path = folder / f"graph-{plan.attention}{'-fused' if kernel == 'fused' else ''}.onnx"
         ir.save(graph, path)
         return Graph(
-            **asdict(_hashed(path)),
+            **asdict(HashedFile.of(path)),
             attention=plan.attention,
             attention_kernel=kernel,
             shortest=plan.shortest,
@@ -266,7 +286,7 @@ class _Building:
             max_length=prepared.plans[-1].length,
             max_batch_items=1 if self.precision == "int8" else None,
             tokenizer=TokenizerFile(
-                **asdict(_hashed(tokenizer_file)),
+                **asdict(HashedFile.of(tokenizer_file)),
                 cls_id=special_ids.cls,
                 sep_id=special_ids.sep,
                 pad_id=config.pad_token_id,
@@ -277,7 +297,7 @@ class _Building:
                 mask_lstrip=checkpoint.tokenizer.mask_lstrip,
                 added_tokens=list(checkpoint.tokenizer.added_tokens),
             ),
-            weights=_hashed(folder / WEIGHTS_FILE),
+            weights=HashedFile.of(folder / WEIGHTS_FILE),
             inputs=self.references.signature.inputs,
             outputs=self.references.signature.outputs,
             graphs=[],
@@ -303,10 +323,6 @@ def _bucket(name: str, attention: Attention, compared: tuple[int, LoadedGraph]) 
 
 def _described(attention: Attention, kernel: AttentionKernelName = "composed") -> str:
     return f"{attention.replace('_', '-')} attention{', fused kernel' if kernel == 'fused' else ''}"
-
-
-def _hashed(path: Path) -> HashedFile:
-    return HashedFile(file=path.name, bytes=path.stat().st_size, sha256=file_sha256(path))
 
 
 def _versions() -> dict[str, str]:

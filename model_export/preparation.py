@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bigbird_inference.extras import install_command
 from bigbird_inference.facts import and_added, fact, listed
 from bigbird_inference.manifest import AttentionKernelName, PairTypes, Precision
 from bigbird_inference.tasks.answer_types import ANSWER_TYPES
@@ -16,6 +17,7 @@ from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, L
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import first_few, printable
+from model_export.export import nncf_quantise
 from model_export.export.buckets import BucketPlan, BucketStep, plan_buckets
 from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.duration import about, expected_seconds, operations_per_second
@@ -37,6 +39,7 @@ class ExportOptions(CheckpointOptions):
         precision: `fp32`, `int8` weights and activations in the encoder, or `fp16` or `bf16` ones for GPUs.
         attention: The attention kernels; None takes the precision's own.
         tolerance: Largest allowed difference between the graphs and torch; None for the precision's own.
+        calibration: Texts like those that will be asked about; int8 graphs for OpenVINO take their ranges from them.
     """
 
     buckets: Sequence[int] | BucketStep | None = None
@@ -45,6 +48,7 @@ class ExportOptions(CheckpointOptions):
     precision: Precision = "fp32"
     attention: AttentionChoice | None = None
     tolerance: float | None = None
+    calibration: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Prepared:
         pair_types: Token types of pairs.
         kernels: The attention kernels of each precision that is made.
         base: What was said to be the base of an adapter.
+        calibration: Texts for int8 graphs.
     """
 
     source: str
@@ -70,6 +75,7 @@ class Prepared:
     pair_types: PairTypes
     kernels: Mapping[Precision, Sequence[AttentionKernelName]]
     base: str | None = None
+    calibration: tuple[str, ...] = ()
 
     def check_tokenizer(self) -> None:
         """Make the bundle's tokenizer and throw it away, for a run that ends here.
@@ -109,8 +115,18 @@ class Prepared:
         yield from (("changed", line) for line in self.loaded.changes)
         if self.loaded.unused:
             yield "not used", listed(first_few(self.loaded.unused))
+        if "int8" in self.kernels:
+            yield "int8", self._int8()
         yield "buckets", self._buckets()
         yield "time", about(expected_seconds(config, self.plans, self.kernels, operations_per_second(config)))
+
+    def _int8(self) -> str:
+        """Describe what the products in 8 bits are made for."""
+        if not nncf_quantise.installed():
+            return f"for onnxruntime alone; {install_command('nncf')} adds what OpenVINO runs faster"
+        if not self.calibration:
+            return "for onnxruntime and OpenVINO; with --calibration TEXTS OpenVINO would quantise activations, too"
+        return f"for onnxruntime and OpenVINO, calibrated on {len(self.calibration)} texts"
 
     def _buckets(self) -> str:
         """Describe the padded lengths, and where full attention ends among them."""
@@ -150,6 +166,7 @@ def prepare(
         pair_types=pair_types,
         kernels=kernels,
         base=options.base,
+        calibration=options.calibration,
     )
 
 

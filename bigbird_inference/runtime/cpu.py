@@ -4,10 +4,11 @@ What is asked for by name is done, or it is said why not. Left to choose, the fa
 what the processor has units for, and what the bundle's manifest has figures for (`Manifest.cpu_runs`):
 
     1. OpenVINO in bfloat16, if the processor computes in bfloat16 (AMX, AVX-512 BF16)
-    2. onnxruntime
+    2. of an int8 bundle that has graphs for it: OpenVINO in float32, but for the products in 8 bits
+    3. onnxruntime
 
-OpenVINO in float32 is no faster than onnxruntime, and takes more memory. Of a processor without such units it would
-have bfloat16 emulated, slower than float32.
+In float32, OpenVINO is no faster than onnxruntime and takes more memory. A processor without units for bfloat16 would
+emulate it, slower than float32.
 """
 
 import logging
@@ -112,14 +113,13 @@ class CpuDevice:
                 )
             return "onnxruntime", "fp32"
         named = asked == "openvino" or precision == "bf16"
-        if asked == "onnxruntime" or not self._has_openvino or (precision == "fp32" and not named):
+        if asked == "onnxruntime" or not self._has_openvino:
             return "onnxruntime", "fp32"
-        measured = {run.precision for run in manifest.cpu_runs if run.runtime == "openvino"}
+        measured = {run.precision: run for run in manifest.cpu_runs if run.runtime == "openvino"}
         if precision == "auto":
             precision = "bf16" if "bf16" in measured and self._has_bfloat16() else "fp32"
-        if named or (precision == "bf16" and precision in measured):
-            return "openvino", precision
-        return "onnxruntime", "fp32"
+        faster = precision in measured and (precision == "bf16" or bool(measured[precision].graphs))
+        return ("openvino", precision) if named or faster else ("onnxruntime", "fp32")
 
 
 def as_run_by(manifest: Manifest, runtime: CpuRuntime, precision: CpuPrecision) -> Manifest:

@@ -108,7 +108,7 @@ def open_openvino_session(graph: Path, manifest: Manifest, *, precision: CpuPrec
     """Load a graph and check that its inputs and outputs are those of the manifest.
 
     Args:
-        graph: The `.onnx` file.
+        graph: The `.onnx` file, or a `.xml` of OpenVINO's format, whose weights lie beside it in a `.bin`.
         manifest: The manifest of its bundle.
         precision: What float32 is computed in.
         threads: Threads of a run.
@@ -117,9 +117,11 @@ def open_openvino_session(graph: Path, manifest: Manifest, *, precision: CpuPrec
         BundleError: OpenVINO cannot load the graph, it does not fit the manifest, or it would read another file than
             the weights.
     """
-    check_external_data(graph, manifest.weights.file)
+    own_format = graph.suffix == ".xml"
+    if not own_format:
+        check_external_data(graph, manifest.weights.file)
     try:
-        model = _core().read_model(graph)
+        model = _core().read_model(graph, graph.with_suffix(".bin")) if own_format else _core().read_model(graph)
         check_signature(graph, manifest, _tensors(model.inputs), _tensors(model.outputs))
         session = OpenVinoSession(model, session_properties(precision, threads))
     except RuntimeError as error:

@@ -6,6 +6,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import describe_outputs, known_answer_batch
 from bigbird_inference.manifest import Bucket, Graph, KnownRun, Manifest, Precision
@@ -27,10 +30,11 @@ TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.15, "fp16": 0.1, "
 """Largest allowed difference between machines, in standard deviations of the outputs (fp32: at least absolute)."""
 
 
-def known_text(manifest: Manifest, tokenizer_file: Path) -> list[int]:
-    """Return the tokens of the text.
+def token_ids_of(texts: Sequence[str], manifest: Manifest, tokenizer_file: Path) -> npt.NDArray[np.int64]:
+    """Return the tokens of texts one after the other, `[tokens]`, without special tokens.
 
     Args:
+        texts: The texts.
         manifest: Of the bundle, as far as it is known.
         tokenizer_file: The bundle's vocabulary.
 
@@ -41,7 +45,8 @@ def known_text(manifest: Manifest, tokenizer_file: Path) -> list[int]:
         tokenizer = Tokenizer.of_file(manifest.tokenizer, tokenizer_file).load()
     except BundleError as error:
         raise ExportError(str(error)) from error
-    return [int(token) for token in tokenizer.tokenize_without_positions(TEXT).ids]
+    ids = [np.asarray(tokenizer.tokenize_without_positions(text).ids, dtype=np.int64) for text in texts]
+    return np.concatenate([np.empty(0, dtype=np.int64), *ids])
 
 
 def known_runs(

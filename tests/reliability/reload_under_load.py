@@ -22,7 +22,8 @@ import httpx
 import numpy as np
 import onnx
 
-from bigbird_inference.bundle import file_sha256, read_manifest, write_manifest
+from bigbird_inference.bundle import read_manifest, write_manifest
+from bigbird_inference.bundle_files import file_sha256
 from bigbird_inference.manifest import WEIGHTS_FILE
 from demo.reports import generate_report
 from examples.same_answer_anywhere import differs

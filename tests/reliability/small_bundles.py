@@ -14,7 +14,8 @@ import onnx
 import sentencepiece
 from onnx import TensorProto, helper, numpy_helper
 
-from bigbird_inference.bundle import file_sha256, write_manifest
+from bigbird_inference.bundle import write_manifest
+from bigbird_inference.bundle_files import file_sha256
 from bigbird_inference.manifest import HashedFile, TaskName, Tensor, TokenizerFile
 from tests.fake_model import MODEL_CONFIG, fake_graph, fake_manifest
 

@@ -15,7 +15,7 @@ from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.errors import ExportError
-from model_export.export.known_answer import TEXT, known_runs, known_text
+from model_export.export.known_answer import TEXT, known_runs, token_ids_of
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 from tests.model_export.conftest import SmallExport
@@ -120,4 +120,4 @@ def test_a_vocabulary_that_could_not_be_served_is_not_exported(small_export: Sma
     """Piece 50 is a piece of ordinary text."""
     special = replace(small_export.manifest.tokenizer, sep_id=50)
     with pytest.raises(ExportError, match="is the sep token, but a text can contain it"):
-        known_text(replace(small_export.manifest, tokenizer=special), small_export.bundle / "tokenizer.model")
+        token_ids_of([TEXT], replace(small_export.manifest, tokenizer=special), small_export.bundle / "tokenizer.model")

@@ -1,0 +1,108 @@
+"""int8 graphs for OpenVINO, made by NNCF after training.
+
+With documents, weights and activations get fixed ranges: those that the documents showed. Such a graph is the fastest,
+and fits texts like them. Without documents only the weights are quantised, and OpenVINO quantises activations as they
+come, for each token alone. Ranges of random tokens would be worse than none.
+
+Either way a document's numbers depend on nothing but the document, so batches are allowed, other than in onnxruntime.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigbird_inference.runtime import quiet_openvino
+from bigbird_inference.runtime.session import Batch
+from model_export.errors import ExportError
+from model_export.export.buckets import GraphPlan
+from model_export.export.tokenizer import SpecialIds
+
+_PACKAGE = "nncf"
+# Its telemetry takes this for a run of its own tests, and does nothing.
+_WITHOUT_TELEMETRY = "NNCF_CI"
+_DOCUMENTS = 8
+_LONGEST = 2048
+
+
+def installed() -> bool:
+    """Tell whether NNCF and OpenVINO are installed; nothing is imported."""
+    return quiet_openvino.installed() and importlib.util.find_spec(_PACKAGE) is not None
+
+
+def quantise(graph: Path, destination: Path, inputs: Sequence[str], documents: Sequence[Batch]) -> None:
+    """Quantise a graph and write it in OpenVINO's format: `destination`, and its weights beside it in a `.bin`.
+
+    Args:
+        graph: In fp32, with its weights beside it.
+        destination: A `.xml`.
+        inputs: Names of what the graph takes.
+        documents: What shows the ranges of activations; none to quantise weights alone.
+
+    Raises:
+        ExportError: NNCF or OpenVINO cannot do it.
+    """
+    openvino = quiet_openvino.imported()
+    with _quiet() as nncf:
+        try:
+            model = openvino.Core().read_model(graph)
+            if documents:
+                dataset = nncf.Dataset([document.feeds(inputs) for document in documents])
+                kind = nncf.ModelType.TRANSFORMER
+                model = nncf.quantize(model, dataset, subset_size=len(documents), model_type=kind)
+            else:
+                model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+            openvino.save_model(model, destination, compress_to_fp16=False)
+        except (RuntimeError, ValueError) as error:
+            reason = [*str(error).strip().splitlines()[-1:], type(error).__name__][0]
+            raise ExportError(f"{graph.name}: NNCF cannot quantise it: {reason}") from error
+
+
+def calibration_documents(
+    plan: GraphPlan, token_ids: npt.NDArray[np.int64], special: SpecialIds, *, positions: bool
+) -> list[Batch]:
+    """Return documents that a graph takes, of several lengths, cut out of one long text.
+
+    Args:
+        plan: The graph.
+        token_ids: The text, `[tokens]`; one that is too short is repeated. None of them gives no documents.
+        special: The ids that stand around a text.
+        positions: Whether the graph takes positions; every token's are asked for then.
+    """
+    if not len(token_ids):
+        return []
+    longest = max(plan.shortest, min(plan.longest, _LONGEST))
+    shortest = min(longest, max(plan.shortest, longest // 4))
+    steps = np.linspace(shortest, longest, _DOCUMENTS).astype(np.int64)
+    lengths = [int(max(3, plan.shortest + (step - plan.shortest) // plan.step * plan.step)) for step in steps]
+    starts = np.linspace(0, max(0, len(token_ids) - longest), _DOCUMENTS).astype(np.int64)
+    return [
+        _document(np.resize(token_ids[start:], length - 2), special, positions=positions)
+        for start, length in zip(starts, lengths, strict=True)
+    ]
+
+
+def _document(token_ids: npt.NDArray[np.int64], special: SpecialIds, *, positions: bool) -> Batch:
+    ids = np.concatenate([[special.cls], token_ids, [special.sep]]).astype(np.int64)[np.newaxis]
+    asked = np.arange(ids.shape[1], dtype=np.int64)[np.newaxis] if positions else None
+    return Batch(ids, np.ones_like(ids), np.zeros_like(ids), asked)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[Any]:
+    """Import NNCF without its telemetry; what it prints and warns of is about its own insides."""
+    os.environ[_WITHOUT_TELEMETRY] = "1"
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nncf = importlib.import_module(_PACKAGE)
+        nncf.set_log_level(logging.ERROR)
+        yield nncf

@@ -1,0 +1,62 @@
+"""The graphs of an int8 bundle that OpenVINO runs: quantised by NNCF, in OpenVINO's format, beside onnxruntime's."""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from bigbird_inference.manifest import Graph, HashedFile
+from model_export.export.buckets import GraphPlan
+from model_export.export.nncf_quantise import calibration_documents, quantise
+from model_export.export.signature import Signature
+from model_export.export.tokenizer import SpecialIds
+
+
+class OpenVinoGraphs:
+    """Makes them one by one.
+
+    Args:
+        folder: The bundle's, while it is made.
+        signature: What the graphs take.
+        text: Token ids, `[tokens]`, of texts like those that will be asked about; none to quantise weights alone.
+        special_ids: What stands around a text.
+    """
+
+    def __init__(
+        self, folder: Path, signature: Signature, text: npt.NDArray[np.int64], special_ids: SpecialIds
+    ) -> None:
+        self.graphs: list[Graph] = []
+        self.weights: list[HashedFile] = []
+        self._folder = folder
+        self._signature = signature
+        self._text = text
+        self._special_ids = special_ids
+
+    def add(self, graph: ir.Model, plan: GraphPlan) -> None:
+        """Quantise a graph that was traced in fp32, its weights inside; it is left as it is.
+
+        Raises:
+            ExportError: NNCF or OpenVINO cannot do it.
+        """
+        documents = calibration_documents(
+            plan, self._text, self._special_ids, positions=self._signature.takes_positions
+        )
+        made = self._folder / f"openvino-{plan.attention}.xml"
+        with tempfile.TemporaryDirectory() as folder:
+            unquantised = Path(folder) / f"graph-{plan.attention}.onnx"
+            ir.save(graph, unquantised, external_data="weights.bin")
+            quantise(unquantised, made, [tensor.name for tensor in self._signature.inputs], documents)
+        self.weights.append(HashedFile.of(made.with_suffix(".bin")))
+        self.graphs.append(
+            Graph(
+                **asdict(HashedFile.of(made)),
+                attention=plan.attention,
+                attention_kernel="composed",
+                shortest=plan.shortest,
+                longest=plan.longest,
+                step=plan.step,
+            )
+        )
