@@ -62,9 +62,7 @@ def test_a_session_runs_its_graph(cpu: CpuCase, graph: Path, manifest: Manifest)
     assert logits[0, :4].tolist() == [[5.0, 0.0], [6.0, 0.0], [7.0, 1.0], [0.0, 0.0]]
 
 
-def test_outputs_stay_what_they_are_when_the_session_runs_again(
-    cpu: CpuCase, graph: Path, manifest: Manifest
-) -> None:
+def test_outputs_stay_what_they_are_when_the_session_runs_again(cpu: CpuCase, graph: Path, manifest: Manifest) -> None:
     session = cpu.open(graph, manifest)
     first = session.run(batch_of_ids())["logits"]
     ones = np.ones((1, 8), dtype=np.int64)
