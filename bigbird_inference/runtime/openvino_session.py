@@ -31,8 +31,8 @@ _BFLOAT16 = "BF16"
 class OpenVinoSession:
     """One graph, loaded.
 
-    A compiled model whose run failed or was ended keeps what its operators knew of that run's shapes: later runs fail, or
-    are computed in shapes that are not theirs. So it is compiled again then, by the next run.
+    A compiled model whose run failed or was ended keeps what its operators knew of that run's shapes: later runs fail,
+    or are computed in shapes that are not theirs. So it is compiled again then, by the next run.
 
     Args:
         model: The graph, as OpenVINO read it.

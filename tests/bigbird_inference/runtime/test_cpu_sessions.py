@@ -135,7 +135,7 @@ def test_terminating_a_run_that_has_ended_does_not_end_the_next(cpu: CpuCase, tm
 def test_a_session_runs_again_after_a_run_that_failed(cpu: CpuCase, tmp_path: Path) -> None:
     session = counting(cpu, tmp_path, in_fours())
     for _ in range(2):
-        with pytest.raises(Exception, match="(?i)reshape"):
+        with pytest.raises(Exception, match=r"(?i)reshape"):
             session.run(counting_batch(7))
         assert counted(session, 8) == [[8.0] * 4]
 
