@@ -6,6 +6,8 @@ what the processor has units for, and what the bundle's manifest has figures for
     1. OpenVINO in bfloat16, if the processor computes in bfloat16 (AMX, AVX-512 BF16)
     2. onnxruntime
 
+Bundles that OpenVINO does not run (`unfit_for_openvino`) take onnxruntime.
+
 OpenVINO in float32 is no faster than onnxruntime, and takes more memory. Of a processor without such units it would
 have bfloat16 emulated, slower than float32.
 """
@@ -24,7 +26,7 @@ from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
 from bigbird_inference.runtime.graph_sessions import OpenedGraphs, SessionOpener, open_sessions
 from bigbird_inference.runtime.onnx_session import open_session
-from bigbird_inference.runtime.openvino_session import computes_bfloat16, open_openvino_session
+from bigbird_inference.runtime.openvino_session import WHOLE_LENGTHS, computes_bfloat16, open_openvino_session
 
 logger = logging.getLogger(__name__)
 
@@ -104,15 +106,11 @@ class CpuDevice:
             BundleError: What was asked for by name does not run it.
         """
         asked, precision = self._choice.runtime, self._choice.precision
-        if manifest.precision not in _RUN_IN_OPENVINO:
-            if asked == "openvino":
-                raise BundleError(
-                    f"a bundle in {manifest.precision} is for GPUs, and OpenVINO runs those in "
-                    f"{' and '.join(_RUN_IN_OPENVINO)}; export it with --precision fp32"
-                )
-            return "onnxruntime", "fp32"
         named = asked == "openvino" or precision == "bf16"
-        if asked == "onnxruntime" or not self._has_openvino or (precision == "fp32" and not named):
+        unfit = unfit_for_openvino(manifest)
+        if unfit is not None and named:
+            raise BundleError(f"OpenVINO was asked for, and {unfit}")
+        if unfit is not None or asked == "onnxruntime" or not self._has_openvino or (precision == "fp32" and not named):
             return "onnxruntime", "fp32"
         measured = {run.precision for run in manifest.cpu_runs if run.runtime == "openvino"}
         if precision == "auto":
@@ -120,6 +118,24 @@ class CpuDevice:
         if named or (precision == "bf16" and precision in measured):
             return "openvino", precision
         return "onnxruntime", "fp32"
+
+
+def unfit_for_openvino(manifest: Manifest) -> str | None:
+    """Return why OpenVINO does not run a bundle, and what to do, or None if it does."""
+    if manifest.precision not in _RUN_IN_OPENVINO:
+        return (
+            f"a bundle in {manifest.precision} is for GPUs, and OpenVINO runs those in "
+            f"{' and '.join(_RUN_IN_OPENVINO)}; export it with --precision fp32"
+        )
+    if "composed" not in manifest.kernels:
+        return "it runs graphs of standard operators only; export the checkpoint with --attention composed"
+    odd = [bucket.length for bucket in manifest.buckets if bucket.length % WHOLE_LENGTHS]
+    if odd:
+        return (
+            f"it gives a document the same numbers only in buckets of whole {WHOLE_LENGTHS} tokens, of which "
+            f"{odd[0]} is none; run it in onnxruntime"
+        )
+    return None
 
 
 def as_run_by(manifest: Manifest, runtime: CpuRuntime, precision: CpuPrecision) -> Manifest:

@@ -26,6 +26,9 @@ _DEVICE = "CPU"
 _HINTS: dict[CpuPrecision, str] = {"fp32": "f32", "bf16": "bf16"}
 _ELEMENT_TYPES = {"i64": "int64", "f32": "float32"}
 _BFLOAT16 = "BF16"
+WHOLE_LENGTHS = 16
+"""Padded lengths must be multiples of this, for a document to have the same numbers in all of them: a softmax sums what
+fills a vector of the processor (of at most 512 bits) in another order than what is left over."""
 
 
 class OpenVinoSession:
