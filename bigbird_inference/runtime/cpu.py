@@ -21,7 +21,7 @@ from typing import Literal
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
-from bigbird_inference.manifest import CpuPrecision, CpuRuntime, KnownRun, Manifest
+from bigbird_inference.manifest import MANIFEST_FILE, CpuPrecision, CpuRuntime, KnownRun, Manifest
 from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
 from bigbird_inference.runtime.graph_sessions import OpenedGraphs, SessionOpener, open_sessions
@@ -91,7 +91,10 @@ class CpuDevice:
         Raises:
             BundleError: A graph cannot be loaded, does not fit the manifest, or cannot be run as was asked for.
         """
-        runtime, precision = self.chosen(bundle.manifest)
+        try:
+            runtime, precision = self.chosen(bundle.manifest)
+        except BundleError as error:
+            raise BundleError(f"{bundle.path(MANIFEST_FILE)}: {error}") from error
         manifest = as_run_by(bundle.manifest, runtime, precision)
         opener: SessionOpener = partial(open_session, device=CPU, threads=self._threads)
         if runtime == "openvino":
