@@ -206,6 +206,7 @@ def open_bundle(folder: Path) -> Bundle:
     if not resolved.name.isprintable() or len(resolved.name) > _LONGEST_NAME:
         raise BundleError(f"{resolved}: the folder's name cannot be a model's name")
     entries: list[HashedFile | TokenizerFile | Graph] = [manifest.weights, manifest.tokenizer, *manifest.graphs]
+    entries += [graph for run in manifest.cpu_runs for graph in run.graphs]
     files = [check_file(resolved, entry.file, entry.bytes, entry.sha256, MANIFEST_FILE) for entry in entries]
     return Bundle(folder=resolved, manifest=manifest, files=tuple(files), revision=_revision(content))
 
