@@ -72,18 +72,24 @@ def test_a_server_takes_bfloat16_by_itself_where_the_processor_has_units_for_it(
         assert told(server) == {("openvino", "bf16") if computes_bfloat16() else ("onnxruntime", "fp32")}
 
 
-def test_a_run_that_nobody_waits_for_is_ended_and_the_next_answers_are_right(
-    in_openvino: RunningServer,
-) -> None:
+def ended_runs(server: RunningServer) -> float:
+    """Return how many runs were ended because nobody waited for them any more."""
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("bigbird_terminated_runs_total{"))
+
+
+def test_answers_are_right_after_a_run_that_was_ended(in_openvino: RunningServer) -> None:
     body = json.loads((ROOT / "examples" / "requests" / "qa-inspection.json").read_text("utf-8"))
     url = f"{in_openvino.url}/qa"
     alone = httpx.post(url, json=body, timeout=300).raise_for_status().json()["alternatives"]
-    long = {"question": body["question"], "context": [body["context"] * 40] * 8}
-    for seconds in (0.3, 0.6, 0.9):
+    context = (body["context"] * 12)[:190_000]
+    long = {"question": body["question"], "context": [context] * 8}
+    # How soon its runs begin depends on the machine.
+    for seconds in (0.5, 1, 2, 4, 8):
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(url, json=long, timeout=seconds)
         found = httpx.post(url, json=body, timeout=300).raise_for_status().json()
         assert found["alternatives"] == alone
-    metrics = httpx.get(f"{in_openvino.url}/metrics").text
-    ended = [line for line in metrics.splitlines() if line.startswith("bigbird_terminated_runs_total{")]
-    assert sum(float(line.rpartition(" ")[2]) for line in ended) > 0
+        if ended_runs(in_openvino):
+            break
+    assert ended_runs(in_openvino)
