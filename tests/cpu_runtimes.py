@@ -36,7 +36,8 @@ class CpuCase:
         return open_openvino_session(graph, manifest, precision=self.precision, threads=threads)
 
 
-ONNXRUNTIME = pytest.param(CpuCase("onnxruntime"), id="onnxruntime")
+IN_ONNXRUNTIME = CpuCase("onnxruntime")
+ONNXRUNTIME = pytest.param(IN_ONNXRUNTIME, id="onnxruntime")
 OPENVINO = pytest.param(CpuCase("openvino"), id="openvino", marks=pytest.mark.integration)
 OPENVINO_BF16 = pytest.param(CpuCase("openvino", "bf16"), id="openvino in bf16", marks=pytest.mark.integration)
 

@@ -16,7 +16,7 @@ from model_export.export.signature import signature
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
-from tests.cpu_runtimes import CpuCase, need_openvino
+from tests.cpu_runtimes import IN_ONNXRUNTIME, CpuCase, need_openvino
 
 
 def spread_model(config: BigBirdConfig, pattern: str) -> BigBird:
@@ -56,4 +56,4 @@ def open_traced(graph: Path, cpu: CpuCase) -> Session:
 
 def traced_session(model: BigBird, plan: GraphPlan, graph: Path) -> Session:
     """Trace a model into a file and load it in onnxruntime."""
-    return open_traced(save_traced(model, plan, graph), CpuCase("onnxruntime"))
+    return open_traced(save_traced(model, plan, graph), IN_ONNXRUNTIME)
