@@ -50,7 +50,7 @@ def check_known_answer(manifest: Manifest, sessions: Mapping[Attention, Session]
             if problem is not None:
                 raise BundleError(
                     f"the known answer of the model from {manifest.source.name!r} (bucket {run.bucket}, "
-                    f"{manifest.precision}) is not reproduced: {problem}; this machine, its driver or its onnxruntime "
+                    f"{manifest.precision}) is not reproduced: {problem}; this machine, its driver or its runtime "
                     "computes something else than at export"
                 )
 

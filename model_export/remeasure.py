@@ -8,7 +8,7 @@ from bigbird_inference.bundle import open_bundle, write_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import CpuRun
 from model_export.errors import ExportError
-from model_export.export.cpu_runs import PRECISIONS, can_be_measured, measure
+from model_export.export.cpu_runs import PRECISIONS, measure, unfit_for_measuring
 from model_export.export.placement import hidden_folder, put_in_place
 
 
@@ -30,11 +30,9 @@ def measure_bundle(folder: Path) -> list[CpuRun]:
         bundle = open_bundle(folder)
     except BundleError as error:
         raise ExportError(str(error)) from error
-    if not can_be_measured(bundle.manifest):
-        raise ExportError(
-            f"{folder}: OpenVINO runs bundles in fp32 with graphs of standard operators, and this one is in "
-            f"{bundle.manifest.precision}; export the checkpoint with --precision fp32"
-        )
+    unfit = unfit_for_measuring(bundle.manifest)
+    if unfit is not None:
+        raise ExportError(f"{folder}: is not measured in OpenVINO: {unfit}")
     runs = [measure(bundle, precision) for precision in PRECISIONS]
     try:
         with hidden_folder(bundle.folder) as building:

@@ -1,6 +1,6 @@
 """Tiny SentencePiece vocabularies of three kinds, and manifests that need no files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,19 @@ from hypothesis import settings
 
 from bigbird_inference.manifest import HashedFile, Manifest, Source, TokenizerFile
 from bigbird_inference.tokenization.tokenizer import Tokenizer
+from tests.cpu_runtimes import exports_without_openvino
 from tests.fake_model import MODEL_CONFIG, fake_bucket, fake_graph, graph_inputs, graph_outputs
 from tests.vocabularies import SPECIAL_PIECES, open_tokenizer, retype_user_defined_pieces, train_vocabulary
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_without_openvino() -> Iterator[None]:
+    """Spare exports a second each, and have the same bundles on every machine; `exports_with_openvino` undoes it."""
+    with exports_without_openvino():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def test_help_lists_every_subcommand() -> None:
         "finetune",
         "inspect",
         "key",
+        "measure",
         "serve",
     ]
 

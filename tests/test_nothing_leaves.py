@@ -1,7 +1,7 @@
-"""Nothing leaves the machine: serve, export and evaluate under strace, with a fresh home.
+"""Nothing leaves the machine: serve, export, measure and evaluate under strace, with a fresh home.
 
 Every call that opens a connection, sends to an address or makes a file is looked at. onnxruntime's own telemetry needs
-half a minute to begin, so the server is watched for that long.
+half a minute to begin, so the server is watched for that long. Where OpenVINO is installed, an export measures it.
 """
 
 import ipaddress
@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running_server import listening_port
+from bigbird_inference.bundle import read_manifest
 from tests import tokenizer_files
+from tests.cpu_runtimes import need_openvino
 from tests.foreign_programs import find_program
 from tests.model_export.reference_models import make_config, make_model
 
@@ -27,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT = ROOT / "examples" / "checkpoints" / "demo-classify"
 DATA = ROOT / "examples" / "finetune" / "types-eval.tsv"
 WATCHED_SECONDS = 45
+_PATHS = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 _ADDRESS = re.compile(r'sin6?_port=htons\((\d+)\).*?(?:inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)")')
 _WRITTEN = re.compile(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)", [^)]*O_(?:WRONLY|RDWR|CREAT)')
 
@@ -42,9 +45,10 @@ class Traced:
     Args:
         folder: An empty folder; a home is made in it.
         arguments: Of the command.
+        settings: The variables `BIGBIRD_...`.
     """
 
-    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+    def __init__(self, folder: Path, arguments: Sequence[str], **settings: str) -> None:
         find_program("strace", package="strace")
         self.home = folder / "home"
         self.home.mkdir()
@@ -54,7 +58,7 @@ class Traced:
         self.process = subprocess.Popen(
             [*watched, sys.executable, "-m", "bigbird_cli", *arguments],
             cwd=folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": str(ROOT)},
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": _PATHS, **settings},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -76,11 +80,19 @@ class Traced:
         written = _WRITTEN.findall(self._log.read_text(errors="replace"))
         return [*(name for name in written if name.startswith(str(self.home))), *map(str, self.home.rglob("*"))]
 
+    def opened(self, part: str) -> bool:
+        """Tell whether a file was opened whose path contains something."""
+        found = re.findall(
+            r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)", [^\n]*\) = [0-9]', self._log.read_text(errors="replace")
+        )
+        return any(part in path for path in found)
+
     def assert_silent(self) -> None:
         assert self._log.stat().st_size > 0
         assert self.addresses() == set()
         assert self.look_ups() == 0
         assert self.files_at_home() == []
+        assert not self.opened("/openvino_telemetry/"), "it was imported"
 
 
 def test_export_and_evaluate_call_nobody_and_leave_nothing_at_home(tmp_path: Path) -> None:
@@ -106,10 +118,14 @@ def test_a_tokenizer_json_calls_nobody_either(tmp_path: Path) -> None:
     traced.assert_silent()
 
 
-def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path, runtime: str) -> None:
+    if runtime == "openvino":
+        need_openvino()
     export = ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(tmp_path / "bundles" / "classify")]
     subprocess.run([sys.executable, "-m", "bigbird_cli", *export], cwd=ROOT, check=True)
-    traced = Traced(tmp_path, ["serve", "--models", str(tmp_path / "bundles"), "--port", "0"])
+    command = ["serve", "--models", str(tmp_path / "bundles"), "--port", "0"]
+    traced = Traced(tmp_path, command, BIGBIRD_CPU_RUNTIME=runtime)
     try:
         time.sleep(WATCHED_SECONDS)
         own = Path(f"/proc/{traced.process.pid}/task/{traced.process.pid}/children")
@@ -119,4 +135,20 @@ def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path) -> None:
         traced.process.wait(60)
     finally:
         traced.process.kill()
+    assert traced.opened("libopenvino") == (runtime == "openvino")
+    traced.assert_silent()
+
+
+@pytest.mark.parametrize("command", ["export", "measure"])
+def test_measuring_openvino_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path, command: str) -> None:
+    need_openvino()
+    bundle = tmp_path / "classify"
+    arguments = ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(bundle)]
+    if command == "measure":
+        subprocess.run([sys.executable, "-m", "bigbird_cli", *arguments], cwd=ROOT, check=True)
+        arguments = ["measure", str(bundle)]
+    traced = Traced(tmp_path, arguments)
+    assert traced.process.wait(600) == 0
+    assert len(read_manifest(bundle).cpu_runs) == 2
+    assert traced.opened("libopenvino")
     traced.assert_silent()

@@ -7,6 +7,8 @@ what the processor has units for, and what the bundle's manifest has figures for
     2. of an int8 bundle that has graphs for it: OpenVINO in float32, but for the products in 8 bits
     3. onnxruntime
 
+Bundles that OpenVINO does not run (`unfit_for_openvino`) take onnxruntime.
+
 In float32, OpenVINO is no faster than onnxruntime and takes more memory. A processor without units for bfloat16 would
 emulate it, slower than float32.
 """
@@ -20,12 +22,12 @@ from typing import Literal
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
-from bigbird_inference.manifest import CpuPrecision, CpuRuntime, KnownRun, Manifest
+from bigbird_inference.manifest import MANIFEST_FILE, CpuPrecision, CpuRuntime, KnownRun, Manifest
 from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.devices import CPU, DeviceUnavailable
 from bigbird_inference.runtime.graph_sessions import OpenedGraphs, SessionOpener, open_sessions
 from bigbird_inference.runtime.onnx_session import open_session
-from bigbird_inference.runtime.openvino_session import computes_bfloat16, open_openvino_session
+from bigbird_inference.runtime.openvino_session import WHOLE_LENGTHS, computes_bfloat16, open_openvino_session
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +92,10 @@ class CpuDevice:
         Raises:
             BundleError: A graph cannot be loaded, does not fit the manifest, or cannot be run as was asked for.
         """
-        runtime, precision = self.chosen(bundle.manifest)
+        try:
+            runtime, precision = self.chosen(bundle.manifest)
+        except BundleError as error:
+            raise BundleError(f"{bundle.path(MANIFEST_FILE)}: {error}") from error
         manifest = as_run_by(bundle.manifest, runtime, precision)
         opener: SessionOpener = partial(open_session, device=CPU, threads=self._threads)
         if runtime == "openvino":
@@ -105,21 +110,40 @@ class CpuDevice:
             BundleError: What was asked for by name does not run it.
         """
         asked, precision = self._choice.runtime, self._choice.precision
-        if manifest.precision not in _RUN_IN_OPENVINO:
-            if asked == "openvino":
-                raise BundleError(
-                    f"a bundle in {manifest.precision} is for GPUs, and OpenVINO runs those in "
-                    f"{' and '.join(_RUN_IN_OPENVINO)}; export it with --precision fp32"
-                )
-            return "onnxruntime", "fp32"
         named = asked == "openvino" or precision == "bf16"
-        if asked == "onnxruntime" or not self._has_openvino:
+        unfit = unfit_for_openvino(manifest)
+        if unfit is not None and named:
+            raise BundleError(f"OpenVINO was asked for, and {unfit}")
+        if unfit is not None or asked == "onnxruntime" or not self._has_openvino:
             return "onnxruntime", "fp32"
         measured = {run.precision: run for run in manifest.cpu_runs if run.runtime == "openvino"}
         if precision == "auto":
             precision = "bf16" if "bf16" in measured and self._has_bfloat16() else "fp32"
         faster = precision in measured and (precision == "bf16" or bool(measured[precision].graphs))
         return ("openvino", precision) if named or faster else ("onnxruntime", "fp32")
+
+
+def unfit_for_openvino(manifest: Manifest) -> str | None:
+    """Return why OpenVINO does not run a bundle, and what to do, or None if it does."""
+    if manifest.precision not in _RUN_IN_OPENVINO:
+        return (
+            f"a bundle in {manifest.precision} is for GPUs, and OpenVINO runs those in "
+            f"{' and '.join(_RUN_IN_OPENVINO)}; export it with --precision fp32"
+        )
+    if manifest.precision == "int8" and not any(run.graphs for run in manifest.cpu_runs):
+        return (
+            "the int8 bundle has no graphs for it; export the checkpoint again where NNCF is installed "
+            f"({install_command('nncf')})"
+        )
+    if "composed" not in manifest.kernels:
+        return "it runs graphs of standard operators only; export the checkpoint with --attention composed"
+    odd = [bucket.length for bucket in manifest.buckets if bucket.length % WHOLE_LENGTHS]
+    if odd:
+        return (
+            f"it gives a document the same numbers only in buckets of whole {WHOLE_LENGTHS} tokens, of which "
+            f"{odd[0]} is none; run it in onnxruntime"
+        )
+    return None
 
 
 def as_run_by(manifest: Manifest, runtime: CpuRuntime, precision: CpuPrecision) -> Manifest:

@@ -6,6 +6,7 @@ processor has units for that. One compiled model serves every length, as one ses
 
 import logging
 import threading
+import traceback
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,16 @@ _DEVICE = "CPU"
 _HINTS: dict[CpuPrecision, str] = {"fp32": "f32", "bf16": "bf16"}
 _ELEMENT_TYPES = {"i64": "int64", "f32": "float32"}
 _BFLOAT16 = "BF16"
+WHOLE_LENGTHS = 16
+"""Padded lengths must be multiples of this, for a document to have the same numbers in all of them: a softmax sums what
+fills a vector of the processor (of at most 512 bits) in another order than what is left over."""
 
 
 class OpenVinoSession:
     """One graph, loaded.
 
-    A compiled model that failed in a run fails in every later one, whatever it is given. So it is compiled again then,
-    by the next run. A run that was ended leaves it whole.
+    A compiled model whose run failed or was ended keeps what its operators knew of that run's shapes: later runs fail,
+    or are computed in shapes that are not theirs. So it is compiled again then, by the next run.
 
     Args:
         model: The graph, as OpenVINO read it.
@@ -61,9 +65,10 @@ class OpenVinoSession:
             try:
                 return self._run(feeds, control)
             except Exception as error:
+                self._request = None
+                # Nor does the error keep it in memory, for as long as somebody has that.
+                traceback.clear_frames(error.__traceback__)
                 meaning = meaning_of(error)
-                if not isinstance(meaning, RunTerminated):
-                    self._request = None
                 if meaning is None:
                     raise
                 raise meaning from error

@@ -15,6 +15,7 @@ from bigbird_inference.memory import peak_rise
 from bigbird_inference.progress import track
 from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cores import available_cores
+from bigbird_inference.runtime.cpu import unfit_for_openvino
 from bigbird_inference.runtime.devices import CPU
 from bigbird_inference.runtime.graph_sessions import open_sessions
 from bigbird_inference.runtime.onnx_session import open_session
@@ -37,7 +38,14 @@ _TOLERANCE = 4.0
 
 def can_be_measured(manifest: Manifest) -> bool:
     """Tell whether there is another runtime here that runs the graphs of a bundle."""
-    return manifest.precision == "fp32" and "composed" in manifest.kernels and quiet_openvino.installed()
+    return quiet_openvino.installed() and unfit_for_measuring(manifest) is None
+
+
+def unfit_for_measuring(manifest: Manifest) -> str | None:
+    """Return why a bundle is not measured in OpenVINO, and what to do, or None if it is."""
+    if manifest.precision == "int8":
+        return "bundles in fp32 are measured, and this one is in int8; export the checkpoint with --precision fp32"
+    return unfit_for_openvino(manifest)
 
 
 def measure(

@@ -119,6 +119,24 @@ MANIFEST: dict[str, Any] = {
 }
 
 
+def _cpu_run(precision: str) -> dict[str, Any]:
+    """What was measured in OpenVINO, for the manifest above."""
+    buckets = copy.deepcopy(MANIFEST["buckets"])
+    for bucket in buckets:
+        bucket["parity"][0] |= {"checked_with": "openvino", "max_abs_difference": 3e-6}
+    return {
+        "runtime": "openvino",
+        "precision": precision,
+        "version": "2026.4.1",
+        "buckets": buckets,
+        "known_runs": [_known_run(60, 64) | {"tolerance": 0.5}, _known_run(66, 128)],
+        "graphs": [],
+    }
+
+
+MEASURED: dict[str, Any] = {**MANIFEST, "cpu_runs": [_cpu_run("fp32"), _cpu_run("bf16")]}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "entities"
@@ -158,6 +176,50 @@ def test_a_manifest_that_is_written_reads_back_equal(folder: Path) -> None:
     assert written["tokenizer"].pop("further_eos_ids") == []
     assert written.pop("cpu_runs") == []
     assert written == MANIFEST
+
+
+def test_what_was_measured_in_other_runtimes_reads_back_equal(folder: Path) -> None:
+    _write(folder, MEASURED)
+    manifest = open_bundle(folder).manifest
+    assert [(run.runtime, run.precision, run.version) for run in manifest.cpu_runs] == [
+        ("openvino", "fp32", "2026.4.1"),
+        ("openvino", "bf16", "2026.4.1"),
+    ]
+    assert manifest.cpu_runs[1].buckets[0].parity[0].max_abs_difference == 3e-6
+    assert manifest.cpu_runs[1].known_runs[0].tolerance == 0.5
+    write_manifest(manifest, folder)
+    assert read_manifest(folder) == manifest
+    jsonschema.Draft202012Validator(manifest_schema()).validate(MEASURED)
+
+
+def test_a_manifest_says_of_another_runtime_what_it_says_of_onnxruntime(folder: Path) -> None:
+    """Without the graphs that only onnxruntime runs, and without a known answer where none was kept."""
+    values = with_both_kernels() | {"cpu_runs": copy.deepcopy(MEASURED["cpu_runs"])}
+    values["cpu_runs"][1]["known_runs"] = []
+    _write(folder, values)
+    manifest = read_manifest(folder)
+    fp32, bf16 = (manifest.as_run_by(run) for run in manifest.cpu_runs)
+    assert {graph.file for graph in fp32.graphs} == {"graph-full.onnx", "graph-block_sparse.onnx"}
+    assert fp32.buckets == manifest.cpu_runs[0].buckets
+    assert fp32.known_answer is not None and fp32.known_answer.text == "Zoë pays 3 €."
+    assert fp32.known_answer.runs == manifest.cpu_runs[0].known_runs
+    assert bf16.known_answer is None
+
+
+def test_a_graph_of_another_runtime_is_compared_with_its_hash(folder: Path) -> None:
+    own = [graph | {"file": f"other-{graph['attention']}.onnx"} for graph in MANIFEST["graphs"]]
+    _write(folder, {**MANIFEST, "cpu_runs": [_cpu_run("bf16") | {"graphs": own}]})
+    for graph in MANIFEST["graphs"]:
+        (folder / f"other-{graph['attention']}.onnx").write_bytes(FILES[graph["file"]])
+    bundle = open_bundle(folder)
+    assert [file.path.name for file in bundle.files][-2:] == ["other-full.onnx", "other-block_sparse.onnx"]
+    assert [graph.file for graph in bundle.manifest.as_run_by(bundle.manifest.cpu_runs[0]).graphs] == [
+        "other-full.onnx",
+        "other-block_sparse.onnx",
+    ]
+    (folder / "other-full.onnx").write_bytes(b"a graph that nobody checked")
+    with pytest.raises(BundleError, match=r"other-full\.onnx: its contents do not match the hash"):
+        open_bundle(folder)
 
 
 def test_a_bundle_of_before_these_fields_has_sentencepiece_and_no_added_tokens(folder: Path) -> None:
@@ -359,6 +421,35 @@ MISFITS = [
 ]
 
 
+def _run(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
+    return _set("cpu_runs", 1, *path, value=value)
+
+
+MISFITS_OF_RUNS = [
+    pytest.param(_run("runtime", value="tvm"), "cpu_runs.1.runtime", id="an unknown runtime"),
+    pytest.param(_run("precision", value="int8"), "cpu_runs.1.precision", id="what no runtime computes in"),
+    pytest.param(_run("extra", value=1), "cpu_runs.1.extra", id="an extra field"),
+    pytest.param(_remove("cpu_runs", 1, "version"), "cpu_runs.1.version", id="no version"),
+    pytest.param(_remove("cpu_runs", 1, "known_runs"), "cpu_runs.1.known_runs", id="no known runs"),
+    pytest.param(_run("buckets", value=[]), "cpu_runs.1.buckets", id="no buckets"),
+    pytest.param(_run("buckets", 0, "parity", value=[]), "cpu_runs.1.buckets.0.parity", id="a bucket not compared"),
+    pytest.param(_run("graphs", value=[{"file": "../other.onnx"}]), "cpu_runs.1.graphs.0", id="a graph elsewhere"),
+]
+
+
+@pytest.mark.parametrize(("edit", "field"), MISFITS_OF_RUNS)
+def test_figures_of_other_runtimes_that_do_not_fit_are_refused_by_file_and_field(
+    folder: Path, edit: Callable[[dict[str, Any]], None], field: str
+) -> None:
+    values = copy.deepcopy(MEASURED)
+    edit(values)
+    _write(folder, values)
+    with pytest.raises(BundleError, match=f"^{re.escape(str(folder / 'manifest.json'))}: {re.escape(field)}"):
+        open_bundle(folder)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(manifest_schema()).validate(values)
+
+
 @pytest.mark.parametrize(("edit", "field"), MISFITS)
 def test_a_manifest_that_does_not_fit_is_refused_by_file_and_field(
     folder: Path, edit: Callable[[dict[str, Any]], None], field: str
@@ -451,6 +542,59 @@ def test_fields_that_contradict_each_other_are_refused(
     edit(values)
     _write(folder, values)
     with pytest.raises(BundleError, match=f"^{re.escape(str(folder / 'manifest.json'))}: {field}"):
+        read_manifest(folder)
+
+
+CONTRADICTIONS_OF_RUNS = [
+    pytest.param(_run("precision", value="fp32"), "two are of the same runtime in the same precision", id="one twice"),
+    pytest.param(_remove("cpu_runs", 1, "buckets", 0), "openvino: known_answer: 60 tokens", id="a bucket too few"),
+    pytest.param(
+        lambda values: (_run("known_runs", value=[])(values), _remove("cpu_runs", 1, "buckets", 0)(values)),
+        "openvino: the buckets are others",
+        id="a bucket too few, and no known answer",
+    ),
+    pytest.param(
+        _run("buckets", 0, "length", value=48), "openvino: known_answer: 60 tokens in bucket 64", id="another bucket"
+    ),
+    pytest.param(
+        _run("buckets", 0, "length", value=80),
+        "openvino: buckets: no composed graph takes the full bucket of 80",
+        id="a bucket that no graph takes",
+    ),
+    pytest.param(
+        _run("buckets", 1, "parity", 0, "attention_kernel", value="fused"),
+        "openvino: buckets: 128 was not compared with every kernel",
+        id="a comparison of a kernel that only onnxruntime runs",
+    ),
+    pytest.param(
+        _run("known_runs", 1, "length", value=129), "openvino: known_answer: 129 tokens", id="a question too long"
+    ),
+    pytest.param(
+        _run("known_runs", 1, "expected", 0, "output", value="x"),
+        "openvino: known_answer: it is not about the outputs",
+        id="an unknown output",
+    ),
+    pytest.param(
+        _run("graphs", value=[_graph("full", 16, 64) | {"file": "weights.bin"}]),
+        "openvino: graphs: two parts of the bundle are the same file",
+        id="a graph that is the weights",
+    ),
+    pytest.param(
+        _run("graphs", value=[_graph("full", 16, 64)]),
+        "openvino: buckets: no composed graph takes the block_sparse bucket",
+        id="graphs of one kind of attention only",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "said"), CONTRADICTIONS_OF_RUNS)
+def test_figures_of_other_runtimes_that_contradict_the_rest_are_refused(
+    folder: Path, edit: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    values = copy.deepcopy(MEASURED)
+    edit(values)
+    _write(folder, values)
+    with pytest.raises(BundleError, match=f"^{re.escape(str(folder / 'manifest.json'))}: cpu_runs: {said}"):
         read_manifest(folder)
 
 

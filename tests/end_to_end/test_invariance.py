@@ -1,5 +1,7 @@
 """In fp32 a document's numbers are the same to the last bit: alone, padded, in any batch, with any number of threads.
 
+So they are in each runtime that computes in fp32 what is in fp32, and in bfloat16.
+
 Over HTTP it depends on the machine which documents share a batch; here they are put together.
 """
 
@@ -12,8 +14,8 @@ import pytest
 
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.manifest import Attention
-from bigbird_inference.runtime.onnx_session import OnnxSession, open_session
-from bigbird_inference.runtime.session import Batch
+from bigbird_inference.runtime.session import Batch, Session
+from tests.cpu_runtimes import ONNXRUNTIME, OPENVINO, OPENVINO_BF16, CpuCase
 from tests.end_to_end.conftest import TASKS
 
 # The edge of full attention is at 704 tokens.
@@ -36,11 +38,11 @@ class Documents:
         self._ids = {length: random.integers(vocabulary, size=length) for length in self.lengths}
         self._noise = random.integers(vocabulary, size=(8, max(self.buckets)))
 
-    def open(self, threads: int) -> OnnxSession:
+    def open(self, cpu: CpuCase, threads: int) -> Session:
         graph = self.bundle.path(self.bundle.manifest.graph(self.attention, "composed").file)
-        return open_session(graph, self.bundle.manifest, device="cpu", threads=threads)
+        return cpu.open(graph, self.bundle.manifest, threads)
 
-    def run(self, session: OnnxSession, bucket: int, lengths: Sequence[int]) -> list[Logits]:
+    def run(self, session: Session, bucket: int, lengths: Sequence[int]) -> list[Logits]:
         """Return each document's logits; what stands in the padding must not matter."""
         ids = self._noise[: len(lengths), :bucket].copy()
         mask = np.zeros_like(ids)
@@ -54,11 +56,14 @@ class Documents:
         return next(bucket for bucket in self.buckets if bucket >= length)
 
 
+@pytest.mark.parametrize("cpu", [ONNXRUNTIME, OPENVINO, OPENVINO_BF16])
 @pytest.mark.parametrize("attention", LENGTHS)
 @pytest.mark.parametrize("task", TASKS)
-def test_numbers_do_not_depend_on_bucket_batch_or_threads(bundles: Path, task: str, attention: Attention) -> None:
+def test_numbers_do_not_depend_on_bucket_batch_or_threads(
+    bundles: Path, task: str, attention: Attention, cpu: CpuCase
+) -> None:
     documents = Documents(open_bundle(bundles / f"demo-{task}"), attention)
-    one_thread, two_threads = documents.open(1), documents.open(2)
+    one_thread, two_threads = documents.open(cpu, 1), documents.open(cpu, 2)
     alone = {
         length: documents.run(one_thread, documents.smallest_bucket(length), [length])[0]
         for length in documents.lengths

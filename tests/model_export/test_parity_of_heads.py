@@ -1,6 +1,6 @@
-"""Every head's outputs through onnxruntime are those of transformers for each document alone.
+"""Every head's outputs through each runtime are those of transformers for each document alone.
 
-In fp32 they are the very same bits, whatever bucket holds the document and whatever other documents are in the batch.
+They are the very same bits, whatever bucket holds the document and whatever other documents are in the batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,14 @@ import torch
 import transformers
 
 from bigbird_inference.bundle import read_manifest
-from bigbird_inference.runtime.session import Batch
+from bigbird_inference.manifest import Attention
+from bigbird_inference.runtime.session import Batch, Session
 from model_export.export.buckets import BucketStep
 from model_export.nn.heads import HEADS
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
-from tests.model_export.exported_models import open_graphs, save_model, vocabulary_size
+from tests.cpu_runtimes import IN_ONNXRUNTIME, ONNXRUNTIME, OPENVINO, OPENVINO_BF16, CpuCase
+from tests.model_export.exported_models import save_model, vocabulary_size
 from tests.model_export.reference_models import Document, make_config, make_document, make_model
 
 TOLERANCE = 1e-4
@@ -52,7 +54,15 @@ class ExportedHead:
         told = None if task == "natural-questions" else task
         export_checkpoint(checkpoint, self.folder, ExportOptions(task=told, buckets=buckets))
         self.manifest = read_manifest(self.folder)
-        self.sessions = {threads: open_graphs(self.folder, threads) for threads in (1, 2)}
+        self._sessions: dict[tuple[CpuCase, int, Attention], Session] = {}
+
+    def session(self, cpu: CpuCase, threads: int, attention: Attention) -> Session:
+        """Return the session of a graph; it is loaded once."""
+        key = cpu, threads, attention
+        if key not in self._sessions:
+            graph = self.folder / self.manifest.graph(attention, "composed").file
+            self._sessions[key] = cpu.open(graph, self.manifest, threads)
+        return self._sessions[key]
 
     def buckets(self, length: int) -> list[int]:
         """Return every bucket that a document of that length may be padded to."""
@@ -99,7 +109,9 @@ class ExportedHead:
             case _:
                 return {"logits": output.logits[0].numpy()}
 
-    def served(self, lengths: Sequence[int], bucket: int, threads: int = 1) -> list[Arrays]:
+    def served(
+        self, lengths: Sequence[int], bucket: int, threads: int = 1, cpu: CpuCase = IN_ONNXRUNTIME
+    ) -> list[Arrays]:
         """Run documents in one batch; padding holds arbitrary ids, which must not count."""
         noise = np.random.default_rng(bucket)
         ids = noise.integers(0, self.config.vocab_size, (len(lengths), bucket))
@@ -112,9 +124,8 @@ class ExportedHead:
             positions[row, : len(self.positions(length))] = self.positions(length)
         takes_positions = self.task in ("fill-mask", "generate")
         attention = next(known.attention for known in self.manifest.buckets if known.length == bucket)
-        outputs = self.sessions[threads][attention, "composed"].run(
-            Batch(ids, mask, types, positions if takes_positions else None)
-        )
+        batch = Batch(ids, mask, types, positions if takes_positions else None)
+        outputs = self.session(cpu, threads, attention).run(batch)
 
         def cut(array: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
             rows = len(self.positions(length)) if takes_positions else length
@@ -156,35 +167,39 @@ def _assert_equal(found: Arrays, expected: Arrays) -> float:
     return difference
 
 
+@pytest.mark.parametrize("cpu", [ONNXRUNTIME, OPENVINO])
 @pytest.mark.parametrize("bucket", BUCKETS)
-def test_each_document_gets_its_own_outputs_alone_and_in_a_batch(head: ExportedHead, bucket: int) -> None:
+def test_each_document_gets_its_own_outputs_alone_and_in_a_batch(head: ExportedHead, bucket: int, cpu: CpuCase) -> None:
     kind = FULL_LENGTHS + SPARSE_LENGTHS if head.task == "generate" else FULL_LENGTHS
     lengths = [length for length in (kind if bucket <= EDGE or head.task == "generate" else SPARSE_LENGTHS)]
     lengths = [length for length in lengths if length <= bucket][::-1]
     differences = []
-    for length, outputs in zip(lengths, head.served(lengths, bucket), strict=True):
+    for length, outputs in zip(lengths, head.served(lengths, bucket, cpu=cpu), strict=True):
         differences.append(_assert_equal(outputs, head.alone(length)))
-        differences.append(_assert_equal(head.served([length], bucket)[0], head.alone(length)))
+        differences.append(_assert_equal(head.served([length], bucket, cpu=cpu)[0], head.alone(length)))
     print(f"{head.task} in bucket {bucket}: at most {max(differences):.3g}")
 
 
-def _padded_and_mixed(head: ExportedHead, lengths: Sequence[int]) -> Iterator[tuple[int, int, str, Arrays]]:
+def _padded_and_mixed(
+    head: ExportedHead, cpu: CpuCase, lengths: Sequence[int]
+) -> Iterator[tuple[int, int, str, Arrays]]:
     """Yield what documents get alone in every bucket, and in batches of other documents, shorter and longer ones."""
     for bucket in sorted({bucket for length in lengths for bucket in head.buckets(length)}):
         own = [length for length in lengths if bucket in head.buckets(length)]
         for length in own:
-            yield length, bucket, "alone", head.served([length], bucket)[0]
+            yield length, bucket, "alone", head.served([length], bucket, cpu=cpu)[0]
         for batch, threads in ((own, 1), (own[::-1], 2), (own[::2] * 2, 1), (own[1::2], 2)):
             if batch:
-                for length, outputs in zip(batch, head.served(batch, bucket, threads), strict=True):
+                for length, outputs in zip(batch, head.served(batch, bucket, threads, cpu), strict=True):
                     yield length, bucket, f"with {batch}, {threads} threads", outputs
 
 
-def test_a_document_has_the_same_bits_in_every_bucket_and_in_every_batch(head: ExportedHead) -> None:
+@pytest.mark.parametrize("cpu", [ONNXRUNTIME, OPENVINO, OPENVINO_BF16])
+def test_a_document_has_the_same_bits_in_every_bucket_and_in_every_batch(head: ExportedHead, cpu: CpuCase) -> None:
     lengths = [1, 2, 15, 16, 17, 33, 100, 112, 113, 128, 129, 150, 250, 256]
     first: dict[int, Arrays] = {}
     runs = 0
-    for length, bucket, how, outputs in _padded_and_mixed(head, lengths):
+    for length, bucket, how, outputs in _padded_and_mixed(head, cpu, lengths):
         known = first.setdefault(length, outputs)
         for name, array in known.items():
             assert np.array_equal(array, outputs[name]), (length, bucket, how, np.abs(array - outputs[name]).max())

@@ -10,9 +10,6 @@ from onnx import TensorProto, helper
 
 from bigbird_inference.errors import BundleError
 from bigbird_inference.runtime.external_data import _FIELDS, check_external_data
-from bigbird_inference.runtime.onnx_session import open_session
-from tests.fake_model import fake_manifest
-from tests.hostile_bundles import sums, write_graph
 
 
 def external(location: str) -> Any:
@@ -128,13 +125,3 @@ def test_what_is_no_graph_is_refused_by_name(tmp_path: Path, content: bytes) -> 
     (tmp_path / "graph.onnx").write_bytes(content)
     with pytest.raises(BundleError, match=r"graph\.onnx: is not an ONNX graph: "):
         check_external_data(tmp_path / "graph.onnx", "weights.bin")
-
-
-def test_a_session_is_not_opened_with_a_file_that_no_hash_covers(tmp_path: Path) -> None:
-    (tmp_path / "extra2.bin").write_bytes(bytes(8))
-    nodes = sums()
-    nodes[-1].output[0] = "plain"
-    nodes.append(helper.make_node("Add", ["plain", "table"], ["logits"]))
-    write_graph(tmp_path / "graph.onnx", nodes, table=external("extra2.bin"))
-    with pytest.raises(BundleError, match=r"takes tensors from 'extra2\.bin'"):
-        open_session(tmp_path / "graph.onnx", fake_manifest("classify"), device="cpu", threads=1)

@@ -5,14 +5,18 @@ from pathlib import Path
 import onnx_ir as ir
 import torch
 
+from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.onnx_session import OnnxSession, session_options
+from bigbird_inference.runtime.openvino_session import OpenVinoSession, session_properties
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
+from bigbird_inference.runtime.session import Session
 from model_export.config import BigBirdConfig
 from model_export.export.buckets import GraphPlan
 from model_export.export.signature import signature
 from model_export.export.trace import trace
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
+from tests.cpu_runtimes import IN_ONNXRUNTIME, CpuCase, need_openvino
 
 
 def spread_model(config: BigBirdConfig, pattern: str) -> BigBird:
@@ -34,8 +38,22 @@ def spread_model(config: BigBirdConfig, pattern: str) -> BigBird:
     return model
 
 
-def traced_session(model: BigBird, plan: GraphPlan, graph: Path) -> OnnxSession:
-    """Trace a model into a file, with its weights inside, and load it as the service does."""
+def save_traced(model: BigBird, plan: GraphPlan, graph: Path) -> Path:
+    """Trace a model into a file, with its weights inside."""
     ir.save(trace(model, signature("ner", model.config), plan), graph)
-    options = session_options(1, cpu_only=True)
-    return OnnxSession(onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
+    return graph
+
+
+def open_traced(graph: Path, cpu: CpuCase) -> Session:
+    """Load a traced graph as the service does, without a bundle."""
+    if cpu.runtime == "onnxruntime":
+        options = session_options(1, cpu_only=True)
+        return OnnxSession(onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
+    need_openvino()
+    model = quiet_openvino.imported().Core().read_model(graph)
+    return OpenVinoSession(model, session_properties(cpu.precision, threads=1))
+
+
+def traced_session(model: BigBird, plan: GraphPlan, graph: Path) -> Session:
+    """Trace a model into a file and load it in onnxruntime."""
+    return open_traced(save_traced(model, plan, graph), IN_ONNXRUNTIME)
