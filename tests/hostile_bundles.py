@@ -7,7 +7,8 @@ from typing import Any
 
 from onnx import TensorProto, helper
 
-from bigbird_inference.bundle import file_sha256, write_manifest
+from bigbird_inference.bundle import write_manifest
+from bigbird_inference.bundle_files import file_sha256
 from bigbird_inference.manifest import HashedFile, Manifest, Tensor, TokenizerFile
 from tests.fake_model import fake_graph, fake_manifest
 

@@ -4,15 +4,17 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from bigbird_inference.bundle import file_sha256, open_bundle, read_manifest, write_manifest
+from bigbird_inference.bundle import open_bundle, read_manifest, write_manifest
+from bigbird_inference.bundle_files import file_sha256
 from bigbird_inference.errors import BundleError
-from bigbird_inference.manifest import FORMAT_VERSION, Manifest, manifest_schema
+from bigbird_inference.manifest import FORMAT_VERSION, HashedFile, Manifest, manifest_schema
 from tests.fake_model import MODEL_CONFIG
 
 FILES = {
@@ -207,18 +209,24 @@ def test_a_manifest_says_of_another_runtime_what_it_says_of_onnxruntime(folder: 
 
 
 def test_a_graph_of_another_runtime_is_compared_with_its_hash(folder: Path) -> None:
-    own = [graph | {"file": f"other-{graph['attention']}.onnx"} for graph in MANIFEST["graphs"]]
-    _write(folder, {**MANIFEST, "cpu_runs": [_cpu_run("bf16") | {"graphs": own}]})
-    for graph in MANIFEST["graphs"]:
-        (folder / f"other-{graph['attention']}.onnx").write_bytes(FILES[graph["file"]])
+    own = [graph | {"file": f"openvino-{graph['attention']}.xml"} for graph in MANIFEST["graphs"]]
+    contents = {graph["file"]: FILES[given["file"]] for graph, given in zip(own, MANIFEST["graphs"], strict=True)}
+    contents |= {file.replace(".xml", ".bin"): b"weights of " + file.encode() for file in contents}
+    for file, content in contents.items():
+        (folder / file).write_bytes(content)
+    weights = [asdict(HashedFile.of(folder / file)) for file in contents if file.endswith(".bin")]
+    _write(folder, {**MANIFEST, "cpu_runs": [_cpu_run("bf16") | {"graphs": own, "weights": weights}]})
     bundle = open_bundle(folder)
-    assert [file.path.name for file in bundle.files][-2:] == ["other-full.onnx", "other-block_sparse.onnx"]
-    assert [graph.file for graph in bundle.manifest.as_run_by(bundle.manifest.cpu_runs[0]).graphs] == [
-        "other-full.onnx",
-        "other-block_sparse.onnx",
-    ]
-    (folder / "other-full.onnx").write_bytes(b"a graph that nobody checked")
-    with pytest.raises(BundleError, match=r"other-full\.onnx: its contents do not match the hash"):
+    assert {file.path.name for file in bundle.files} >= contents.keys()
+    manifest = bundle.manifest.as_run_by(bundle.manifest.cpu_runs[0])
+    assert [graph.file for graph in manifest.graphs] == [graph["file"] for graph in own]
+    for file, content in contents.items():
+        (folder / file).write_bytes(content[:-1] + b"?")
+        with pytest.raises(BundleError, match=f"{file}: its contents do not match the hash"):
+            open_bundle(folder)
+        (folder / file).write_bytes(content)
+    _write(folder, {**MANIFEST, "cpu_runs": [_cpu_run("bf16") | {"graphs": own, "weights": weights[:1]}]})
+    with pytest.raises(BundleError, match="cpu_runs: openvino: graphs and weights do not belong together"):
         open_bundle(folder)
 
 

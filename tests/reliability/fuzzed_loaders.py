@@ -26,7 +26,8 @@ import torch
 from hypothesis import strategies
 from safetensors.torch import save_file
 
-from bigbird_inference.bundle import file_sha256, open_bundle, write_manifest
+from bigbird_inference.bundle import open_bundle, write_manifest
+from bigbird_inference.bundle_files import file_sha256
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import HashedFile
 from bigbird_inference.runtime.graph_sessions import check_buckets

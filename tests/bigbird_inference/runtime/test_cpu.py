@@ -126,6 +126,7 @@ def test_a_processor_is_asked_for_its_units_only_where_that_decides(
 UNFIT = [
     pytest.param(described("fp16", ("bf16",)), "a bundle in fp16 is for GPUs, .* --precision fp32$", id="fp16"),
     pytest.param(described("bf16", ("bf16",)), "a bundle in bf16 is for GPUs, .* --precision fp32$", id="bf16"),
+    pytest.param(described("int8"), r"no graphs for it; export the checkpoint again .*\[nncf\]'\)$", id="int8"),
     pytest.param(
         replace(described(), graphs=[replace(fake_graph(32), attention_kernel="fused")]),
         "standard operators only; export the checkpoint with --attention composed$",
@@ -150,9 +151,17 @@ def test_what_openvino_does_not_run_is_run_in_onnxruntime_or_refused_if_openvino
             named.chosen(manifest)
 
 
-def test_int8_is_run_in_openvino_only_where_that_was_named() -> None:
-    assert device().chosen(described("int8")) == ORT
-    assert device("openvino").chosen(described("int8")) == OV
+def test_int8_graphs_of_openvino_are_run_there_unless_onnxruntime_was_named() -> None:
+    """They are faster than onnxruntime's whatever the rest is computed in."""
+    manifest = described("int8", ("fp32", "bf16"))
+    own = [replace(run, graphs=[fake_graph(32)]) for run in manifest.cpu_runs]
+    manifest = replace(manifest, cpu_runs=own)
+    assert device().chosen(manifest) == OV_BF16
+    assert device(units=False).chosen(manifest) == OV
+    assert device("auto", "fp32").chosen(manifest) == OV
+    assert device("onnxruntime").chosen(manifest) == ORT
+    assert device(installed=False).chosen(manifest) == ORT
+    assert as_run_by(replace(manifest, max_batch_items=1), "openvino", "fp32").max_batch_items is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from bigbird_inference.bundle import file_sha256, read_manifest, write_manifest
+from bigbird_inference.bundle import read_manifest, write_manifest
+from bigbird_inference.bundle_files import file_sha256
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import HashedFile, KnownAnswer, KnownOutput, KnownRun, Tensor, TokenizerFile
 from service.app import create_app
