@@ -1,0 +1,83 @@
+"""int8 graphs for OpenVINO: the documents that they are calibrated on, and a bundle that has them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigbird_inference.bundle import Bundle, open_bundle
+from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
+from bigbird_inference.runtime.session import Batch, Float32Array, Session
+from model_export.export import nncf_quantise
+from model_export.export.buckets import GraphPlan
+from model_export.export.nncf_quantise import calibration_documents
+from model_export.export.tokenizer import SpecialIds
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
+from tests.cpu_runtimes import exports_with_openvino
+from tests.model_export.conftest import SmallExport
+
+FULL, BLOCK_SPARSE = GraphPlan("full", 1, 88, 1), GraphPlan("block_sparse", 96, 4096, 8)
+SPECIAL = SpecialIds(1, 2, 3)
+
+
+@pytest.mark.parametrize(("plan", "longest"), [(FULL, 88), (BLOCK_SPARSE, 2048)])
+@pytest.mark.parametrize("tokens", [5, 100_000])
+def test_documents_are_cut_out_of_a_text_in_lengths_that_the_graph_takes(
+    plan: GraphPlan, longest: int, tokens: int
+) -> None:
+    documents = calibration_documents(plan, np.arange(100, 100 + tokens), SPECIAL, positions=False)
+    lengths = [document.input_ids.shape[1] for document in documents]
+    assert len(set(lengths)) > 4
+    assert max(lengths) == longest
+    for document, length in zip(documents, lengths, strict=True):
+        assert plan.shortest <= length <= plan.longest
+        assert (length - plan.shortest) % plan.step == 0
+        assert document.input_ids.dtype == np.int64
+        assert (document.input_ids[0, 0], document.input_ids[0, -1]) == (SPECIAL.cls, SPECIAL.sep)
+        assert document.input_ids[0, 1:-1].min() >= 100
+        assert document.attention_mask.all()
+        assert document.positions is None
+
+
+def test_a_language_model_is_asked_at_every_position() -> None:
+    (first, *_) = calibration_documents(FULL, np.arange(100, 400), SPECIAL, positions=True)
+    assert first.positions is not None
+    assert first.positions.tolist() == [list(range(first.input_ids.shape[1]))]
+
+
+def test_no_text_gives_no_documents() -> None:
+    assert calibration_documents(FULL, np.arange(0), SPECIAL, positions=False) == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("calibration", [(), ("Ada Lovelace lived in London. " * 40,)], ids=["weights", "ranges"])
+def test_an_int8_bundle_has_graphs_that_openvino_runs_in_batches(
+    calibration: tuple[str, ...], small_export: SmallExport, tmp_path: Path
+) -> None:
+    options = ExportOptions(buckets=(112, 160), precision="int8", calibration=calibration)
+    with exports_with_openvino():
+        assert nncf_quantise.installed(), "make install does it"
+        export_checkpoint(small_export.checkpoint, tmp_path / "small", options)
+    bundle = open_bundle(tmp_path / "small")
+    assert [run.precision for run in bundle.manifest.cpu_runs] == ["fp32", "bf16"]
+    for run in bundle.manifest.cpu_runs:
+        assert [graph.file for graph in run.graphs] == ["openvino-full.xml", "openvino-block_sparse.xml"]
+        for bucket in run.buckets:
+            assert bucket.parity[0].correlation > 0.97
+            assert bucket.parity[0].max_abs_difference > 1e-4, "the products are in 8 bits"
+        opened = CpuDevice(1, CpuChoice("openvino", run.precision)).open(bundle)
+        assert opened.manifest.max_batch_items is None
+        for attention, length, padded in (("full", 100, 112), ("block_sparse", 150, 160)):
+            alone = _run(opened.sessions[attention], bundle, [length], padded)
+            both = _run(opened.sessions[attention], bundle, [length - 30, length], padded)
+            assert np.array_equal(alone[0, :length], both[1, :length])
+
+
+def _run(session: Session, bundle: Bundle, lengths: list[int], bucket: int) -> Float32Array:
+    ids = np.zeros((len(lengths), bucket), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = np.random.default_rng(length).integers(5, bundle.manifest.model["vocab_size"], length)
+        mask[row, :length] = 1
+    return session.run(Batch(ids, mask, np.zeros_like(ids)))["logits"]
