@@ -221,7 +221,11 @@ def parse_sentencepiece(content: bytes, file: Path) -> Any:
     try:
         model.ParseFromString(content)
     except DecodeError:
-        raise CheckpointError(f"{file}: is not a SentencePiece model") from None
+        content = b""
+    if not content:
+        raise CheckpointError(
+            f"{file}: is not a SentencePiece model, or not all of one; download or copy it again"
+        ) from None
     return model
 
 
