@@ -16,7 +16,8 @@ import transformers
 
 from benchmarks.running_server import RunningServer, running_server
 from bigbird_inference.bundle import open_bundle
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests import tokenizer_files
 from tests.model_export.reference_models import Document, Reference, make_config, make_model
 
