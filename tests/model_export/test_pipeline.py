@@ -30,8 +30,6 @@ from model_export.pipeline import export_checkpoint, export_precisions
 from model_export.preparation import ExportOptions
 from model_export.reverify import verify_bundle
 from tests.model_export.conftest import SmallExport
-from tests.model_export.exported_models import save_model
-from tests.model_export.reference_models import make_config, make_model
 
 ONE_BUCKET = ExportOptions(buckets=(112,))
 
@@ -134,21 +132,6 @@ def test_an_export_tells_its_graphs_its_buckets_and_the_weights_that_it_does_not
         "small: tracing block-sparse attention",
         "[1/1] small: bucket 160 (block-sparse attention)",
     ]
-
-
-def test_labels_whose_positions_are_not_read_are_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def stop(*of_the_export: Any) -> ir.Model:
-        raise ExportError("enough")
-
-    monkeypatch.setattr(pipeline, "trace", stop)
-    labels = ["O", "B-PER", "M-PER", "E-PER", "S-PER"]
-    model = make_model("ner", make_config(100, id2label=dict(enumerate(labels)), max_position_embeddings=256))
-    with pytest.raises(ExportError, match="enough"):
-        export_checkpoint(save_model(model, tmp_path / "checkpoint"), tmp_path / "bundle", ONE_BUCKET)
-    noted = " ".join(capsys.readouterr().err.split())
-    assert "positions the service does not read: M-PER, E-PER, S-PER; each label is served as a type" in noted
 
 
 @pytest.mark.usefixtures("without_tracing")

@@ -1,6 +1,7 @@
 """What an export says before it starts, and that with --dry-run nothing is made."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from tests.model_export.reference_models import make_config, make_model
 RATE = 1e11
 
 
-def saved(folder: Path, task: str, **fields: Any) -> Path:
+def saved(folder: Path, task: str, vocab_size: int = 100, **fields: Any) -> Path:
     fields = {"hidden_size": 12, "intermediate_size": 16, "max_position_embeddings": 256} | fields
-    return save_model(make_model(task, make_config(100, **fields)), folder / "checkpoint")
+    return save_model(make_model(task, make_config(vocab_size, **fields)), folder / "checkpoint")
 
 
 def dry_run(folder: Path, *options: str) -> str:
@@ -88,6 +89,13 @@ def test_a_dry_run_reads_and_checks_every_file(tmp_path: Path, file: str) -> Non
     assert result.output.startswith(f"Error: {folder / file}: ")
 
 
+def test_a_dry_run_finds_out_whether_the_tokenizer_fits_the_model(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "qa", vocab_size=50)
+    result = CliRunner().invoke(main, ["export", str(folder), "--dry-run"])
+    assert result.exit_code == 1
+    assert re.fullmatch(rf"Error: {folder}/spiece\.model: has \d+ pieces, but vocab_size is 50\n", result.output)
+
+
 @pytest.mark.parametrize("as_file", [True, False], ids=["a file", "names"])
 def test_labels_are_named_on_the_command_line(tmp_path: Path, as_file: bool) -> None:
     folder = saved(tmp_path, "ner", num_labels=3)
@@ -102,11 +110,20 @@ def test_a_checkpoint_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     assert "A\\x1b[2J" in dry_run(saved(tmp_path, "ner", id2label={0: "O", 1: "A\x1b[2J"}))
 
 
-def test_labels_that_surprise_are_noted(tmp_path: Path) -> None:
-    said = " ".join(dry_run(saved(tmp_path, "ner", id2label={0: "B_PER", 1: "I_PER"})).split())
-    assert "labels positions the service does not read: B_PER, I_PER; each label is served as a type of its own" in said
-    assert "none is called O, so every word is served as an entity; rename" in said
-    assert "rename the one that marks none with --labels" in said
+@pytest.mark.parametrize(
+    ("labels", "unread"),
+    [
+        pytest.param(["B_PER", "I_PER"], "B_PER, I_PER", id="underscores, and no O"),
+        pytest.param(["O", "B-PER", "M-PER", "E-PER", "S-PER"], "M-PER, E-PER, S-PER", id="BMES"),
+    ],
+)
+def test_labels_that_surprise_are_noted(tmp_path: Path, labels: list[str], unread: str) -> None:
+    said = " ".join(dry_run(saved(tmp_path, "ner", id2label=dict(enumerate(labels)))).split())
+    assert f"labels positions the service does not read: {unread}; each label is served as a type of its own" in said
+    without_outside = (
+        "none is called O, so every word is served as an entity; rename the one that marks none with --labels"
+    )
+    assert (without_outside in said) == ("O" not in labels)
 
 
 @pytest.mark.parametrize(
