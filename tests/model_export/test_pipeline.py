@@ -16,8 +16,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from bigbird_inference.bundle import open_bundle, read_manifest
-from bigbird_inference.manifest import Precision, manifest_schema
+from bigbird_inference.manifest import Manifest, Precision, manifest_schema
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
+from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export import pipeline
 from model_export.errors import CheckpointError, ConfigError, ExportError
 from model_export.export import graph_check
@@ -30,6 +31,8 @@ from model_export.pipeline import export_checkpoint, export_precisions
 from model_export.preparation import ExportOptions
 from model_export.reverify import verify_bundle
 from tests.model_export.conftest import SmallExport
+from tests.model_export.exported_models import save_model
+from tests.model_export.reference_models import make_config, make_model
 
 ONE_BUCKET = ExportOptions(buckets=(112,))
 
@@ -132,6 +135,27 @@ def test_an_export_tells_its_graphs_its_buckets_and_the_weights_that_it_does_not
         "small: tracing block-sparse attention",
         "[1/1] small: bucket 160 (block-sparse attention)",
     ]
+
+
+def test_the_manifest_says_what_ends_a_text_and_what_a_mask_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests: list[Manifest] = []
+
+    def stop(manifest: Manifest, tokenizer_file: Path) -> list[int]:
+        manifests.append(manifest)
+        raise ExportError("enough")
+
+    monkeypatch.setattr(pipeline, "known_text", stop)
+    model = make_model("generate", make_config(100, is_decoder=True, eos_token_id=[7, 9]))
+    checkpoint = save_model(model, tmp_path / "checkpoint")
+    mask = {"content": "[MASK]", "lstrip": False}
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps({"mask_token": mask}))
+    with pytest.raises(ExportError, match="enough"):
+        export_checkpoint(checkpoint, tmp_path / "bundle", ExportOptions())
+    file = manifests[0].tokenizer
+    assert (file.eos_id, file.further_eos_ids, file.mask_lstrip) == (7, [9], False)
+    assert not Tokenizer.of_file(file, tmp_path).mask_lstrip
 
 
 @pytest.mark.usefixtures("without_tracing")
