@@ -63,18 +63,21 @@ def test_answer_types_are_said_where_there_are_some(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "options", "pairs"),
+    ("task", "fields", "options", "pairs"),
     [
-        pytest.param("classify", (), "zeros", id="transformers' own"),
-        pytest.param("classify", ("--pair-types", "segments"), "segments", id="others by choice"),
-        pytest.param("multiple-choice", (), "zeros", id="choices"),
-        pytest.param("qa", (), None, id="no pairs of two texts alike"),
+        pytest.param("classify", {}, (), "zeros", id="transformers' own"),
+        pytest.param("classify", {}, ("--pair-types", "segments"), "segments", id="others by choice"),
+        pytest.param(
+            "classify", {"type_vocab_size": 1}, ("--pair-types", "segments"), "zeros", id="a model of one token type"
+        ),
+        pytest.param("multiple-choice", {}, (), "zeros", id="choices"),
+        pytest.param("qa", {}, (), None, id="no pairs of two texts alike"),
     ],
 )
 def test_token_types_of_pairs_are_said_where_there_are_pairs(
-    tmp_path: Path, task: str, options: tuple[str, ...], pairs: str | None
+    tmp_path: Path, task: str, fields: dict[str, Any], options: tuple[str, ...], pairs: str | None
 ) -> None:
-    printed = dry_run(saved(tmp_path, task), *options)
+    printed = dry_run(saved(tmp_path, task, **fields), *options)
     assert ([line for line in printed.splitlines() if "  pairs" in line]) == (
         [] if pairs is None else [f"  pairs       token types {pairs}"]
     )

@@ -73,6 +73,13 @@ def test_a_tokenizer_elsewhere_counts_instead_of_the_checkpoints_own(with_tokeni
     assert (given.kind, given.file.name) == ("tokenizers", "vocab.txt")
 
 
+def test_the_class_of_a_tokenizer_elsewhere_is_named_there(with_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer_files.save(tokenizer_files.word_piece(size=90), tmp_path / "japanese", tokenizer_class=None)
+    (tmp_path / "japanese" / "config.json").write_text('{"tokenizer_class": "BertJapaneseTokenizer"}')
+    with pytest.raises(CheckpointError, match="BertJapaneseTokenizer cuts words with a program of its own"):
+        read_checkpoint(with_tokenizer, options(tmp_path / "japanese"))
+
+
 def test_a_tokenizer_may_be_on_the_hub(without: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
