@@ -55,6 +55,11 @@ def test_a_dry_run_says_what_would_be_exported_and_makes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
+def test_of_many_buckets_the_ends_are_said(tmp_path: Path) -> None:
+    printed = dry_run(saved(tmp_path, "qa"), "--buckets", "every:16")
+    assert "\n  buckets     16: 16 to 256 tokens, with full attention up to 112\n" in printed
+
+
 def test_answer_types_are_said_where_there_are_some(tmp_path: Path) -> None:
     folder = saved(tmp_path, "natural-questions")
     line = "\n  answers     spans, and a type by a head of its own: null, short, long, yes, no\n"
