@@ -40,3 +40,16 @@ class ConfigError(ExportError):
 
 class CheckpointError(ExportError):
     """A checkpoint folder that cannot be read; the message names the file and lists the mismatches of each kind."""
+
+
+class MisfitError(CheckpointError):
+    """Weights that do not fit the model.
+
+    Args:
+        message: What does not fit.
+        tensors: Names of the tensors that the model needs and that are missing or otherwise than they must be.
+    """
+
+    def __init__(self, message: str, tensors: frozenset[str]) -> None:
+        super().__init__(message)
+        self.tensors = tensors

@@ -41,9 +41,9 @@ def verify_bundle(folder: Path, checkpoint_folder: Path, tokenizer: str | None =
         raise ExportError(str(error)) from error
     manifest = bundle.manifest
     said = CheckpointOptions(
-        manifest.task,
-        tuple(manifest.source.ignore_weights),
-        manifest.source.base,
+        task=manifest.task,
+        ignore_weights=tuple(manifest.source.ignore_weights),
+        base=manifest.source.base,
         labels=tuple(manifest.labels) or None,
         tokenizer=tokenizer,
     )

@@ -1,9 +1,8 @@
 """A vocabulary that the `tokenizers` library runs: WordPiece, byte-pair or Unigram, as its `tokenizer.json` says.
 
-The bundle's file is the checkpoint's, changed at export so that no text reaches a special token (`UNREACHABLE` lists
-them by id): their entries in the vocabulary bear names that no text can be cut into, and they are no added tokens. That
-is proved here from the file, not tried out. Nor is there a post-processor, truncation or padding: ids around a text are
-added by `Tokenizer`.
+The bundle's file is the checkpoint's, changed at export so that no text reaches a special token: the vocabulary is not
+cut into one (`unreachable_tokens`), and none is an added token. That is proved from the file, not tried out. Nor is
+there a post-processor, truncation or padding: ids around a text are added by `Tokenizer`.
 
 The library gives positions in code points, but not as they are promised: the mark that stands for a space before a text
 has the first character's, composed characters have those of their first part, and blanks are included.
@@ -34,26 +33,15 @@ from bigbird_inference.tokenization.character_table import CharacterTable
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, code_points
 from bigbird_inference.tokenization.offsets import cover_joined, trim_blanks
-from bigbird_inference.tokenization.tokenizer_json import (
-    MOST_IDS,
-    check_components,
-    ids_of,
-    model_kind,
-    piece,
-    scored_pieces,
+from bigbird_inference.tokenization.tokenizer_json import check_components, model_kind
+from bigbird_inference.tokenization.unreachable_tokens import (
+    UNREACHABLE,
+    check_unreachable,
+    pieces_of,
+    unreachable_names,
 )
 from bigbird_inference.tokenization.vocabulary import BLANK_OTHERS, MAX_VOCABULARY_BYTES, blank_table
-from bigbird_inference.typed_fields import Unusable, integer, items, mapping
-
-UNREACHABLE = "unreachable"
-"""Our section of a bundle's `tokenizer.json`: names of the special tokens by id."""
-
-UNREACHABLE_LENGTH = 256
-"""Shortest name, in characters, that a special token has in a WordPiece or byte-pair vocabulary.
-
-WordPiece looks up no word of more than 200 characters and a prefix. A byte-pair model looks up single characters; what
-has more must come out of a merge.
-"""
+from bigbird_inference.typed_fields import Unusable, mapping
 
 # Tokens whose positions become Python objects at once, which happens inside the interpreter's lock.
 _PART = 65_536
@@ -116,9 +104,9 @@ class HuggingFaceVocabulary:
         for name in _FORBIDDEN_SECTIONS:
             if values.get(name) is not None:
                 raise Unusable(f"{name}: is not allowed in a bundle")
-        unreachable = _unreachable_names(values.get(UNREACHABLE))
-        pieces = _pieces(values["model"])
-        _check_unreachable(values["model"], unreachable)
+        unreachable = unreachable_names(values.get(UNREACHABLE))
+        pieces = pieces_of(values["model"])
+        check_unreachable(values["model"], unreachable)
         tokenizer = load_pipeline(values)
         pieces |= _check_added(values, tokenizer, unreachable)
         texts = _texts(tokenizer, [index for index in pieces if index not in unreachable])
@@ -150,21 +138,15 @@ class HuggingFaceVocabulary:
         return len(self.visible)
 
     def ids(self, text: str, *, before_token: bool = False) -> Int64Array:
+        pipeline, given, _ = self._prepared(text)
         with self._own_errors():
-            normal = None if self.characters is None else self.characters.apply(text)
-            if normal is None:
-                (encoding,) = self.tokenizer.encode_batch_fast([text], add_special_tokens=False)
-            else:
-                (encoding,) = self.without_normaliser.encode_batch_fast([normal[0]], add_special_tokens=False)
+            (encoding,) = pipeline.encode_batch_fast([given], add_special_tokens=False)
             return np.array(encoding.ids, dtype=np.int64)
 
     def tokens(self, text: str, *, before_token: bool = False) -> TokenizedText:
+        pipeline, given, origins = self._prepared(text)
         with self._own_errors():
-            normal = None if self.characters is None else self.characters.apply(text)
-            if normal is None:
-                (encoding,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
-            else:
-                (encoding,) = self.without_normaliser.encode_batch([normal[0]], add_special_tokens=False)
+            (encoding,) = pipeline.encode_batch([given], add_special_tokens=False)
             parts = [encoding]
             if len(encoding) > _PART:
                 encoding.truncate(_PART)
@@ -174,8 +156,7 @@ class HuggingFaceVocabulary:
         if len(ids) == 0:
             return TokenizedText(ids, ids, ids)
         starts, ends = offsets[::2], offsets[1::2]
-        if normal is not None:
-            origins = normal[1]
+        if origins is not None:
             starts, ends = origins[starts], origins[np.maximum(ends, 1) - 1] + 1
         characters = code_points(text)
         ends = np.maximum.accumulate(np.clip(ends, 0, len(text)))
@@ -184,6 +165,11 @@ class HuggingFaceVocabulary:
             ends = cover_joined(starts, ends, characters)
         starts, ends = trim_blanks(starts, ends, self.blank[characters])
         return TokenizedText(ids, starts, np.where(self.is_blank[ids], starts, ends))
+
+    def _prepared(self, text: str) -> tuple[Any, str, Int64Array | None]:
+        """Return a pipeline, the text that it takes, and the code points of ours that its characters came from."""
+        normal = None if self.characters is None else self.characters.apply(text)
+        return (self.tokenizer, text, None) if normal is None else (self.without_normaliser, *normal)
 
     def begins_word(self, token_id: int) -> bool:
         return self._after_a_word(token_id).startswith(" ")
@@ -255,53 +241,10 @@ def _told_in_one_line() -> Iterator[None]:
         raise Unusable(f"cannot be used by tokenizers: {' '.join(str(error).split())[:200]}") from None
 
 
-def _unreachable_names(value: object) -> dict[int, str]:
-    names = {}
-    for key, name in mapping(value, UNREACHABLE).items():
-        index = int(key) if key.isascii() and key.isdigit() and len(key) < 10 else -1
-        names[integer(index, f"{UNREACHABLE}: {key[:40]!r}", below=MOST_IDS)] = piece(name, UNREACHABLE)
-    return names
-
-
-def _pieces(model: Mapping[str, Any]) -> dict[int, str]:
-    if model_kind(model) == "Unigram":
-        return dict(enumerate(text for text, _ in scored_pieces(model)))
-    return {index: text for text, index in ids_of(model).items()}
-
-
 def _unk_id(model: Mapping[str, Any]) -> int:
     if model_kind(model) == "Unigram":
         return int(model["unk_id"])
     return int(model["vocab"].get(model.get("unk_token"), -1))
-
-
-def _check_unreachable(model: Mapping[str, Any], unreachable: Mapping[int, str]) -> None:
-    """Prove that the model cuts no text into a special token."""
-    pieces = _pieces(model)
-    names = {pieces[index] for index in unreachable if index in pieces}
-    if model_kind(model) == "Unigram":
-        reachable = names - {""}  # a piece of no characters is never met
-    else:
-        reachable = {name for name in names if len(name) < UNREACHABLE_LENGTH}
-    if model_kind(model) == "BPE":
-        prefix = len(model.get("continuing_subword_prefix") or "")
-        for index, entry in enumerate(items(model["merges"], "model.merges")):
-            left, right = merged_pieces(entry, f"model.merges[{index}]")
-            reachable |= names & {left, right, left + right[prefix:]}
-    for name in reachable:
-        raise Unusable(f"model.vocab: {name[:40]!r} is a special token, but a text can contain it")
-
-
-def merged_pieces(entry: object, where: str) -> tuple[str, str]:
-    """Return the two pieces of a byte-pair merge.
-
-    Raises:
-        Unusable: It is none.
-    """
-    parts = entry.split(" ") if isinstance(entry, str) else items(entry, where)
-    if len(parts) != 2:
-        raise Unusable(f"{where}: is not a pair")
-    return piece(parts[0], where), piece(parts[1], where)
 
 
 def _check_added(values: Mapping[str, Any], tokenizer: Any, unreachable: Mapping[int, str]) -> dict[int, str]:

@@ -13,14 +13,16 @@ from typing import Any
 
 from bigbird_inference.manifest import LONGEST_ADDED_TOKEN, MOST_ADDED_TOKENS, AddedToken
 from bigbird_inference.typed_fields import Unusable, flag, integer, items, mapping, string
-from model_export.checkpoints.files import SPECIAL_TOKENS, optional_file, read_json
+from model_export.checkpoints.files import optional_file, read_json
+from model_export.checkpoints.tokenizer_json import TOKENIZER_JSON_FILE
 from model_export.errors import CheckpointError
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
-TOKENIZER_JSON_FILE = "tokenizer.json"
 
+SPECIAL_TOKENS = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
+"""Pieces of the released vocabulary for what is put around and into texts."""
 USUAL_SPECIAL_TOKENS = {**SPECIAL_TOKENS, "unk": "<unk>", "bos": "<s>", "eos": "</s>"}
 """Names of the tokens that steer the model by role, where the files give no others."""
 

@@ -6,7 +6,7 @@ new source is a new table.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, get_args
@@ -19,7 +19,7 @@ from model_export.checkpoints.held_tasks import held_tasks
 from model_export.checkpoints.labels import LABELLED_TASKS, numbered_labels, settle_labels
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors, load_strictly
 from model_export.config import BigBirdConfig
-from model_export.errors import CheckpointError, ConfigError
+from model_export.errors import CheckpointError, ConfigError, MisfitError
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.pattern import Pattern
 
@@ -146,8 +146,9 @@ class Checkpoint:
         try:
             unused = load_strictly(model, tensors, names, self.weights.ignorable)
         except CheckpointError as error:
+            way_out = _without_answer_types(names, error.tensors) if isinstance(error, MisfitError) else ""
             read_as = "".join(f"\n  {change}" for change in stored.changes)
-            raise CheckpointError(f"{error}{_without_answer_types(names, str(error))}{read_as}") from error
+            raise CheckpointError(f"{error}{way_out}{read_as}") from error
         table = self.weights.names(self.task, settled.config)
         tied = [
             f"{table[own].name} is not there: {source.name} is read, which is tied to it"
@@ -213,10 +214,9 @@ class Checkpoint:
         return total.hexdigest()
 
 
-def _without_answer_types(names: Mapping[str, SourceTensor], problems: str) -> str:
+def _without_answer_types(names: Mapping[str, SourceTensor], misfits: Collection[str]) -> str:
     """Return what to do if the head for answer types is what does not fit."""
-    head = [source.name for own, source in names.items() if own.startswith("head.answer_type.")]
-    if not any(f" {name} " in problems for name in head):
+    if not any(own.startswith("head.answer_type.") and source.name in misfits for own, source in names.items()):
         return ""
     output = names["head.answer_type.output.weight"].name
     module = output[: max(output.rfind("."), output.rfind("/")) + 1]

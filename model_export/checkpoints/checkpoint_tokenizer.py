@@ -16,8 +16,13 @@ from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
 
 from bigbird_inference.manifest import AddedToken, TokenizerKind
-from model_export.checkpoints.added_tokens import TOKENIZER_CONFIG_FILE, USUAL_SPECIAL_TOKENS, SideFiles
-from model_export.checkpoints.files import SPECIAL_TOKENS, optional_file, read_json, read_vocabulary, regular_file
+from model_export.checkpoints.added_tokens import (
+    SPECIAL_TOKENS,
+    TOKENIZER_CONFIG_FILE,
+    USUAL_SPECIAL_TOKENS,
+    SideFiles,
+)
+from model_export.checkpoints.files import optional_file, read_json, read_vocabulary, regular_file
 from model_export.checkpoints.hub import resolve
 from model_export.checkpoints.tokenizer_json import (
     TOKENIZER_JSON_FILE,

@@ -226,7 +226,3 @@ def _read(path: Path, most_bytes: int) -> bytes:
     if len(content) > most_bytes:
         raise CheckpointError(f"{path}: is larger than {most_bytes} bytes")
     return content
-
-
-SPECIAL_TOKENS = {"cls": "[CLS]", "sep": "[SEP]", "pad": "<pad>", "mask": "[MASK]"}
-"""Pieces of the released vocabulary."""

@@ -5,18 +5,22 @@ in shards; a vocabulary as `spiece.model`, `tokenizer.json` or `vocab.txt`. The 
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 
 from bigbird_inference.manifest import PairTypes
 from model_export.checkpoints import huggingface_configuration as configuration
 from model_export.checkpoints import huggingface_weights, lora
-from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
+from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, Weights
 from model_export.checkpoints.checkpoint_tokenizer import VOCABULARY_FILES, FoundTokenizer
 from model_export.checkpoints.files import optional_file, read_json, regular_file
 from model_export.checkpoints.harmless_faults import put_right
 from model_export.checkpoints.held_tasks import held_tasks
+from model_export.checkpoints.lora import LoraAdapter
 from model_export.checkpoints.lora_weights import LoraWeights
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
@@ -32,6 +36,54 @@ def recognises(folder: Path) -> bool:
     return any((folder / name).exists() for name in (CONFIG_FILE, lora.CONFIG_FILE))
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Where the parts of a checkpoint lie: in its folder, or in that of an adapter's base.
+
+    Attributes:
+        folder: The checkpoint.
+        adapter: The adapter in it, if there is one.
+        own_weights: Those of a whole model in it, if there are some; an adapter beside them belongs to them, as in
+            transformers.
+        base: Where everything is that the folder does not have: itself, or the adapter's base.
+        named_base: What the base is called.
+    """
+
+    folder: Path
+    adapter: LoraAdapter | None
+    own_weights: Weights | None
+    base: Path
+    named_base: object
+
+    @classmethod
+    def find(cls, folder: Path, given_base: str | None) -> "_Parts":
+        adapter = lora.find(folder)
+        if adapter is None:
+            if given_base is not None:
+                raise CheckpointError(f"{folder}: is no LoRA adapter; --base is for those")
+            return cls(folder, None, huggingface_weights.usual(folder), folder, None)
+        own_weights = huggingface_weights.usual(folder)
+        if adapter.weights_file is None and own_weights is None:
+            names = lora.WEIGHTS_FILES
+            raise CheckpointError(f"{folder / names[0]}: missing; there is no {names[1]} either")
+        base = folder if own_weights is not None else adapter.base_folder(given_base)
+        return cls(folder, adapter, own_weights, base, given_base or adapter.named_base)
+
+    def config_file(self) -> Path:
+        return optional_file(self.folder, CONFIG_FILE) or regular_file(self.base, CONFIG_FILE)
+
+    def weights(self) -> tuple[Weights, tuple[str, ...]]:
+        """Return the weights, and what there is to say about where they were found."""
+        weights, lines = (self.own_weights, ()) if self.own_weights is not None else huggingface_weights.find(self.base)
+        if self.adapter is None:
+            return weights, lines
+        into = "the weights beside it" if self.base == self.folder else f"its base, {self.named_base!r:.200}"
+        return LoraWeights(weights, self.adapter), (*lines, f"the LoRA adapter is merged into {into}")
+
+    def tokenizer_folder(self) -> Path:
+        return self.folder if any((self.folder / name).exists() for name in VOCABULARY_FILES) else self.base
+
+
 def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     """Read the configuration and find the weights and the vocabulary.
 
@@ -43,51 +95,28 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         CheckpointError: A file is missing or unreadable, or the task cannot be told.
         ConfigError: The configuration cannot work.
     """
-    adapter = lora.find(folder)
-    if options.base is not None and adapter is None:
-        raise CheckpointError(f"{folder}: is no LoRA adapter; --base is for those")
-    own_weights = huggingface_weights.usual(folder)
-    if adapter is not None and adapter.weights_file is None and own_weights is None:
-        raise CheckpointError(f"{folder / lora.WEIGHTS_FILES[0]}: missing; there is no {lora.WEIGHTS_FILES[1]} either")
-    # An adapter beside the weights of a whole model belongs to that, as in transformers.
-    base = folder if adapter is None or own_weights is not None else adapter.base_folder(options.base)
-    config_file = optional_file(folder, CONFIG_FILE) or regular_file(base, CONFIG_FILE)
-    values, faults = put_right(read_json(config_file))
-    if options.labels is not None:  # whatever is wrong with its own names
-        values = {name: value for name, value in values.items() if name not in ("id2label", "label2id", "num_labels")}
-    assumptions = []
-    if values.get("model_type") is None:
-        values["model_type"] = "big_bird"
-        assumptions.append("model_type: big_bird (the configuration names none)")
+    parts = _Parts.find(folder, options.base)
+    config_file = parts.config_file()
+    values, faults, assumptions = _values(config_file, with_labels=options.labels is None)
     try:
         config = BigBirdConfig.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{config_file}: {error}") from error
-    weights, changes = (own_weights, ()) if own_weights is not None else huggingface_weights.find(base)
-    if adapter is not None:
-        weights = LoraWeights(weights, adapter)
-        named = "the weights beside it" if base == folder else f"its base, {options.base or adapter.named_base!r:.200}"
-        changes = (*changes, f"the LoRA adapter is merged into {named}")
-    stored = weights.read(options.ignore_weights)
+    weights, found = parts.weights()
+    tensors = weights.read(options.ignore_weights).tensors
     architectures = values.get("architectures")
-    task = options.task or (adapter.task if adapter else None) or configuration.named_task(architectures)
-    held = held_tasks(lambda task: weights.names(task, config), stored.tensors, config)
-    # The encoder's class alone does not say that somebody wants the encoder alone.
-    if task is None or (task == "embed" and options.task is None and held):
-        task, reason = configuration.task_of_weights(config_file, architectures, held)
-        assumptions.append(f"task: {task} ({reason})")
-    config, settled = huggingface_weights.settle(config, task, stored.tensors, config_file, resize=adapter is not None)
-    untold: tuple[str, ...] = ()
+    held = held_tasks(lambda task: weights.names(task, config), tensors, config)
+    task, assumed_task = _task(config_file, options.task, parts.adapter, architectures, held)
+    is_adapted = parts.adapter is not None
+    config, settled = huggingface_weights.settle(config, task, tensors, config_file, resize=is_adapted)
+    changes = (*faults, *found, *settled)
     if task == "qa" and configuration.names_answer_types(architectures):
-        untold = huggingface_weights.without_answer_types(weights, config, stored.tensors)
-    own = folder if any((folder / name).exists() for name in VOCABULARY_FILES) else base
-    found = FoundTokenizer.find(own, options.tokenizer, values.get("tokenizer_class"))
-    tokenizer = found.read(options.text_pieces, config.vocab_size)
-    of_decoder: tuple[str, ...] = ()
+        changes += huggingface_weights.without_answer_types(weights, config, tensors)
+    vocabulary = FoundTokenizer.find(parts.tokenizer_folder(), options.tokenizer, values.get("tokenizer_class"))
+    tokenizer = vocabulary.read(options.text_pieces, config.vocab_size)
     if task == "generate":
-        config, of_decoder = configuration.with_ends(config_file.parent, config)
-        if config.attention_type == "block_sparse":
-            of_decoder = (configuration.CAUSAL, *of_decoder)
+        config, of_decoder = configuration.as_decoder(config_file.parent, config)
+        changes += of_decoder
     return Checkpoint(
         folder=folder,
         config=config,
@@ -97,11 +126,38 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         files=(config_file, *weights.files, *tokenizer.files),
         default_pattern=configuration.pattern(config_file, values),
         pair_types=configuration.pair_types(config_file, values, task),
-        assumptions=tuple(assumptions),
-        changes=(*faults, *changes, *settled, *untold, *of_decoder, *tokenizer.changes),
+        assumptions=(*assumptions, *assumed_task),
+        changes=(*changes, *tokenizer.changes),
         note=configuration.note(config_file, values),
         ignore_weights=options.ignore_weights,
     )
+
+
+def _values(config_file: Path, *, with_labels: bool) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+    """Return the fields of a configuration, the faults that were put right, and what is assumed.
+
+    Args:
+        config_file: The file.
+        with_labels: Whether its names of labels count; whatever is wrong with them does not matter otherwise.
+    """
+    values, faults = put_right(read_json(config_file))
+    if not with_labels:
+        values = {name: value for name, value in values.items() if name not in configuration.LABEL_FIELDS}
+    if values.get("model_type") is not None:
+        return values, faults, ()
+    return {**values, "model_type": "big_bird"}, faults, ("model_type: big_bird (the configuration names none)",)
+
+
+def _task(
+    config_file: Path, wanted: str | None, adapter: LoraAdapter | None, architectures: object, held: Sequence[str]
+) -> tuple[str, tuple[str, ...]]:
+    """Return the task, and what is assumed about it."""
+    task = wanted or (adapter.task if adapter else None) or configuration.named_task(architectures)
+    # The encoder's class alone does not say that somebody wants the encoder alone.
+    if task is not None and (task != "embed" or wanted is not None or not held):
+        return task, ()
+    task, reason = configuration.task_of_weights(config_file, architectures, held)
+    return task, (f"task: {task} ({reason})",)
 
 
 def save_checkpoint(

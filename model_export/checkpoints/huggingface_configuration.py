@@ -25,11 +25,13 @@ PATTERN_FIELD = "random_block_pattern"
 USUAL_PATTERN = "transformers"
 PAIR_TYPES_FIELD = "pair_types"
 NOTE_FIELD = "bigbird_serve_note"
-CAUSAL = (
+# What becomes of a decoder that transformers would run in blocks.
+_CAUSAL = (
     "attention_type: original_full, as this is a decoder: block_sparse has no causal mask in transformers, whose "
     "answers with it to long texts differ"
 )
-"""What becomes of a decoder that transformers would run in blocks."""
+LABEL_FIELDS = ("id2label", "label2id", "num_labels")
+"""Everything that it says of labels."""
 _NOTE = TypeAdapter(Note)
 
 # The task of an architecture's name, after `BigBirdFor` or `FlaxBigBirdFor`.
@@ -123,16 +125,18 @@ def note(config_file: Path, values: Mapping[str, Any]) -> str | None:
         ) from None
 
 
-def with_ends(folder: Path, config: BigBirdConfig) -> tuple[BigBirdConfig, tuple[str, ...]]:
-    """Return a configuration with the ends of generated texts that transformers heeds, and a line if that changes any.
+def as_decoder(folder: Path, config: BigBirdConfig) -> tuple[BigBirdConfig, tuple[str, ...]]:
+    """Return a decoder's configuration as it counts for generation, and a line for what differs from the file.
 
-    They are those of `generation_config.json` where there is one, even if it names none.
+    The ends of generated texts are those of `generation_config.json` where there is one, even if it names none, as in
+    transformers.
 
     Raises:
         ConfigError: It names something that is no token.
     """
+    lines = [_CAUSAL] if config.attention_type == "block_sparse" else []
     file = optional_file(folder, GENERATION_FILE)
-    ends, lines = config.end_ids, []
+    ends = config.end_ids
     if file is not None:
         try:
             ends = BigBirdConfig.from_dict({"eos_token_id": read_json(file).get("eos_token_id")}).end_ids

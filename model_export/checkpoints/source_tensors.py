@@ -5,14 +5,14 @@ there.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import nn
 
-from model_export.errors import CheckpointError, first_few
+from model_export.errors import CheckpointError, MisfitError, first_few
 
 Layout = Literal["same", "transposed", "heads_out", "heads_in", "flat"]
 
@@ -85,44 +85,18 @@ def load_strictly(
         Names of the tensors that were left unused.
 
     Raises:
-        CheckpointError: Tensors are missing, unexpected, of another shape, or hold NaN or infinity; the message lists
-            them, of each kind the first ones.
+        MisfitError: Tensors are missing, unexpected or of another shape; the message lists them, of each kind the first
+            ones.
+        CheckpointError: Some hold NaN or infinity; the message names them.
     """
     own = model.state_dict()
     if own.keys() != names.keys():
         raise AssertionError(f"weight names and model differ: {sorted(own.keys() ^ names.keys())}")
     used = [source.name for source in names.values()]
     unused = sorted(tensors.keys() - set(used))
-    found = {key: source for key, source in names.items() if source.name in tensors}
-    missing = [f"{source.name} {list(own[key].shape)}" for key, source in names.items() if key not in found]
     idle = tuple(prefix for prefix in ignorable if not any(name.startswith(prefix) for name in used))
-    unexpected = [name for name in unused if not name.startswith(idle)]
-    arranged = {key: source.arranged(tensors[source.name]) for key, source in found.items()}
-    shape = [
-        f"{source.name} is {list(tensors[source.name].shape)}, expected {_expected(source, own[key])}"
-        for key, source in found.items()
-        if arranged[key].shape != own[key].shape
-    ]
-    not_floating_point = [
-        f"{source.name} is {tensors[source.name].dtype}"
-        for source in found.values()
-        if not tensors[source.name].is_floating_point()
-    ]
-    problems = [
-        f"\n  {kind}: {problem}"
-        for kind, all_of_kind in {
-            "missing": missing,
-            "unexpected": unexpected,
-            "shape": shape,
-            "not floating point": not_floating_point,
-        }.items()
-        for problem in first_few(all_of_kind)
-    ]
-    if problems:
-        way_out = "\n  leave out what the answers do not need with `bigbird export --ignore-weights PATTERN`"
-        raise CheckpointError(
-            f"the weights do not fit the configuration:{''.join(problems)}{way_out if unexpected else ''}"
-        )
+    arranged = {key: source.arranged(tensors[source.name]) for key, source in names.items() if source.name in tensors}
+    _check_fit(own, tensors, names, arranged, [name for name in unused if not name.startswith(idle)])
     loaded = {key: tensor.float().contiguous() for key, tensor in arranged.items()}
     not_finite = [f"{names[key].name}: {count}" for key, tensor in loaded.items() if (count := _not_finite(tensor))]
     if not_finite:
@@ -132,6 +106,42 @@ def load_strictly(
         )
     model.load_state_dict(loaded, assign=True)
     return unused
+
+
+def _check_fit(
+    own: Mapping[str, torch.Tensor],
+    tensors: Mapping[str, torch.Tensor],
+    names: Mapping[str, SourceTensor],
+    arranged: Mapping[str, torch.Tensor],
+    unexpected: Sequence[str],
+) -> None:
+    """Compare the model's tensors with those that were found for them, `arranged` as they lie in it."""
+    missing = {source.name: f" {list(own[key].shape)}" for key, source in names.items() if key not in arranged}
+    shape = {
+        names[key].name: f" is {list(tensors[names[key].name].shape)}, expected {_expected(names[key], own[key])}"
+        for key, tensor in arranged.items()
+        if tensor.shape != own[key].shape
+    }
+    kind = {
+        names[key].name: f" is {tensor.dtype}" for key, tensor in arranged.items() if not tensor.is_floating_point()
+    }
+    problems = {
+        "missing": missing,
+        "unexpected": dict.fromkeys(unexpected, ""),
+        "shape": shape,
+        "not floating point": kind,
+    }
+    if not any(problems.values()):
+        return
+    lines = [
+        f"\n  {what}: {problem}"
+        for what, found in problems.items()
+        for problem in first_few([f"{name}{how}" for name, how in found.items()])
+    ]
+    if unexpected:
+        lines.append("\n  leave out what the answers do not need with `bigbird export --ignore-weights PATTERN`")
+    concerned = frozenset(missing) | frozenset(shape) | frozenset(kind)
+    raise MisfitError(f"the weights do not fit the configuration:{''.join(lines)}", concerned)
 
 
 def _not_finite(tensor: torch.Tensor) -> str | None:

@@ -1,7 +1,7 @@
 """A `tokenizer.json` as the bundle holds it: no special token of it can be called up from a user's text.
 
 The library finds added tokens anywhere in a text, so the special ones are taken out. Their entries in the vocabulary
-get names that no text can be cut into, at the same ids (`huggingface_vocabulary` proves it when it loads the file). A
+get names that no text can be cut into, at the same ids (`unreachable_tokens` proves it when a bundle is loaded). A
 byte-pair merge that makes one is dropped.
 """
 
@@ -10,18 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bigbird_inference.tokenization.huggingface_vocabulary import (
-    UNREACHABLE,
-    UNREACHABLE_LENGTH,
-    load_pipeline,
-    merged_pieces,
-)
+from bigbird_inference.tokenization.huggingface_vocabulary import load_pipeline
 from bigbird_inference.tokenization.tokenizer_json import model_kind
+from bigbird_inference.tokenization.unreachable_tokens import UNREACHABLE, UNREACHABLE_LENGTH, merged_pieces
 from bigbird_inference.typed_fields import Unusable
 from model_export.errors import CheckpointError
 from model_export.export.tokenizer import WHERE_NAMED, SpecialIds
 
-# A noncharacter of no meaning; the length is what counts.
+# For private use, so without a meaning; the length is what counts.
 _FILLER = "\ue000"
 
 Json = dict[str, Any]

@@ -16,7 +16,8 @@ import transformers
 
 from benchmarks.running_server import RunningServer, running_server
 from bigbird_inference.bundle import open_bundle
-from model_export.pipeline import ExportOptions, export_checkpoint
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
 from tests import tokenizer_files
 from tests.model_export.reference_models import Document, Reference, make_config, make_model
 
@@ -116,17 +117,17 @@ def test_entities_are_labelled_and_placed(name: str, served: dict[str, LookAlike
     ids, offsets = model.own(text)
     scores = _softmax(model.logits([model.tokenizer.cls_token_id, *ids, model.tokenizer.sep_token_id])[1:-1], axis=1)
     entities = model.post("/ner", text=text, aggregation="none")["entities"]
-    assert all(entity["text"] == text[entity["start"] : entity["end"]].strip() for entity in entities)
-    placed = [(entity["start"], entity["end"]) for entity in entities]
-    for start, end in offsets:
+    labels = model.reference.model.config.id2label
+    expected = []
+    for (start, end), own in zip(offsets, scores, strict=True):
         while start < end and text[start].isspace():  # transformers' spans hold the space before a word
             start += 1
         if start < end:
-            assert any(first == start and last - end == (text[end : end + 1] == "\u0308") for first, last in placed)
-    best = [entity["score"] for entity in entities]
-    expected = scores.max(axis=1)
-    for score in best:
-        assert np.abs(expected - score).min() < TOLERANCE
+            end += text[end : end + 1] == "\u0308"  # the mark after the last letter belongs to it
+            expected.append((text[start:end], start, end, labels[int(own.argmax())], own.max()))
+    named = [tuple(entity[name] for name in ("text", "start", "end", "entity")) for entity in entities]
+    assert named == [one[:-1] for one in expected]
+    assert [entity["score"] for entity in entities] == pytest.approx([one[-1] for one in expected], abs=TOLERANCE)
 
 
 def test_answers_are_cut_out_of_the_context(served: dict[str, LookAlike]) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import numpy as np
 import sentencepiece
 import tokenizers
@@ -18,8 +17,8 @@ import transformers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 from torch import nn
 
-from tests.model_export.checkpoints.flax_packing import array
-from tests.model_export.checkpoints.tokenizer_files import as_transformers_4, write_json
+from tests.model_export.checkpoints.flax_packing import packed_model
+from tests.model_export.checkpoints.saved_tokenizers import as_transformers_4, write_json
 from tests.model_export.reference_models import make_config, make_model, train_spiece_model
 
 Model = transformers.PreTrainedModel
@@ -63,19 +62,7 @@ def flax(folder: Path) -> Model:
     """`flax_model.msgpack` alone."""
     model = _model("classify", _spiece(folder), id2label={0: "calm", 1: "glad"})
     _save_config(model, folder)
-    tree: dict[str, Any] = {}
-    for name, tensor in model.state_dict().items():
-        *path, kind = name.split(".")
-        leaf = {"weight": "kernel", "bias": "bias"}[kind]
-        if kind == "weight" and path[-1] == "LayerNorm":
-            leaf = "scale"
-        if kind == "weight" and path[-1].endswith("embeddings"):
-            leaf = "embedding"
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[leaf] = array(np.ascontiguousarray(tensor.numpy().T if leaf == "kernel" else tensor.numpy()))
-    (folder / "flax_model.msgpack").write_bytes(msgpack.packb(tree))
+    (folder / "flax_model.msgpack").write_bytes(packed_model(model.state_dict()))
     return model
 
 

@@ -16,8 +16,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from bigbird_inference.bundle import open_bundle, read_manifest
-from bigbird_inference.manifest import Precision, manifest_schema
+from bigbird_inference.manifest import Manifest, Precision, manifest_schema
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl
+from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export import pipeline
 from model_export.errors import CheckpointError, ConfigError, ExportError
 from model_export.export import graph_check
@@ -136,19 +137,25 @@ def test_an_export_tells_its_graphs_its_buckets_and_the_weights_that_it_does_not
     ]
 
 
-def test_labels_whose_positions_are_not_read_are_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_manifest_says_what_ends_a_text_and_what_a_mask_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*of_the_export: Any) -> ir.Model:
+    manifests: list[Manifest] = []
+
+    def stop(manifest: Manifest, tokenizer_file: Path) -> list[int]:
+        manifests.append(manifest)
         raise ExportError("enough")
 
-    monkeypatch.setattr(pipeline, "trace", stop)
-    labels = ["O", "B-PER", "M-PER", "E-PER", "S-PER"]
-    model = make_model("ner", make_config(100, id2label=dict(enumerate(labels)), max_position_embeddings=256))
+    monkeypatch.setattr(pipeline, "known_text", stop)
+    model = make_model("generate", make_config(100, is_decoder=True, eos_token_id=[7, 9]))
+    checkpoint = save_model(model, tmp_path / "checkpoint")
+    mask = {"content": "[MASK]", "lstrip": False}
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps({"mask_token": mask}))
     with pytest.raises(ExportError, match="enough"):
-        export_checkpoint(save_model(model, tmp_path / "checkpoint"), tmp_path / "bundle", ONE_BUCKET)
-    noted = " ".join(capsys.readouterr().err.split())
-    assert "positions the service does not read: M-PER, E-PER, S-PER; each label is served as a type" in noted
+        export_checkpoint(checkpoint, tmp_path / "bundle", ExportOptions())
+    file = manifests[0].tokenizer
+    assert (file.eos_id, file.further_eos_ids, file.mask_lstrip) == (7, [9], False)
+    assert not Tokenizer.of_file(file, tmp_path).mask_lstrip
 
 
 @pytest.mark.usefixtures("without_tracing")

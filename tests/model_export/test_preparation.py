@@ -1,6 +1,7 @@
 """What an export says before it starts, and that with --dry-run nothing is made."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from tests.model_export.reference_models import make_config, make_model
 RATE = 1e11
 
 
-def saved(folder: Path, task: str, **fields: Any) -> Path:
+def saved(folder: Path, task: str, vocab_size: int = 100, **fields: Any) -> Path:
     fields = {"hidden_size": 12, "intermediate_size": 16, "max_position_embeddings": 256} | fields
-    return save_model(make_model(task, make_config(100, **fields)), folder / "checkpoint")
+    return save_model(make_model(task, make_config(vocab_size, **fields)), folder / "checkpoint")
 
 
 def dry_run(folder: Path, *options: str) -> str:
@@ -54,6 +55,11 @@ def test_a_dry_run_says_what_would_be_exported_and_makes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
+def test_of_many_buckets_the_ends_are_said(tmp_path: Path) -> None:
+    printed = dry_run(saved(tmp_path, "qa"), "--buckets", "every:16")
+    assert "\n  buckets     16: 16 to 256 tokens, with full attention up to 112\n" in printed
+
+
 def test_answer_types_are_said_where_there_are_some(tmp_path: Path) -> None:
     folder = saved(tmp_path, "natural-questions")
     line = "\n  answers     spans, and a type by a head of its own: null, short, long, yes, no\n"
@@ -62,18 +68,21 @@ def test_answer_types_are_said_where_there_are_some(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "options", "pairs"),
+    ("task", "fields", "options", "pairs"),
     [
-        pytest.param("classify", (), "zeros", id="transformers' own"),
-        pytest.param("classify", ("--pair-types", "segments"), "segments", id="others by choice"),
-        pytest.param("multiple-choice", (), "zeros", id="choices"),
-        pytest.param("qa", (), None, id="no pairs of two texts alike"),
+        pytest.param("classify", {}, (), "zeros", id="transformers' own"),
+        pytest.param("classify", {}, ("--pair-types", "segments"), "segments", id="others by choice"),
+        pytest.param(
+            "classify", {"type_vocab_size": 1}, ("--pair-types", "segments"), "zeros", id="a model of one token type"
+        ),
+        pytest.param("multiple-choice", {}, (), "zeros", id="choices"),
+        pytest.param("qa", {}, (), None, id="no pairs of two texts alike"),
     ],
 )
 def test_token_types_of_pairs_are_said_where_there_are_pairs(
-    tmp_path: Path, task: str, options: tuple[str, ...], pairs: str | None
+    tmp_path: Path, task: str, fields: dict[str, Any], options: tuple[str, ...], pairs: str | None
 ) -> None:
-    printed = dry_run(saved(tmp_path, task), *options)
+    printed = dry_run(saved(tmp_path, task, **fields), *options)
     assert ([line for line in printed.splitlines() if "  pairs" in line]) == (
         [] if pairs is None else [f"  pairs       token types {pairs}"]
     )
@@ -86,6 +95,13 @@ def test_a_dry_run_reads_and_checks_every_file(tmp_path: Path, file: str) -> Non
     result = CliRunner().invoke(main, ["export", str(folder), "--dry-run"])
     assert result.exit_code == 1
     assert result.output.startswith(f"Error: {folder / file}: ")
+
+
+def test_a_dry_run_finds_out_whether_the_tokenizer_fits_the_model(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "qa", vocab_size=50)
+    result = CliRunner().invoke(main, ["export", str(folder), "--dry-run"])
+    assert result.exit_code == 1
+    assert re.fullmatch(rf"Error: {folder}/spiece\.model: has \d+ pieces, but vocab_size is 50\n", result.output)
 
 
 @pytest.mark.parametrize("as_file", [True, False], ids=["a file", "names"])
@@ -102,11 +118,20 @@ def test_a_checkpoint_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     assert "A\\x1b[2J" in dry_run(saved(tmp_path, "ner", id2label={0: "O", 1: "A\x1b[2J"}))
 
 
-def test_labels_that_surprise_are_noted(tmp_path: Path) -> None:
-    said = " ".join(dry_run(saved(tmp_path, "ner", id2label={0: "B_PER", 1: "I_PER"})).split())
-    assert "labels positions the service does not read: B_PER, I_PER; each label is served as a type of its own" in said
-    assert "none is called O, so every word is served as an entity; rename" in said
-    assert "rename the one that marks none with --labels" in said
+@pytest.mark.parametrize(
+    ("labels", "unread"),
+    [
+        pytest.param(["B_PER", "I_PER"], "B_PER, I_PER", id="underscores, and no O"),
+        pytest.param(["O", "B-PER", "M-PER", "E-PER", "S-PER"], "M-PER, E-PER, S-PER", id="BMES"),
+    ],
+)
+def test_labels_that_surprise_are_noted(tmp_path: Path, labels: list[str], unread: str) -> None:
+    said = " ".join(dry_run(saved(tmp_path, "ner", id2label=dict(enumerate(labels)))).split())
+    assert f"labels positions the service does not read: {unread}; each label is served as a type of its own" in said
+    without_outside = (
+        "none is called O, so every word is served as an entity; rename the one that marks none with --labels"
+    )
+    assert (without_outside in said) == ("O" not in labels)
 
 
 @pytest.mark.parametrize(

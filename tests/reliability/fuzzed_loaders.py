@@ -184,7 +184,7 @@ def _load_vocabulary(folder: Path) -> None:
 
 
 def _make_tokenizer_json(folder: Path) -> None:
-    from tests.model_export.checkpoints.tokenizer_files import as_transformers_4
+    from tests.model_export.checkpoints.saved_tokenizers import as_transformers_4
 
     train_vocabulary(folder / "spiece.model")
     (folder / "tokenizer.json").write_text(json.dumps(as_transformers_4(folder / "spiece.model")))

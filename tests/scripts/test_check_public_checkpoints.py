@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bigbird_inference.bundle import open_bundle
+from scripts import check_public_checkpoints
 from scripts.check_public_checkpoints import TEXTS, TOLERANCE, Outcome, compare_ids, compare_logits, table
-from scripts.public_checkpoints import read_list
+from scripts.public_checkpoints import PublicCheckpoint, read_list
 from tests.model_export.checkpoints.hub_server import HubServer, Repository, environment
 from tests.model_export.look_alikes import safetensors_and_tokenizer_json
 from tests.model_export.reference_models import SPECIAL_PIECES, train_spiece_model
@@ -84,6 +85,25 @@ def test_what_differs_is_noticed(rehearsal: Rehearsal, whole: subprocess.Complet
         assert difference is None or difference > 10 * TOLERANCE
     train_spiece_model(tmp_path, user_defined_symbols=["project", *SPECIAL_PIECES[1:]])
     assert compare_ids(bundle, tmp_path)[0] < len(TEXTS)
+
+
+def test_what_was_exported_is_tried_again_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def check(one: PublicCheckpoint, folder: Path, buckets: str | None) -> Outcome:
+        tried.append(one.id)
+        return Outcome(one.id, one.id == GOOD, 1.0)
+
+    monkeypatch.setattr(check_public_checkpoints, "check", check)
+    (tmp_path / "list.toml").write_text(LIST)
+    places = ("--list", str(tmp_path / "list.toml"), "--folder", str(tmp_path / "checked"))
+    assert check_public_checkpoints.main(places) == 1
+    assert check_public_checkpoints.main(places) == 1
+    assert tried == [GOOD, ABSENT, ABSENT]
+    assert check_public_checkpoints.main((*places, "--only", GOOD, "--again")) == 0
+    assert tried[3:] == [GOOD]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
-"""# tests/bigbird_inference/runtime/test_devices.py: None
-# tests/bigbird_inference/runtime/test_devices.py: None"""
+"""Which device is chosen for what is asked for, and what stops the start."""
 
 from pathlib import Path
 

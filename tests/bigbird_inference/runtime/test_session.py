@@ -1,5 +1,4 @@
-"""# tests/bigbird_inference/runtime/test_session.py: None
-# tests/bigbird_inference/runtime/test_session.py: None"""
+"""How a run is ended from outside, and what a failure of the runtime means."""
 
 import pytest
 

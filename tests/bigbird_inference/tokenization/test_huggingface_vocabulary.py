@@ -1,5 +1,6 @@
 """Ids are those of transformers, spans what a slow walk through the text finds, and no text is a special token."""
 
+import base64
 import dataclasses
 import json
 import sys
@@ -392,6 +393,8 @@ def test_threads_get_the_same_tokens(made: Callable[[str], Made]) -> None:
 
 
 Change = Callable[[dict[str, Any]], object]
+# A character map of a trie that leads nowhere, with one replacement.
+LONG_REPLACEMENT = (1024).to_bytes(4, "little") + bytes(1024) + b"a" * 129 + b"\0"
 
 
 def chain(**step: Any) -> Change:
@@ -436,12 +439,28 @@ def split(pattern: str) -> Change:
         ),
         pytest.param(added(content=" ", rstrip=True), "square of a text", id="white space that takes more of it"),
         pytest.param(chain(type="Precompiled", precompiled_charsmap="YWJjZGVmZ2g="), "its trie is cut", id="a map"),
+        pytest.param(
+            chain(type="Precompiled", precompiled_charsmap=base64.b64encode(LONG_REPLACEMENT).decode()),
+            "replaces characters by more than 128 bytes",
+            id="a map to long texts",
+        ),
         pytest.param(chain(type="Mystery"), "'Mystery' is not one of", id="an unknown component"),
         pytest.param(chain(strip_left=True, strip_right=True), "'None' is not one of", id="a component without a type"),
         pytest.param(
             chain(type="Sequence", normalizers=[{"type": "Strip", "strip_left": True, "strip_right": True}] * 40),
             "more than 32 components",
             id="a long chain",
+        ),
+        pytest.param(
+            lambda v: v.update(pre_tokenizer={"type": "FixedLength", "length": 0}),
+            "length: is 0",
+            id="empty parts",
+        ),
+        pytest.param(lambda v: v.update(added_tokens=[{}] * 100_001), "more than 100000", id="too many added tokens"),
+        pytest.param(
+            lambda v: v.update(model={"type": "Unigram", "unk_id": 0, "vocab": [["a" * 512, 0]] * 15_626}),
+            "more than 8000000 characters",
+            id="a vocabulary without end",
         ),
         pytest.param(lambda v: v.update(post_processor={}), "post_processor: is not allowed", id="a post-processor"),
         pytest.param(lambda v: v.update(truncation={"max_length": 3}), "truncation: is not", id="truncation"),

@@ -1,10 +1,11 @@
 """Packs arrays as flax does, for files that flax itself would not write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgpack
 import numpy as np
+import torch
 
 ARRAY = 1
 
@@ -20,3 +21,23 @@ def array(values: Sequence[float] | np.ndarray, type_name: str = "float32") -> m
 
 def chunked(chunks: Any, shape: Any) -> dict[str, Any]:
     return {"__msgpack_chunked_array__": True, "shape": shape, "chunks": chunks}
+
+
+def packed_model(state: Mapping[str, torch.Tensor]) -> bytes:
+    """Pack what Flax has for a model of transformers: nested maps, kernels the other way round, other last names."""
+    tree: dict[str, Any] = {}
+    for name, tensor in state.items():
+        *modules, kind = name.split(".")
+        values = tensor.numpy()
+        if kind == "weight" and modules[-1] == "LayerNorm":
+            kind = "scale"
+        elif kind == "weight" and modules[-1].endswith("embeddings"):
+            kind = "embedding"
+        elif kind == "weight":
+            kind, values = "kernel", np.ascontiguousarray(values.T)
+        branch = tree
+        for module in modules:
+            branch = branch.setdefault(module, {})
+        branch[kind] = array(values)
+    packed: bytes = msgpack.packb(tree)
+    return packed

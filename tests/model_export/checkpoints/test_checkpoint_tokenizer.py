@@ -13,6 +13,7 @@ from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.checkpoint_tokenizer import FoundTokenizer
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
+from model_export.patterns.registry import get_pattern
 from tests import tokenizer_files
 from tests.model_export.exported_models import save_model
 from tests.model_export.reference_models import make_config, make_model
@@ -73,6 +74,13 @@ def test_a_tokenizer_elsewhere_counts_instead_of_the_checkpoints_own(with_tokeni
     assert (given.kind, given.file.name) == ("tokenizers", "vocab.txt")
 
 
+def test_the_class_of_a_tokenizer_elsewhere_is_named_there(with_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer_files.save(tokenizer_files.word_piece(size=90), tmp_path / "japanese", tokenizer_class=None)
+    (tmp_path / "japanese" / "config.json").write_text('{"tokenizer_class": "BertJapaneseTokenizer"}')
+    with pytest.raises(CheckpointError, match="BertJapaneseTokenizer cuts words with a program of its own"):
+        read_checkpoint(with_tokenizer, options(tmp_path / "japanese"))
+
+
 def test_a_tokenizer_may_be_on_the_hub(without: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -96,6 +104,22 @@ def test_a_fine_tuning_starts_from_a_checkpoint_with_a_tokenizer_elsewhere(witho
     for task in ("classify", "qa"):
         start = Start.find(without, task, str(elsewhere))
         assert start.checkpoint.tokenizer.file == elsewhere / "spiece.model"
+        # For another task, the checkpoint is read once more, as an encoder.
+        assert start.model((), None, get_pattern("transformers"), seed=1)
+
+
+@pytest.mark.parametrize("vocabulary", ["spiece.model", "tokenizer.json"])
+def test_words_beside_a_vocabulary_are_part_of_the_checkpoints_hash(
+    vocabulary: str, with_tokenizer: Path, elsewhere: Path
+) -> None:
+    if vocabulary == "tokenizer.json":
+        (elsewhere / "spiece.model").unlink()
+        tokenizer_files.save(tokenizer_files.word_piece(size=90), elsewhere)
+    hashes = {read_checkpoint(with_tokenizer, options(elsewhere)).sha256()}
+    for word in ("Borealis", "Acme"):
+        (elsewhere / "added_tokens.json").write_text(json.dumps({word: 95}))
+        hashes.add(read_checkpoint(with_tokenizer, options(elsewhere)).sha256())
+    assert len(hashes) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
-"""# tests/model_export/checkpoints/test_flax.py: None
-# tests/model_export/checkpoints/test_flax.py: None"""
+"""Files in flax's form as they are read, those that are refused, and the table of names against its own files."""
 
 import json
 import resource

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -22,7 +21,7 @@ from model_export.export.references import TorchSession
 from model_export.export.signature import signature
 from model_export.nn.model import build_model
 from model_export.patterns.registry import get_pattern
-from tests.model_export.checkpoints.flax_packing import array
+from tests.model_export.checkpoints.flax_packing import packed_model
 from tests.model_export.exported_models import save_model, vocabulary_size
 from tests.model_export.reference_models import BigBirdForNaturalQuestions, make_config, make_document, make_model
 
@@ -55,23 +54,7 @@ def as_wrapped_pytorch_file(folder: Path, model: BigBirdForNaturalQuestions) -> 
 
 
 def as_flax(folder: Path, model: BigBirdForNaturalQuestions) -> None:
-    """Write what Flax has for these tensors: nested maps, kernels the other way round, other last names."""
-    tree: dict[str, Any] = {}
-    for name, tensor in model.state_dict().items():
-        *modules, last = name.split(".")
-        values = tensor.numpy()
-        if last == "weight" and modules[-1] == "LayerNorm":
-            last = "scale"
-        elif last == "weight" and modules[-1].endswith("embeddings"):
-            last = "embedding"
-        elif last == "weight":
-            last, values = "kernel", np.ascontiguousarray(values.T)
-        branch = tree
-        for module in modules:
-            branch = branch.setdefault(module, {})
-        branch[last] = array(values)
-    assert set(tree) == {"bert", "qa_classifier", "cls"}
-    (folder / "flax_model.msgpack").write_bytes(msgpack.packb(tree))
+    (folder / "flax_model.msgpack").write_bytes(packed_model(model.state_dict()))
 
 
 def rewrite(folder: Path, model: BigBirdForNaturalQuestions, write: Callable[..., None] | None) -> None:

@@ -1,5 +1,4 @@
-"""# tests/model_export/checkpoints/test_pytorch.py: None
-# tests/model_export/checkpoints/test_pytorch.py: None"""
+"""Files of `torch.save` as they are read, those that are refused, and the table of names against transformers."""
 
 import argparse
 import io

@@ -21,7 +21,7 @@ from model_export.checkpoints.tokenizer_json import TokenizerDocument, find_toke
 from model_export.errors import CheckpointError
 from model_export.export.tokenizer_json import write_tokenizer_json
 from tests import tokenizer_files
-from tests.model_export.checkpoints.tokenizer_files import as_transformers_4, saved_by_transformers_5, write_json
+from tests.model_export.checkpoints.saved_tokenizers import as_transformers_4, saved_by_transformers_5, write_json
 from tests.model_export.reference_models import make_config, make_model
 from tests.tokenizer_files import BERT_TOKENS, mixed_strings, save
 from tests.vocabularies import CORPUS, train_vocabulary

@@ -1,5 +1,4 @@
-"""# tests/model_export/nn/test_block_sparse_attention.py: None
-# tests/model_export/nn/test_block_sparse_attention.py: None"""
+"""Attention by a table of blocks against dense attention with a mask, and which table each document gets."""
 
 from pathlib import Path
 

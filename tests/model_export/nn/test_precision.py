@@ -1,5 +1,4 @@
-"""# tests/model_export/nn/test_precision.py: None
-# tests/model_export/nn/test_precision.py: None"""
+"""What half precision halves, what stays in float32, and that the outputs stay close."""
 
 import numpy as np
 import pytest
