@@ -11,7 +11,7 @@ left behind.
 import contextlib
 import importlib.metadata
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -188,27 +188,7 @@ class _Building:
                     loaded.append(check.load(folder / graphs[-1].file, model, kernel))
                 except BundleError as error:
                     raise ExportError(f"{graphs[-1].file}: {error}") from error
-            peak = None if rounded is not None else loaded[0].peak_memory_bytes(lengths[-1])
-            unanswered = check.unanswered_lengths()
-            with Progress(f"{self.name}: torch's answers", len(unanswered), "document") as progress:
-                for length in unanswered:
-                    check.answer(length)
-                    progress.advance()
-            parity: dict[int, list[Parity]] = {length: [] for length in lengths}
-            # The longest first: what it has faulted in serves all.
-            checked = [(length, graph) for length in lengths[::-1] for graph in loaded]
-            for length, graph in track(checked, len(checked), partial(_bucket, self.name, plan.attention)):
-                parity[length].append(graph.compare(length))
-            own = [
-                Bucket(
-                    length,
-                    plan.attention,
-                    parity[length],
-                    None if peak is None else peak * length // lengths[-1],
-                    peak_memory_measured=peak is not None and length == lengths[-1],
-                )
-                for length in lengths
-            ]
+            own = self._checked(plan.attention, lengths, loaded, check, measures_memory=rounded is None)
             buckets += own
             runs += known_runs(unfinished, token_ids, graphs[-1], own, loaded[0].session)
         manifest = replace(
@@ -240,6 +220,38 @@ class _Building:
             except ExportError as error:
                 _say(self.name, f"OpenVINO in {precision} is not recorded: {error}")
         return runs
+
+    def _checked(
+        self,
+        attention: Attention,
+        lengths: Sequence[int],
+        graphs: Sequence[LoadedGraph],
+        check: GraphCheck,
+        *,
+        measures_memory: bool,
+    ) -> list[Bucket]:
+        """Compare the graphs of a kind of attention with torch at each padded length."""
+        peak = graphs[0].peak_memory_bytes(lengths[-1]) if measures_memory else None
+        unanswered = check.unanswered_lengths()
+        with Progress(f"{self.name}: torch's answers", len(unanswered), "document") as progress:
+            for length in unanswered:
+                check.answer(length)
+                progress.advance()
+        parity: dict[int, list[Parity]] = {length: [] for length in lengths}
+        # The longest first: what it has faulted in serves all.
+        checked = [(length, graph) for length in lengths[::-1] for graph in graphs]
+        for length, graph in track(checked, len(checked), partial(_bucket, self.name, attention)):
+            parity[length].append(graph.compare(length))
+        return [
+            Bucket(
+                length,
+                attention,
+                parity[length],
+                None if peak is None else peak * length // lengths[-1],
+                peak_memory_measured=peak is not None and length == lengths[-1],
+            )
+            for length in lengths
+        ]
 
     def _write_graph(
         self,
