@@ -20,6 +20,9 @@ from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 from tests.model_export.reference_models import make_config, make_model
 
+# Seven exports. Each head's graph is compared in tests/model_export/test_parity_of_heads.py, its requests in tests/service.
+pytestmark = pytest.mark.integration
+
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "checkpoints" / "demo-qa"
 TASKS = ("classify", "embed", "fill-mask", "generate", "multiple-choice", "natural-questions", "next-sentence")
 # What the others show of block-sparse attention over HTTP holds for these, too; their heads are in the parity tests.

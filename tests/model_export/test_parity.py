@@ -154,7 +154,17 @@ VARIANTS: dict[str, tuple[str, dict[str, object], tuple[int, ...], AttentionChoi
 }
 
 
-@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS.keys())
+# Their fields change no part of the graph that others do not have; `make test-integration` takes these, too.
+SELDOM = ("rescaled embeddings", "regression", "classification with blocks of 32")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(variant, id=name, marks=[pytest.mark.integration] if name.startswith(SELDOM) else [])
+        for name, variant in VARIANTS.items()
+    ],
+)
 def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     task, fields, buckets, attention = request.param
     return ExportedModel(tmp_path_factory.mktemp("variant"), task, fields, buckets, attention=attention)

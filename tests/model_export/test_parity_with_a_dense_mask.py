@@ -34,7 +34,11 @@ class DenseCase:
     scope="module",
     params=[
         pytest.param((0, "transformers", [], (80, 160, 256)), id="no random blocks in the configuration"),
-        pytest.param((2, "none", [], (144, 256)), id="the pattern none, although the configuration has two"),
+        pytest.param(
+            (2, "none", [], (144, 256)),
+            id="the pattern none, although the configuration has two",
+            marks=pytest.mark.integration,
+        ),
         pytest.param((2, "tables", None, (144, 192, 256)), id="tables that differ by layer and head"),
     ],
 )
@@ -104,7 +108,14 @@ DIFFERS_FROM_TRAINING = {
 SEEDED_LENGTHS = {1024: [900, 1000, 1024], 1536: [1025, 1500, 1536], 2048: [900, 1024, 1300, 2030, 2048]}
 
 
-@pytest.fixture(scope="module", params=["transformers-train", "google", "model-garden"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "google",
+        pytest.param("transformers-train", marks=pytest.mark.integration),
+        pytest.param("model-garden", marks=pytest.mark.integration),
+    ],
+)
 def seeded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     folder = tmp_path_factory.mktemp("seeded")
     return ExportedModel(

@@ -35,7 +35,13 @@ class TrainingModel:
     evaluated: dict[int, Logits]
 
 
-@pytest.fixture(scope="module", params=[pytest.param(2, id="two heads"), pytest.param(12, id="twelve heads")])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(2, id="two heads", marks=pytest.mark.integration),
+        pytest.param(12, id="twelve heads"),
+    ],
+)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TrainingModel:
     fields = {
         "num_attention_heads": request.param,

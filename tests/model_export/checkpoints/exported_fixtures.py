@@ -1,8 +1,8 @@
 """A checkpoint of another library, asked about the documents of its reference; one of each source is exported.
 
 What a source differs in is how its weights are read, which shows as well in torch; that a graph gives the same as torch
-is what parity tests and every export are about. So graphs are traced for one fixture of each source only, and of the
-others torch is asked.
+is what parity tests and every export are about. So graphs are traced for one fixture of each source only, in `make
+test-integration` but for PyTorch's, and of the others torch is asked.
 
 The scripts `tests/fixtures/make_*.py` wrote the references with the libraries that the checkpoints come from.
 """

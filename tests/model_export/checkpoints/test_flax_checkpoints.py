@@ -18,13 +18,14 @@ CASES = [
     pytest.param(("embed", None, {"hidden": "hidden", "pooled": "pooled"}), id="encoder alone"),
     pytest.param(("generate", None, LOGITS), id="causal language model, decoder not tied"),
 ]
+WHOLE_WAY = pytest.param(("qa", None, LOGITS, "exported"), id="the whole way", marks=pytest.mark.integration)
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=[*CASES, WHOLE_WAY])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedFixture:
-    name, task, outputs = request.param
+    name, task, outputs, *whole = request.param
     bundle = tmp_path_factory.mktemp("flax") / "bundle"
-    return export_fixture(FIXTURES / "flax" / name, task, outputs, bundle, whole=name == "qa")
+    return export_fixture(FIXTURES / "flax" / name, task, outputs, bundle, whole=bool(whole))
 
 
 def test_the_bundle_answers_as_flax_does(exported: ExportedFixture) -> None:

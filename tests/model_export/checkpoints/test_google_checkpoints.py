@@ -40,6 +40,11 @@ CASES = [
         ("classifier", None, (112, 1024), ["classify"]),
         id="classifier without bias, embeddings rescaled, one random block",
     ),
+    pytest.param(
+        ("pretrained", None, (176, 576, 2048), ["masked_lm"], "exported"),
+        id="the whole way",
+        marks=pytest.mark.integration,
+    ),
 ]
 
 
@@ -47,9 +52,9 @@ CASES = [
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TensorFlowFixture, list[str]]:
-    name, task, buckets, outputs = request.param
-    folder, whole = tmp_path_factory.mktemp("google"), (name, task) == ("pretrained", None)
-    return TensorFlowFixture(FIXTURES / "google" / name, folder, task, buckets, whole=whole), outputs
+    name, task, buckets, outputs, *whole = request.param
+    folder = tmp_path_factory.mktemp("google")
+    return TensorFlowFixture(FIXTURES / "google" / name, folder, task, buckets, whole=bool(whole)), outputs
 
 
 def test_the_bundle_answers_as_google_research_does(exported: tuple[TensorFlowFixture, list[str]]) -> None:

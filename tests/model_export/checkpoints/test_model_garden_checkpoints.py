@@ -29,6 +29,9 @@ CASES = [
     pytest.param(("token_classifier", "logits", LOGITS_AT, (176, 1024)), id="token classifier"),
     pytest.param(("pretrainer", "logits", LOGITS, (176, 1024)), id="masked language model"),
     pytest.param(("trivia_qa", "logits", LOGITS_AT, (176, 1024)), id="TriviaQA, a SavedModel of a configured encoder"),
+    pytest.param(
+        ("encoder", "sequence", HIDDEN_AT, (176, 1536), "exported"), id="the whole way", marks=pytest.mark.integration
+    ),
 ]
 
 
@@ -36,8 +39,8 @@ CASES = [
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TensorFlowFixture, str, Answer]:
-    name, output, answer, buckets = request.param
-    fixture = TensorFlowFixture(FOLDER / name, tmp_path_factory.mktemp(name), None, buckets, whole=name == "encoder")
+    name, output, answer, buckets, *whole = request.param
+    fixture = TensorFlowFixture(FOLDER / name, tmp_path_factory.mktemp(name), None, buckets, whole=bool(whole))
     return fixture, output, answer
 
 

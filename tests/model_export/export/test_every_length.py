@@ -118,7 +118,17 @@ class Traced:
         return {kernel: open_traced(graph, cpu) for kernel, graph in graphs.items()}
 
 
-@pytest.fixture(scope="module", params=CASES.values(), ids=CASES.keys())
+# What they add to the others is in the patterns, whose tables have tests of their own.
+SELDOM = ("transformers-train", "model-garden", "two block-sparse lengths")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(case, id=name, marks=[pytest.mark.integration] if name.startswith(SELDOM) else [])
+        for name, case in CASES.items()
+    ],
+)
 def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Traced:
     case: Case = request.param
     (plan,) = [plan for plan in plan_graphs(case.config) if plan.attention == case.attention]

@@ -59,7 +59,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(make_model("ner", config), folder / "checkpoint")
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=["fp16", pytest.param("bf16", marks=pytest.mark.integration)])
 def precision(request: pytest.FixtureRequest) -> Precision:
     precision: Precision = request.param
     return precision
