@@ -20,7 +20,7 @@ from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 from tests.model_export.reference_models import make_config, make_model
 
-# Seven exports. Each head's graph is compared in tests/model_export/test_parity_of_heads.py, its requests in tests/service.
+# Seven exports. Heads' graphs are compared in tests/model_export/test_parity_of_heads.py, requests in tests/service.
 pytestmark = pytest.mark.integration
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "checkpoints" / "demo-qa"
