@@ -1,6 +1,5 @@
 """Files of a checkpoint folder, found without leaving it."""
 
-import codecs
 import json
 import os
 import re
@@ -31,8 +30,6 @@ _READ_OF_START = 256
 _PAGES = (b"<!doctype html", b"<html", b"<?xml")
 # Of the Hugging Face hub and of GitHub, saved by a download that did not look at the status.
 _ANSWERS = (b"entry not found", b"repository not found", b"invalid username or password", b"404: not found")
-# Files that are never text: an answer in their place may say anything.
-_BINARY_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".model"})
 
 
 def check_folder(folder: Path) -> None:
@@ -95,8 +92,7 @@ def regular_file(folder: Path, name: str) -> Path:
         mode = target.stat().st_mode
         problem = leads_out(folder, target)
     except (FileNotFoundError, NotADirectoryError):
-        nowhere = "is a link that leads nowhere; copy the file itself here" if path.is_symlink() else "missing"
-        raise CheckpointError(f"{printable}: {nowhere}") from None
+        raise CheckpointError(f"{printable}: missing") from None
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no permission, a name that cannot be
         raise CheckpointError(f"{printable}: cannot be read: {error}") from error
     if problem is not None and not _links_followed.get():
@@ -117,26 +113,13 @@ def _not_the_contents(path: Path) -> str | None:
         return None  # told by whoever reads it
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
         return f"is a Git LFS pointer, not the file; run `git lfs pull` in {path.parent}"
-    text = start.removeprefix(b"\xef\xbb\xbf").strip()
-    if text.lower().startswith(_PAGES):
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(_PAGES):
         return "is a web page, not the file; download it again, with a login if the page asks for one"
-    if text.lower().startswith(_ANSWERS) or (path.suffix in _BINARY_SUFFIXES and _is_text(text)):
-        answer = " ".join(text.decode("utf-8", errors="replace").split())[:60]
-        return f"is a server's answer, {answer!r}, not the file; download it again, with a login if it asks for one"
+    if text.startswith(_ANSWERS):
+        answer = text.decode("ascii", errors="replace").splitlines()[0][:60]
+        return f"is a server's answer, {answer!r}, not the file; download it again"
     return None
-
-
-def _is_text(start: bytes) -> bool:
-    """Tell whether a file begins with a sentence or JSON; at the end of what was read, a character may be cut off.
-
-    Pickles of the first protocol are text, too, but their first line is a single word.
-    """
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(start)
-    except UnicodeDecodeError:
-        return False
-    first = text.partition("\n")[0].strip()
-    return "".join(text.split()).isprintable() and (" " in first or first.startswith("{"))
 
 
 def optional_file(folder: Path, name: str) -> Path | None:

@@ -17,12 +17,12 @@ from model_export.checkpoints.checkpoint import Weights
 from model_export.checkpoints.files import regular_file
 from model_export.checkpoints.lora_weights import is_of_lora
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
-from model_export.checkpoints.training_shards import FSDP_PARTS, NOT_GATHERED, how_to_consolidate
+from model_export.checkpoints.training_shards import how_to_consolidate
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError, first_few, shortened
 
-# Names that trainers choose: model.pt, best_model.pth, epoch=3.ckpt, checkpoint.pth.tar.
-_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pt.tar", ".pth.tar")
+# Names that trainers choose: model.pt, best_model.pth, epoch=3.ckpt.
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 # What they write beside it.
 _STATE_OF_TRAINING = (
     "optimizer",
@@ -53,15 +53,11 @@ def find(folder: Path) -> tuple[Weights, tuple[str, ...]]:
     named = sorted(
         entry.name
         for entry in folder.iterdir()
-        if entry.name.endswith(_WEIGHT_SUFFIXES)
+        if entry.suffix in _WEIGHT_SUFFIXES
         and entry.name.isprintable()
-        and not entry.is_dir()
         and not entry.name.startswith(_STATE_OF_TRAINING)
         and not entry.stem.endswith("_states")  # of DeepSpeed
     )
-    in_parts = how_to_consolidate(folder)
-    if in_parts is not None and all(name.startswith(FSDP_PARTS) for name in named):
-        raise CheckpointError(f"{folder}: {in_parts}")
     if len(named) == 1:
         file = regular_file(folder, named[0])
         kind = safetensors_files.SafetensorsWeights if file.suffix == ".safetensors" else pytorch_files.PyTorchWeights
@@ -74,6 +70,9 @@ def find(folder: Path) -> tuple[Weights, tuple[str, ...]]:
             f"{absent}, but {listed}: call the one that is meant {pytorch_files.WEIGHTS_FILE}, or {WEIGHTS_FILE} if it "
             "is of safetensors"
         )
+    in_parts = how_to_consolidate(folder)
+    if in_parts is not None:
+        raise CheckpointError(f"{folder}: {in_parts}")
     raise CheckpointError(absent)
 
 
@@ -100,12 +99,10 @@ def settle(
             f"{config_file.parent}: {shortened(left)} is part of a LoRA adapter that was not merged; put its "
             f"{lora.CONFIG_FILE} beside the weights, or {lora.IN_PYTHON}"
         )
-    empty = next((name for name, tensor in tensors.items() if tensor.numel() == 0 and name.endswith("weight")), None)
-    if empty is not None:
+    empty = next((name for name, tensor in tensors.items() if tensor.numel() == 0), None)
+    if empty is not None and (in_parts := how_to_consolidate(config_file.parent)) is not None:
         # What ZeRO 3 leaves in model.safetensors if the weights are not gathered for it.
-        in_parts = how_to_consolidate(config_file.parent)
-        way_out = f"remove that weight file: {in_parts}" if in_parts else NOT_GATHERED
-        raise CheckpointError(f"{config_file.parent}: {shortened(empty)} is empty; {way_out}")
+        raise CheckpointError(f"{config_file.parent}: {shortened(empty)} is empty; remove that weight file: {in_parts}")
     changes = []
     words = tensors.get(pytorch_files.WORD_EMBEDDINGS)
     if words is not None and words.ndim == 2 and len(words) != config.vocab_size:

@@ -104,10 +104,7 @@ def merge(base: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], ada
             merged[name] = tensor
     strange = sorted(f"{module}.weight" for module in matrices if f"{module}.weight" not in base)
     if strange:
-        raise CheckpointError(
-            f"{where}: changes what its base does not have: {', '.join(first_few(strange))}; give the base that it was "
-            f"trained on with --base, or {IN_PYTHON}"
-        )
+        raise CheckpointError(f"{where}: changes what its base does not have: {', '.join(first_few(strange))}")
     for module, sides in matrices.items():
         weight = f"{module}.weight"
         merged[weight] = merged[weight].float() + _product(sides, module, base[weight].shape, adapter, where)

@@ -18,8 +18,7 @@ from model_export.errors import CheckpointError
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
-# In bytes: where the header's own length stands, and the format's limit of it.
-_LENGTH_OF_HEADER = 8
+# The format's own limit, in bytes.
 _LARGEST_HEADER = 100_000_000
 
 
@@ -67,13 +66,11 @@ def _missing_end(file: Path) -> str | None:
     """Return how much of a file is there, if it begins as safetensors do and its end is missing."""
     size = file.stat().st_size
     with file.open("rb") as stream:
-        header_bytes = int.from_bytes(stream.read(_LENGTH_OF_HEADER), "little")
-        if size < _LENGTH_OF_HEADER:
-            return f"it is cut off after {size} bytes; download or copy it again"
-        if header_bytes > _LARGEST_HEADER:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        if size < 8 or header_bytes > _LARGEST_HEADER:
             return None
         header = stream.read(header_bytes)
-    needed = _LENGTH_OF_HEADER + header_bytes
+    needed = 8 + header_bytes
     try:
         entries = json.loads(header) if len(header) == header_bytes else {}
         needed += max(entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__")

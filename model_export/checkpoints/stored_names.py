@@ -30,9 +30,6 @@ _LOSSES = {
     *("loss_weight", "loss_weights", "pos_weight"),
 }
 _COUNTERS = {"num_batches_tracked", "n_averaged", "num_updates"}
-# Of two encoders: what a training calls the one to keep, and what it calls those that only it needs.
-_OF_MODELS = {"state_dict", "model", "model_state_dict", "module", "net", "student"}
-_OF_COPIES = ("ema", "swa", "averag", "teacher", "grad", "optim", "momentum", "backup", "initial")
 
 
 def under_own_names(
@@ -191,7 +188,7 @@ class _Renaming:
         found = sorted(words or layers)
         if len(found) > 1:
             below = [f"{self._joined(parts)}{self._separator}" if parts else "no name" for parts in found]
-            other = max(found, key=_how_likely_a_copy)
+            other = max(found, key=lambda parts: (len(parts), parts != (ENCODER,), parts))
             other = other[:-1] if len(other) > 1 and other[-1] == ENCODER else other
             pattern = f"{shortened(self._joined(other))}{self._separator}*"
             raise CheckpointError(
@@ -211,12 +208,6 @@ class _Renaming:
                 )
             sources[own] = name
         return sources
-
-
-def _how_likely_a_copy(parts: Parts) -> tuple[bool, bool, int, Parts]:
-    """Return how likely what leads to an encoder leads to one that only the training needed, for comparison."""
-    copy = any(word in part.lower() for part in parts for word in _OF_COPIES)
-    return copy, _OF_MODELS.isdisjoint(parts) and parts != (ENCODER,), len(parts), parts
 
 
 def _is_wrapper(part: str) -> bool:

@@ -7,14 +7,6 @@ recognised, by the names of their files.
 import shlex
 from pathlib import Path
 
-FSDP_PARTS = "pytorch_model_fsdp_"
-"""What the names of FSDP's parts begin with."""
-NOT_GATHERED = (
-    "DeepSpeed's ZeRO 3 leaves it so where each process keeps a part of the weights: save them with "
-    "stage3_gather_16bit_weights_on_model_save, or export the folder with the parts of that step"
-)
-"""What to do about empty weights whose parts are elsewhere."""
-
 
 def how_to_consolidate(folder: Path) -> str | None:
     """Return what a folder holds and the command that makes a weight file of it; None if it holds nothing like that.
@@ -22,11 +14,6 @@ def how_to_consolidate(folder: Path) -> str | None:
     Args:
         folder: A checkpoint, the folder of a training's step, or the folder of the parts.
     """
-    if any(folder.glob(f"{FSDP_PARTS}*rank*.bin")):
-        return (
-            "FSDP saved the weights in parts, one for each process, which only that training can load; save them again "
-            "from it with FULL_STATE_DICT"
-        )
     for found in (_deepspeed, _fsdp, _distributed_checkpoint):
         answer = found(folder)
         if answer is not None:
@@ -52,8 +39,8 @@ def _deepspeed(folder: Path) -> tuple[str, str, Path] | None:
 
 def _fsdp(folder: Path) -> tuple[str, str, Path] | None:
     # accelerate/commands/merge.py; SHARDED_STATE_DICT is what transformers' Trainer saves with FSDP.
-    parts = next(iter(sorted(folder.glob(f"{FSDP_PARTS}*"))), None)
-    if parts is None and folder.name.startswith(FSDP_PARTS) and any(folder.glob("*.distcp")):
+    parts = next(iter(sorted(folder.glob("pytorch_model_fsdp_*"))), None)
+    if parts is None and folder.name.startswith("pytorch_model_fsdp_") and any(folder.glob("*.distcp")):
         parts = folder
     if parts is None or not parts.is_dir():
         return None

@@ -202,7 +202,7 @@ SPOILT: dict[str, tuple[Callable[[dict[str, torch.Tensor]], object], str]] = {
     ),
     "a layer that the base does not have": (
         lambda t: t.update({QUERY.replace("layer.0", "layer.7") + ".lora_A.weight": torch.ones(2, 32)}),
-        "changes what its base does not have: bert.encoder.layer.7.attention.self.query.weight; give the base that",
+        "changes what its base does not have: bert.encoder.layer.7.attention.self.query.weight",
     ),
     "two adapters": (
         lambda t: t.update({f"{QUERY}.lora_A.second.weight": torch.ones(2, 32)}),

@@ -180,7 +180,7 @@ WHOLE = saved({"bert.a": torch.ones(1000)})
 OLD = saved({"bert.a": torch.ones(1000)}, _use_new_zipfile_serialization=False)
 REFUSED: dict[str, tuple[bytes, str]] = {
     "an empty file": (b"", "cannot be read as PyTorch weights"),
-    "a text": (b"This is no checkpoint.\n" * 20, "is a server's answer, 'This is no checkpoint."),
+    "a text": (b"This is no checkpoint.\n" * 20, "cannot be read as PyTorch weights"),
     "a cut file": (WHOLE[:-100], f"it is cut off, its end is missing after {len(WHOLE) - 100} bytes; download or copy"),
     "an archive over several disks": (_over_several_disks(), "cannot be read as PyTorch weights"),
     "the beginning of a file": (WHOLE[:50], "cannot be read as PyTorch weights"),

@@ -93,24 +93,6 @@ def test_empty_tensors_beside_parts_are_refused_with_the_command(tmp_path: Path)
         read_checkpoint(folder)
 
 
-def test_empty_weights_without_parts_are_refused_with_what_left_them(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(FIXTURES / "pytorch" / "qa", tmp_path / "checkpoint"))
-    for weights in folder.glob("*.bin"):
-        torch.save({name: torch.empty(0) for name in torch.load(weights)}, weights)
-    with pytest.raises(CheckpointError, match=r"\.weight is empty; DeepSpeed's ZeRO 3 .*stage3_gather_16bit_weights"):
-        read_checkpoint(folder)
-
-
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_parts_of_fsdp_that_nothing_joins_are_refused(ranks: int, tmp_path: Path) -> None:
-    for name in ("config.json", "spiece.model"):
-        shutil.copy(FIXTURES / "pytorch" / "qa" / name, tmp_path)
-    for rank in range(ranks):
-        torch.save({"bert.pooler.bias": torch.ones(3)}, tmp_path / f"pytorch_model_fsdp_rank{rank}.bin")
-    with pytest.raises(CheckpointError, match=r"FSDP saved the weights in parts, .* FULL_STATE_DICT"):
-        read_checkpoint(tmp_path)
-
-
 def test_a_folder_of_something_else_holds_no_parts(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
     assert how_to_consolidate(tmp_path) is None
