@@ -65,7 +65,7 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         raise ConfigError(f"{config_file}: {error}") from error
     weights, changes = (own_weights, ()) if own_weights is not None else huggingface_weights.find(base)
     if adapter is not None:
-        weights = LoraWeights(weights, adapter)
+        weights = LoraWeights(weights, adapter, config.tie_word_embeddings)
         named = "the weights beside it" if base == folder else f"its base, {options.base or adapter.named_base!r:.200}"
         changes = (*changes, f"the LoRA adapter is merged into {named}")
     stored = weights.read(options.ignore_weights)

@@ -127,6 +127,12 @@ def own_names(tensors: Mapping[str, torch.Tensor], where: Path, ignored: Sequenc
     return StoredTensors(own, (*stored.changes, f"{_BIAS} is not {_DECODER_BIAS}, which transformers computes with"))
 
 
+def decoder_of_its_own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weight of a language model's decoder that is tied to the word embeddings; nothing without one."""
+    has_head = any(name.startswith("cls.predictions.") for name in tensors)
+    return {DECODER_WEIGHT: tensors[WORD_EMBEDDINGS]} if has_head and WORD_EMBEDDINGS in tensors else {}
+
+
 def separate_decoder(tensors: Mapping[str, torch.Tensor]) -> bool:
     """Tell whether a language model's decoder is there and is not the word embeddings."""
     decoder, words = tensors.get(DECODER_WEIGHT), tensors.get(WORD_EMBEDDINGS)
