@@ -52,9 +52,10 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     # An adapter beside the weights of a whole model belongs to that, as in transformers.
     base = folder if adapter is None or own_weights is not None else adapter.base_folder(options.base)
     config_file = optional_file(folder, CONFIG_FILE) or regular_file(base, CONFIG_FILE)
-    values, faults = put_right(read_json(config_file))
+    given = read_json(config_file)
     if options.labels is not None:  # whatever is wrong with its own names
-        values = {name: value for name, value in values.items() if name not in ("id2label", "label2id", "num_labels")}
+        given = {name: value for name, value in given.items() if name not in ("id2label", "label2id", "num_labels")}
+    values, faults = put_right(given)
     assumptions = []
     if values.get("model_type") is None:
         values["model_type"] = "big_bird"
