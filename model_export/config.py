@@ -248,5 +248,7 @@ def _numbered(values: Mapping[str, Any], field: str) -> dict[int, str]:
         raise ConfigError(f"{field}: must map {problem}; name the labels with --labels") from None
     if any("\ud800" <= character <= "\udfff" for name in names.values() for character in name):
         raise ConfigError(f"{field}: holds a name that is not valid Unicode")
-    # -100 and the like are what a loss leaves out, and no output of a head.
-    return {number: name for number, name in names.items() if name and 0 <= number < MOST_LABELS}
+    stray = next((number for number in names if not 0 <= number < MOST_LABELS), None)
+    if stray is not None:
+        raise ConfigError(f"{field}: {stray} is no output's number, which is 0 to {MOST_LABELS - 1}")
+    return {number: name for number, name in names.items() if name}

@@ -22,6 +22,7 @@ from model_export.checkpoints.added_tokens import (
     USUAL_SPECIAL_TOKENS,
     SideFiles,
 )
+from model_export.checkpoints.failed_downloads import how_it_is_spoilt
 from model_export.checkpoints.files import optional_file, read_json, read_vocabulary, regular_file
 from model_export.checkpoints.hub import resolve
 from model_export.checkpoints.tokenizer_json import (
@@ -41,6 +42,8 @@ _LISTED = 5
 
 # The generated module makes its classes at import, out of mypy's sight.
 _MODEL_PROTO = sentencepiece_model_pb2.ModelProto  # type: ignore[attr-defined]
+# Of the field of the pieces, which come first.
+_FIRST_BYTE = b"\x0a"
 _USER_DEFINED = _MODEL_PROTO.SentencePiece.USER_DEFINED
 
 
@@ -225,8 +228,12 @@ def parse_sentencepiece(content: bytes, file: Path) -> Any:
     model = _MODEL_PROTO()
     try:
         model.ParseFromString(content)
+        whole = model.HasField("normalizer_spec")  # which stands behind the pieces
     except DecodeError:
-        raise CheckpointError(f"{file}: is not a SentencePiece model") from None
+        whole = False
+    if not whole:
+        cut = "it is cut off; download or copy it again" if content.startswith(_FIRST_BYTE) else "it is another file"
+        raise CheckpointError(f"{file}: is not a SentencePiece model: {how_it_is_spoilt(content) or cut}")
     return model
 
 

@@ -15,6 +15,7 @@ from bigbird_inference.bundle import looks_like_checkpoint
 from bigbird_inference.bundle_files import leads_out
 from bigbird_inference.manifest import MANIFEST_FILE
 from bigbird_inference.tokenization.vocabulary import MAX_VOCABULARY_BYTES
+from model_export.checkpoints.failed_downloads import not_the_contents
 from model_export.checkpoints.training_shards import how_to_consolidate
 from model_export.errors import CheckpointError, first_few
 
@@ -25,11 +26,6 @@ MAX_JSON_BYTES = 64 * 2**20
 _LONGEST_NAME = 255
 _links_followed: ContextVar[bool] = ContextVar("links_followed", default=False)
 _NUMBERS = re.compile(r"(\d+)")
-# In bytes.
-_READ_OF_START = 256
-_PAGES = (b"<!doctype html", b"<html", b"<?xml")
-# Of the Hugging Face hub and of GitHub, saved by a download that did not look at the status.
-_ANSWERS = (b"entry not found", b"repository not found", b"invalid username or password", b"404: not found")
 
 
 def check_folder(folder: Path) -> None:
@@ -51,6 +47,7 @@ def check_folder(folder: Path) -> None:
     elif found := _checkpoints_in(folder):
         problem = f"is no checkpoint, but holds some; give one of them: {', '.join(map(str, found))}"
     else:
+        optional_file(folder, "config.json")  # tells of a link that leads nowhere
         problem = "is no checkpoint: config.json: missing, and there is no TensorFlow checkpoint either"
     raise CheckpointError(f"{folder}: {problem}")
 
@@ -92,34 +89,22 @@ def regular_file(folder: Path, name: str) -> Path:
         mode = target.stat().st_mode
         problem = leads_out(folder, target)
     except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(f"{printable}: missing") from None
+        raise CheckpointError(f"{printable}: {_absent(path)}") from None
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no permission, a name that cannot be
         raise CheckpointError(f"{printable}: cannot be read: {error}") from error
     if problem is not None and not _links_followed.get():
         raise CheckpointError(f"{printable}: {problem}, or let `bigbird export --follow-links` read what they lead to")
     if not stat.S_ISREG(mode):
         raise CheckpointError(f"{printable}: is not a regular file")
-    if (problem := _not_the_contents(path)) is not None:
+    if (problem := not_the_contents(path)) is not None:
         raise CheckpointError(f"{printable}: {problem}")
     return path
 
 
-def _not_the_contents(path: Path) -> str | None:
-    """Return what a file holds in place of what its name promises, and what to do; None if nothing of that kind."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(_READ_OF_START)
-    except OSError:
-        return None  # told by whoever reads it
-    if start.startswith(b"version https://git-lfs.github.com/spec/"):
-        return f"is a Git LFS pointer, not the file; run `git lfs pull` in {path.parent}"
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith(_PAGES):
-        return "is a web page, not the file; download it again, with a login if the page asks for one"
-    if text.startswith(_ANSWERS):
-        answer = text.decode("ascii", errors="replace").splitlines()[0][:60]
-        return f"is a server's answer, {answer!r}, not the file; download it again"
-    return None
+def _absent(path: Path) -> str:
+    if not path.is_symlink():
+        return "missing"
+    return f"is a link that leads nowhere, to {str(path.readlink())!r:.200}; copy or download the file itself again"
 
 
 def optional_file(folder: Path, name: str) -> Path | None:
@@ -158,7 +143,7 @@ def weight_files(folder: Path, whole: str, index: str) -> tuple[Path, ...] | Non
         if not isinstance(name, str) or not _is_file_name(name):
             raise CheckpointError(f"{index_path}: {name!r:.80} is not a file beside it")
     names = sorted(set(weight_map.values()))
-    missing = [name for name in names if not (folder / name).exists()]
+    missing = [name for name in names if not os.path.lexists(folder / name)]
     if missing:
         raise CheckpointError(f"{folder}: shards named in {index} are missing: {', '.join(first_few(missing))}")
     return tuple(regular_file(folder, name) for name in names)

@@ -10,6 +10,7 @@ from typing import Literal
 import msgpack
 import torch
 
+from model_export.checkpoints.failed_downloads import beginning, how_it_is_spoilt
 from model_export.checkpoints.files import weight_files
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
 from model_export.checkpoints.stored_names import under_own_names
@@ -153,6 +154,7 @@ class FlaxWeights:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 if reason == _INCOMPLETE:
                     reason = f"it is cut off after {file.stat().st_size} bytes; download or copy it again"
+                reason = how_it_is_spoilt(beginning(file)) or reason
                 raise CheckpointError(f"{file}: cannot be read as Flax weights: {reason}") from error
         return under_own_names(tensors, self.files[0], separator="/", ignored=ignored)
 

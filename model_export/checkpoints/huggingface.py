@@ -72,13 +72,17 @@ class _Parts:
     def config_file(self) -> Path:
         return optional_file(self.folder, CONFIG_FILE) or regular_file(self.base, CONFIG_FILE)
 
-    def weights(self) -> tuple[Weights, tuple[str, ...]]:
-        """Return the weights, and what there is to say about where they were found."""
+    def weights(self, *, tied: bool) -> tuple[Weights, tuple[str, ...]]:
+        """Return the weights, and what there is to say about where they were found.
+
+        Args:
+            tied: Whether the configuration ties the decoder to the word embeddings.
+        """
         weights, lines = (self.own_weights, ()) if self.own_weights is not None else huggingface_weights.find(self.base)
         if self.adapter is None:
             return weights, lines
         into = "the weights beside it" if self.base == self.folder else f"its base, {self.named_base!r:.200}"
-        return LoraWeights(weights, self.adapter), (*lines, f"the LoRA adapter is merged into {into}")
+        return LoraWeights(weights, self.adapter, tied), (*lines, f"the LoRA adapter is merged into {into}")
 
     def tokenizer_folder(self) -> Path:
         return self.folder if any((self.folder / name).exists() for name in VOCABULARY_FILES) else self.base
@@ -102,7 +106,7 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
         config = BigBirdConfig.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{config_file}: {error}") from error
-    weights, found = parts.weights()
+    weights, found = parts.weights(tied=config.tie_word_embeddings)
     tensors = weights.read(options.ignore_weights).tensors
     architectures = values.get("architectures")
     held = held_tasks(lambda task: weights.names(task, config), tensors, config)
@@ -140,9 +144,10 @@ def _values(config_file: Path, *, with_labels: bool) -> tuple[dict[str, Any], tu
         config_file: The file.
         with_labels: Whether its names of labels count; whatever is wrong with them does not matter otherwise.
     """
-    values, faults = put_right(read_json(config_file))
+    given = read_json(config_file)
     if not with_labels:
-        values = {name: value for name, value in values.items() if name not in configuration.LABEL_FIELDS}
+        given = {name: value for name, value in given.items() if name not in configuration.LABEL_FIELDS}
+    values, faults = put_right(given)
     if values.get("model_type") is not None:
         return values, faults, ()
     return {**values, "model_type": "big_bird"}, faults, ("model_type: big_bird (the configuration names none)",)

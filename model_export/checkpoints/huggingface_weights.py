@@ -17,12 +17,12 @@ from model_export.checkpoints.checkpoint import Weights
 from model_export.checkpoints.files import regular_file
 from model_export.checkpoints.lora_weights import is_of_lora
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
-from model_export.checkpoints.training_shards import how_to_consolidate
+from model_export.checkpoints.training_shards import EMPTY_TENSORS, how_to_consolidate, is_part_of_rank
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError, first_few, shortened
 
 # Names that trainers choose: model.pt, best_model.pth, epoch=3.ckpt.
-_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pt.tar", ".pth.tar")
 # What they write beside it.
 _STATE_OF_TRAINING = (
     "optimizer",
@@ -50,14 +50,17 @@ def find(folder: Path) -> tuple[Weights, tuple[str, ...]]:
     weights = usual(folder)
     if weights is not None:
         return weights, ()
-    named = sorted(
-        entry.name
+    entries = sorted(
+        entry
         for entry in folder.iterdir()
-        if entry.suffix in _WEIGHT_SUFFIXES
+        if entry.name.endswith(_WEIGHT_SUFFIXES)
         and entry.name.isprintable()
         and not entry.name.startswith(_STATE_OF_TRAINING)
         and not entry.stem.endswith("_states")  # of DeepSpeed
+        and not is_part_of_rank(entry.name)
     )
+    folders = [entry for entry in entries if entry.is_dir()]
+    named = [entry.name for entry in entries if entry not in folders]
     if len(named) == 1:
         file = regular_file(folder, named[0])
         kind = safetensors_files.SafetensorsWeights if file.suffix == ".safetensors" else pytorch_files.PyTorchWeights
@@ -73,6 +76,8 @@ def find(folder: Path) -> tuple[Weights, tuple[str, ...]]:
     in_parts = how_to_consolidate(folder)
     if in_parts is not None:
         raise CheckpointError(f"{folder}: {in_parts}")
+    if folders:
+        raise CheckpointError(f"{absent}, and {folders[0].name!r} is a folder; give the one that the weights lie in")
     raise CheckpointError(absent)
 
 
@@ -100,9 +105,10 @@ def settle(
             f"{lora.CONFIG_FILE} beside the weights, or {lora.IN_PYTHON}"
         )
     empty = next((name for name, tensor in tensors.items() if tensor.numel() == 0), None)
-    if empty is not None and (in_parts := how_to_consolidate(config_file.parent)) is not None:
-        # What ZeRO 3 leaves in model.safetensors if the weights are not gathered for it.
-        raise CheckpointError(f"{config_file.parent}: {shortened(empty)} is empty; remove that weight file: {in_parts}")
+    if empty is not None:
+        in_parts = how_to_consolidate(config_file.parent)
+        way_out = EMPTY_TENSORS if in_parts is None else f"remove that weight file: {in_parts}"
+        raise CheckpointError(f"{config_file.parent}: {shortened(empty)} is empty; {way_out}")
     changes = []
     words = tensors.get(pytorch_files.WORD_EMBEDDINGS)
     if words is not None and words.ndim == 2 and len(words) != config.vocab_size:

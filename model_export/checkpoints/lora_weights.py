@@ -26,10 +26,17 @@ _MATRIX = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LoraWeights:
-    """A base's weights with an adapter merged into them."""
+    """A base's weights with an adapter merged into them.
+
+    Attributes:
+        base: The base's.
+        adapter: The adapter.
+        is_tied: Whether the base's configuration ties a language model's decoder to the word embeddings.
+    """
 
     base: Weights
     adapter: LoraAdapter
+    is_tied: bool
 
     @property
     def kind(self) -> str:
@@ -65,7 +72,7 @@ class LoraWeights:
                 else pytorch.read_tensors(file).tensors
             )
             own |= pytorch.own_names(read, file, ()).tensors  # the names are PEFT's own: nothing to speak of
-        merged = merge(below, own, self.adapter)
+        merged = merge(below, own, self.adapter, is_tied=self.is_tied)
         left = without_ignored(merged.tensors, self.files[0], ignored)
         return StoredTensors(left.tensors, (*base.changes, *merged.changes, *left.changes))
 
@@ -75,13 +82,16 @@ def is_of_lora(name: str) -> bool:
     return any(part.startswith("lora_") for part in name.split("."))
 
 
-def merge(base: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], adapter: LoraAdapter) -> StoredTensors:
+def merge(
+    base: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], adapter: LoraAdapter, *, is_tied: bool
+) -> StoredTensors:
     """Merge an adapter's tensors into its base's; those that it changes become float32.
 
     Args:
         base: The base's tensors by name.
         own: The adapter's, with the same names for the same modules.
         adapter: Says how much of each product is added.
+        is_tied: Whether a decoder that is not there is the word embeddings.
 
     Raises:
         CheckpointError: Matrices are of no layer of the base or do not fit it.
@@ -102,12 +112,24 @@ def merge(base: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], ada
             )
         else:
             merged[name] = tensor
-    strange = sorted(f"{module}.weight" for module in matrices if f"{module}.weight" not in base)
+    changed = {f"{module}.weight": module for module in matrices}
+    if (
+        is_tied
+        and pytorch.DECODER_WEIGHT not in base
+        and not changed.keys().isdisjoint((pytorch.WORD_EMBEDDINGS, pytorch.DECODER_WEIGHT))
+    ):
+        # PEFT changes what a layer computes, and one of two layers that have one tensor: from here on they have two.
+        merged |= pytorch.decoder_of_its_own(merged)
+    strange = sorted(changed.keys() - merged.keys())
     if strange:
-        raise CheckpointError(f"{where}: changes what its base does not have: {', '.join(first_few(strange))}")
-    for module, sides in matrices.items():
-        weight = f"{module}.weight"
-        merged[weight] = merged[weight].float() + _product(sides, module, base[weight].shape, adapter, where)
+        raise CheckpointError(
+            f"{where}: changes what its base does not have: {', '.join(first_few(strange))}; give the base that it was "
+            f"trained on with --base, or {IN_PYTHON}"
+        )
+    for weight, module in changed.items():
+        merged[weight] = merged[weight].float() + _product(
+            matrices[module], module, merged[weight].shape, adapter, where
+        )
     saved = [name for name in own if _MATRIX.fullmatch(name) is None]
     changes = [f"merged from the LoRA adapter: {len(matrices)} layers"] if matrices else []
     if saved:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from model_export.checkpoints.failed_downloads import beginning, how_it_is_spoilt
 from model_export.checkpoints.files import weight_files
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
 from model_export.checkpoints.stored_names import under_own_names
@@ -124,6 +125,12 @@ def own_names(tensors: Mapping[str, torch.Tensor], where: Path, ignored: Sequenc
         return stored
     own = {name: tensor for name, tensor in stored.tensors.items() if name != _BIAS}
     return StoredTensors(own, (*stored.changes, f"{_BIAS} is not {_DECODER_BIAS}, which transformers computes with"))
+
+
+def decoder_of_its_own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weight of a language model's decoder that is tied to the word embeddings; nothing without one."""
+    has_head = any(name.startswith("cls.predictions.") for name in tensors)
+    return {DECODER_WEIGHT: tensors[WORD_EMBEDDINGS]} if has_head and WORD_EMBEDDINGS in tensors else {}
 
 
 def separate_decoder(tensors: Mapping[str, torch.Tensor]) -> bool:
@@ -254,7 +261,7 @@ def _load(file: Path) -> object:
             warnings.simplefilter("ignore")  # about old formats, which are read all the same
             return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{file}: {_forbidden(error)}") from error
+        raise CheckpointError(f"{file}: {_forbidden(file, error)}") from error
     except Exception as error:  # whatever a spoilt file makes torch raise: a dozen kinds, none documented
         raise CheckpointError(f"{file}: cannot be read as PyTorch weights: {_cause(file, error)}") from error
 
@@ -274,7 +281,7 @@ def _is_plain_zip(file: Path) -> bool:
     return True
 
 
-def _forbidden(error: pickle.UnpicklingError) -> str:
+def _forbidden(file: Path, error: pickle.UnpicklingError) -> str:
     """Return what the unpickler refused; the rest of its message is advice to run the file without protection."""
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
     if named:
@@ -282,11 +289,16 @@ def _forbidden(error: pickle.UnpicklingError) -> str:
             f"holds more than tensors, it asks for {named[1]}, and was not run; save the weights alone where the model "
             "was trained: model.save_pretrained(FOLDER)"
         )
-    return "cannot be read as PyTorch weights: it is no file of torch.save, and was not run"
+    spoilt = how_it_is_spoilt(beginning(file))
+    more = "" if spoilt is None else f"; {spoilt}"
+    return f"cannot be read as PyTorch weights: it is no file of torch.save, and was not run{more}"
 
 
 def _cause(file: Path, error: Exception) -> str:
     """Return the first line of a message, where it says something about the file."""
+    spoilt = how_it_is_spoilt(beginning(file))
+    if spoilt is not None:
+        return spoilt
     if _lacks_its_end(file) or "unexpected EOF" in str(error):
         return f"it is cut off, its end is missing after {file.stat().st_size} bytes; download or copy it again"
     lines = str(error).splitlines() if isinstance(error, OSError | RuntimeError | ValueError) else []

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from model_export.checkpoints.failed_downloads import beginning, how_it_is_spoilt
 from model_export.checkpoints.files import weight_files
 from model_export.checkpoints.pytorch import IGNORABLE, huggingface_names, own_names
 from model_export.checkpoints.source_tensors import SourceTensor, StoredTensors
@@ -63,11 +64,16 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _missing_end(file: Path) -> str | None:
-    """Return how much of a file is there, if it begins as safetensors do and its end is missing."""
+    """Return what is missing of a file: all of it, or its end if it begins as safetensors do."""
     size = file.stat().st_size
+    spoilt = how_it_is_spoilt(beginning(file))
+    if spoilt is not None:
+        return spoilt
+    if size < 8:
+        return f"it is cut off after {size} bytes; download or copy it again"
     with file.open("rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")
-        if size < 8 or header_bytes > _LARGEST_HEADER:
+        if header_bytes > _LARGEST_HEADER:
             return None
         header = stream.read(header_bytes)
     needed = 8 + header_bytes

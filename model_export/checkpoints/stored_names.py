@@ -1,9 +1,9 @@
 """The names of a checkpoint's tensors without what was around the model when it was saved.
 
 Trainers save a model as a part of themselves: `module.` (DataParallel), `_orig_mod.` (torch.compile), `model.`
-(Lightning), `base_model.model.` (PEFT), in any order and nesting. Which of it belongs to the model is told by what only
-an encoder has, word embeddings and numbered layers: what stands before them leads to the encoder, and what is before
-that, or beside it, to the head. Nothing here decides whether the tensors fit; `source_tensors.load_strictly` does.
+(Lightning), `base_model.model.` (PEFT), in any order and nesting. Which of it belongs to the model is told by where the
+encoder is (`encoder_names`): what stands before that, or beside it, leads to the head. Nothing here decides whether the
+tensors fit; `source_tensors.load_strictly` does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,14 +12,10 @@ from pathlib import Path
 
 import torch
 
+from model_export.checkpoints.encoder_names import ENCODER, Parts, begins, find_encoder, is_of
 from model_export.checkpoints.source_tensors import StoredTensors
 from model_export.errors import CheckpointError, first_few, shortened
 
-Parts = tuple[str, ...]
-
-ENCODER = "bert"
-# What begins a name below the encoder.
-_OF_ENCODER = ("embeddings", "encoder", "pooler")
 # Names that early models have from TensorFlow; transformers renames them in the same way.
 _OLD_ENDINGS: dict[Parts, str] = {("LayerNorm", "gamma"): "weight", ("LayerNorm", "beta"): "bias"}
 _PEFT = ("base_model", "model")
@@ -159,7 +155,7 @@ class _Renaming:
 
     def _below_encoder(self, names: dict[str, Parts]) -> dict[str, Parts]:
         """Put the encoder below `bert`, and take off what leads to it and to the head beside it."""
-        encoder = self._encoder(names.values())
+        encoder = find_encoder(names, self._where, self._separator)
         if encoder is None or encoder == (ENCODER,):
             return names
         below = f"{shortened(self._joined(encoder))}{self._separator}"
@@ -174,28 +170,11 @@ class _Renaming:
                 self.changes.append(f"{below} is read as {ENCODER}{self._separator}")
         own = {}
         for name, parts in names.items():
-            if _begins(parts, encoder) and parts[len(encoder)] in _OF_ENCODER:
+            if is_of(parts, encoder):
                 own[name] = (ENCODER, *parts[len(encoder) :])
             else:
-                own[name] = next((parts[len(head) :] for head in heads if _begins(parts, head)), parts)
+                own[name] = next((parts[len(head) :] for head in heads if begins(parts, head)), parts)
         return own
-
-    def _encoder(self, names: Iterable[Parts]) -> Parts | None:
-        """Return what leads to the encoder; None if there is none."""
-        every = list(names)
-        words = {at for parts in every if (at := _before(parts, "embeddings", "word_embeddings")) is not None}
-        layers = {at for parts in every if (at := _before(parts, "encoder", "layer")) is not None}
-        found = sorted(words or layers)
-        if len(found) > 1:
-            below = [f"{self._joined(parts)}{self._separator}" if parts else "no name" for parts in found]
-            other = max(found, key=lambda parts: (len(parts), parts != (ENCODER,), parts))
-            other = other[:-1] if len(other) > 1 and other[-1] == ENCODER else other
-            pattern = f"{shortened(self._joined(other))}{self._separator}*"
-            raise CheckpointError(
-                f"{self._where}: holds several encoders, below {', '.join(first_few(below))}; leave out all but one, "
-                f"for example with --ignore-weights '{pattern}'"
-            )
-        return found[0] if found else None
 
     def _by_own_name(self, names: Mapping[str, Parts]) -> dict[str, str]:
         sources: dict[str, str] = {}
@@ -213,18 +192,6 @@ class _Renaming:
 def _is_wrapper(part: str) -> bool:
     # _orig_mod, _fsdp_wrapped_module, _checkpoint_wrapped_module, _forward_module, _module ...
     return part == "module" or part.startswith("_")
-
-
-def _begins(parts: Parts, start: Parts) -> bool:
-    return len(parts) > len(start) and parts[: len(start)] == start
-
-
-def _before(parts: Parts, first: str, second: str) -> Parts | None:
-    """Return what stands before two parts that follow each other, the last time that they do."""
-    for at in range(len(parts) - 2, -1, -1):
-        if parts[at : at + 2] == (first, second):
-            return parts[:at]
-    return None
 
 
 def _is_leftover(parts: Parts) -> bool:

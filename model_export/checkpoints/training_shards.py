@@ -4,8 +4,25 @@ Each library has a command for that, which needs the library and often the train
 recognised, by the names of their files.
 """
 
+import re
 import shlex
 from pathlib import Path
+
+from model_export.errors import first_few
+
+EMPTY_TENSORS = (
+    "DeepSpeed ZeRO-3 leaves such ones where the weights are not gathered for saving; put the parts of the training "
+    "together with `python -m deepspeed.utils.zero_to_fp32 SAVED NEW_FOLDER`, where SAVED is the folder of its `latest`"
+)
+"""What tensors without elements are, and what to do where the parts are elsewhere."""
+
+# accelerate/utils/fsdp_utils.py, LOCAL_STATE_DICT; of a name of one's own in torch.
+_PART_OF_RANK = re.compile(r"(?:.*[-_.])?rank[-_]?\d+\.(?:bin|pt|pth|ckpt)")
+
+
+def is_part_of_rank(name: str) -> bool:
+    """Tell whether a file is what one process of a training saved of the weights, by its name."""
+    return _PART_OF_RANK.fullmatch(name) is not None
 
 
 def how_to_consolidate(folder: Path) -> str | None:
@@ -22,16 +39,26 @@ def how_to_consolidate(folder: Path) -> str | None:
                 f"{what} saved the weights in parts; put them together with `{command}`, which writes {made}, and "
                 f"export {made.parent}"
             )
-    return None
+    parts = sorted(entry.name for entry in folder.iterdir() if is_part_of_rank(entry.name))
+    if not parts:
+        return None
+    return (
+        f"{', '.join(first_few(parts))} are what each process of a training holds of the weights, and no command puts "
+        "them together; load them where the model was trained and save it whole (FSDP: StateDictType.FULL_STATE_DICT, "
+        "`fsdp_state_dict_type: FULL_STATE_DICT` for accelerate)"
+    )
 
 
 def _deepspeed(folder: Path) -> tuple[str, str, Path] | None:
     # deepspeed/utils/zero_to_fp32.py; the script of that name in the folder is a copy of some version.
     program = "python -m deepspeed.utils.zero_to_fp32"
     root, command = folder, _command(program, folder, folder)
+    of_lightning = next(iter(sorted(folder.glob("*.ckpt/*/*mp_rank_*_model_states.pt"))), None)
     if any(folder.glob("*mp_rank_*_model_states.pt")):
         root = folder.parent
         command = f"{_command(program, root, root)} --tag {shlex.quote(folder.name)}"
+    elif of_lightning is not None:
+        command = _command(program, of_lightning.parents[1], folder)
     elif not any(folder.glob("*/*mp_rank_*_model_states.pt")) and not (folder / "zero_to_fp32.py").exists():
         return None
     return "DeepSpeed", command, root / "pytorch_model.bin"
@@ -39,10 +66,10 @@ def _deepspeed(folder: Path) -> tuple[str, str, Path] | None:
 
 def _fsdp(folder: Path) -> tuple[str, str, Path] | None:
     # accelerate/commands/merge.py; SHARDED_STATE_DICT is what transformers' Trainer saves with FSDP.
-    parts = next(iter(sorted(folder.glob("pytorch_model_fsdp_*"))), None)
+    parts = next((path for path in sorted(folder.glob("pytorch_model_fsdp_*")) if path.is_dir()), None)
     if parts is None and folder.name.startswith("pytorch_model_fsdp_") and any(folder.glob("*.distcp")):
         parts = folder
-    if parts is None or not parts.is_dir():
+    if parts is None:
         return None
     return "FSDP", _command("accelerate merge-weights", parts, parts.parent), parts.parent / "model.safetensors"
 

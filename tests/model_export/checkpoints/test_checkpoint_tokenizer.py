@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,31 @@ def test_a_tokenizer_may_be_on_the_hub(without: Path, elsewhere: Path, monkeypat
     assert checkpoint.tokenizer.file == elsewhere / "spiece.model"
     assert asked == [("somebody/bigbird@main", False)]
     assert "the tokenizer is that of somebody/bigbird@main, given with --tokenizer" in checkpoint.changes
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        pytest.param(lambda whole: b"", "it is empty; download or copy it again", id="empty"),
+        pytest.param(lambda whole: whole[: len(whole) // 2], "it is cut off; download or copy it again", id="cut"),
+        pytest.param(
+            lambda whole: whole[: whole.index(b"\x0a", whole.index(b"[MASK]"))],
+            "it is cut off; download or copy it again",
+            id="cut between two pieces",
+        ),
+        pytest.param(lambda whole: b"Try later", "it is a text, 'Try later', perhaps a server's answer; ", id="a text"),
+        pytest.param(lambda whole: b"PK\x03\x04" * 9, "it is another file", id="an archive"),
+    ],
+)
+def test_a_vocabulary_of_sentencepiece_that_is_not_whole_is_refused(
+    spoil: Callable[[bytes], bytes], reason: str, with_tokenizer: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(with_tokenizer, tmp_path / "checkpoint"))
+    file = folder / "spiece.model"
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(CheckpointError) as refused:
+        read_checkpoint(folder)
+    assert str(refused.value).startswith(f"{file}: is not a SentencePiece model: {reason}")
 
 
 def test_a_tokenizer_that_is_not_there_is_refused(without: Path) -> None:

@@ -24,6 +24,9 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+AGAIN = "download it again, with a login if the model is private or gated"
+
+
 def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(CheckpointError) as refused:
         call()
@@ -98,7 +101,7 @@ def _chain_out(path: Path) -> None:
         pytest.param(_link_out, "leads out of the folder, to", id="a link out of the folder"),
         pytest.param(_chain_out, "leads out of the folder, to", id="a link to a link out of the folder"),
         pytest.param(_link_to_the_folder_above, "leads out of the folder, to", id="a link to the folder above"),
-        pytest.param(_link_to_nothing, "missing", id="a link that leads nowhere"),
+        pytest.param(_link_to_nothing, "is a link that leads nowhere, to '", id="a link that leads nowhere"),
         pytest.param(_link_to_itself, "cannot be read", id="a link to itself"),
     ],
 )
@@ -136,15 +139,28 @@ def test_names_that_lead_elsewhere_or_cannot_be_are_refused(folder: Path, name: 
         ),
         pytest.param(
             b"Entry not found",
-            "is a server's answer, 'entry not found', not the file; download it again",
+            "is a server's answer, 'Entry not found', not the file; {again}",
             id="an answer of the hub",
+        ),
+        pytest.param(
+            b'{"error":"Repository not found"}',
+            'is a server\'s answer, \'{{"error":"Repository not found"}}\', not the file; {again}',
+            id="an answer in JSON",
+        ),
+        pytest.param(
+            b"Access to model a/b is restricted and you are not in the authorized list.\nVisit",
+            "is a server's answer, 'Access to model a/b is restricted and you are not in the authorized list.', not "
+            "the file; {again}",
+            id="a gated model",
         ),
     ],
 )
 @pytest.mark.parametrize("name", ["config.json", "spiece.model", "tokenizer.json", "model.safetensors", "model.ckpt"])
 def test_what_stands_in_a_files_place_is_called_that(folder: Path, name: str, content: bytes, reason: str) -> None:
     (folder / name).write_bytes(content)
-    assert refusal(lambda: regular_file(folder, name)) == f"{folder}/{name}: {reason.format(folder=folder)}"
+    assert (
+        refusal(lambda: regular_file(folder, name)) == f"{folder}/{name}: {reason.format(folder=folder, again=AGAIN)}"
+    )
 
 
 class TestCacheOfTheHub:
@@ -199,6 +215,10 @@ class TestCheckFolder:
         (folder / "snapshots" / "0123").mkdir(parents=True)
         (folder / "snapshots" / "0123" / "config.json").touch()
         assert refusal(lambda: check_folder(folder)).endswith(f"give one of them: {folder}/snapshots/0123")
+
+    def test_a_configuration_that_is_a_link_to_nothing_is_called_that(self, folder: Path) -> None:
+        (folder / "config.json").symlink_to("nothing")
+        assert f"{folder}/config.json: is a link that leads nowhere" in refusal(lambda: check_folder(folder))
 
     def test_a_file_is_led_to_its_folder(self, folder: Path) -> None:
         (folder / "config.json").touch()
@@ -281,6 +301,11 @@ class TestWeightFiles:
         self.index(folder, a="1.bin")
         (folder / "1.bin").symlink_to("../outside.json")
         assert "1.bin: leads out of the folder" in refusal(lambda: self.find(folder))
+
+    def test_a_shard_that_is_a_link_to_nothing_is_called_that(self, folder: Path) -> None:
+        self.index(folder, a="1.bin")
+        (folder / "1.bin").symlink_to("../blobs/1234")
+        assert "1.bin: is a link that leads nowhere, to '../blobs/1234'" in refusal(lambda: self.find(folder))
 
     @pytest.mark.parametrize("weight_map", [None, {}, ["1.bin"], "1.bin"])
     def test_a_spoilt_weight_map_is_refused(self, folder: Path, weight_map: object) -> None:

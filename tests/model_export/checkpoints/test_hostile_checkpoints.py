@@ -216,6 +216,10 @@ def test_links_out_of_the_folder_are_followed_where_the_owner_asks_for_it(
         read_checkpoint(folder, CheckpointOptions(follow_links=True))
     with pytest.raises(CheckpointError, match="leads out of the folder"):
         read_checkpoint(folder)
+    (folder / "spiece.model").unlink()
+    (folder / "spiece.model").symlink_to(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match=r"spiece\.model: is a link that leads nowhere, to '.*/nothing'; copy"):
+        read_checkpoint(folder, CheckpointOptions(follow_links=True))
 
 
 def test_a_tokenizer_json_that_leads_out_of_the_folder_is_not_followed(

@@ -180,16 +180,19 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed_together(folder: Pa
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "reason"),
     [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"not safetensors", id="something else"),
-        pytest.param(b"\x08\0\0\0\0\0\0\0{}      \0\0", id="bytes after the end"),
+        pytest.param(b"", "it is empty; download or copy it again", id="empty"),
+        pytest.param(b"\x08\0\0", "it is cut off after 3 bytes; download or copy it again", id="a few bytes"),
+        pytest.param(b"Try again\nlater", "it is a text, 'Try again', perhaps a server's answer; down", id="a text"),
+        pytest.param(b"\x08\0\0\0\0\0\0\0{}      \0\0", "", id="bytes after the end"),
     ],
 )
-def test_weights_that_are_no_safetensors_are_refused_by_the_name_of_the_file(folder: Path, content: bytes) -> None:
+def test_weights_that_are_no_safetensors_are_refused_by_the_name_of_the_file(
+    folder: Path, content: bytes, reason: str
+) -> None:
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read as safetensors"):
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: cannot be read as safetensors: {reason}"):
         read_checkpoint(folder).load(PATTERN)
 
 
@@ -210,7 +213,9 @@ def test_weights_that_were_cut_off_are_refused_by_the_name_of_the_file(folder: P
 
 
 class TestFileOfAnotherName:
-    @pytest.mark.parametrize("name", ["best_model.pt", "epoch=3-step=90.ckpt", "model.pth", "weights.bin"])
+    @pytest.mark.parametrize(
+        "name", ["best_model.pt", "epoch=3-step=90.ckpt", "model.pth", "weights.bin", "checkpoint.pth.tar"]
+    )
     def test_the_only_one_is_taken_and_named(self, folder: Path, name: str) -> None:
         tensors = load_file(folder / "model.safetensors")
         (folder / "model.safetensors").unlink()
@@ -220,6 +225,13 @@ class TestFileOfAnotherName:
         loaded = read_checkpoint(folder).load(PATTERN)
         assert loaded.changes[0] == f"the weights are in {name}, the only file there that can be"
         assert torch.equal(loaded.model.head.dense.bias, tensors["classifier.dense.bias"])
+
+    def test_a_folder_of_such_a_name_is_no_file(self, folder: Path) -> None:
+        (folder / "model.safetensors").unlink()
+        (folder / "epoch=1.ckpt").mkdir()
+        with pytest.raises(CheckpointError) as refused:
+            read_checkpoint(folder)
+        assert str(refused.value).endswith("'epoch=1.ckpt' is a folder; give the one that the weights lie in")
 
     def test_safetensors_are_taken_as_what_they_are(self, folder: Path) -> None:
         (folder / "model.safetensors").rename(folder / "best.safetensors")

@@ -79,6 +79,32 @@ def test_the_head_says_how_many_labels_there_are(
     assert Start.find(folder, task).own_labels == loaded.model.config.labels
 
 
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        pytest.param(
+            {"id2label": NAMES | {"-100": "ignored", "99999999999": "X"}},
+            "id2label: left out, as no output has such a number: -100, 99999999999",
+            id="id2label",
+        ),
+        pytest.param(
+            {"label2id": {"O": 0, "B-PER": 1, "I-PER": 2, "ignored": -100}},
+            "label2id: left out, as no output has such a number: ignored",
+            id="label2id",
+        ),
+    ],
+)
+def test_numbers_that_no_output_has_are_left_out_and_told(
+    saved: dict[str, Path], tmp_path: Path, fields: dict[str, Any], line: str
+) -> None:
+    folder = edited(saved["ner"], tmp_path / "checkpoint", **fields)
+    loaded = read_checkpoint(folder).load(PATTERN)
+    assert loaded.model.config.labels == ("O", "B-PER", "I-PER")
+    assert loaded.changes == (line,)
+    named = read_checkpoint(folder, CheckpointOptions(labels=("A", "B", "C")))
+    assert named.changes == ()
+
+
 def test_names_beyond_the_head_are_left_out(saved: dict[str, Path], tmp_path: Path) -> None:
     folder = edited(saved["ner"], tmp_path / "checkpoint", id2label=NAMES | {"3": "B-LOC", "4": "I-LOC"})
     loaded = read_checkpoint(folder).load(PATTERN)

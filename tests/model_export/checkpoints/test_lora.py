@@ -202,7 +202,8 @@ SPOILT: dict[str, tuple[Callable[[dict[str, torch.Tensor]], object], str]] = {
     ),
     "a layer that the base does not have": (
         lambda t: t.update({QUERY.replace("layer.0", "layer.7") + ".lora_A.weight": torch.ones(2, 32)}),
-        "changes what its base does not have: bert.encoder.layer.7.attention.self.query.weight",
+        "changes what its base does not have: bert.encoder.layer.7.attention.self.query.weight; give the base that it "
+        "was trained on with --base, or merge it in Python",
     ),
     "two adapters": (
         lambda t: t.update({f"{QUERY}.lora_A.second.weight": torch.ones(2, 32)}),
@@ -218,6 +219,36 @@ def test_matrices_that_do_not_fit_are_refused(case: str, folder: Path, config: A
     change(tensors)
     save_file(tensors, folder / "adapter_model.safetensors")
     assert reason in refusal(folder)
+
+
+class TestTiedToTheDecoder:
+    """The base has no tensor of the decoder's own; PEFT wraps each of the two layers, which goes on alone."""
+
+    WORDS = "bert.embeddings.word_embeddings"
+    DECODER = "cls.predictions.decoder"
+
+    @pytest.fixture
+    def tied(self, folder: Path, config: Any, tmp_path: Path) -> Path:
+        base = Path(shutil.copytree(BASE, tmp_path / "base"))
+        tensors = torch.load(base / "pytorch_model.bin")
+        del tensors[f"{self.DECODER}.weight"]
+        torch.save(tensors, base / "pytorch_model.bin")
+        config(base_model_name_or_path=str(base), rank_pattern={}, alpha_pattern={}, r=2, lora_alpha=8)
+        return base
+
+    @pytest.mark.parametrize("changed", [DECODER, WORDS], ids=["the decoder", "the word embeddings"])
+    def test_only_the_layer_that_the_adapter_changes_is_changed(self, changed: str, folder: Path, tied: Path) -> None:
+        words = torch.load(tied / "pytorch_model.bin")[f"{self.WORDS}.weight"].float()
+        narrow, wide = torch.randn(2, words.shape[1]), torch.randn(words.shape[0], 2)
+        matrices = {"lora_A.weight": narrow, "lora_B.weight": wide}
+        if changed == self.WORDS:
+            matrices = {"lora_embedding_A": wide.T.contiguous(), "lora_embedding_B": narrow.T.contiguous()}
+        stored = {f"base_model.model.{changed}.{name}": tensor for name, tensor in matrices.items()}
+        save_file(stored, folder / "adapter_model.safetensors")
+        own = load(folder, task="fill-mask").model.state_dict()
+        moved = words + 4 * wide @ narrow
+        expected = (words, moved) if changed == self.DECODER else (moved, words)
+        torch.testing.assert_close((own["embeddings.word.weight"], own["head.decoder_weight"]), expected)
 
 
 def test_an_adapter_without_weights_is_refused(folder: Path, config: Any) -> None:

@@ -179,8 +179,11 @@ def _over_several_disks() -> bytes:
 WHOLE = saved({"bert.a": torch.ones(1000)})
 OLD = saved({"bert.a": torch.ones(1000)}, _use_new_zipfile_serialization=False)
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "an empty file": (b"", "cannot be read as PyTorch weights"),
-    "a text": (b"This is no checkpoint.\n" * 20, "cannot be read as PyTorch weights"),
+    "an empty file": (b"", "cannot be read as PyTorch weights: it is empty; download or copy it again"),
+    "a text": (
+        b"No checkpoint.\n" * 20,
+        "was not run; it is a text, 'No checkpoint.', perhaps a server's answer; down",
+    ),
     "a cut file": (WHOLE[:-100], f"it is cut off, its end is missing after {len(WHOLE) - 100} bytes; download or copy"),
     "an archive over several disks": (_over_several_disks(), "cannot be read as PyTorch weights"),
     "the beginning of a file": (WHOLE[:50], "cannot be read as PyTorch weights"),

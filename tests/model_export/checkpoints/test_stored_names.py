@@ -247,7 +247,17 @@ class TestSeveralOfOneName:
 
     @pytest.mark.parametrize(
         ("first", "second", "pattern"),
-        [("", "ema.", "ema.*"), ("", "a.b.", "a.b.*"), ("model.", "model_ema.", "model_ema.*")],
+        [
+            ("", "ema.", "ema.*"),
+            ("", "a.b.", "a.b.*"),
+            ("model.", "model_ema.", "model_ema.*"),
+            ("state_dict.", "grads.", "grads.*"),
+            ("model.", "ema.", "ema.*"),
+            ("model.", "model.ema.", "model.ema.*"),
+            ("state_dict.model.", "state_dict.teacher.", "state_dict.teacher.*"),
+            ("pupil.", "optimizer_state.", "optimizer_state.*"),
+            ("module.", "module.ema.module.", "module.ema.module.*"),
+        ],
     )
     def test_the_copy_is_named_and_not_the_model(
         self, first: str, second: str, pattern: str, model: Model, folder: Path
@@ -255,6 +265,18 @@ class TestSeveralOfOneName:
         both(folder, model, first, second)
         assert refusal(folder).endswith(f"--ignore-weights '{pattern}'")
         assert torch.equal(load(folder, pattern).model.head.output.weight, model.classifier.weight)
+
+    def test_where_names_do_not_tell_both_ways_are_named(self, model: Model, folder: Path) -> None:
+        write(folder, {f"{who}.{name}": t for who in ("first", "second") for name, t in model.state_dict().items()})
+        assert refusal(folder).endswith(
+            "leave out all but the one to serve: --ignore-weights 'first.*' or --ignore-weights 'second.*'"
+        )
+
+    def test_of_three_two_are_named(self, model: Model, folder: Path) -> None:
+        who = ("ema", "model", "teacher")
+        write(folder, {f"{name}.{own}": t for name in who for own, t in model.state_dict().items()})
+        assert refusal(folder).endswith("with --ignore-weights 'ema.*' --ignore-weights 'teacher.*'")
+        assert load(folder, "ema.*", "teacher.*")
 
     def test_two_tensors_of_one_name_are_refused(self, folder: Path) -> None:
         edit(folder, lambda tensors: tensors.update({"module.classifier.bias": torch.ones(3)}))

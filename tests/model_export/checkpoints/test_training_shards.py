@@ -51,6 +51,18 @@ CASES: dict[str, tuple[list[str], str, str, str]] = {
         "accelerate merge-weights F/pytorch_model_fsdp_0 F",
         "model.safetensors",
     ),
+    "DeepSpeed in a folder of Lightning": (
+        ["epoch=1.ckpt/latest", "epoch=1.ckpt/checkpoint/zero_pp_rank_0_mp_rank_00_model_states.pt"],
+        ".",
+        f"{ZERO} F/epoch=1.ckpt F",
+        "pytorch_model.bin",
+    ),
+    "FSDP in a folder of Lightning": (
+        ["epoch=1.ckpt/.metadata", "epoch=1.ckpt/__0_0.distcp"],
+        ".",
+        "python -m torch.distributed.checkpoint.format_utils dcp_to_torch F/epoch=1.ckpt F/pytorch_model.bin",
+        "pytorch_model.bin",
+    ),
     "torch.distributed.checkpoint": (
         ["step-9/.metadata", "step-9/__0_0.distcp", "step-9/__1_0.distcp"],
         "step-9",
@@ -67,7 +79,7 @@ def test_weights_in_parts_are_refused_with_the_command_that_joins_them(
 ) -> None:
     files, given, command, made = CASES[case]
     for name in files:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     folder = tmp_path / given
     if has_config:
@@ -91,6 +103,26 @@ def test_empty_tensors_beside_parts_are_refused_with_the_command(tmp_path: Path)
     save_file({"bert.embeddings.word_embeddings.weight": torch.empty(0)}, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"word_embeddings\.weight is empty; remove that weight file: DeepSpeed"):
         read_checkpoint(folder)
+
+
+def test_empty_tensors_alone_are_told_where_they_come_from(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FIXTURES / "pytorch" / "pre-training", tmp_path / "checkpoint"))
+    tensors = torch.load(folder / "pytorch_model.bin")
+    (folder / "pytorch_model.bin").unlink()
+    save_file({name: torch.empty(0) for name in tensors}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"is empty; DeepSpeed ZeRO-3 leaves such ones .* `python -m deepspeed\."):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model_fsdp_rank{}.bin", "pytorch_model_fsdp_1_rank{}.bin", "rank_{}.pt"])
+def test_what_each_process_saved_is_called_that(name: str, tmp_path: Path) -> None:
+    for file in ("config.json", "spiece.model"):
+        shutil.copy(FIXTURES / "pytorch" / "qa" / file, tmp_path)
+    parts = [name.format(rank) for rank in (0, 1)]
+    for part in parts:
+        (tmp_path / part).touch()
+    with pytest.raises(CheckpointError, match=rf"{parts[0]}, {parts[1]} are what each process .* FULL_STATE_DICT"):
+        read_checkpoint(tmp_path)
 
 
 def test_a_folder_of_something_else_holds_no_parts(tmp_path: Path) -> None:
