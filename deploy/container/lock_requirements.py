@@ -21,9 +21,9 @@ from list_requirements import requirements
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "container" / "requirements"
 GROUPS = {
-    "cpu": ["cpu", "tracing"],
+    "cpu": ["cpu", "openvino", "tracing"],
     "gpu": ["gpu", "tracing"],
-    "export": ["cpu", "export"],
+    "export": ["cpu", "export", "nncf"],
     "hub": ["hub"],
     "tensorflow": ["tensorflow"],
 }
