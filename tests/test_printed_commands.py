@@ -50,7 +50,7 @@ NOT_RUN = {
     "-m scripts.check_public_checkpoints": "tests/scripts/test_check_public_checkpoints.py",  # needs a network
     "export examples/checkpoints/demo-$task": "tests/model_export/export/test_quantise.py",  # minutes
     "measure BUNDLE": "tests/model_export/test_remeasure.py",  # needs a bundle and OpenVINO
-    "--calibration examples/documents/financial.txt": "tests/model_export/export/test_nncf_quantise.py",  # needs a checkpoint and NNCF
+    "--calibration examples/documents/financial.txt": "tests/model_export/export/test_nncf_quantise.py",  # needs NNCF
     "serve --models bundles --tracing": "tests/service/telemetry/test_tracing.py",  # needs a collector
     "serve --models bundles --port 800": "tests/deploy/test_proxies.py",  # needs sixteen cores
     "-c from demo.reports": "tests/demo/test_reports.py",
