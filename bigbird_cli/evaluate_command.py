@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import click
 
+from bigbird_cli.listed_values import TokenNumbers
 from bigbird_cli.task_options import refuse_options_of_other_tasks, task_option
-from bigbird_cli.token_numbers import TokenNumbers
 from evaluation.asking import Asking
 from evaluation.connection import Target
 from evaluation.data.entity_tags import TaggingScheme

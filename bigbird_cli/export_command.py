@@ -14,8 +14,8 @@ from typing import Any, get_args
 
 import click
 
+from bigbird_cli.listed_values import ListedValues, Names, TokenNumbers
 from bigbird_cli.main import packages_of
-from bigbird_cli.token_numbers import TokenNumbers
 from bigbird_inference.manifest import Manifest, PairTypes, Precision, TaskName
 from model_export.checkpoints.files import NOT_UTF8, check_folder
 from model_export.checkpoints.hub import resolve
@@ -45,35 +45,16 @@ class BucketChoice(click.ParamType[tuple[int, ...] | BucketStep]):
         return BucketStep(int(step[1]), int(step[2]) if step[2] else None)
 
 
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names with commas between them."""
-
-    name = "names"
-
-    def convert(
-        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Read the names; each counts once."""
-        if isinstance(value, tuple):
-            return value
-        # Spaces alone: a piece may be a line feed.
-        return tuple(dict.fromkeys(name for part in value.split(",") if (name := part.strip(" "))))
-
-
 _PLACE = "{precision}"
 
 
-class Precisions(click.ParamType[tuple[Precision, ...]]):
+class Precisions(ListedValues[Precision]):
     """Precisions with commas between them."""
 
     name = "|".join(get_args(Precision))
 
-    def convert(
-        self, value: str | tuple[Precision, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[Precision, ...]:
+    def read(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Precision, ...]:
         """Read the names; each counts once."""
-        if isinstance(value, tuple):
-            return value
         known: dict[str, Precision] = {name: name for name in get_args(Precision)}
         for name in value.split(","):
             if name not in known:
@@ -84,17 +65,13 @@ class Precisions(click.ParamType[tuple[Precision, ...]]):
 _LONGEST_LABELS_FILE = 4 * 2**20
 
 
-class LabelNames(click.ParamType[tuple[str, ...]]):
+class LabelNames(ListedValues[str]):
     """`O,B-PER,I-PER`, or a file with a name on each line."""
 
     name = "names"
 
-    def convert(
-        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
+    def read(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Read the names."""
-        if isinstance(value, tuple):
-            return value
         names = tuple(name.strip() for name in (self._lines(value, param, ctx) or value.split(",")))
         if "" in names:
             self.fail(f"{value}: number {names.index('')} has no name", param, ctx)

@@ -25,12 +25,8 @@ from model_export.checkpoints.added_tokens import (
 from model_export.checkpoints.failed_downloads import how_it_is_spoilt
 from model_export.checkpoints.files import optional_file, read_json, read_vocabulary, regular_file
 from model_export.checkpoints.hub import resolve
-from model_export.checkpoints.tokenizer_json import (
-    TOKENIZER_JSON_FILE,
-    VOCABULARY_FILE,
-    TokenizerDocument,
-    find_tokenizer_json,
-)
+from model_export.checkpoints.tokenizer_classes import TOKENIZER_JSON_FILE, VOCABULARY_FILE
+from model_export.checkpoints.tokenizer_json import TokenizerDocument, find_tokenizer_json
 from model_export.errors import CheckpointError, first_few
 
 SENTENCEPIECE_FILE = "spiece.model"

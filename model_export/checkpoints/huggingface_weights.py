@@ -17,7 +17,7 @@ from model_export.checkpoints.checkpoint import Weights
 from model_export.checkpoints.files import regular_file
 from model_export.checkpoints.lora_weights import is_of_lora
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
-from model_export.checkpoints.training_shards import EMPTY_TENSORS, how_to_consolidate, is_part_of_rank
+from model_export.checkpoints.training_shards import EMPTY_TENSORS, how_to_consolidate, parts_of_processes
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError, first_few, shortened
 
@@ -50,6 +50,7 @@ def find(folder: Path) -> tuple[Weights, tuple[str, ...]]:
     weights = usual(folder)
     if weights is not None:
         return weights, ()
+    parts = parts_of_processes(folder)
     entries = sorted(
         entry
         for entry in folder.iterdir()
@@ -57,7 +58,7 @@ def find(folder: Path) -> tuple[Weights, tuple[str, ...]]:
         and entry.name.isprintable()
         and not entry.name.startswith(_STATE_OF_TRAINING)
         and not entry.stem.endswith("_states")  # of DeepSpeed
-        and not is_part_of_rank(entry.name)
+        and entry.name not in parts
     )
     folders = [entry for entry in entries if entry.is_dir()]
     named = [entry.name for entry in entries if entry not in folders]

@@ -221,7 +221,7 @@ def read_tensors(file: Path) -> StoredTensors:
                 others.append(ascii(name))
     changes: tuple[str, ...] = ()
     if named and others:
-        changes = (f"{file.name}: only the tensors are used, not {', '.join(first_few(sorted(others)))}",)
+        changes = (f"{file.name}: only the weights are used, not {', '.join(first_few(sorted(others)))}",)
     size = file.stat().st_size
     return StoredTensors({name: _sound(file, name, value, size) for name, value in (named or content).items()}, changes)
 

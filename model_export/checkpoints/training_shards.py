@@ -16,13 +16,23 @@ EMPTY_TENSORS = (
 )
 """What tensors without elements are, and what to do where the parts are elsewhere."""
 
-# accelerate/utils/fsdp_utils.py, LOCAL_STATE_DICT; of a name of one's own in torch.
-_PART_OF_RANK = re.compile(r"(?:.*[-_.])?rank[-_]?\d+\.(?:bin|pt|pth|ckpt)")
+# accelerate/utils/fsdp_utils.py, LOCAL_STATE_DICT; and what scripts of one's own call such parts.
+_OF_FSDP = re.compile(r"pytorch_model_fsdp(?:_\d+)?_rank\d+\.bin")
+_OF_RANK = re.compile(r"(?P<model>(?:.*[-_.])?rank[-_]?)(?P<rank>\d+)(?P<suffix>\.(?:bin|pt|pth|ckpt))")
 
 
-def is_part_of_rank(name: str) -> bool:
-    """Tell whether a file is what one process of a training saved of the weights, by its name."""
-    return _PART_OF_RANK.fullmatch(name) is not None
+def parts_of_processes(folder: Path) -> list[str]:
+    """Return the files of a folder that hold what each process of a training had of the weights, by their names."""
+    named = {path.name: match for path in folder.iterdir() if (match := _OF_RANK.fullmatch(path.name))}
+    ranks: dict[tuple[str, str], set[int]] = {}
+    for match in named.values():
+        ranks.setdefault((match["model"], match["suffix"]), set()).add(int(match["rank"]))
+    # One such name may count something else: the best of several.
+    return sorted(
+        name
+        for name, match in named.items()
+        if ranks[match["model"], match["suffix"]] >= {0, 1} or _OF_FSDP.fullmatch(name)
+    )
 
 
 def how_to_consolidate(folder: Path) -> str | None:
@@ -39,11 +49,11 @@ def how_to_consolidate(folder: Path) -> str | None:
                 f"{what} saved the weights in parts; put them together with `{command}`, which writes {made}, and "
                 f"export {made.parent}"
             )
-    parts = sorted(entry.name for entry in folder.iterdir() if is_part_of_rank(entry.name))
+    parts = parts_of_processes(folder)
     if not parts:
         return None
     return (
-        f"{', '.join(first_few(parts))} are what each process of a training holds of the weights, and no command puts "
+        f"{', '.join(first_few(parts))} are what each process of a training had of the weights, and no command puts "
         "them together; load them where the model was trained and save it whole (FSDP: StateDictType.FULL_STATE_DICT, "
         "`fsdp_state_dict_type: FULL_STATE_DICT` for accelerate)"
     )

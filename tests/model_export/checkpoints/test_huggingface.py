@@ -214,7 +214,8 @@ def test_weights_that_were_cut_off_are_refused_by_the_name_of_the_file(folder: P
 
 class TestFileOfAnotherName:
     @pytest.mark.parametrize(
-        "name", ["best_model.pt", "epoch=3-step=90.ckpt", "model.pth", "weights.bin", "checkpoint.pth.tar"]
+        "name",
+        ["best_model.pt", "epoch=3-step=90.ckpt", "model.pth", "weights.bin", "checkpoint.pth.tar", "best_rank1.pt"],
     )
     def test_the_only_one_is_taken_and_named(self, folder: Path, name: str) -> None:
         tensors = load_file(folder / "model.safetensors")

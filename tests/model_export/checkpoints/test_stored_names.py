@@ -374,6 +374,6 @@ def test_what_stands_beside_the_weights_is_named(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save({"state_dict": tensors, "epoch": 3, "lr": 0.1}, folder / "pytorch_model.bin")
     assert load(folder).changes == (
-        "pytorch_model.bin: only the tensors are used, not 'epoch', 'lr'",
+        "pytorch_model.bin: only the weights are used, not 'epoch', 'lr'",
         "taken off the tensors' names: state_dict.",
     )
