@@ -162,7 +162,10 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise CheckpointError(f"{path}: is not a regular file")
     try:
-        values = json.loads(_read(path, MAX_JSON_BYTES).decode("utf-8-sig"))
+        text = _read(path, MAX_JSON_BYTES).decode("utf-8-sig")
+        if not text.strip():
+            raise CheckpointError(f"{path}: cannot be read as JSON: it is empty; download or copy it again")
+        values = json.loads(text)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing") from None
     except RecursionError:

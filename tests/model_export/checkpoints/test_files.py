@@ -236,7 +236,7 @@ class TestReadJson:
         ("content", "reason"),
         [
             pytest.param(b"{", "cannot be read as JSON", id="cut off"),
-            pytest.param(b"", "cannot be read as JSON", id="empty"),
+            pytest.param(b"", "cannot be read as JSON: it is empty; download or copy it again", id="empty"),
             pytest.param(b'{"a": "\xff"}', "is not text in UTF-8; save it again as such", id="no UTF-8"),
             pytest.param(b"\xff\xfe{\0}\0", "is not text in UTF-8; save it again as such", id="UTF-16"),
             pytest.param(b"[]", "is not a JSON object", id="a list"),
