@@ -14,7 +14,7 @@ from typing import Any
 from bigbird_inference.manifest import LONGEST_ADDED_TOKEN, MOST_ADDED_TOKENS, AddedToken
 from bigbird_inference.typed_fields import Unusable, flag, integer, items, mapping, string
 from model_export.checkpoints.files import optional_file, read_json
-from model_export.checkpoints.tokenizer_json import TOKENIZER_JSON_FILE
+from model_export.checkpoints.tokenizer_classes import TOKENIZER_JSON_FILE
 from model_export.errors import CheckpointError
 
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
