@@ -174,7 +174,8 @@ def group_entities(
     tokens = TokenizedText(tokens.ids[visible], tokens.starts[visible], tokens.ends[visible])
     scores = scores[visible]
     if aggregation in ("none", "simple"):
-        labelled = _Labelled(scores.argmax(axis=1), scores.max(axis=1), tokens.starts, tokens.ends)
+        labels = scores.argmax(axis=1)
+        labelled = _Labelled(labels, scores[np.arange(len(labels)), labels], tokens.starts, tokens.ends)
     else:
         labelled = _label_words(tokens, scores, np.flatnonzero(word_starts(text, tokens, unk_id)), aggregation)
     units = labelled if aggregation == "none" else _join(labelled, scheme)

@@ -21,6 +21,8 @@ def merge_token_logits(windows: Sequence[Window], logits: Sequence[Float32Array]
     Returns:
         float32 `[token_count, labels]`.
     """
+    if len(windows) == 1:
+        return logits[0][windows[0].text_offset : windows[0].text_offset + token_count]
     merged = np.zeros((token_count, logits[0].shape[1]), dtype=np.float32)
     farthest = np.full(token_count, -1, dtype=np.int64)
     uncut = np.iinfo(np.int64).max

@@ -1,5 +1,8 @@
 """A normaliser that treats each character by itself, as a table.
 
+Libraries that normalise tell where each character came from as so many objects, or spend most of their time on it.
+Here it is arithmetic on arrays, outside the interpreter's lock.
+
 BERT's normaliser drops control characters, puts spaces around ideographs, takes accents off and lowercases, in four
 passes of the library that keep account of every byte's origin. They take as long as everything else together. What it
 makes of a character does not depend on the characters around it, so the library is asked once about each, and texts are
@@ -7,6 +10,9 @@ put together from the answers.
 
 The one exception are marks that stay: next to each other they are put into a canonical order. A text with such a mark,
 or with a character beyond the table, is left to the library.
+
+SentencePiece's rules may replace several characters together, so what its table says of a text is compared with what
+SentencePiece made of it (`normal_form`).
 """
 
 import unicodedata
@@ -23,7 +29,6 @@ from bigbird_inference.tokenization.normal_form import code_points
 _SIZE = 0x20000
 """Beyond are rare ideographs, tags, and what is for private use."""
 
-_SEPARATOR = "|"
 # The library holds the interpreter's lock while it normalises.
 _AT_ONCE = 4096
 _UNKNOWN = 255
@@ -44,21 +49,22 @@ class CharacterTable:
     forms: npt.NDArray[np.uint32]
 
     @classmethod
-    def of(cls, normalise: Callable[[str], str]) -> Self | None:
+    def of(cls, normalise: Callable[[str], str], separator: str = "|") -> Self | None:
         """Ask a normaliser about every character; None if the answers are not what they must be.
 
         Args:
             normalise: Returns the normal form of a text.
+            separator: A character that it leaves as it is and puts in no other's place.
         """
         listed: list[str] = []
         for first in range(0, _SIZE, _AT_ONCE):
             codes = range(first, first + _AT_ONCE)
-            asked = [chr(code) if _can_be_asked(code) else "" for code in codes]
-            answers = normalise(_SEPARATOR.join(asked)).split(_SEPARATOR)
+            asked = [chr(code) if _can_be_asked(code) and chr(code) != separator else "" for code in codes]
+            answers = normalise(separator.join(asked)).split(separator)
             if len(answers) != len(asked):
                 return None
             listed += answers
-        listed[ord(_SEPARATOR)] = normalise(_SEPARATOR)
+        listed[ord(separator)] = normalise(separator)
         if max(map(len, listed)) >= _UNKNOWN:
             return None
         lengths = np.fromiter(map(len, listed), dtype=np.uint8, count=_SIZE)
@@ -77,19 +83,26 @@ class CharacterTable:
         Returns:
             The normal form and int64 `[its length]`; None if the library must be asked.
         """
-        codes = code_points(text)
+        found = self.forms_of(code_points(text))
+        return found and (found[0].tobytes().decode("utf-32-le"), found[1])
+
+    def forms_of(self, codes: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.uint32], Int64Array] | None:
+        """Return the same as `apply` with code points, uint32, in place of both texts."""
         if len(codes) == 0 or int(codes.max()) >= _SIZE:
             return None
         lengths = self.lengths[codes]
-        if int(lengths.max()) == _UNKNOWN:
+        longest = int(lengths.max())
+        if longest == _UNKNOWN:
             return None
+        begins = self.begins[codes]
+        if longest == int(lengths.min()) == 1:
+            return self.forms[begins], np.arange(len(codes))
         origins = np.repeat(np.arange(len(codes)), lengths)
         ends = np.cumsum(lengths, dtype=np.int64)
         within = np.arange(len(origins)) - (ends - lengths)[origins]
-        normal = self.forms[self.begins[codes][origins] + within]
-        return normal.tobytes().decode("utf-32-le"), origins
+        return self.forms[begins[origins] + within], origins
 
 
 def _can_be_asked(code: int) -> bool:
-    """Tell whether it is a character, not half of a surrogate pair, and not what separates the others."""
-    return not 0xD800 <= code < 0xE000 and code != ord(_SEPARATOR)
+    """Tell whether it is a character, not half of a surrogate pair."""
+    return not 0xD800 <= code < 0xE000

@@ -1,8 +1,10 @@
 """The normal form of a text, and where each of its characters came from, without holding the interpreter for long.
 
 SentencePiece normalises outside the interpreter's lock, but returns the origin of every character as a Python integer.
-A character can become 18, so 200,000 of them would stop every other thread for a third of a second. Long texts are
-therefore normalised in parts.
+That takes longer than everything else, and a character can become 18, so 200,000 of them would stop every other thread
+for a third of a second.
+
+Most texts do without (`character_origins`). The others are normalised in parts if they are long.
 
 A part is cut so that it makes no difference. The normaliser goes from left to right and replaces the longest match at
 each place; all that it remembers is whether the last character was a space. So a part may begin where a replacement

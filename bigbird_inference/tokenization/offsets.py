@@ -49,10 +49,11 @@ def share_split_characters(starts: Int64Array, ends: Int64Array, split_after: np
     Returns:
         The new ends, int64 `[tokens]`, never decreasing.
     """
-    following = np.searchsorted(ends, ends, side="right")
-    reaches = following < len(ends)
-    extended = np.where(reaches, ends[np.minimum(following, len(ends) - 1)], ends)
-    return np.where(split_after | (starts == ends), extended, ends)
+    inside = np.flatnonzero(split_after | (starts == ends))
+    following = np.searchsorted(ends, ends[inside], side="right")
+    extended = ends.copy()
+    extended[inside] = ends[np.minimum(following, len(ends) - 1)]
+    return extended
 
 
 def split_characters(lengths: Int64Array, normal_offsets: Int64Array) -> npt.NDArray[np.bool_]:
@@ -88,14 +89,12 @@ def trim_blanks(starts: Int64Array, ends: Int64Array, blank: npt.NDArray[np.bool
     Returns:
         New starts and ends, neither of them decreasing.
     """
-    size = len(blank)
-    positions = np.arange(size + 1)
-    visible = np.where(np.append(blank, False), size, positions)
-    next_visible = np.minimum.accumulate(visible[::-1])[::-1]
-    after_visible = np.where(np.insert(blank, 0, False), 0, positions)
-    previous_visible_end = np.maximum.accumulate(after_visible)
-    new_starts = np.minimum(next_visible[starts], ends)
-    new_ends = np.maximum(previous_visible_end[ends], new_starts)
+    visible = np.flatnonzero(~blank)
+    before = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(~blank)))  # visible characters, of each position
+    next_visible = np.append(visible, len(blank))
+    previous_end = np.concatenate((np.zeros(1, dtype=np.int64), visible + 1))
+    new_starts = np.minimum(next_visible[before[starts]], ends)
+    new_ends = np.maximum(previous_end[before[ends]], new_starts)
     return new_starts, new_ends
 
 

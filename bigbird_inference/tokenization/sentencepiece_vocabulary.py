@@ -16,12 +16,16 @@ import sentencepiece
 
 from bigbird_inference.bundle_files import read_small_file
 from bigbird_inference.errors import BundleError
+from bigbird_inference.tokenization.character_origins import CharacterOrigins
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, NormalForm, code_points, normalise
 from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, token_spans, trim_blanks
 from bigbird_inference.tokenization.vocabulary import BLANK_OTHERS, MAX_VOCABULARY_BYTES, blank_table
+from bigbird_inference.tokenization.whole_pieces import WholePieces, is_byte_pair
 
 _FIRST = np.zeros(1, dtype=np.int64)
+# Characters of a text for which looking for whole words takes as long as SentencePiece.
+_SHORT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class SentencePieceVocabulary:
         own_piece: Whether a character is a piece by itself, bool `[0x110000]`.
         blank: Whether a code point is whitespace, or normalised away or into a space; bool `[0x110000]`.
         space_id: The id of a space by itself; None if the model keeps the spaces at the end of a text.
+        origins: Tells where normalised characters came from; None if SentencePiece must be asked about each text.
+        whole: Finds words of byte-pair models; None for other models.
     """
 
     processor: Any
@@ -63,6 +69,8 @@ class SentencePieceVocabulary:
     own_piece: npt.NDArray[np.bool_]
     blank: npt.NDArray[np.bool_]
     space_id: int | None
+    origins: CharacterOrigins | None
+    whole: WholePieces | None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -81,6 +89,8 @@ class SentencePieceVocabulary:
             own_piece = _own_pieces(processor)
             blank = blank_table(processor.normalize)
             strips = processor.normalize("x ").endswith("x")
+            origins = CharacterOrigins.of(processor)
+            whole = _whole_pieces(processor) if is_byte_pair(content) else None
         except (RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is no UTF-8
             raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
         return cls(
@@ -92,6 +102,8 @@ class SentencePieceVocabulary:
             own_piece=own_piece,
             blank=blank,
             space_id=int(processor.piece_to_id(SPACE_SYMBOL)) if strips else None,
+            origins=origins,
+            whole=whole,
         )
 
     def __len__(self) -> int:
@@ -105,7 +117,10 @@ class SentencePieceVocabulary:
         return np.array(ids, dtype=np.int64)
 
     def ids(self, text: str, *, before_token: bool = False) -> Int64Array:
-        ids = np.asarray(self.processor.encode(text, return_type="numpy"), dtype=np.int64)
+        if self.whole is None or len(text) < _SHORT:
+            ids = self._encode(text)
+        else:
+            ids, _ = self._cut(text, code_points(self.processor.normalize(text)))
         space = self.last_space(text) if before_token else None
         return ids if space is None else np.append(ids, space)
 
@@ -121,9 +136,36 @@ class SentencePieceVocabulary:
 
     def cut(self, text: str) -> CutText:
         """Return the pieces of a text, with its normal form."""
-        ids = self.ids(text)
-        normal = normalise(self.processor, text)
-        return CutText(ids, self.lengths_of(ids, text, normal), normal)
+        normal = self.normal_form(text)
+        return CutText(*self._cut(text, normal.characters), normal)
+
+    def normal_form(self, text: str) -> NormalForm:
+        """Return the normal form of a text."""
+        if self.origins is not None:
+            normal = self.origins.find(text, code_points(self.processor.normalize(text)))
+            if normal is not None:
+                return normal
+        return normalise(self.processor, text)
+
+    def _cut(self, text: str, normal: npt.NDArray[np.uint32]) -> tuple[Int64Array, Int64Array]:
+        """Return the ids of a text's pieces and their lengths, as `piece_lengths` has them."""
+        if self.whole is not None and len(text) >= _SHORT and len(normal):
+            found = self.whole.find(normal)
+            if len(found.ids):
+                left = normal[found.left]
+                rest = left.tobytes().decode("utf-32-le").replace(SPACE_SYMBOL, " ").removeprefix(" ")
+                if np.array_equal(code_points(self.processor.normalize(rest)), left):
+                    ids = self._encode(rest)
+                    lengths = self._lengths(ids, rest, left)
+                    # The first byte of a character stands for it, so the others are told to stand there, too.
+                    lasts = np.flatnonzero(found.left)[np.maximum(np.cumsum(lengths) - 1, 0)]
+                    order = np.argsort(np.concatenate((lasts, found.lasts)), kind="stable")
+                    return np.concatenate((ids, found.ids))[order], np.concatenate((lengths, found.lengths))[order]
+        ids = self._encode(text)
+        return ids, self._lengths(ids, text, normal)
+
+    def _encode(self, text: str) -> Int64Array:
+        return np.asarray(self.processor.encode(text, return_type="numpy"), dtype=np.int64)
 
     def last_space(self, text: str) -> int | None:
         """Return the id of the space at the end of a text, which SentencePiece drops; None if there is none."""
@@ -174,15 +216,18 @@ class SentencePieceVocabulary:
         Raises:
             BundleError: The pieces are not as long as the normal form, so this is no usable vocabulary.
         """
+        return self._lengths(ids, text, normal.characters)
+
+    def _lengths(self, ids: Int64Array, text: str, normal: npt.NDArray[np.uint32]) -> Int64Array:
         lengths = self.piece_lengths[ids]
         unknown = ids == self.unk_id
         if unknown.any():
-            runs = _run_lengths(~self.own_piece[normal.characters])
+            runs = _run_lengths(~self.own_piece[normal])
             if len(runs) == np.count_nonzero(unknown):
                 lengths[unknown] = runs
-        if lengths.sum() != len(normal.characters):
+        if lengths.sum() != len(normal):
             lengths = self._lengths_of_strings(ids, text)
-            if lengths.sum() != len(normal.characters):
+            if lengths.sum() != len(normal):
                 raise BundleError(f"{self.path}: the pieces of a text are longer or shorter than it; export again")
         return lengths
 
@@ -228,6 +273,15 @@ class SentencePieceVocabulary:
     def _inert(self, token_id: int) -> bool:
         """Tell whether no text is tokenised to a piece, by its kind."""
         return bool(self.processor.is_control(token_id) or self.processor.is_unused(token_id))
+
+
+def _whole_pieces(processor: Any) -> WholePieces | None:
+    never = (processor.is_unknown, processor.is_byte, processor.is_control, processor.is_unused)
+    pieces = [str(processor.id_to_piece(piece_id)) for piece_id in range(processor.get_piece_size())]
+    ordinary = [
+        piece_id for piece_id, piece in enumerate(pieces) if piece and not any(kind(piece_id) for kind in never)
+    ]
+    return WholePieces.of(processor, pieces, ordinary)
 
 
 def _is_visible(processor: Any, piece_id: int) -> bool:

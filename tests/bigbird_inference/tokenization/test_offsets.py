@@ -1,6 +1,8 @@
 """The three repairs of SentencePiece's offsets, one by one."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, trim_blanks
 
@@ -42,3 +44,34 @@ def test_blanks_are_cut_from_both_sides_and_kept_inside() -> None:
     starts, ends = trim_blanks(array(0, 0, 5, 7), array(3, 7, 7, 7), blank)
     assert starts.tolist() == [2, 2, 7, 7]
     assert ends.tolist() == [3, 5, 7, 7]
+
+
+texts = st.text("ab  ", max_size=12)
+marks = st.lists(st.integers(0, 12), max_size=12)
+
+
+@given(text=texts, starts=marks, ends=marks)
+def test_blanks_are_cut_as_from_each_span_by_itself(text: str, starts: list[int], ends: list[int]) -> None:
+    spans = [(min(pair), max(pair)) for pair in zip(sorted(starts), sorted(ends), strict=False)]
+    spans = [(min(start, len(text)), min(end, len(text))) for start, end in spans]
+    expected = []
+    for start, end in spans:
+        inner = text[start:end]
+        left = start + len(inner) - len(inner.lstrip(" "))
+        right = end - len(inner) + len(inner.rstrip(" "))
+        expected.append((left, right) if inner.strip(" ") else (end, end))
+    blank = np.array([character == " " for character in text], dtype=bool)
+    begins, stops = trim_blanks(array(*(span[0] for span in spans)), array(*(span[1] for span in spans)), blank)
+    assert list(zip(begins.tolist(), stops.tolist(), strict=True)) == expected
+
+
+@given(ends=st.lists(st.integers(0, 9), min_size=1, max_size=12).map(sorted), data=st.data())
+def test_tokens_inside_a_character_are_extended_to_the_next_end(ends: list[int], data: st.DataObject) -> None:
+    split = data.draw(st.lists(st.booleans(), min_size=len(ends), max_size=len(ends)))
+    empty = data.draw(st.lists(st.booleans(), min_size=len(ends), max_size=len(ends)))
+    starts = [end if none else max(end - 1, 0) for end, none in zip(ends, empty, strict=True)]
+    expected = []
+    for start, end, inside in zip(starts, ends, split, strict=True):
+        later = [other for other in ends if other > end]
+        expected.append(later[0] if later and (inside or start == end) else end)
+    assert share_split_characters(array(*starts), array(*ends), np.array(split)).tolist() == expected
