@@ -25,6 +25,7 @@ from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted((ROOT / "examples" / "documents").glob("*.txt"))
 VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE
 
 TASK = "classify"
@@ -56,19 +57,22 @@ def base_bundle(
 ) -> Path:
     """Return the folder of a bundle of the checkpoint; exported on the first call.
 
+    In int8, its graphs for OpenVINO are calibrated, where those are made.
+
     Args:
         precision: Of the graphs.
         buckets: Padded lengths in tokens; the edge of full attention, 704, is always one of them. None for the default.
         layers: Of the checkpoint.
     """
     lengths = None if buckets is None else sorted({*buckets, BASE_CONFIG.full_attention_edge})
-    options = ExportOptions(buckets=lengths, precision=precision)
+    calibration = tuple(file.read_text(encoding="utf-8") for file in DOCUMENTS) if precision == "int8" else ()
+    options = ExportOptions(buckets=lengths, precision=precision, calibration=calibration)
 
     def export(folder: Path) -> None:
         export_checkpoint(base_checkpoint(layers), folder, options, name="base")
 
     name = f"base-{layers}-layers-{precision}-{'-'.join(map(str, lengths)) if lengths else 'default'}"
-    return cached(name, [*CHECKPOINT_SOURCES, *_exporting_code()], export)
+    return cached(name, [*CHECKPOINT_SOURCES, *DOCUMENTS, *_exporting_code()], export)
 
 
 def _exporting_code() -> list[Path]:

@@ -12,7 +12,18 @@ from pathlib import Path
 
 CACHE = Path(__file__).resolve().parent / ".cache"
 
-_PACKAGES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "onnxscript", "torch", "transformers")
+_PACKAGES = (
+    "nncf",
+    "numpy",
+    "onnx",
+    "onnx-ir",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxscript",
+    "openvino",
+    "torch",
+    "transformers",
+)
 
 
 def cached(

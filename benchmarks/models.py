@@ -1,4 +1,4 @@
-"""How fast one run of the base configuration is: transformers, transformers traced for onnxruntime, and ours.
+"""How fast one run of the base configuration is: transformers, what else it can be run with on a CPU, and ours.
 
     python -m benchmarks.models              every length; a table and a plot in benchmarks/results
     python -m benchmarks.models --quick      two layers instead of twelve, few repeats
@@ -6,26 +6,22 @@
 
 Every contender runs in a process of its own that loads the model once, warms it, and then runs when it is asked to;
 they take turns, so that only one computes at a time and noise hits all alike. Before anything is timed, the logits of
-each are compared with transformers', so that a fast wrong graph cannot win.
+each are compared with transformers', so that a fast wrong graph cannot win. Who fails, or is wrong, is left out and
+said to be; the exit status is 1 if that is one of ours.
 """
 
 import argparse
 import contextlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
-from tqdm import tqdm
-
 from benchmarks.base_checkpoint import BASE_CONFIG, base_bundle
-from benchmarks.contenders import BLOCK_SPARSE, Contender, FloatArray, TimedModel, contenders
-from benchmarks.floating_point import model_operations
-from benchmarks.interleaving import repeats_for, round_robin
-from benchmarks.matrix_products import MatrixProducts
-from benchmarks.models_report import Measurement, figure, notes, rows
+from benchmarks.comparison import Comparison, Rates
+from benchmarks.contenders import ALL_OURS, contenders
+from benchmarks.models_report import Measurement, figure, notes, omissions, rows
 from benchmarks.operator_profile import node_rows, operator_rows, profile_graph
 from benchmarks.report import QUICK_RESULTS, RESULTS, table, write_report
-from benchmarks.worker import Worker
 from bigbird_inference.bundle import read_manifest
 from bigbird_inference.manifest import Precision
 from model_export.config import BigBirdConfig
@@ -34,88 +30,7 @@ LENGTHS = (512, 1024, 2048, 4096)
 QUICK_LENGTHS = (512, 1024, 4096)
 QUICK_LAYERS = 2
 BATCHES = (1, 4)
-RATE_REPEATS = 3
 PROFILED_GROUPS = 20
-
-Rates = dict[str, list[float]]
-
-
-class WrongModel(Exception):
-    """A contender's logits are not transformers'; its time would mean nothing."""
-
-
-def measure(
-    length: int, compared: Mapping[str, Contender], rates: Rates, config: BigBirdConfig, *, quick: bool = False
-) -> list[Measurement]:
-    """Measure all contenders at one length, and the rate of matrix products beside them.
-
-    Args:
-        length: In tokens.
-        compared: The contenders by name, the reference first.
-        rates: Where each path's operations per second are added.
-        config: The model's shape.
-        quick: Whether to repeat little.
-
-    Raises:
-        WrongModel: The logits of one are not what they must be.
-    """
-    with contextlib.ExitStack() as processes:
-        # One after the other: two that load or warm at once would hold each other up.
-        workers: dict[str, Worker] = {}
-        logits: dict[str, FloatArray] = {}
-        memory: dict[tuple[str, int], int] = {}
-        repeats: dict[tuple[str, int], int] = {}
-        for name, contender in tqdm(compared.items(), desc=f"{length} tokens: loading", disable=None):
-            workers[name] = processes.enter_context(Worker(name, TimedModel, contender.load, length))
-            workers[name].wait_until_made()
-            for documents in contender.documents:
-                answers, seconds = workers[name].call("warm", documents)
-                if documents == 1:
-                    logits[name] = answers
-                memory[name, documents] = workers[name].call("peak_memory")
-                repeats[name, documents] = repeats_for(seconds, quick=quick)
-        differences = check(compared, logits)
-        products = processes.enter_context(Worker("matrix products", MatrixProducts))
-        products.wait_until_made()
-
-        times: dict[tuple[str, int], list[float]] = defaultdict(list)
-        order = round_robin({**repeats, ("", 0): RATE_REPEATS})
-        for name, documents in tqdm(order, desc=f"{length} tokens: running", disable=None):
-            if documents:
-                times[name, documents].append(workers[name].call("seconds", documents))
-            else:
-                for path, rate in products.call("rates").items():
-                    rates.setdefault(path, []).append(rate)
-    return [
-        Measurement(
-            contender=name,
-            length=length,
-            documents=documents,
-            seconds=tuple(times[name, documents]),
-            operations=documents * model_operations(config, length, full=compared[name].always_full or None),
-            precision=compared[name].precision,
-            peak_memory=memory[name, documents],
-            difference=differences[name],
-        )
-        for name, documents in repeats
-    ]
-
-
-def check(compared: Mapping[str, Contender], logits: Mapping[str, FloatArray]) -> dict[str, float]:
-    """Return each contender's largest difference from the first, in standard deviations of the first's logits.
-
-    Raises:
-        WrongModel: A difference is beyond the contender's tolerance, or not a number.
-    """
-    reference = logits[next(iter(compared))]
-    differences = {name: float(abs(logits[name] - reference).max() / reference.std()) for name in compared}
-    for name, contender in compared.items():
-        if contender.tolerance is not None and not differences[name] <= contender.tolerance:
-            raise WrongModel(
-                f"{name}: logits differ from {BLOCK_SPARSE} by {differences[name]:.3g} standard deviations, "
-                f"more than {contender.tolerance}"
-            )
-    return differences
 
 
 def profile(length: int, precision: Precision, layers: int) -> None:
@@ -128,18 +43,23 @@ def profile(length: int, precision: Precision, layers: int) -> None:
     print("\n".join(table(node_rows(nodes)[:PROFILED_GROUPS])))
 
 
-def run(lengths: Sequence[int], config: BigBirdConfig, *, quick: bool) -> None:
-    """Measure and write the report."""
+def run(lengths: Sequence[int], config: BigBirdConfig, *, quick: bool) -> bool:
+    """Measure and write the report; return whether all of ours ran that can run on this machine."""
     # Other benchmarks load the default buckets in fp32; an export takes its time.
     buckets: dict[Precision, Sequence[int] | None] = {"fp32": lengths if quick else None, "int8": lengths}
     batches = BATCHES[:1] if quick else BATCHES
     everything = {length: contenders(length, buckets, config.num_hidden_layers, batches) for length in lengths}
     measurements: list[Measurement] = []
     rates: Rates = {}
-    for length, compared in everything.items():
-        measurements += measure(length, compared, rates, config, quick=quick)
-        print("\n".join(table(rows(measurements, rates)[-len(compared) :])), flush=True)
-    statements = notes(measurements, rates, config.num_hidden_layers)
+    left_out: dict[int, dict[str, str]] = {}
+    for length, there in everything.items():
+        with contextlib.ExitStack() as processes:
+            comparison = Comparison(length, there, processes)
+            measured = comparison.measure(rates, config, quick=quick)
+        measurements += measured
+        left_out[length] = comparison.left_out
+        print("\n".join(table(rows(measurements, rates)[-len(measured) :])), flush=True)
+    statements = [*notes(measurements, rates, config.num_hidden_layers), *omissions(left_out)]
     write_report(
         "models",
         "Speed of one run of the base configuration",
@@ -149,6 +69,8 @@ def run(lengths: Sequence[int], config: BigBirdConfig, *, quick: bool) -> None:
         folder=QUICK_RESULTS if quick else RESULTS,
     )
     print("\n".join(statements))
+    failed = {name for length in lengths for name in left_out[length] if name in everything[length].compared}
+    return not failed & set(ALL_OURS)
 
 
 def main() -> None:
@@ -164,7 +86,7 @@ def main() -> None:
     if arguments.profile:
         profile(lengths[-1], arguments.precision, config.num_hidden_layers)
     else:
-        run(lengths, config, quick=arguments.quick)
+        sys.exit(0 if run(lengths, config, quick=arguments.quick) else 1)
 
 
 if __name__ == "__main__":

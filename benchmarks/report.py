@@ -24,7 +24,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 QUICK_RESULTS = RESULTS / "quick"
 
 # What is not installed is left out.
-_PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
+_PACKAGES = ("nncf", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "transformers")
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 Row = dict[str, object]

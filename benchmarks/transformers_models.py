@@ -1,5 +1,6 @@
-"""transformers' BigBird as the peer: run by torch, and traced for onnxruntime."""
+"""transformers' BigBird as the peer: run by torch, compiled by it, and traced for onnxruntime."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 import transformers
 
 from benchmarks.base_checkpoint import BASE_CONFIG, CHECKPOINT_SOURCES, base_checkpoint
-from benchmarks.cache import cached
+from benchmarks.cache import CACHE, cached
 from benchmarks.worker import Worker
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
@@ -52,20 +53,39 @@ class EagerModel:
         return logits.float().numpy()
 
 
+class CompiledModel(EagerModel):
+    """The same with each layer compiled by torch, for its length and in one piece, or it fails.
+
+    All layers are one compiled graph, as PyTorch advises for layers that repeat: compiling the model as a whole takes
+    minutes for each length.
+
+    Args:
+        checkpoint: Folder of the checkpoint.
+        length: In tokens, whole blocks.
+        dtype: Of weights and activations.
+    """
+
+    def __init__(self, checkpoint: Path, length: int, dtype: torch.dtype) -> None:
+        super().__init__(checkpoint, length, "block_sparse", dtype)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(CACHE / "torch-compile")
+        for layer in self._logits.layers:
+            layer.compile(fullgraph=True)
+
+
 class TracedModel:
     """A traced graph with every optimisation of onnxruntime and with prepacked weights.
 
     Args:
-        folder: What `traced_transformers` returned.
+        graph: What `traced_transformers` returned.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, graph: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cores()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
         providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(str(folder / _GRAPH), options, providers=providers)
+        self._session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def __call__(self, batch: Batch) -> npt.NDArray[np.float32]:
@@ -76,14 +96,14 @@ class TracedModel:
 
 
 def traced_transformers(length: int, layers: int) -> Path:
-    """Return the folder of the base checkpoint's graph for one document of this length, traced on the first call."""
+    """Return the base checkpoint's graph for one document of this length, traced on the first call."""
     checkpoint = base_checkpoint(layers)
 
     def trace(folder: Path) -> None:
         with Worker(f"tracing transformers at {length} tokens", _trace, checkpoint, length, folder) as worker:
             worker.wait_until_made()
 
-    return cached(f"traced-{layers}-layers-{length}", [*CHECKPOINT_SOURCES, Path(__file__)], trace)
+    return cached(f"traced-{layers}-layers-{length}", [*CHECKPOINT_SOURCES, Path(__file__)], trace) / _GRAPH
 
 
 def _trace(checkpoint: Path, length: int, folder: Path) -> None:
@@ -113,6 +133,10 @@ class _Logits(torch.nn.Module):
     @property
     def attention(self) -> str:
         return str(self.model.get_submodule("bert").attention_type)
+
+    @property
+    def layers(self) -> list[torch.nn.Module]:
+        return list(self.model.get_submodule("bert.encoder.layer").children())
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits

@@ -34,7 +34,7 @@ from benchmarks.gpu.recordings import measure_recordings
 from benchmarks.gpu.report import write
 from benchmarks.gpu.speed import SpeedTest
 from benchmarks.gpu.targets import verdicts
-from benchmarks.gpu.worker import LimitedWorker, reason
+from benchmarks.limited_worker import LimitedWorker, reason
 from benchmarks.report import QUICK_RESULTS, RESULTS
 from benchmarks.worker import WorkerFailed
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime

@@ -12,7 +12,7 @@ import torch
 from benchmarks.gpu.attention import timed
 from benchmarks.gpu.peers import DTYPES
 from benchmarks.gpu.plan import Plan
-from benchmarks.gpu.worker import LimitedWorker
+from benchmarks.limited_worker import LimitedWorker
 from model_export.config import BigBirdConfig
 
 _REPEATS = 7

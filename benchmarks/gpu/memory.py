@@ -14,7 +14,7 @@ import torch
 from benchmarks.gpu.batches import filled_batch
 from benchmarks.gpu.plan import Plan
 from benchmarks.gpu.sessions import OurDevice, attention_kinds, record
-from benchmarks.gpu.worker import LimitedWorker
+from benchmarks.limited_worker import LimitedWorker
 from benchmarks.peak_memory import resident_memory
 from bigbird_inference.runtime.session import Shape
 

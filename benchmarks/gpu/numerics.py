@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.gpu.peers import torch_model
 from benchmarks.gpu.plan import Plan
 from benchmarks.gpu.sessions import open_buckets
-from benchmarks.gpu.worker import LimitedWorker
+from benchmarks.limited_worker import LimitedWorker
 from bigbird_inference.bundle import read_manifest
 from bigbird_inference.manifest import Parity
 from bigbird_inference.runtime.graph_sessions import served_kernel

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.gpu.batches import filled_batch
 from benchmarks.gpu.plan import Plan
 from benchmarks.gpu.sessions import open_buckets, record
-from benchmarks.gpu.worker import LimitedWorker
+from benchmarks.limited_worker import LimitedWorker
 from bigbird_inference.runtime.session import Shape
 
 Recorded = Mapping[int, Sequence[int]]

@@ -14,7 +14,7 @@ import torch
 from benchmarks.contenders import FloatArray
 from benchmarks.gpu.batches import COMPARED_DOCUMENTS, filled_batch
 from benchmarks.gpu.contenders import Contestant
-from benchmarks.gpu.worker import reason
+from benchmarks.limited_worker import reason
 
 # The first two set up and compile; the third is at full speed.
 _WARM_RUNS = 3

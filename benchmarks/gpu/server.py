@@ -17,8 +17,8 @@ from statistics import fmean, median
 from benchmarks.gpu.findings import Served
 from benchmarks.gpu.plan import Plan
 from benchmarks.gpu.sessions import open_buckets, record
-from benchmarks.gpu.worker import LimitedWorker
 from benchmarks.http import Case, Round, make_batch, measure_saturation
+from benchmarks.limited_worker import LimitedWorker
 from benchmarks.recording_server import RecordedRun, recording_server
 from bigbird_inference.runtime.session import Batch, Session, Shape
 

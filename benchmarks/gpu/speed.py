@@ -15,8 +15,8 @@ from benchmarks.gpu.contenders import GpuContender
 from benchmarks.gpu.peers import PLAIN
 from benchmarks.gpu.plan import Plan
 from benchmarks.gpu.runs import Shape, TimedGpuModel, Warmed
-from benchmarks.gpu.worker import LimitedWorker, reason
 from benchmarks.interleaving import repeats_for, round_robin
+from benchmarks.limited_worker import LimitedWorker, reason
 from benchmarks.worker import WorkerFailed
 from model_export.config import BigBirdConfig
 

@@ -52,7 +52,7 @@ def quantise(graph: Path, destination: Path, inputs: Sequence[str], documents: S
         ExportError: NNCF or OpenVINO cannot do it.
     """
     openvino = quiet_openvino.imported()
-    with _quiet() as nncf:
+    with quiet_nncf() as nncf:
         try:
             model = openvino.Core().read_model(graph)
             if documents:
@@ -98,7 +98,7 @@ def _document(token_ids: npt.NDArray[np.int64], special: SpecialIds, *, position
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[Any]:
+def quiet_nncf() -> Iterator[Any]:
     """Import NNCF without its telemetry; what it prints and warns of is about its own insides."""
     os.environ[_WITHOUT_TELEMETRY] = "1"
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.contenders import FloatArray
 from benchmarks.gpu.contenders import Contestant
-from benchmarks.gpu.worker import LimitedWorker
+from benchmarks.limited_worker import LimitedWorker
 from benchmarks.worker import WorkerFailed
 from bigbird_inference.runtime.session import Batch
 

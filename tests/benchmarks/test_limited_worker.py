@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from benchmarks.gpu.worker import LimitedWorker, reason
+from benchmarks.limited_worker import LimitedWorker, reason
 from benchmarks.worker import WorkerFailed
 
 

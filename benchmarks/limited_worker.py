@@ -10,7 +10,7 @@ from benchmarks.worker import Worker, WorkerFailed
 _ENDING_SECONDS = 10.0
 # Of a reason in a table; the whole of it was printed.
 _LONGEST = 300
-_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Failed|Wrong\w*|Unavailable)\b.*$", re.MULTILINE)
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Failed|Wrong\w*|Unavailable|Unsupported)\b.*$", re.MULTILINE)
 
 
 class LimitedWorker(Worker):
