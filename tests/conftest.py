@@ -25,6 +25,23 @@ def _exports_without_openvino() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The folder of the whole test run, which all the processes have that its tests are spread over."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if hasattr(request.config, "workerinput") else folder
+
+
+@pytest.fixture(scope="session")
+def shared_traces(run_folder: Path) -> Iterator[None]:
+    """Trace equal graphs once."""
+    # Only tests that export need torch.
+    from tests.model_export import shared_traces
+
+    with shared_traces.shared_traces(run_folder / "traces"):
+        yield
+
+
+@pytest.fixture(scope="session")
 def control_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Unigram, NFKC, byte fallback; the special pieces are control symbols."""
     prefix = tmp_path_factory.mktemp("control") / "control"

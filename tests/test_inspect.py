@@ -15,7 +15,7 @@ from bigbird_cli.main import main
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 from tests.model_export.exported_models import save_model
-from tests.model_export.reference_models import make_config, make_model
+from tests.model_export.reference_models import small_model
 
 FILES = {
     "weights.bin": bytes(3_000_000),
@@ -362,10 +362,10 @@ def test_without_torch_the_message_says_what_to_install(folder: Path, monkeypatc
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def exported(tmp_path_factory: pytest.TempPathFactory, shared_traces: None) -> tuple[Path, Path]:
     """A small checkpoint and its bundle."""
     folder = tmp_path_factory.mktemp("exported")
-    checkpoint = save_model(make_model("classify", make_config(100)), folder / "checkpoint")
+    checkpoint = save_model(small_model(), folder / "checkpoint")
     export_checkpoint(checkpoint, folder / "bundle", ExportOptions(buckets=(112, 160)))
     return checkpoint, folder / "bundle"
 
@@ -401,7 +401,7 @@ def test_a_bundle_whose_numbers_changed_is_refused_by_its_bucket(exported: tuple
 
 def test_another_checkpoint_is_refused(exported: tuple[Path, Path], tmp_path: Path) -> None:
     _, bundle = exported
-    other = save_model(make_model("classify", make_config(100), seed=1), tmp_path / "other")
+    other = save_model(small_model(seed=1), tmp_path / "other")
     status, printed, errors = run(bundle, "--check", "--checkpoint", other)
     assert (status, printed) == (1, "")
     assert errors.startswith(f"Error: {other}: is not the checkpoint of this bundle")

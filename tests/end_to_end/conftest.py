@@ -17,11 +17,9 @@ BUCKETS = "64,128,704,1024,2048"
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    folder = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        folder = folder.parent  # of all the processes that the tests are spread over: one of them exports
-    folder = folder / "bundles"
+def bundles(run_folder: Path) -> Path:
+    folder = run_folder / "bundles"
+    # One of the processes exports.
     with FileLock(f"{folder}.lock"):
         exports = [_export(task, folder) for task in TASKS if not (folder / f"demo-{task}").exists()]
         assert [export.wait() for export in exports] == [0] * len(exports)

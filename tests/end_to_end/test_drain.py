@@ -182,6 +182,7 @@ def asking(clients: Clients) -> Iterator[None]:
     assert all(done.result() > 0 for done in running)
 
 
+@pytest.mark.integration
 def test_a_server_that_is_replaced_as_a_cluster_does_it_fails_no_request_at_all(
     bundles: Path, successor: RunningServer
 ) -> None:
@@ -198,6 +199,7 @@ def test_a_server_that_is_replaced_as_a_cluster_does_it_fails_no_request_at_all(
     assert clients.failures == []
 
 
+@pytest.mark.integration
 def test_a_server_that_stops_unannounced_costs_clients_that_try_again_no_request(
     bundles: Path, successor: RunningServer
 ) -> None:

@@ -1,9 +1,7 @@
-"""Every head over HTTP against transformers on the same words: checkpoints of the demo's size, random weights."""
+"""Every head over HTTP against transformers on the same words: small checkpoints with random weights."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,19 +16,15 @@ from benchmarks.running_server import RunningServer, running_server
 from demo.reports import FIRST_EVALUATION_SEED, generate_report
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
-from tests.model_export.reference_models import make_config, make_model
+from tests.model_export.head_models import VOCABULARY, make_head, save_head
 
-# Seven exports. Heads' graphs are compared in tests/model_export/test_parity_of_heads.py, requests in tests/service.
-pytestmark = pytest.mark.integration
-
-DEMO = Path(__file__).resolve().parents[2] / "examples" / "checkpoints" / "demo-qa"
 TASKS = ("classify", "embed", "fill-mask", "generate", "multiple-choice", "natural-questions", "next-sentence")
 # What the others show of block-sparse attention over HTTP holds for these, too; their heads are in the parity tests.
 WITH_FULL_ATTENTION_ONLY = ("classify", "multiple-choice", "next-sentence")
 TOLERANCE = 1e-4
 
-SHORT = generate_report(FIRST_EVALUATION_SEED, 120).text
-LONG = generate_report(FIRST_EVALUATION_SEED + 1, 700).text
+SHORT = generate_report(FIRST_EVALUATION_SEED, 60).text
+LONG = generate_report(FIRST_EVALUATION_SEED + 1, 200).text
 DOCUMENTS = [pytest.param(SHORT, id="full attention"), pytest.param(LONG, id="block-sparse attention")]
 
 
@@ -78,38 +72,22 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, shared_traces: None) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("heads")
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(DEMO / "spiece.model"))
     models = {}
     for task in TASKS:
-        config = make_config(
-            pieces.get_piece_size(),
-            hidden_size=128,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            intermediate_size=512,
-            block_size=64,
-            max_position_embeddings=1024,
-            num_labels=1,
-            is_decoder=task == "generate",
-            eos_token_id=pieces.piece_to_id("[SEP]"),
-        )
-        models[task] = make_model(task, config, head_gain=3.0)
+        models[task] = make_head(task, **({"num_labels": 1} if task == "classify" else {}))
         if task == "generate":
             # Otherwise a random model repeats its last token for ever.
             with torch.no_grad():
                 models[task].bert.embeddings.position_embeddings.weight.mul_(3)
-        checkpoint = folder / "checkpoints" / task
-        models[task].save_pretrained(checkpoint)
-        shutil.copy(DEMO / "spiece.model", checkpoint)
-        edge = 1024 if task == "generate" else 448
-        longest = edge if task in WITH_FULL_ATTENTION_ONLY else 1024
+        checkpoint = save_head(models[task], folder / "checkpoints" / task)
+        longest = 112 if task in WITH_FULL_ATTENTION_ONLY else 256
         told = None if task == "natural-questions" else task
-        options = ExportOptions(task=told, buckets=sorted({128 if task == "generate" else edge, edge, longest}))
+        options = ExportOptions(task=told, buckets=sorted({112, longest}))
         export_checkpoint(checkpoint, folder / "bundles" / task, options)
     with running_server(folder / "bundles") as server:
-        yield Served(models, pieces, server)
+        yield Served(models, sentencepiece.SentencePieceProcessor(model_file=str(VOCABULARY)), server)
 
 
 def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -171,7 +149,7 @@ def test_the_next_sentence_is_judged_as_transformers_judges_it(served: Served, d
 
 @pytest.mark.parametrize("document", DOCUMENTS[:1])
 def test_choices_are_scored_as_transformers_scores_each_of_them(served: Served, document: str) -> None:
-    choices = ["The project ended in June.", "Nobody knows.", document[:200], "A bridge"]
+    choices = ["The project ended in June.", "Nobody knows.", document[:100], "A bridge"]
     logits = [served.reference("multiple-choice", served.ids(document, choice)).logits.item() for choice in choices]
     expected = _softmax(np.array(logits, dtype=np.float32))
     answer = served.post("/multiple-choice", {"prompt": document, "choices": choices})
@@ -187,7 +165,7 @@ def test_an_embedding_is_that_of_transformers(served: Served, document: str, poo
     hidden = output.last_hidden_state[0].numpy()
     expected = {"cls": hidden[0], "mean": hidden.mean(axis=0), "pooler": output.pooler_output[0].numpy()}[pooling]
     raw = served.post("/embed", {"text": document, "pooling": pooling, "normalize": False, "tokens": True})
-    assert raw["dimension"] == 128
+    assert raw["dimension"] == 48
     assert np.allclose(raw["embedding"], expected, atol=TOLERANCE)
     assert np.allclose([token["vector"] for token in raw["tokens"]], hidden[1:-1], atol=TOLERANCE)
     unit = served.post("/embed", {"text": document, "pooling": pooling})
@@ -213,9 +191,9 @@ def test_a_pair_is_classified_as_transformers_classifies_it(served: Served, docu
     assert abs(with_types - expected) >= 100 * TOLERANCE
 
 
-@pytest.mark.parametrize("words", [1, 25, 90], ids=["one word", "a bucket is left on the way", "a long prompt"])
+@pytest.mark.parametrize("words", [1, 40, 120], ids=["one word", "a bucket is left on the way", "a long prompt"])
 def test_greedy_generation_gives_the_tokens_of_transformers_for_64_steps(served: Served, words: int) -> None:
-    prompt = " ".join(SHORT.split()[:words])
+    prompt = " ".join(LONG.split()[:words])
     model = served.models["generate"]
     model.bert.set_attention_type("original_full")
     ids = served.ids(prompt)[:-1]

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,27 +94,6 @@ def test_control_pieces_in_a_document_are_characters(server: RunningServer) -> N
     found, found_alike = ({entity["text"] for entity in answer["entities"]} & plain for answer in (many, alike))
     assert found == found_alike != set()
     assert all((control * 100 + text)[e["start"] : e["end"]] == e["text"] for e in many["entities"])
-
-
-def test_sigterm_answers_what_was_accepted_and_exits_with_0(bundles: Path) -> None:
-    report = generate_report(FIRST_EVALUATION_SEED + 3, 900)
-    patient = {"BIGBIRD_DRAIN_TIMEOUT_SECONDS": "300"}
-    with running_server(bundles, patient) as server, ThreadPoolExecutor(2) as threads, httpx.Client() as client:
-        expected = [entity["text"] for entity in post(server, "/ner", {"text": report.text})["entities"]]
-        assert expected
-        # A batch holds at most 16 of these windows, so most of what was accepted still waits when the signal comes.
-        requests = [threads.submit(post, server, "/ner", {"text": [report.text] * 48}) for _ in range(2)]
-        while waiting_windows(client.get(f"{server.url}/metrics").text) < 16:
-            assert not all(request.done() for request in requests), "everything was answered before it was seen waiting"
-        assert server.stop(timeout_seconds=300) == 0
-        for request in requests:
-            answers = [[entity["text"] for entity in answer["entities"]] for answer in request.result()["results"]]
-            assert answers == [expected] * 48
-
-
-def waiting_windows(metrics: str) -> float:
-    depths = [line for line in metrics.splitlines() if line.startswith("bigbird_queue_depth{")]
-    return sum(float(line.rsplit(" ", 1)[1]) for line in depths)
 
 
 def test_a_changed_weights_file_stops_start_up_with_its_name(bundles: Path, tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ from bigbird_inference.manifest import Manifest
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 from tests.model_export.exported_models import save_model
-from tests.model_export.reference_models import make_config, make_model
+from tests.model_export.reference_models import small_model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_traces(shared_traces: None) -> None:
+    """Trace equal graphs once, in all tests of exports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,7 @@ class SmallExport:
 @pytest.fixture(scope="session")
 def small_export(tmp_path_factory: pytest.TempPathFactory) -> SmallExport:
     folder = tmp_path_factory.mktemp("small_export")
-    fields = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}, "max_position_embeddings": 256}
-    model = make_model("ner", make_config(100, **fields))
+    model = small_model()
     checkpoint = save_model(model, folder / "checkpoint")
     with pytest.MonkeyPatch.context() as patch:
         messages = Messages()

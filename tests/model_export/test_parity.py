@@ -123,12 +123,13 @@ VARIANTS: dict[str, tuple[str, dict[str, object], tuple[int, ...], AttentionChoi
         "qa",
         {"num_random_blocks": 4, "use_bias": False, "max_position_embeddings": 320, "hidden_act": "relu"},
         (208, 320),
-        "both",
+        "composed",
     ),
-    "rescaled embeddings, sixteen token types and another layer-norm epsilon": (
+    "rescaled embeddings, sixteen token types, another epsilon, positions that do not fill the last block": (
         "ner",
-        {"rescale_embeddings": True, "type_vocab_size": 16, "layer_norm_eps": 1e-5, "hidden_act": "quick_gelu"},
-        (112, 256),
+        {"rescale_embeddings": True, "type_vocab_size": 16, "layer_norm_eps": 1e-5, "hidden_act": "quick_gelu"}
+        | {"max_position_embeddings": 250},
+        (112, 240),
         "composed",
     ),
     "regression with one token type and a dropout of its own": (
@@ -136,13 +137,6 @@ VARIANTS: dict[str, tuple[str, dict[str, object], tuple[int, ...], AttentionChoi
         {"type_vocab_size": 1, "num_labels": 1, "problem_type": "regression", "classifier_dropout": 0.3}
         | {"num_random_blocks": 3, "max_position_embeddings": 384},
         (176, 384),
-        "composed",
-    ),
-    "positions that do not fill the last block": ("qa", {"max_position_embeddings": 250}, (112, 240), "composed"),
-    "an edge beyond the last position, so that every bucket is full": (
-        "qa",
-        {"num_random_blocks": 3, "max_position_embeddings": 150},
-        (96, 150),
         "composed",
     ),
     "full attention by configuration, with a length of no whole blocks": (

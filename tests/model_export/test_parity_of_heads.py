@@ -22,8 +22,8 @@ from model_export.nn.heads import HEADS
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 from tests.cpu_runtimes import IN_ONNXRUNTIME, ONNXRUNTIME, OPENVINO, OPENVINO_BF16, CpuCase
-from tests.model_export.exported_models import save_model, vocabulary_size
-from tests.model_export.reference_models import Document, make_config, make_document, make_model
+from tests.model_export.head_models import make_head, save_head
+from tests.model_export.reference_models import Document, make_document
 
 TOLERANCE = 1e-4
 SMALLEST_SPREAD = 0.5
@@ -45,10 +45,9 @@ class ExportedHead:
         self, task: str, folder: Path, buckets: Sequence[int] | BucketStep = EVERY_BLOCK, **fields: object
     ) -> None:
         self.task = task
-        sized = {"vocab_size": vocabulary_size(folder / "vocabulary"), "is_decoder": task == "generate"}
-        self.config = make_config(**{**sized, **fields})
-        self.model = make_model(task, self.config, head_gain=3.0)
-        checkpoint = save_model(self.model, folder / "checkpoint")
+        self.model = make_head(task, **fields)
+        self.config = self.model.config
+        checkpoint = save_head(self.model, folder / "checkpoint")
         self.folder = folder / "bundle"
         # What the head for Natural Questions is, the checkpoint says.
         told = None if task == "natural-questions" else task
@@ -143,7 +142,7 @@ def head_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exporte
 
     def of(task: str) -> ExportedHead:
         if task not in exported:
-            exported[task] = ExportedHead(task, tmp_path_factory.mktemp("head"), num_labels=3)
+            exported[task] = ExportedHead(task, tmp_path_factory.mktemp("head"))
         return exported[task]
 
     return of
@@ -246,8 +245,7 @@ def test_a_head_with_a_matrix_of_its_own_uses_it(tmp_path: Path) -> None:
 
 
 def test_an_encoder_without_a_pooler_has_hidden_states_only(tmp_path: Path) -> None:
-    config = make_config(vocabulary_size(tmp_path / "vocabulary"))
-    checkpoint = save_model(make_model("qa", config), tmp_path / "checkpoint")
+    checkpoint = save_head(make_head("qa"), tmp_path / "checkpoint")
     manifest = export_checkpoint(checkpoint, tmp_path / "bundle", ExportOptions(task="embed", buckets=(112,)))
     assert [tensor.name for tensor in manifest.outputs] == ["hidden"]
     assert manifest.model["has_pooler"] is False  # type: ignore[typeddict-item]

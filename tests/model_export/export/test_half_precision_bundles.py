@@ -272,7 +272,9 @@ def test_on_a_gpu_the_graph_itself_is_compared(
 def test_every_kind_of_head_can_be_exported(task: str, tmp_path: Path) -> None:
     config = make_config(vocabulary_size(tmp_path / "vocabulary"), is_decoder=task == "generate")
     checkpoint = save_model(make_model(task, config, head_gain=3.0), tmp_path / "checkpoint")
-    options = ExportOptions(task=task, precision="fp16", buckets=(256,) if task == "generate" else (112,))
+    options = ExportOptions(
+        task=task, precision="fp16", buckets=(256,) if task == "generate" else (112,), attention="composed"
+    )
     manifest = export_checkpoint(checkpoint, tmp_path / "bundle", options)
     assert {tensor.dtype for tensor in manifest.outputs} == {"float32"}
     assert min(parity.correlation for bucket in manifest.buckets for parity in bucket.parity) >= 0.9999

@@ -18,8 +18,8 @@ from model_export.export.buckets import BucketStep
 from model_export.export.quantise import channel_scales, quantise
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
-from tests.model_export.exported_models import save_model, vocabulary_size
-from tests.model_export.reference_models import make_config, make_document, make_model
+from tests.model_export.conftest import SmallExport
+from tests.model_export.reference_models import make_document
 
 
 def _matrix(seed: int, *shape: int) -> npt.NDArray[np.float32]:
@@ -92,16 +92,9 @@ def test_a_column_of_zeros_gives_zeros() -> None:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("int8")
-    config = make_config(vocabulary_size(folder / "vocabulary"), num_labels=4)
-    return save_model(make_model("ner", config), folder / "checkpoint")
-
-
-@pytest.fixture(scope="module")
-def bundle(checkpoint: Path) -> Path:
-    folder = checkpoint.parent / "bundle"
-    export_checkpoint(checkpoint, folder, ExportOptions(precision="int8", buckets=BucketStep(16)))
+def bundle(small_export: SmallExport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("int8") / "bundle"
+    export_checkpoint(small_export.checkpoint, folder, ExportOptions(precision="int8", buckets=BucketStep(16)))
     return folder
 
 
@@ -151,9 +144,11 @@ def test_an_int8_answer_has_the_same_bits_in_every_bucket(bundle: Path, threads:
             assert all(np.array_equal(answers[0], answer) for answer in answers[1:]), length
 
 
-def test_a_graph_that_is_broken_is_not_let_through(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_graph_that_is_broken_is_not_let_through(small_export: SmallExport, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="bucket 112: outputs differ from torch"):
         export_checkpoint(
-            checkpoint, tmp_path / "bundle", ExportOptions(precision="int8", buckets=(112,), tolerance=1e-3)
+            small_export.checkpoint,
+            tmp_path / "bundle",
+            ExportOptions(precision="int8", buckets=(112,), tolerance=1e-3),
         )
     assert not list(tmp_path.iterdir())
