@@ -125,7 +125,7 @@ def contenders(
         OURS_OPENVINO: Contender(partial(ours, "openvino")),
         OURS_OPENVINO_BF16: Contender(partial(ours, "openvino", "bf16"), "bf16", _REDUCED_TOLERANCE),
     }
-    left_out = _cannot_run_here()
+    left_out = cannot_run_here()
     # In float32 beside the integers where the processor has nothing faster, as OpenVINO itself decides.
     rest: CpuPrecision = "fp32" if OURS_OPENVINO_BF16 in left_out else "bf16"
     for name, calibrated in {TRACED_INT8_WEIGHTS: False, TRACED_INT8: True}.items():
@@ -140,13 +140,13 @@ def contenders(
     return Contenders({name: contender for name, contender in compared.items() if name not in left_out}, left_out)
 
 
-def _cannot_run_here() -> dict[str, str]:
+def cannot_run_here() -> dict[str, str]:
     """Return why contenders cannot run on this machine, by name."""
     quantised = (TRACED_INT8_WEIGHTS, TRACED_INT8, OURS_OPENVINO_INT8)
     in_bf16 = (TRACED_OPENVINO_BF16, OURS_OPENVINO_BF16)
     if not quiet_openvino.installed():
-        reason = "OpenVINO is not installed; the extra `bench` brings it"
-        return dict.fromkeys((TRACED_OPENVINO, OURS_OPENVINO, *in_bf16, *quantised), reason)
+        absent = (TRACED_OPENVINO, OURS_OPENVINO, *in_bf16, *quantised)
+        return dict.fromkeys(absent, "OpenVINO is not installed; the extra `bench` brings it")
     left_out: dict[str, str] = {}
     if not nncf_quantise.installed():
         left_out |= dict.fromkeys(quantised, "NNCF is not installed; the extra `bench` brings it")

@@ -1,11 +1,13 @@
 import pytest
 
-from benchmarks.contenders import BLOCK_SPARSE, FULL, OURS, OURS_INT8, TRACED
-from benchmarks.models_report import Measurement, best_rates, figure, growth, notes, rows, speed_up
+from benchmarks.contenders import BLOCK_SPARSE, FULL, OURS, OURS_INT8, OURS_OPENVINO_BF16, TRACED
+from benchmarks.models_report import Measurement, best_rates, figure, growth, notes, omissions, rows, speed_up
 
 RATES = {
     "torch fp32": [90e9, 100e9, 400e9],
     "onnxruntime fp32": [80e9, 80e9, 80e9],
+    "torch bf16": [150e9, 250e9],
+    "OpenVINO bf16": [250e9, 150e9, 250e9],
     "torch int8 (_int_mm)": [100e9],
     "onnxruntime int8 (MatMulInteger)": [200e9],
 }
@@ -54,7 +56,7 @@ def test_growth_is_the_time_over_that_of_1024_tokens() -> None:
 
 
 def test_the_rate_of_a_precision_is_the_median_of_its_best_path() -> None:
-    assert best_rates(RATES) == {"fp32": 100e9, "int8": 200e9}
+    assert best_rates(RATES) == {"fp32": 100e9, "bf16": 250e9, "int8": 200e9}
 
 
 def test_a_row_holds_the_speed_of_one_document_and_the_floor_of_the_whole_batch() -> None:
@@ -72,6 +74,17 @@ def test_a_row_holds_the_speed_of_one_document_and_the_floor_of_the_whole_batch(
 
 def test_an_int8_row_is_held_against_the_rate_of_integer_products() -> None:
     assert rows(MEASUREMENTS, RATES)[4]["floor s"] == 0.25
+
+
+def test_a_bf16_row_is_held_against_the_rate_of_bf16_products() -> None:
+    rate = measurement(OURS_OPENVINO_BF16, 1024, 0.4, precision="bf16")
+    row = rows([*MEASUREMENTS, rate], RATES)[-1]
+    # 50 GFLOP at 250 GFLOP/s
+    assert (row["floor s"], row["floor / median"]) == (0.2, 0.5)
+
+
+def test_rows_do_not_need_the_traced_graph() -> None:
+    assert rows([MEASUREMENTS[0]], RATES)[0]["vs traced"] is None
 
 
 def test_rows_show_the_spread_of_the_runs() -> None:
@@ -99,12 +112,45 @@ def test_the_notes_say_how_time_grows_with_length() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("length", "own", "verdict"),
+    [
+        pytest.param(4096, 8.9, "0.99 times as long as the fastest peer, TRACED; at most 1: reached", id="ahead"),
+        pytest.param(4096, 9.1, "1.01 times as long as the fastest peer, TRACED; at most 1: missed", id="behind"),
+        pytest.param(512, 9.1, "1.01 times as long as the fastest peer, TRACED; at most 1.05: reached", id="near"),
+        pytest.param(512, 9.9, "1.10 times as long as the fastest peer, TRACED; at most 1.05: missed", id="too far"),
+    ],
+)
+def test_the_fastest_of_ours_is_held_against_the_fastest_of_the_others(length: int, own: float, verdict: str) -> None:
+    peers = [measurement(BLOCK_SPARSE, length, 18.0), measurement(TRACED, length, 9.0)]
+    measured = [*peers, measurement(OURS, length, 20.0), measurement(OURS_INT8, length, own, precision="int8")]
+    assert f"{length:,} tokens: {OURS_INT8} takes {verdict.replace('TRACED', TRACED)}." in notes(measured, RATES)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict"),
+    [(0.28, "1.40 times its floor; at most 1.4: reached"), (0.3, "1.50 times its floor; at most 1.4: missed")],
+    ids=["near its floor", "far from it"],
+)
+def test_bf16_is_held_against_its_floor(seconds: float, verdict: str) -> None:
+    own = measurement(OURS_OPENVINO_BF16, 4096, seconds, precision="bf16")
+    assert f"{OURS_OPENVINO_BF16}, 4,096 tokens: {verdict}." in notes([*MEASUREMENTS, own], RATES)
+
+
+def test_who_was_left_out_is_said_once_for_each_reason() -> None:
+    absent = {"a": "it is not installed", "b": "it is not installed"}
+    assert omissions({512: absent, 4096: {**absent, "c": "Error: too large."}}) == [
+        "Left out at 512 and 4,096 tokens: a and b. it is not installed.",
+        "Left out at 4,096 tokens: c. Error: too large.",
+    ]
+
+
 def test_what_was_not_measured_is_not_judged() -> None:
-    assert not [note for note in notes(MEASUREMENTS[:1], RATES) if "goal" in note]
+    assert not [note for note in notes(MEASUREMENTS[:1], RATES) if "at most" in note or "goal" in note]
 
 
 def test_a_model_with_fewer_layers_is_not_judged() -> None:
-    assert not [note for note in notes(MEASUREMENTS, RATES, layers=2) if "goal" in note]
+    assert not [note for note in notes(MEASUREMENTS, RATES, layers=2) if "at most" in note or "goal" in note]
 
 
 def test_the_plot_shows_every_contender() -> None:
