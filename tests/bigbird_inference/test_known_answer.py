@@ -239,7 +239,8 @@ def test_another_tokenisation_is_refused_at_its_first_difference(found: list[int
 def test_a_bundle_whose_text_is_tokenised_differently_is_not_loaded(
     retyped_vocabulary: Any, make_manifest: Callable[..., Manifest]
 ) -> None:
-    from bigbird_inference.bundle import Bundle, TokenizerFile
+    from bigbird_inference.bundle import Bundle
+    from bigbird_inference.manifest import TokenizerFile
     from bigbird_inference.tokenization.tokenizer import Tokenizer
     from tests.vocabularies import open_tokenizer
 

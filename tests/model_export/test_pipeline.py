@@ -2,7 +2,7 @@ import json
 import re
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -142,11 +142,11 @@ def test_the_manifest_says_what_ends_a_text_and_what_a_mask_takes(
 ) -> None:
     manifests: list[Manifest] = []
 
-    def stop(manifest: Manifest, tokenizer_file: Path) -> list[int]:
+    def stop(texts: Sequence[str], manifest: Manifest, tokenizer_file: Path) -> list[int]:
         manifests.append(manifest)
         raise ExportError("enough")
 
-    monkeypatch.setattr(pipeline, "known_text", stop)
+    monkeypatch.setattr(pipeline, "token_ids_of", stop)
     model = make_model("generate", make_config(100, is_decoder=True, eos_token_id=[7, 9]))
     checkpoint = save_model(model, tmp_path / "checkpoint")
     mask = {"content": "[MASK]", "lstrip": False}
@@ -317,7 +317,7 @@ def _interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "file_sha256", interrupted)
+    monkeypatch.setattr("bigbird_inference.manifest.file_sha256", interrupted)
 
 
 Spoil = Callable[[pytest.MonkeyPatch], None]
