@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bigbird_inference.bundle import Bundle, open_bundle
+from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
 from bigbird_inference.runtime.session import Batch, Float32Array, Session
 from model_export.export import nncf_quantise
@@ -63,6 +64,8 @@ def test_an_int8_bundle_has_graphs_that_openvino_runs_in_batches(
     assert [run.precision for run in bundle.manifest.cpu_runs] == ["fp32", "bf16"]
     for run in bundle.manifest.cpu_runs:
         assert [graph.file for graph in run.graphs] == ["openvino-full.xml", "openvino-block_sparse.xml"]
+        assert run.calibrated_on == (16 if calibration else 0)
+        assert all(_in_8_bits(bundle.path(graph.file)) == {"embeddings", "encoder"} for graph in run.graphs)
         for bucket in run.buckets:
             assert bucket.parity[0].correlation > 0.97
             assert bucket.parity[0].max_abs_difference > 1e-4, "the products are in 8 bits"
@@ -72,6 +75,13 @@ def test_an_int8_bundle_has_graphs_that_openvino_runs_in_batches(
             alone = _run(opened.sessions[attention], bundle, [length], padded)
             both = _run(opened.sessions[attention], bundle, [length - 30, length], padded)
             assert np.array_equal(alone[0, :length], both[1, :length])
+
+
+def _in_8_bits(graph: Path) -> set[str]:
+    """Return the parts of the model, by their parameters' names, that have weights in 8 bits."""
+    model = quiet_openvino.imported().Core().read_model(graph)
+    names = [op.get_friendly_name() for op in model.get_ops() if op.get_element_type().get_type_name() in ("i8", "u8")]
+    return {name.partition(".")[0] for name in names if name.startswith(("embeddings.", "encoder.", "head."))}
 
 
 def _run(session: Session, bundle: Bundle, lengths: list[int], bucket: int) -> Float32Array:
