@@ -62,3 +62,8 @@ class OpenVinoGraphs:
                 step=plan.step,
             )
         )
+
+    def remove(self) -> None:
+        """Remove them: nothing runs them, and the manifest does not name them."""
+        for entry in (*self.graphs, *self.weights):
+            (self._folder / entry.file).unlink()

@@ -1,6 +1,8 @@
 """int8 graphs for OpenVINO: the documents that they are calibrated on, and a bundle that has them."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from model_export.export.buckets import GraphPlan
 from model_export.export.nncf_quantise import calibration_documents
 from model_export.export.tokenizer import SpecialIds
 from model_export.pipeline import export_checkpoint
-from model_export.preparation import ExportOptions
+from model_export.preparation import ExportOptions, prepare
 from tests.cpu_runtimes import exports_with_openvino
 from tests.model_export.conftest import SmallExport
 
@@ -49,6 +51,29 @@ def test_a_language_model_is_asked_at_every_position() -> None:
 
 def test_no_text_gives_no_documents() -> None:
     assert calibration_documents(FULL, np.arange(0), SPECIAL, positions=False) == []
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        pytest.param({}, "for onnxruntime and OpenVINO; with --calibration FILE", id="no texts"),
+        pytest.param(
+            {"calibration": ("a", "b")}, "for onnxruntime and OpenVINO, with the ranges that 2 texts", id="texts"
+        ),
+        pytest.param(
+            {"buckets": (100, 112, 160)}, "onnxruntime alone; .* whole 16 tokens, of which 100 is none", id="odd"
+        ),
+        pytest.param({"attention": "fused"}, "onnxruntime alone; .*--attention composed", id="the fused kernel alone"),
+        pytest.param(None, r"onnxruntime alone; pip install .*\[nncf\]", id="no NNCF"),
+    ],
+)
+def test_it_is_said_what_int8_is_made_for(
+    choices: dict[str, Any] | None, said: str, small_export: SmallExport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nncf_quantise, "installed", lambda: choices is not None)
+    options = ExportOptions(**{"buckets": (112, 160), "precision": "int8"} | (choices or {}))
+    lines = " ".join(" ".join(prepare(small_export.checkpoint, ["int8"], options).lines()).split())
+    assert re.search(f"int8 (for )?{said}", lines), lines
 
 
 @pytest.mark.integration
