@@ -254,7 +254,7 @@ class _Building:
     ) -> Graph:
         """Trace a graph, share its weights, write it."""
         graph = trace(model, self.references.signature, plan)
-        if openvino is not None and kernel == "composed":
+        if openvino is not None:
             _say(self.name, f"quantising {_described(plan.attention)} for OpenVINO")
             openvino.add(graph, plan)
         if self.precision == "int8":

@@ -137,8 +137,6 @@ class Prepared:
         """Return why an int8 bundle gets no graphs for OpenVINO, and what to do; None if it gets them."""
         if not nncf_quantise.installed():
             return f"{install_command('nncf')} adds what OpenVINO runs faster"
-        if "composed" not in self.kernels["int8"]:
-            return "OpenVINO runs graphs of standard operators only (--attention composed)"
         odd = [plan.length for plan in self.plans if plan.length % WHOLE_LENGTHS]
         if odd:
             return f"OpenVINO needs --buckets of whole {WHOLE_LENGTHS} tokens, of which {odd[0]} is none"

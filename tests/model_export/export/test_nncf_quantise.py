@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +10,13 @@ from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
 from bigbird_inference.runtime.session import Batch, Float32Array, Session
+from model_export import preparation
 from model_export.export import nncf_quantise
 from model_export.export.buckets import GraphPlan
 from model_export.export.nncf_quantise import calibration_documents
 from model_export.export.tokenizer import SpecialIds
 from model_export.pipeline import export_checkpoint
-from model_export.preparation import ExportOptions, prepare
+from model_export.preparation import ExportOptions
 from tests.cpu_runtimes import exports_with_openvino
 from tests.model_export.conftest import SmallExport
 
@@ -54,26 +54,27 @@ def test_no_text_gives_no_documents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choices", "said"),
+    ("calibration", "there", "whole", "said"),
     [
-        pytest.param({}, "for onnxruntime and OpenVINO; with --calibration FILE", id="no texts"),
-        pytest.param(
-            {"calibration": ("a", "b")}, "for onnxruntime and OpenVINO, with the ranges that 2 texts", id="texts"
-        ),
-        pytest.param(
-            {"buckets": (100, 112, 160)}, "onnxruntime alone; .* whole 16 tokens, of which 100 is none", id="odd"
-        ),
-        pytest.param({"attention": "fused"}, "onnxruntime alone; .*--attention composed", id="the fused kernel alone"),
-        pytest.param(None, r"onnxruntime alone; pip install .*\[nncf\]", id="no NNCF"),
+        pytest.param((), True, 16, "for onnxruntime and OpenVINO; with --calibration FILE", id="no texts"),
+        pytest.param(("a", "b"), True, 16, "for onnxruntime and OpenVINO, with the ranges that 2 texts", id="texts"),
+        pytest.param((), False, 16, r"for onnxruntime alone; pip install .*\[nncf\]", id="no NNCF"),
+        pytest.param((), True, 32, "for onnxruntime alone; .* whole 32 tokens, of which 112 is none", id="odd buckets"),
     ],
 )
 def test_it_is_said_what_int8_is_made_for(
-    choices: dict[str, Any] | None, said: str, small_export: SmallExport, monkeypatch: pytest.MonkeyPatch
+    calibration: tuple[str, ...],
+    there: bool,
+    whole: int,
+    said: str,
+    small_export: SmallExport,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(nncf_quantise, "installed", lambda: choices is not None)
-    options = ExportOptions(**{"buckets": (112, 160), "precision": "int8"} | (choices or {}))
-    lines = " ".join(" ".join(prepare(small_export.checkpoint, ["int8"], options).lines()).split())
-    assert re.search(f"int8 (for )?{said}", lines), lines
+    monkeypatch.setattr(nncf_quantise, "installed", lambda: there)
+    monkeypatch.setattr(preparation, "WHOLE_LENGTHS", whole)
+    options = ExportOptions(buckets=(112, 160), precision="int8", calibration=calibration)
+    lines = preparation.prepare(small_export.checkpoint, ["int8"], options).lines()
+    assert re.search(f"int8 {said}", " ".join(" ".join(lines).split()))
 
 
 @pytest.mark.integration
