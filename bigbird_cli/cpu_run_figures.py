@@ -11,4 +11,7 @@ def described(run: CpuRun) -> str:
     largest = max(parity.max_abs_difference / (parity.logits_std or 1) for parity in compared)
     agreements = [parity.agreement for parity in compared if parity.agreement is not None]
     same = f", {mean(agreements):.1%} of decisions the same" if agreements else ""
-    return f"OpenVINO {run.version} in {run.precision}: largest difference {largest:.2g} standard deviations{same}"
+    ranges = f"ranges of {run.calibrated_on} documents" if run.calibrated_on else "ranges of each run"
+    kind = f" with int8 graphs ({ranges})" if run.graphs else ""
+    what = f"OpenVINO {run.version} in {run.precision}{kind}"
+    return f"{what}: largest difference {largest:.2g} standard deviations{same}"

@@ -259,8 +259,9 @@ class CpuRun:
 
     `runtime` reads `graphs`, or the bundle's own where there are none, and computes in `precision` what they have in
     float32. Graphs of its own are in OpenVINO's format, a `.xml` and a `.bin` with its weights each; `weights` are
-    these. `buckets` and `known_runs` say for it what those of the manifest say for onnxruntime. `version` is the
-    runtime's.
+    these, and `calibrated_on` how many documents gave activations their ranges: none where each token gets its own
+    while the graph runs. `buckets` and `known_runs` say for it what those of the manifest say for onnxruntime.
+    `version` is the runtime's.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -271,6 +272,7 @@ class CpuRun:
     known_runs: list[KnownRun]
     graphs: list[Graph] = field(default_factory=list)
     weights: list[HashedFile] = field(default_factory=list)
+    calibrated_on: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
 @with_config(ConfigDict(extra="allow", strict=True))

@@ -43,7 +43,7 @@ from bigbird_inference.manifest import (
 from bigbird_inference.progress import Progress, track
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.errors import ExportError
-from model_export.export import cpu_runs, nncf_quantise
+from model_export.export import cpu_runs
 from model_export.export.buckets import GraphPlan, plan_graphs
 from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.graph_check import GraphCheck, LoadedGraph, graph_opener, rounded_model
@@ -206,7 +206,7 @@ class _Building:
         self, folder: Path, manifest: Manifest, tokenizer_file: Path, special_ids: SpecialIds
     ) -> OpenVinoGraphs | None:
         """Return what makes the graphs of an int8 bundle for OpenVINO, where that can be done."""
-        if self.precision != "int8" or not nncf_quantise.installed():
+        if self.precision != "int8" or self.prepared.no_int8_for_openvino() is not None:
             return None
         text = token_ids_of(self.prepared.calibration, manifest, tokenizer_file)
         return OpenVinoGraphs(folder, self.references.signature, text, special_ids)
@@ -219,6 +219,8 @@ class _Building:
                 runs.append(cpu_runs.measure(bundle, precision, self.references, self.name, own))
             except ExportError as error:
                 _say(self.name, f"OpenVINO in {precision} is not recorded: {error}")
+        if own is not None and not runs:
+            own.remove()
         return runs
 
     def _checked(

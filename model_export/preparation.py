@@ -11,6 +11,7 @@ from pathlib import Path
 from bigbird_inference.extras import install_command
 from bigbird_inference.facts import and_added, fact, listed
 from bigbird_inference.manifest import AttentionKernelName, PairTypes, Precision
+from bigbird_inference.runtime.openvino_session import WHOLE_LENGTHS
 from bigbird_inference.tasks.answer_types import ANSWER_TYPES
 from bigbird_inference.tasks.entity_grouping import OUTSIDE, unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, LoadedCheckpoint
@@ -122,11 +123,24 @@ class Prepared:
 
     def _int8(self) -> str:
         """Describe what the products in 8 bits are made for."""
-        if not nncf_quantise.installed():
-            return f"for onnxruntime alone; {install_command('nncf')} adds what OpenVINO runs faster"
+        missing = self.no_int8_for_openvino()
+        if missing is not None:
+            return f"for onnxruntime alone; {missing}"
         if not self.calibration:
-            return "for onnxruntime and OpenVINO; with --calibration TEXTS OpenVINO would quantise activations, too"
-        return f"for onnxruntime and OpenVINO, calibrated on {len(self.calibration)} texts"
+            return (
+                "for onnxruntime and OpenVINO; with --calibration FILE, activations get the ranges of its texts, which "
+                "OpenVINO runs faster"
+            )
+        return f"for onnxruntime and OpenVINO, with the ranges that {len(self.calibration)} texts show"
+
+    def no_int8_for_openvino(self) -> str | None:
+        """Return why an int8 bundle gets no graphs for OpenVINO, and what to do; None if it gets them."""
+        if not nncf_quantise.installed():
+            return f"{install_command('nncf')} adds what OpenVINO runs faster"
+        odd = [plan.length for plan in self.plans if plan.length % WHOLE_LENGTHS]
+        if odd:
+            return f"OpenVINO needs --buckets of whole {WHOLE_LENGTHS} tokens, of which {odd[0]} is none"
+        return None
 
     def _buckets(self) -> str:
         """Describe the padded lengths, and where full attention ends among them."""

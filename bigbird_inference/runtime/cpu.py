@@ -4,13 +4,13 @@ What is asked for by name is done, or it is said why not. Left to choose, the fa
 what the processor has units for, and what the bundle's manifest has figures for (`Manifest.cpu_runs`):
 
     1. OpenVINO in bfloat16, if the processor computes in bfloat16 (AMX, AVX-512 BF16)
-    2. of an int8 bundle that has graphs for it: OpenVINO in float32, but for the products in 8 bits
+    2. of an int8 bundle whose graphs for OpenVINO have fixed ranges: OpenVINO in float32, but for products in 8 bits
     3. onnxruntime
 
 Bundles that OpenVINO does not run (`unfit_for_openvino`) take onnxruntime.
 
-In float32, OpenVINO is no faster than onnxruntime and takes more memory. A processor without units for bfloat16 would
-emulate it, slower than float32.
+In float32, OpenVINO is no faster than onnxruntime and takes more memory; nor are its int8 graphs without fixed ranges
+faster than onnxruntime's then. A processor without units for bfloat16 would emulate it, slower than float32.
 """
 
 import logging
@@ -119,7 +119,12 @@ class CpuDevice:
         measured = {run.precision: run for run in manifest.cpu_runs if run.runtime == "openvino"}
         if precision == "auto":
             precision = "bf16" if "bf16" in measured and self._has_bfloat16() else "fp32"
-        faster = precision in measured and (precision == "bf16" or bool(measured[precision].graphs))
+        if named and manifest.precision == "int8" and precision not in measured:
+            raise BundleError(
+                f"OpenVINO was asked for, and its int8 graphs were not measured in {precision}; export the checkpoint "
+                "again"
+            )
+        faster = precision in measured and (precision == "bf16" or measured[precision].calibrated_on > 0)
         return ("openvino", precision) if named or faster else ("onnxruntime", "fp32")
 
 

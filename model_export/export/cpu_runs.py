@@ -70,7 +70,7 @@ def measure(
     manifest = bundle.manifest
     run = CpuRun("openvino", precision, quiet_openvino.version(), manifest.buckets, [])
     if own is not None:
-        run = replace(run, graphs=own.graphs, weights=own.weights)
+        run = replace(run, graphs=own.graphs, weights=own.weights, calibrated_on=own.calibrated_on)
     plans = [BucketPlan(bucket.length, bucket.attention) for bucket in manifest.buckets]
     references = references or _answers_of_graphs(bundle)
     exact = precision == "fp32" and own is None

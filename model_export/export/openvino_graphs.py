@@ -30,6 +30,7 @@ class OpenVinoGraphs:
     ) -> None:
         self.graphs: list[Graph] = []
         self.weights: list[HashedFile] = []
+        self.calibrated_on = 0
         self._folder = folder
         self._signature = signature
         self._text = text
@@ -44,6 +45,7 @@ class OpenVinoGraphs:
         documents = calibration_documents(
             plan, self._text, self._special_ids, positions=self._signature.takes_positions
         )
+        self.calibrated_on += len(documents)
         made = self._folder / f"openvino-{plan.attention}.xml"
         with tempfile.TemporaryDirectory() as folder:
             unquantised = Path(folder) / f"graph-{plan.attention}.onnx"
@@ -60,3 +62,8 @@ class OpenVinoGraphs:
                 step=plan.step,
             )
         )
+
+    def remove(self) -> None:
+        """Remove them: nothing runs them, and the manifest does not name them."""
+        for entry in (*self.graphs, *self.weights):
+            (self._folder / entry.file).unlink()

@@ -151,11 +151,32 @@ def test_what_openvino_does_not_run_is_run_in_onnxruntime_or_refused_if_openvino
             named.chosen(manifest)
 
 
+def int8_graphs(measured: Iterable[CpuPrecision], calibrated_on: int) -> Manifest:
+    manifest = described("int8", measured)
+    runs = [replace(run, graphs=[fake_graph(32)], calibrated_on=calibrated_on) for run in manifest.cpu_runs]
+    return replace(manifest, cpu_runs=runs)
+
+
+def test_int8_graphs_without_fixed_ranges_are_run_in_openvino_in_bfloat16_or_where_it_was_named() -> None:
+    """In float32 they are slower than onnxruntime's."""
+    manifest = int8_graphs(("fp32", "bf16"), calibrated_on=0)
+    assert device().chosen(manifest) == OV_BF16
+    assert device(units=False).chosen(manifest) == ORT
+    assert device("auto", "fp32").chosen(manifest) == ORT
+    assert device("openvino", units=False).chosen(manifest) == OV
+
+
+def test_int8_graphs_are_not_run_in_what_they_were_not_measured_in() -> None:
+    """What stands in for them there, the graphs for onnxruntime, is not what was meant."""
+    manifest = int8_graphs(("bf16",), calibrated_on=8)
+    assert device(units=False).chosen(manifest) == ORT
+    with pytest.raises(BundleError, match=r"^OpenVINO was asked for, and .* not measured in fp32; export"):
+        device("openvino", "fp32").chosen(manifest)
+
+
 def test_int8_graphs_of_openvino_are_run_there_unless_onnxruntime_was_named() -> None:
-    """They are faster than onnxruntime's whatever the rest is computed in."""
-    manifest = described("int8", ("fp32", "bf16"))
-    own = [replace(run, graphs=[fake_graph(32)]) for run in manifest.cpu_runs]
-    manifest = replace(manifest, cpu_runs=own)
+    """With fixed ranges they are faster than onnxruntime's whatever the rest is computed in."""
+    manifest = int8_graphs(("fp32", "bf16"), calibrated_on=8)
     assert device().chosen(manifest) == OV_BF16
     assert device(units=False).chosen(manifest) == OV
     assert device("auto", "fp32").chosen(manifest) == OV

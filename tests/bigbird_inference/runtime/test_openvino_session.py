@@ -91,4 +91,5 @@ def test_a_compiled_model_is_as_was_asked_for(tmp_path: Path) -> None:
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "bf16"
     assert compiled.get_property("INFERENCE_NUM_THREADS") == session_properties("bf16", 1)["INFERENCE_NUM_THREADS"] == 1
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    assert compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 128
     assert compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") == 1

@@ -1,13 +1,16 @@
 """int8 graphs for OpenVINO: the documents that they are calibrated on, and a bundle that has them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bigbird_inference.bundle import Bundle, open_bundle
+from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
 from bigbird_inference.runtime.session import Batch, Float32Array, Session
+from model_export import preparation
 from model_export.export import nncf_quantise
 from model_export.export.buckets import GraphPlan
 from model_export.export.nncf_quantise import calibration_documents
@@ -50,6 +53,30 @@ def test_no_text_gives_no_documents() -> None:
     assert calibration_documents(FULL, np.arange(0), SPECIAL, positions=False) == []
 
 
+@pytest.mark.parametrize(
+    ("calibration", "there", "whole", "said"),
+    [
+        pytest.param((), True, 16, "for onnxruntime and OpenVINO; with --calibration FILE", id="no texts"),
+        pytest.param(("a", "b"), True, 16, "for onnxruntime and OpenVINO, with the ranges that 2 texts", id="texts"),
+        pytest.param((), False, 16, r"for onnxruntime alone; pip install .*\[nncf\]", id="no NNCF"),
+        pytest.param((), True, 32, "for onnxruntime alone; .* whole 32 tokens, of which 112 is none", id="odd buckets"),
+    ],
+)
+def test_it_is_said_what_int8_is_made_for(
+    calibration: tuple[str, ...],
+    there: bool,
+    whole: int,
+    said: str,
+    small_export: SmallExport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nncf_quantise, "installed", lambda: there)
+    monkeypatch.setattr(preparation, "WHOLE_LENGTHS", whole)
+    options = ExportOptions(buckets=(112, 160), precision="int8", calibration=calibration)
+    lines = preparation.prepare(small_export.checkpoint, ["int8"], options).lines()
+    assert re.search(f"int8 {said}", " ".join(" ".join(lines).split()))
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("calibration", [(), ("Ada Lovelace lived in London. " * 40,)], ids=["weights", "ranges"])
 def test_an_int8_bundle_has_graphs_that_openvino_runs_in_batches(
@@ -63,6 +90,8 @@ def test_an_int8_bundle_has_graphs_that_openvino_runs_in_batches(
     assert [run.precision for run in bundle.manifest.cpu_runs] == ["fp32", "bf16"]
     for run in bundle.manifest.cpu_runs:
         assert [graph.file for graph in run.graphs] == ["openvino-full.xml", "openvino-block_sparse.xml"]
+        assert run.calibrated_on == (16 if calibration else 0)
+        assert all(_in_8_bits(bundle.path(graph.file)) == {"embeddings", "encoder"} for graph in run.graphs)
         for bucket in run.buckets:
             assert bucket.parity[0].correlation > 0.97
             assert bucket.parity[0].max_abs_difference > 1e-4, "the products are in 8 bits"
@@ -72,6 +101,13 @@ def test_an_int8_bundle_has_graphs_that_openvino_runs_in_batches(
             alone = _run(opened.sessions[attention], bundle, [length], padded)
             both = _run(opened.sessions[attention], bundle, [length - 30, length], padded)
             assert np.array_equal(alone[0, :length], both[1, :length])
+
+
+def _in_8_bits(graph: Path) -> set[str]:
+    """Return the parts of the model, by their parameters' names, that have weights in 8 bits."""
+    model = quiet_openvino.imported().Core().read_model(graph)
+    names = [op.get_friendly_name() for op in model.get_ops() if op.get_element_type().get_type_name() in ("i8", "u8")]
+    return {name.partition(".")[0] for name in names if name.startswith(("embeddings.", "encoder.", "head."))}
 
 
 def _run(session: Session, bundle: Bundle, lengths: list[int], bucket: int) -> Float32Array:
