@@ -33,17 +33,18 @@ def shared_traces(folder: Path) -> Iterator[None]:
     """Keep what is traced in a folder, which several processes may use."""
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trace, "_export", partial(_traced_once, folder, trace._export))
+        patch.setattr(trace, "_export", partial(traced_once, folder, trace._export))
         yield
 
 
-def _traced_once(folder: Path, tracer: Tracer, template: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
+def traced_once(folder: Path, tracer: Tracer, template: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
+    """Return what the tracer makes, or what it made of an equal template."""
     path = folder / f"{fingerprint(template, signature, plan)}.onnx"
     with FileLock(f"{path}.lock"):
         if not path.exists():
             ir.save(tracer(template, signature, plan), path.with_suffix(".new"))
             path.with_suffix(".new").rename(path)
-    return ir.from_proto(ir.to_proto(ir.load(path)))
+    return ir.load(path)
 
 
 def fingerprint(*traced: object) -> str:
