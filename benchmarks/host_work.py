@@ -1,11 +1,12 @@
 """What the host does for each document while a device computes: JSON, tokenising, collating, decoding, HTTP.
 
     python -m benchmarks.host_work                        the demo checkpoints' vocabulary
+    python -m benchmarks.host_work --quick                few repeats
     python -m benchmarks.host_work --vocabulary FILE      another SentencePiece model, for example the released one
 
-Documents of 4,096 tokens. First every step alone, and whether other threads can run Python meanwhile. Then the whole
-server, with sessions that answer at once with noise in place of a model: the documents that one process serves in a
-second are what the fastest device could be given.
+Documents of 4,096 tokens, no two of them alike. First every step alone, and whether other threads can run Python
+meanwhile. Then the whole server, with sessions that answer at once with noise in place of a model: the documents that
+one process serves in a second are what the fastest device could be given.
 """
 
 import argparse
@@ -18,9 +19,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,7 +31,7 @@ import httpx
 import numpy as np
 
 from benchmarks.http_load import LoadGenerator
-from benchmarks.report import RESULTS, Row, write_report
+from benchmarks.report import QUICK_RESULTS, RESULTS, Row, write_report
 from benchmarks.worker import Worker
 from bigbird_inference.batch_run import run_batch
 from bigbird_inference.buckets import ServedBucket
@@ -55,8 +57,10 @@ from bigbird_inference.tasks.registry import TASKS, create_task
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from model_export.checkpoints.checkpoint_tokenizer import SENTENCEPIECE_FILE
 from model_export.export.tokenizer import write_tokenizer
-from service.api.task_bodies import RequestBody, TaskBodies
+from service.api.json_body import parse_json
+from service.api.task_bodies import TaskBodies
 from service.process.server import serve
+from service.request_run import ItemResult, Usage
 from service.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,11 +69,11 @@ DOCUMENTS = ROOT / "examples" / "documents"
 TOKENS = 4096
 QUESTION = "What does the report say about the budget?"
 LABELS: dict[TaskName, list[str]] = {"classify": ["a", "b"], "ner": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]}
-BODIES: dict[TaskName, type[RequestBody]] = {
-    task: TaskBodies(TASKS[task].operation).request for task in ("classify", "qa", "ner")
-}
-_REPEATS = 30
+BODIES: dict[TaskName, TaskBodies] = {task: TaskBodies(TASKS[task].operation) for task in ("classify", "qa", "ner")}
+_DOCUMENTS = 30
 _REQUESTS = 300
+_ROUNDS = 5
+_MOST_VALUES = 1000
 # In standard deviations of the noise: some hundred entities in a document.
 _OUTSIDE = 4.5
 _CONNECTIONS = 64
@@ -136,14 +140,23 @@ def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
     return LoadedModel(task, manifest, create_task(manifest, tokenizer), {"full": [session]})
 
 
-def document(task: Task[Any, Any], reserved: int) -> str:
-    """Return a text that is as long as the model takes in one window."""
-    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCUMENTS.glob("*.txt")))
+def documents(task: Task[Any, Any], reserved: int) -> list[str]:
+    """Return texts that are as long as the model takes in one window; each begins at another line."""
+    lines = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCUMENTS.glob("*.txt"))).splitlines()
+    step = len(lines) // _DOCUMENTS
+    return [
+        _cut(task, "\n".join([*lines[first:], *lines[:first]]), TOKENS - reserved)
+        for first in range(0, step * _DOCUMENTS, step)
+    ]
+
+
+def _cut(task: Task[Any, Any], source: str, length: int) -> str:
+    """Return the beginning of a text, over and over if it is short, that has so many tokens."""
     tokens = task.tokenizer.tokenize(source)
-    while len(tokens) < TOKENS:
+    while len(tokens) < length:
         source = f"{source}\n{source}"
         tokens = task.tokenizer.tokenize(source)
-    return source[: tokens.ends[TOKENS - reserved - 1]]
+    return source[: tokens.ends[length - 1]]
 
 
 def request_of(task: TaskName, text: str) -> tuple[Any, bytes]:
@@ -158,11 +171,12 @@ def request_of(task: TaskName, text: str) -> tuple[Any, bytes]:
             return ClassificationRequest(text=text), json.dumps({"text": text}).encode()
 
 
-def milliseconds(step: Callable[[], object]) -> float:
-    """Return the median processor time of a step on one thread; a busy machine does not change it much."""
-    step()
+def milliseconds(steps: Sequence[Callable[[], object]]) -> float:
+    """Return the median processor time of steps on one thread; a busy machine does not change it much."""
+    for step in steps:
+        step()
     seconds = []
-    for _ in range(_REPEATS):
+    for step in steps:
         start = time.thread_time()
         step()
         seconds.append(time.thread_time() - start)
@@ -198,51 +212,62 @@ def lets_others_run(step: Callable[[], object]) -> bool:
         sys.setswitchinterval(interval)
 
 
-def measure_steps(model: LoadedModel, text: str) -> list[Row]:
-    """Measure each step of a document by itself."""
-    request, body = request_of(model.manifest.task, text)
+def steps_of(model: LoadedModel, text: str) -> dict[str, Callable[[], object]]:
+    """Return what is done for a document, step by step."""
+    task = model.manifest.task
+    request, body = request_of(task, text)
     encoded = model.task.encode(request)
     bucket: ServedBucket = model.buckets()[0]
     sequences = [window.sequence for window in encoded.windows]
+    assert len(sequences) == 1
     outputs = run_batch(bucket, sequences, time.perf_counter).outputs
-    steps: dict[str, Callable[[], object]] = {
-        "parse and check the JSON": partial(BODIES[model.manifest.task].model_validate_json, body),
+    result = ItemResult(
+        model.task.answer(encoded, outputs), Usage(len(sequences[0]), 1, [TOKENS], 0, 1.0, 1.0, model.revision)
+    )
+    return {
+        "parse and check the JSON": lambda: BODIES[task].request.model_validate(parse_json(body, _MOST_VALUES)),
         "encode": partial(model.task.encode, request),
         "collate and cut": partial(run_batch, bucket, sequences, time.perf_counter),
-        "decode": partial(model.task.decode, encoded, outputs),
+        "decode": partial(model.task.answer, encoded, outputs),
+        "write": partial(BODIES[task].write, model.name, result),
     }
+
+
+def measure_steps(model: LoadedModel, texts: Sequence[str]) -> list[Row]:
+    """Measure each step of the documents by itself."""
+    documents = [steps_of(model, text) for text in texts]
     return [
         {
             "task": model.manifest.task,
             "step": name,
-            "windows": len(sequences),
-            "ms": milliseconds(step),
-            "other threads run meanwhile": "yes" if lets_others_run(step) else "no",
+            "ms": milliseconds([steps[name] for steps in documents]),
+            "other threads run meanwhile": "yes" if lets_others_run(documents[0][name]) else "no",
         }
-        for name, step in steps.items()
+        for name in documents[0]
     ]
 
 
-def measure_server(task: TaskName, vocabulary: Path, text: str) -> Row:
-    """Measure one process under load from another."""
-    _, body = request_of(task, text)
-    bodies = [body] * _REQUESTS
+def measure_server(task: TaskName, vocabulary: Path, texts: Sequence[str], rounds: int) -> Row:
+    """Measure one process under load from another, after a round that is not counted; medians of the rounds."""
+    bodies = list(islice(cycle(request_of(task, text)[1] for text in texts), _REQUESTS))
+    loads, used = [], []
     with (
         noise_server(task, vocabulary) as (port, process),
         Worker("load generator", LoadGenerator, "127.0.0.1", port, f"/{task}", bodies) as generator,
     ):
         generator.wait_until_made()
-        generator.call("closed_loop", _CONNECTIONS)
-        before = processor_seconds(process.pid)
-        load = generator.call("closed_loop", _CONNECTIONS)
-        used = processor_seconds(process.pid) - before
+        for _ in range(rounds + 1):
+            before = processor_seconds(process.pid)
+            loads.append(generator.call("closed_loop", _CONNECTIONS))
+            used.append(processor_seconds(process.pid) - before)
+    pairs = list(zip(loads, used, strict=True))[1:]
     return {
         "task": task,
         "step": "the whole server",
-        "ms": used / _REQUESTS * 1000,
-        "documents/s": _REQUESTS / load.seconds,
-        "server, cores": used / load.seconds,
-        "generator, cores": load.processor_seconds / load.seconds,
+        "ms": median(seconds for _, seconds in pairs) / _REQUESTS * 1000,
+        "documents/s": median(_REQUESTS / load.seconds for load, _ in pairs),
+        "server, cores": median(seconds / load.seconds for load, seconds in pairs),
+        "generator, cores": median(load.processor_seconds / load.seconds for load, _ in pairs),
     }
 
 
@@ -281,8 +306,8 @@ def _is_ready(port: int) -> bool:
 
 
 NOTES = (
-    "Documents of 4,096 tokens, one window each. `ms` is processor time: of one thread for a step (median), of all "
-    "threads of the server's process for each document.",
+    "Documents of 4,096 tokens, one window each, no two alike. `ms` is processor time: of one thread for a step "
+    "(median of the documents), of all threads of the server's process for each document (median of the rounds).",
     "`documents/s`: what one server process serves if the model takes no time, with the load generator on the same "
     "cores.",
 )
@@ -292,22 +317,22 @@ def main() -> None:
     """Measure and write the report, or serve noise."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vocabulary", type=Path, default=VOCABULARY, help="a SentencePiece model")
+    parser.add_argument("--quick", action="store_true", help="few repeats")
     parser.add_argument("--serve", choices=list(BODIES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as made:
         if arguments.serve:
-            model = noise_model(arguments.serve, arguments.vocabulary, Path(folder))
+            model = noise_model(arguments.serve, arguments.vocabulary, Path(made))
             sys.exit(serve(load_settings(), lambda settings: {model.name: model}))
         rows: list[Row] = []
         for task in BODIES:
-            model = noise_model(task, arguments.vocabulary, Path(folder))
+            model = noise_model(task, arguments.vocabulary, Path(made))
             # Room for the special tokens and the question.
-            text = document(model.task, 3 + len(model.task.tokenizer.tokenize(QUESTION)) if task == "qa" else 2)
-            rows += measure_steps(model, text)
-            rows.append(measure_server(task, arguments.vocabulary, text))
-    write_report("host_work", "What the host does for each document", rows, NOTES, folder=RESULTS)
-    for row in rows:
-        print(row)
+            texts = documents(model.task, 3 + len(model.task.tokenizer.tokenize(QUESTION)) if task == "qa" else 2)
+            rows += measure_steps(model, texts[:3] if arguments.quick else texts)
+            rows.append(measure_server(task, arguments.vocabulary, texts, 1 if arguments.quick else _ROUNDS))
+    folder = QUICK_RESULTS if arguments.quick else RESULTS
+    write_report("host_work", "What the host does for each document", rows, NOTES, folder=folder)
 
 
 if __name__ == "__main__":
