@@ -65,5 +65,5 @@ class OpenVinoGraphs:
 
     def remove(self) -> None:
         """Remove them: nothing runs them, and the manifest does not name them."""
-        for entry in (*self.graphs, *self.weights):
-            (self._folder / entry.file).unlink()
+        for file in (*(graph.file for graph in self.graphs), *(weights.file for weights in self.weights)):
+            (self._folder / file).unlink()
