@@ -224,7 +224,8 @@ def parse_sentencepiece(content: bytes, file: Path) -> Any:
     model = _MODEL_PROTO()
     try:
         model.ParseFromString(content)
-        whole = model.HasField("normalizer_spec")  # which stands behind the pieces
+        # They stand behind the pieces. The released vocabulary has the first alone.
+        whole = model.HasField("trainer_spec") or model.HasField("normalizer_spec")
     except DecodeError:
         whole = False
     if not whole:

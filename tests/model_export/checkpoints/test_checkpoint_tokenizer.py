@@ -11,7 +11,7 @@ import transformers
 from finetuning.start import Start
 from model_export.checkpoints import checkpoint_tokenizer
 from model_export.checkpoints.checkpoint import CheckpointOptions
-from model_export.checkpoints.checkpoint_tokenizer import FoundTokenizer
+from model_export.checkpoints.checkpoint_tokenizer import FoundTokenizer, parse_sentencepiece
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError
 from model_export.patterns.registry import get_pattern
@@ -119,6 +119,17 @@ def test_a_vocabulary_of_sentencepiece_that_is_not_whole_is_refused(
     with pytest.raises(CheckpointError) as refused:
         read_checkpoint(folder)
     assert str(refused.value).startswith(f"{file}: is not a SentencePiece model: {reason}")
+
+
+@pytest.mark.parametrize("left_out", ["normalizer_spec", "trainer_spec"])
+def test_a_vocabulary_need_not_say_how_it_was_made(left_out: str, with_tokenizer: Path, tmp_path: Path) -> None:
+    """The released one has no rules of a normaliser."""
+    folder = Path(shutil.copytree(with_tokenizer, tmp_path / "checkpoint"))
+    file = folder / "spiece.model"
+    model = parse_sentencepiece(file.read_bytes(), file)
+    model.ClearField(left_out)
+    file.write_bytes(model.SerializeToString())
+    assert read_checkpoint(folder).tokenizer.content == file.read_bytes()
 
 
 def test_a_tokenizer_that_is_not_there_is_refused(without: Path) -> None:
