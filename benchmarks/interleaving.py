@@ -11,7 +11,7 @@ def repeats_for(seconds: float, *, quick: bool = False) -> int:
     if quick:
         return 3
     if seconds > 5:
-        return 3
+        return 2 if seconds > 12 else 3
     return 5 if seconds > 1 else 9
 
 

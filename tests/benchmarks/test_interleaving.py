@@ -26,6 +26,7 @@ def test_nobody_gives_no_runs() -> None:
     ("seconds", "quick", "repeats"),
     [
         pytest.param(12.0, False, 3, id="a slow one has few runs"),
+        pytest.param(20.0, False, 2, id="one that is slower still has two"),
         pytest.param(2.0, False, 5, id="one of some seconds has more"),
         pytest.param(0.3, False, 9, id="a fast one has many"),
         pytest.param(0.3, True, 3, id="in the quick form all have few"),
