@@ -12,7 +12,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from sentencepiece import SentencePieceProcessor
 
 from benchmarks.cache import cached
 from bigbird_inference.manifest import Precision
@@ -25,7 +27,6 @@ from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = sorted((ROOT / "examples" / "documents").glob("*.txt"))
 VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE
 
 TASK = "classify"
@@ -37,6 +38,8 @@ NINE_BUCKETS = (128, 256, 512, 704, 1024, 1536, 2048, 3072, 4096)
 CHECKPOINT_SOURCES = (Path(__file__), VOCABULARY)
 
 _SEED = 0
+_CALIBRATION_TEXTS = 8
+_CALIBRATION_PIECES = 2048
 _ATTENTION_GAIN = 2.0
 _EXPORTING = ("nn", "patterns", "export", "config.py", "pipeline.py")
 
@@ -57,7 +60,7 @@ def base_bundle(
 ) -> Path:
     """Return the folder of a bundle of the checkpoint; exported on the first call.
 
-    In int8, its graphs for OpenVINO are calibrated, where those are made.
+    In int8, its graphs for OpenVINO are calibrated, where those are made, on documents like those that are measured.
 
     Args:
         precision: Of the graphs.
@@ -65,14 +68,23 @@ def base_bundle(
         layers: Of the checkpoint.
     """
     lengths = None if buckets is None else sorted({*buckets, BASE_CONFIG.full_attention_edge})
-    calibration = tuple(file.read_text(encoding="utf-8") for file in DOCUMENTS) if precision == "int8" else ()
+    calibration = random_texts() if precision == "int8" else ()
     options = ExportOptions(buckets=lengths, precision=precision, calibration=calibration)
 
     def export(folder: Path) -> None:
         export_checkpoint(base_checkpoint(layers), folder, options, name="base")
 
     name = f"base-{layers}-layers-{precision}-{'-'.join(map(str, lengths)) if lengths else 'default'}"
-    return cached(name, [*CHECKPOINT_SOURCES, *DOCUMENTS, *_exporting_code()], export)
+    return cached(name, [*CHECKPOINT_SOURCES, *_exporting_code()], export)
+
+
+def random_texts() -> tuple[str, ...]:
+    """Return texts of random pieces: with random weights, and random documents to run, no others are like them."""
+    vocabulary = SentencePieceProcessor(model_file=str(VOCABULARY))
+    generator = np.random.default_rng(_SEED)
+    plain = [number for number in range(len(vocabulary)) if vocabulary.id_to_piece(number)[-1].isalpha()]
+    chosen = generator.choice(plain, (_CALIBRATION_TEXTS, _CALIBRATION_PIECES)).tolist()
+    return tuple(vocabulary.decode(pieces) for pieces in chosen)
 
 
 def _exporting_code() -> list[Path]:

@@ -163,7 +163,7 @@ def notes(
         "quantises them as optimum-intel does: weights alone, activations as they come; or both, after eight random "
         "documents. What they have in float32 besides is computed in bfloat16 where the processor has units for it.",
         f"Ours run as in the service, for any length and any batch: {OURS} and {OURS_INT8} in onnxruntime, the others "
-        "in OpenVINO. The int8 graphs for OpenVINO were calibrated on `examples/documents`.",
+        "in OpenVINO. The int8 graphs for OpenVINO were calibrated on other random documents.",
         "Floor: operations of the model's matrix products over the best rate measured for such products in this run. "
         + "; ".join(f"{path} {median(measured) / 1e9:,.0f} GFLOP/s" for path, measured in rates.items())
         + ".",

@@ -209,7 +209,8 @@ class _Building:
         if self.precision != "int8" or self.prepared.no_int8_for_openvino() is not None:
             return None
         text = token_ids_of(self.prepared.calibration, manifest, tokenizer_file)
-        return OpenVinoGraphs(folder, self.references.signature, text, special_ids)
+        pairs = self.references.config.type_vocab_size > 1
+        return OpenVinoGraphs(folder, self.references.signature, text, special_ids, pairs=pairs)
 
     def _cpu_runs(self, bundle: Bundle, own: OpenVinoGraphs | None) -> list[CpuRun]:
         """Measure the other runtimes that are here; what one of them computes too far off is told and left out."""

@@ -23,10 +23,17 @@ class OpenVinoGraphs:
         signature: What the graphs take.
         text: Token ids, `[tokens]`, of texts like those that will be asked about; none to quantise weights alone.
         special_ids: What stands around a text.
+        pairs: Whether the model knows a second token type.
     """
 
     def __init__(
-        self, folder: Path, signature: Signature, text: npt.NDArray[np.int64], special_ids: SpecialIds
+        self,
+        folder: Path,
+        signature: Signature,
+        text: npt.NDArray[np.int64],
+        special_ids: SpecialIds,
+        *,
+        pairs: bool,
     ) -> None:
         self.graphs: list[Graph] = []
         self.weights: list[HashedFile] = []
@@ -35,6 +42,7 @@ class OpenVinoGraphs:
         self._signature = signature
         self._text = text
         self._special_ids = special_ids
+        self._pairs = pairs
 
     def add(self, graph: ir.Model, plan: GraphPlan) -> None:
         """Quantise a graph that was traced in fp32, its weights inside; it is left as it is.
@@ -43,7 +51,7 @@ class OpenVinoGraphs:
             ExportError: NNCF or OpenVINO cannot do it.
         """
         documents = calibration_documents(
-            plan, self._text, self._special_ids, positions=self._signature.takes_positions
+            plan, self._text, self._special_ids, positions=self._signature.takes_positions, pairs=self._pairs
         )
         self.calibrated_on += len(documents)
         made = self._folder / f"openvino-{plan.attention}.xml"

@@ -29,7 +29,7 @@ SPECIAL = SpecialIds(1, 2, 3)
 def test_documents_are_cut_out_of_a_text_in_lengths_that_the_graph_takes(
     plan: GraphPlan, longest: int, tokens: int
 ) -> None:
-    documents = calibration_documents(plan, np.arange(100, 100 + tokens), SPECIAL, positions=False)
+    documents = calibration_documents(plan, np.arange(100, 100 + tokens), SPECIAL, positions=False, pairs=False)
     lengths = [document.input_ids.shape[1] for document in documents]
     assert len(set(lengths)) > 4
     assert max(lengths) == longest
@@ -44,13 +44,20 @@ def test_documents_are_cut_out_of_a_text_in_lengths_that_the_graph_takes(
 
 
 def test_a_language_model_is_asked_at_every_position() -> None:
-    (first, *_) = calibration_documents(FULL, np.arange(100, 400), SPECIAL, positions=True)
+    (first, *_) = calibration_documents(FULL, np.arange(100, 400), SPECIAL, positions=True, pairs=False)
     assert first.positions is not None
     assert first.positions.tolist() == [list(range(first.input_ids.shape[1]))]
 
 
+def test_a_model_of_pairs_is_shown_both_types_of_tokens() -> None:
+    documents = calibration_documents(FULL, np.arange(100, 400), SPECIAL, positions=False, pairs=True)
+    seconds = [int(document.token_type_ids.sum()) for document in documents]
+    lengths = [document.input_ids.shape[1] for document in documents]
+    assert seconds == [length - length // 8 if number % 2 else 0 for number, length in enumerate(lengths)]
+
+
 def test_no_text_gives_no_documents() -> None:
-    assert calibration_documents(FULL, np.arange(0), SPECIAL, positions=False) == []
+    assert calibration_documents(FULL, np.arange(0), SPECIAL, positions=False, pairs=False) == []
 
 
 @pytest.mark.parametrize(
