@@ -23,6 +23,8 @@ from service.api.request_context import RequestContext
 from service.api.requests_under_way import RequestLimit
 from service.api.response_headers import SecurityHeaders, allow_origins
 from service.api.task_routes import task_routes
+from service.dialects import named_models, openai, rerank
+from service.dialects import text_embeddings_inference as tei
 from service.models.loading import ModelLoader
 from service.security.access import read_access
 from service.security.key_watch import KeyWatch
@@ -105,6 +107,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Clients are generated from these: `answer_question`, not a path.
+        generate_unique_id_function=lambda route: route.name,
         # FastAPI would tell the same again, and with it the message of an exception, which may quote a text.
         telemetry={
             "tracing": False,
@@ -115,6 +119,8 @@ def create_app(
         },
     )
     app.include_router(task_routes())
+    for router in (named_models.router, tei.router, tei.information, rerank.router, openai.router):
+        app.include_router(router)
     app.include_router(model_routes.router)
     app.include_router(operation_routes.router)
     install_docs_page(app)

@@ -9,11 +9,11 @@ the bytes are summed item by item, and an answer that becomes too large ends the
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field
 
@@ -28,14 +28,15 @@ from bigbird_inference.errors import (
 )
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import Outputs
-from bigbird_inference.tasks.base import EncodedRequest
+from bigbird_inference.tasks.base import EncodedRequest, Task
 from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.batching.shares import Share
-from service.models.served_models import ENDPOINTS
 from service.serving import Serving
 from service.telemetry.request_record import ItemRecord, RequestRecord
 
 ResultT = TypeVar("ResultT")
+WrittenT = TypeVar("WrittenT", bound=Sized)
+"""An item's answer as it is kept until the request is answered; its length is that of its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +114,23 @@ class ItemFailed(Exception):
 async def infer(
     serving: Serving,
     model: LoadedModel,
+    task: Task[Any, Any],
     requests: Sequence[Any],
     timeout_ms: int,
     record: RequestRecord,
-    write: Callable[[ItemResult], bytes],
+    write: Callable[[ItemResult], WrittenT],
     hold: Callable[[int], None] = lambda size: None,
-) -> list[bytes]:
+) -> list[WrittenT]:
     """Answer every item of a request with a model, in order.
 
     Args:
         serving: The running service.
         model: The model to ask, leased until the answer is there.
-        requests: What the model's task encodes, one for each item.
+        task: Encodes the requests for the model and decodes what it gives: the model's own, or another on its graphs.
+        requests: What the task encodes, one for each item.
         timeout_ms: Time for everything, in milliseconds.
         record: Takes note of what becomes of each item.
-        write: Makes bytes of an item's result; called on several threads.
+        write: Makes bytes, or what holds them, of an item's result; called on several threads.
         hold: Told the bytes of each item once they are written; raises TooManyRequests if the server has no room.
 
     Raises:
@@ -143,7 +146,7 @@ async def infer(
                 serving.scheduler.open_request(record.key) as share,
                 serving.text_turns.shares.open(record.key) as text_share,
             ):
-                inference = _Inference(serving, model, deadline, record, share, text_share, write, hold)
+                inference = _Inference(serving, model, task, deadline, record, share, text_share, write, hold)
                 return await inference.answer(requests)
     except TimeoutError:
         if limit.expired():
@@ -173,23 +176,24 @@ def _give_up(futures: Iterable[asyncio.Future[Any]]) -> None:
 
 
 @dataclass(slots=True)
-class _Inference:
+class _Inference(Generic[WrittenT]):
     """A request on its way through a model."""
 
     serving: Serving
     model: LoadedModel
+    task: Task[Any, Any]
     deadline: float
     record: RequestRecord
     share: Share
     text_share: Share
-    write: Callable[[ItemResult], bytes]
+    write: Callable[[ItemResult], WrittenT]
     hold: Callable[[int], None]
     written_bytes: int = 0
 
-    async def answer(self, requests: Sequence[Any]) -> list[bytes]:
+    async def answer(self, requests: Sequence[Any]) -> list[WrittenT]:
         """Encode all items, have their windows accepted together, and finish each item on its own."""
         loop = asyncio.get_running_loop()
-        encode = self.model.task.encoder()
+        encode = self.task.encoder()
         with self.serving.scheduler.expected(len(requests)) as expect:
             encoding = [loop.create_task(self._encode(encode, request, expect)) for request in requests]
             encoded = await _in_order(encoding)
@@ -243,13 +247,12 @@ class _Inference:
         for item in encoded:
             longest = max(len(window.sequence) for window in item.windows)
             self.record.accepted(smallest_bucket(buckets, longest), len(item.windows), _tokens(item), now)
-        endpoint = ENDPOINTS[self.model.manifest.task]
-        self.serving.metrics.request_admitted(endpoint, self.model.name, self.record.items)
+        self.serving.metrics.request_admitted(self.record.endpoint, self.model.name, self.record.items)
         return self.record.items
 
     async def _finish(
         self, encoded: EncodedRequest[Any], windows: Sequence[asyncio.Future[InferenceResult]], record: ItemRecord
-    ) -> bytes:
+    ) -> WrittenT:
         """Wait for an item's windows, and for those of the steps that follow, and write what the last outputs say."""
         usage: Usage | None = None
         try:
@@ -260,12 +263,12 @@ class _Inference:
                 usage = step if usage is None else usage.followed_by(step)
                 outputs = [result.outputs for result in results]
                 advance = partial(self._advance, encoded, outputs, usage)
-                if self.model.task.decodes_at_once:
+                if self.task.decodes_at_once:
                     following = advance()
                 else:
                     characters = _characters(encoded.request)
                     following = await self.serving.text_turns.run(self.text_share, characters, advance)
-                if isinstance(following, bytes):
+                if not isinstance(following, EncodedRequest):
                     record.decoded(self.serving.scheduler.now())
                     self._count(len(following))
                     self.serving.metrics.item_answered(self.model.name, usage.truncated_tokens)
@@ -278,11 +281,10 @@ class _Inference:
 
     def _advance(
         self, encoded: EncodedRequest[Any], outputs: Sequence[Outputs], usage: Usage
-    ) -> EncodedRequest[Any] | bytes:
+    ) -> EncodedRequest[Any] | WrittenT:
         """Ask the task for its next step, or, if there is none, for its answer, and write that."""
-        task = self.model.task
-        following = task.continuation(encoded, outputs)
-        return self.write(ItemResult(task.answer(encoded, outputs), usage)) if following is None else following
+        following = self.task.continuation(encoded, outputs)
+        return self.write(ItemResult(self.task.answer(encoded, outputs), usage)) if following is None else following
 
     def _count(self, written_bytes: int) -> None:
         """Count an item's bytes.
@@ -294,13 +296,13 @@ class _Inference:
         self.written_bytes += written_bytes
         most = self.serving.settings.max_answer_bytes
         if self.written_bytes > most:
-            advice = self.model.task.operation.smaller_answer
+            advice = self.task.operation.smaller_answer
             or_else = f", or {advice}" if advice else ""
             raise AnswerTooLarge(f"The answer has more than {most} bytes; send fewer or shorter texts{or_else}.")
         self.hold(written_bytes)
 
 
-async def _until_too_large(finishing: Sequence[asyncio.Task[bytes]]) -> None:
+async def _until_too_large(finishing: Sequence[asyncio.Task[Any]]) -> None:
     """Wait until all items have ended, or one has failed; raise now what concerns the whole answer, not an item."""
     ended, _ = await asyncio.wait(finishing, return_when=asyncio.FIRST_EXCEPTION)
     for item in ended:

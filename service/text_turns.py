@@ -26,10 +26,12 @@ class TextTurns:
         threads: How many there are.
 
     Attributes:
+        threads: How many run.
         shares: Who has work; `run` needs a share of these.
     """
 
     def __init__(self, pool: Executor, threads: int) -> None:
+        self.threads = threads
         self.shares = Shares()
         self._pool = pool
         self._free = threads

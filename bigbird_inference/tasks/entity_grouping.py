@@ -11,7 +11,7 @@ of an entity), and plain labels ("PER"). "O" is outside in all of them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,7 +43,6 @@ class LabelScheme:
         entity_of: Index into `entities` for each label, int64 `[labels]`.
         opens: Whether a token with this label begins a new entity in any case, bool `[labels]`.
         closes: Whether a token with this label is the last of its entity in any case, bool `[labels]`.
-        outside: Whether the label marks no entity, bool `[labels]`.
     """
 
     labels: tuple[str, ...]
@@ -52,7 +51,6 @@ class LabelScheme:
     entity_of: Int64Array
     opens: npt.NDArray[np.bool_]
     closes: npt.NDArray[np.bool_]
-    outside: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, labels: Sequence[str]) -> "LabelScheme":
@@ -73,7 +71,6 @@ class LabelScheme:
             entity_of=np.array([numbers[entity] for _, entity in split], dtype=np.int64),
             opens=np.array([position in _OPENING for position, _ in split], dtype=np.bool_),
             closes=np.array([position in _CLOSING for position, _ in split], dtype=np.bool_),
-            outside=np.array([label == OUTSIDE for label in labels], dtype=np.bool_),
         )
 
     def begins(self, labels: Int64Array) -> npt.NDArray[np.bool_]:
@@ -159,6 +156,7 @@ def group_entities(
     scheme: LabelScheme,
     aggregation: Aggregation,
     unk_id: int,
+    ignored: Collection[str] = (OUTSIDE,),
 ) -> list[Entity]:
     """Turn each token's label probabilities into entities, in the order of the text.
 
@@ -169,6 +167,7 @@ def group_entities(
         scheme: What the labels mean.
         aggregation: The strategy.
         unk_id: The vocabulary's unknown piece.
+        ignored: Names of entity types, or with the strategy `none` of labels, that are left out.
     """
     visible = tokens.ends > tokens.starts
     tokens = TokenizedText(tokens.ids[visible], tokens.starts[visible], tokens.ends[visible])
@@ -185,7 +184,7 @@ def group_entities(
         for label, start, end, score in zip(
             units.label_ids.tolist(), units.starts.tolist(), units.ends.tolist(), units.scores.tolist(), strict=True
         )
-        if not scheme.outside[label]
+        if names[label] not in ignored
     ]
 
 

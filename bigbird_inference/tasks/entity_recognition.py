@@ -14,7 +14,7 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
-from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, LabelScheme, group_entities
+from bigbird_inference.tasks.entity_grouping import OUTSIDE, Aggregation, Entity, LabelScheme, group_entities
 from bigbird_inference.tasks.positions import Offsets
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.token_merging import merge_token_logits
@@ -42,6 +42,14 @@ class EntityRequest:
         float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="Entities with a lower score are left out.")
     ] = 0.0
     window_stride: WindowStride = None
+    ignore_labels: Annotated[
+        list[str] | None,
+        Field(
+            max_length=1000,
+            description="Entities of these types, or with the aggregation `none` tokens with these labels, are left "
+            "out. Default: `O`, which marks what is no entity.",
+        ),
+    ] = None
     offsets: Offsets = "code_points"
 
 
@@ -93,5 +101,6 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         request, tokens = encoded.request, encoded.tokens
         scores = softmax(merge_token_logits(encoded.windows, logits, len(tokens)))
         unk_id = self.tokenizer.vocabulary.unk_id
-        entities = group_entities(request.text, tokens, scores, self.scheme, request.aggregation, unk_id)
+        ignored = frozenset({OUTSIDE} if request.ignore_labels is None else request.ignore_labels)
+        entities = group_entities(request.text, tokens, scores, self.scheme, request.aggregation, unk_id, ignored)
         return EntityAnswer([entity for entity in entities if entity.score >= request.threshold])

@@ -72,7 +72,9 @@ def _number(text: str) -> float | int:
     return int(number) if number.is_integer() else number
 
 
-# Beside the items of two lists: fields, and as much again that is wrong and gets an answer that names it.
+# An object of two texts, in a list.
+_VALUES_OF_AN_ITEM = 3
+# Beside the items of lists: fields, and as much again that is wrong and gets an answer that names it.
 _OTHER_VALUES = 1000
 # Those who parse a header after this take time that grows with the square of its length.
 _LONGEST_CONTENT_TYPE = 256
@@ -89,7 +91,13 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that takes JSON and nothing else."""
+    """A route that takes JSON and nothing else.
+
+    Attributes:
+        most_values: Most values of a body, beside those that lists of texts have.
+    """
+
+    most_values = _OTHER_VALUES
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the check of content type and body."""
@@ -106,7 +114,9 @@ class JsonRoute(APIRoute):
             if not body:
                 raise MalformedRequest("The body is empty.")
             serving: Serving = request.app.state.serving
-            json_request.parsed = parse_json(body, 2 * serving.settings.max_list_items + _OTHER_VALUES)
+            json_request.parsed = parse_json(
+                body, _VALUES_OF_AN_ITEM * serving.settings.max_list_items + self.most_values
+            )
             return await handle(json_request)
 
         return handle_json

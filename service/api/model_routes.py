@@ -65,6 +65,19 @@ class ModelBody(AnswerBody):
     versions: dict[str, str] = Field(description="What the bundle was written with.")
 
 
+class ModelEntryBody(AnswerBody):
+    """A model as OpenAI's clients read it."""
+
+    id: str = Field(description="Its name.")
+    object: Literal["model"] = "model"
+    created: int = Field(description="When the newest of its files was written, in seconds since 1970.")
+    owned_by: Literal["bigbird-serve"] = "bigbird-serve"
+
+
+class DescribedModelBody(ModelEntryBody, ModelBody):
+    """A loaded model, in both forms."""
+
+
 class ModelStateBody(AnswerBody):
     """Whether a model answers, and if not, why."""
 
@@ -76,8 +89,13 @@ class ModelStateBody(AnswerBody):
 
 
 class ModelsBody(AnswerBody):
-    """The loaded models by name, and the state of every model that is known."""
+    """The loaded models by name, and the state of every model that is known.
 
+    `object` and `data` are what OpenAI's clients read.
+    """
+
+    object: Literal["list"] = "list"
+    data: list[ModelEntryBody]
     models: list[ModelBody]
     states: list[ModelStateBody]
 
@@ -89,17 +107,32 @@ class UnloadedBody(AnswerBody):
     version: int
 
 
-@router.get("/v1/models", summary="List the models", dependencies=[RequireKey])
+@router.get("/v1/models", name="list_models", summary="List the models", dependencies=[RequireKey])
 async def models(serving: ServingDependency) -> ModelsBody:
     """Tell what each loaded model does and where it came from, and the state of every model that is known."""
     return ModelsBody(
+        data=[ModelEntryBody(id=name, created=_created(model)) for name, model in sorted(serving.models.items())],
         models=[_model_body(model) for _, model in sorted(serving.models.items())],
         states=[ModelStateBody.model_validate(state) for state in serving.model_states()],
     )
 
 
+@router.get(
+    "/v1/models/{name}",
+    name="describe_model",
+    summary="Describe a model",
+    dependencies=[RequireKey],
+    responses=documented_problems(404, 422),
+)
+async def describe(name: ModelName, serving: ServingDependency) -> DescribedModelBody:
+    """Tell what a loaded model does and where it came from."""
+    model = serving.models.choose_any(name)
+    return DescribedModelBody(id=name, created=_created(model), **dict(_model_body(model)))
+
+
 @router.post(
     "/v1/models/{name}/load",
+    name="load_model",
     summary="Serve one more model",
     dependencies=[RequireAdmin],
     responses=_LOADING_PROBLEMS,
@@ -111,6 +144,7 @@ async def load(name: ModelName, serving: ServingDependency) -> ModelBody:
 
 @router.post(
     "/v1/models/{name}/reload",
+    name="reload_model",
     summary="Serve what is in a model's folder now",
     dependencies=[RequireAdmin],
     responses=_LOADING_PROBLEMS,
@@ -125,6 +159,7 @@ async def reload(name: ModelName, serving: ServingDependency) -> ModelBody:
 
 @router.post(
     "/v1/models/{name}/unload",
+    name="unload_model",
     summary="Serve a model no longer",
     dependencies=[RequireAdmin],
     responses=_CHANGE_PROBLEMS,
@@ -133,6 +168,10 @@ async def unload(name: ModelName, serving: ServingDependency) -> UnloadedBody:
     """Refuse new requests for the model, and answer once it has finished those that it had accepted."""
     model = await serving.changes.unload(name)
     return UnloadedBody(name=model.name, version=model.version)
+
+
+def _created(model: LoadedModel) -> int:
+    return max((file.modified_ns for file in model.files), default=0) // 1_000_000_000
 
 
 def _model_body(model: LoadedModel) -> ModelBody:

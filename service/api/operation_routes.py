@@ -43,7 +43,7 @@ class ReadinessBody(HealthBody):
     devices: list[DeviceBody]
 
 
-@router.get(LIVE, summary="Is a restart needed?", responses=documented_problems(503))
+@router.get(LIVE, name="is_live", summary="Is a restart needed?", responses=documented_problems(503))
 async def live(serving: ServingDependency) -> HealthBody:
     """Answer 200 unless the thread that runs the models has died, or is stuck in a run."""
     if serving.fault is not None:
@@ -51,7 +51,7 @@ async def live(serving: ServingDependency) -> HealthBody:
     return HealthBody(status="live")
 
 
-@router.get(READY, summary="Are requests accepted?", responses=documented_problems(503))
+@router.get(READY, name="is_ready", summary="Are requests accepted?", responses=documented_problems(503))
 async def ready(serving: ServingDependency) -> ReadinessBody:
     """Answer 200 once every model is warm, until the server is told to stop or somebody writes into a model's files."""
     serving.ensure_ready()
@@ -61,6 +61,7 @@ async def ready(serving: ServingDependency) -> ReadinessBody:
 
 @router.get(
     METRICS,
+    name="read_metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in _METRICS_FORMATS}}},

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from bigbird_inference.errors import MalformedRequest, ServiceError, TextTooLarge
 from service.api.disconnect import CLIENT_GONE_STATUS, ClientGone
 from service.api.request_state import request_record
-from service.api.task_bodies import MANY, ONE
+from service.api.task_bodies import BRANCHES
 from service.request_run import ItemFailed
 from service.telemetry.logs import with_fields
 
@@ -87,6 +87,7 @@ class ProblemBody(BaseModel):
     title: str
     status: int
     detail: str
+    error: str = Field(description="The same as `detail`, where clients of other services look for it.")
     code: str = Field(description="The kind of problem, for programs.")
     request_id: str = Field(description="Also in the header `X-Request-Id` and in the server's log.")
     index: int | None = Field(None, description="The item of a list that failed.")
@@ -132,6 +133,7 @@ def problem_response(
         title=title,
         status=status,
         detail=detail,
+        error=detail,
         code=code,
         request_id=request_id,
         index=index,
@@ -199,7 +201,7 @@ def _field_name(location: Sequence[int | str]) -> str:
     for part in location[1:]:
         if isinstance(part, int):
             name += f"[{part}]"
-        elif part not in (ONE, MANY):
+        elif part not in BRANCHES:
             name += f".{part}" if name else part
     return name[:_LONGEST_FIELD_NAME] or "body"
 

@@ -15,6 +15,8 @@ PROBES = frozenset({LIVE, READY, METRICS})
 """What watches the service asks for these; they need no key, are not bounded, and leave no log line."""
 
 MODEL_REVISION_HEADER = "X-Model-Revision"
+TOKENS_HEADER, WINDOWS_HEADER = "X-Tokens", "X-Windows"
+"""What an answer took, in dialects that have no `usage`."""
 
 
 def request_record(request: Request) -> RequestRecord:

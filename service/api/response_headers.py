@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.request_context import REQUEST_ID_HEADER
-from service.api.request_state import MODEL_REVISION_HEADER
+from service.api.request_state import MODEL_REVISION_HEADER, TOKENS_HEADER, WINDOWS_HEADER
 
 _EVERY_ANSWER = {
     "X-Content-Type-Options": "nosniff",
@@ -69,7 +69,7 @@ def allow_origins(app: FastAPI, origins: str) -> None:
         allow_origins=[origin.strip() for origin in origins.split(",")],
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type", REQUEST_ID_HEADER],
-        expose_headers=["Retry-After", MODEL_REVISION_HEADER, REQUEST_ID_HEADER],
+        expose_headers=["Retry-After", MODEL_REVISION_HEADER, REQUEST_ID_HEADER, TOKENS_HEADER, WINDOWS_HEADER],
         allow_credentials=False,
         max_age=_PREFLIGHT_SECONDS,
     )

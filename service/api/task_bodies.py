@@ -16,8 +16,9 @@ from service.request_run import ItemResult, Usage
 from service.settings import Settings
 
 # Names of a union's branches; `service.api.problems` leaves them out of the names of fields.
-ONE = "<one>"
-MANY = "<many>"
+ONE, MANY, PAIR = "<one>", "<many>", "<pair>"
+NATIVE_FORM, DIALECT_FORM, SIMILARITY_FORM = "<native>", "<dialect>", "<similarity>"
+BRANCHES = frozenset({ONE, MANY, PAIR, NATIVE_FORM, DIALECT_FORM, SIMILARITY_FORM})
 
 # An item can be a megabyte: an answer of `/qa`.
 _WRITTEN_AT_ONCE = 16
@@ -29,9 +30,14 @@ def _branch(value: Any) -> str:
     return MANY if isinstance(value, list) else ONE
 
 
-OneOrMany = Annotated[
-    Annotated[Text, Tag(ONE)] | Annotated[list[Text], Field(min_length=1), Tag(MANY)], Discriminator(_branch)
-]
+def one_or_many(kind: Any) -> Any:
+    """Return the type of a value, or a list of at least one of them; what is wrong is told of the one that is meant."""
+    return Annotated[
+        Annotated[kind, Tag(ONE)] | Annotated[list[kind], Field(min_length=1), Tag(MANY)], Discriminator(_branch)
+    ]
+
+
+OneOrMany = one_or_many(Text)
 
 
 class RequestBody(BaseModel):
@@ -73,7 +79,7 @@ class TaskBodies:
         self._listed = operation.texts
         fields = {field.name: field for field in dataclasses.fields(operation.request)}
         own: dict[str, Any] = {
-            name: (_one_or_many(hint) if name in self._listed else hint, _default(fields[name]))
+            name: (_listed_text(hint) if name in self._listed else hint, _default(fields[name]))
             for name, hint in declared.items()
         }
         self.request: type[RequestBody] = create_model(
@@ -113,7 +119,7 @@ class TaskBodies:
         values = {name: getattr(body, name) for name in type(body).model_fields if name not in RequestBody.model_fields}
         for name, value in values.items():
             if isinstance(value, list) or name in self._listed:
-                _check_size(name, value, settings)
+                check_size(name, value, settings)
         lists = {name: value for name, value in values.items() if name in self._listed and isinstance(value, list)}
         if not lists:
             return [self._operation.request(**values)], False
@@ -139,11 +145,11 @@ class TaskBodies:
         for name, value in {**own, "model": model, "usage": result.usage}.items():
             if value is None and name in self._left_out:
                 continue
-            parts += [b"," if parts else b"{", b'"', name.encode(), b'":', *_json(self._written[name], value)]
+            parts += [b"," if parts else b"{", b'"', name.encode(), b'":', *json_parts(self._written[name], value)]
         return b"".join((*parts, b"}"))
 
 
-def _json(adapter: TypeAdapter[Any], value: Any) -> Iterator[bytes]:
+def json_parts(adapter: TypeAdapter[Any], value: Any) -> Iterator[bytes]:
     """Yield a value's JSON, of a list some items at a time: nothing else runs while pydantic writes."""
     if not isinstance(value, list) or len(value) <= _WRITTEN_AT_ONCE:
         yield adapter.dump_json(value)
@@ -156,7 +162,7 @@ def _json(adapter: TypeAdapter[Any], value: Any) -> Iterator[bytes]:
     yield b"]"
 
 
-def _one_or_many(hint: Any) -> Any:
+def _listed_text(hint: Any) -> Any:
     """Return the type of a text that may be a list, with the same description and examples."""
     kind = OneOrMany | None if type(None) in getattr(hint.__origin__, "__args__", ()) else OneOrMany
     # What holds for a single text is said in `OneOrMany`.
@@ -174,7 +180,12 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return ... if field.default is dataclasses.MISSING else field.default
 
 
-def _check_size(name: str, value: str | list[str] | None, settings: Settings) -> None:
+def check_size(name: str, value: str | list[str] | None, settings: Settings) -> None:
+    """Do nothing if a field's text, or list of texts, is within the configured limits.
+
+    Raises:
+        TextTooLarge: It is not; the message names the field.
+    """
     texts = value if isinstance(value, list) else [] if value is None else [value]
     if len(texts) > settings.max_list_items:
         raise TextTooLarge(f"{name} has {len(texts)} items; at most {settings.max_list_items} are accepted.")

@@ -1,39 +1,34 @@
-"""`POST /qa`, `/classify`, `/ner` and the routes of all other tasks: from a checked body through a model to JSON."""
+"""`POST /qa`, `/classify`, `/ner` and the routes of all other tasks, in their own form and in that of Hugging Face.
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any
+A body with `inputs` is in the latter (`service.dialects.huggingface`).
+"""
 
-from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
 
-from bigbird_inference.errors import DeadlineUnreachable, NotReady, QueueFull
+from fastapi import APIRouter, Body, Request, Response
+from pydantic import BaseModel, Discriminator, Tag
+
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.manifest import TaskName
 from bigbird_inference.tasks.registry import TASKS
+from service.api.answering import Answered, Asked, answer, json_list
 from service.api.authentication import RequireKey
-from service.api.disconnect import unless_disconnected
 from service.api.json_body import JsonRoute
 from service.api.problems import documented_problems
-from service.api.request_state import MODEL_REVISION_HEADER, ServingDependency, request_record
-from service.api.task_bodies import RequestBody, Results, TaskBodies
-from service.request_run import ItemFailed, infer
-from service.serving import Serving
+from service.api.request_state import ServingDependency
+from service.api.task_bodies import DIALECT_FORM, NATIVE_FORM, SIMILARITY_FORM, RequestBody, Results, TaskBodies
+from service.dialects.huggingface import FORMS, SIMILARITY, Form
+from service.request_run import ItemResult
+from service.settings import Settings
+from service.telemetry.request_record import NATIVE
 
-# What a connection is given at once, and holds until its client has read most of it. A client that reads so much within
-# the write timeout is not a slow one.
-_PIECE_BYTES = 2**20
+TASK_PROBLEMS = documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
 
 
 def task_routes() -> APIRouter:
     """Return the routes of all tasks."""
-    router = APIRouter(
-        route_class=JsonRoute,
-        tags=["tasks"],
-        dependencies=[RequireKey],
-        responses=documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504),
-    )
+    router = APIRouter(route_class=JsonRoute, tags=["tasks"], dependencies=[RequireKey], responses=TASK_PROBLEMS)
     for task in TASKS:
         _add_route(router, task)
     return router
@@ -42,99 +37,67 @@ def task_routes() -> APIRouter:
 def _add_route(router: APIRouter, task: TaskName) -> None:
     operation = TASKS[task].operation
     bodies = TaskBodies(operation)
-    request_body, answer_body = bodies.request, bodies.answer
+    answers = bodies.answer | Results[bodies.answer]  # type: ignore[name-defined]
+    forms: dict[type[BaseModel], Form] = {form.body: form for form in _forms(task)}
+    bodies_accepted = _told_apart(bodies.request, list(forms))
+    for form in forms.values():
+        answers |= form.answer
 
-    async def answer(request: Request, body: request_body, serving: ServingDependency) -> Response:  # type: ignore[valid-type]
-        return await _answer(request, serving, task, bodies, body)
+    async def route(request: Request, body: bodies_accepted, serving: ServingDependency) -> Response:  # type: ignore[valid-type]
+        form = forms.get(type(body))
+        asked = _native(task, bodies, body, serving.settings) if form is None else form.asked(body, serving.settings)
+        return await answer(request, serving, asked)
 
     router.add_api_route(
         f"/{task}",
-        answer,
+        route,
         methods=["POST"],
         name=operation.name,
         summary=operation.summary,
         description=operation.description,
-        response_model=answer_body | Results[answer_body],  # type: ignore[valid-type]
+        response_model=answers,
     )
 
 
-async def _answer(
-    request: Request, serving: Serving, task: TaskName, bodies: TaskBodies, body: RequestBody
-) -> Response:
-    """Run a request's items through its model; its work is cancelled when its client goes."""
-    items, listed = bodies.items(body, serving.settings)
-    with serving.models.lease(task, body.model) as model:
-        answers = await _answers(request, serving, model, bodies, body, items, listed=listed)
-    return _Json(_list_of(answers) if listed else answers, {MODEL_REVISION_HEADER: model.revision})
+def _forms(task: TaskName) -> list[Form]:
+    return ([FORMS[task]] if task in FORMS else []) + ([SIMILARITY] if task == "embed" else [])
 
 
-class _Json(Response):
-    """JSON that is let go of as it is sent: however slowly its client reads, its connection holds little of it.
+def _told_apart(native: type[BaseModel], others: list[type[BaseModel]]) -> Any:
+    """Return the type of a body that may be in any of the forms; what is wrong is told of the one that it is in."""
+    if not others:
+        return native
+    forms = dict(zip((NATIVE_FORM, DIALECT_FORM, SIMILARITY_FORM), (native, *others), strict=False))
 
-    Args:
-        parts: The JSON, in order.
-        headers: Beside its type and length.
-    """
+    def form_of(body: Any) -> str:
+        if not isinstance(body, dict):
+            return next((name for name, form in forms.items() if isinstance(body, form)), NATIVE_FORM)
+        if "inputs" not in body:
+            return NATIVE_FORM
+        # The inputs of `qa` are an object in its only other form, too.
+        return SIMILARITY_FORM if SIMILARITY_FORM in forms and isinstance(body["inputs"], dict) else DIALECT_FORM
 
-    media_type = "application/json"
-
-    def __init__(self, parts: Iterable[bytes], headers: Mapping[str, str]) -> None:
-        self._parts = deque(parts)
-        super().__init__(headers={**headers, "Content-Length": str(sum(map(len, self._parts)))})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send piece by piece; the server takes the next one when its client has read enough."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for piece, more in self._pieces():
-            await send({"type": "http.response.body", "body": piece, "more_body": more})
-
-    def _pieces(self) -> Iterator[tuple[bytes, bool]]:
-        """Yield what is sent at once, and whether more follows."""
-        piece = bytearray()
-        while self._parts:
-            part = self._parts.popleft()
-            for first in range(0, len(part), _PIECE_BYTES):
-                piece += part[first : first + _PIECE_BYTES]
-                if len(piece) >= _PIECE_BYTES:
-                    yield bytes(piece), True
-                    piece.clear()
-        yield bytes(piece), False
+    tagged: Any = Annotated[native, Tag(NATIVE_FORM)]
+    for name, form in list(forms.items())[1:]:
+        tagged |= Annotated[form, Tag(name)]
+    return Annotated[tagged, Discriminator(form_of), Body()]
 
 
-def _list_of(answers: Iterable[bytes]) -> Iterator[bytes]:
-    yield b'{"results":['
-    for number, answer in enumerate(answers):
-        yield from (b",", answer) if number else (answer,)
-    yield b"]}"
+def _native(task: TaskName, bodies: TaskBodies, body: RequestBody, settings: Settings) -> Asked[bytes]:
+    items, listed = bodies.items(body, settings)
+
+    def write(model: LoadedModel, result: ItemResult) -> bytes:
+        return bodies.write(model.name, result)
+
+    respond = _results if listed else _alone
+    return Asked(NATIVE, task, body.model, items, listed, write, respond, body.timeout_ms)
 
 
-async def _answers(
-    request: Request,
-    serving: Serving,
-    model: LoadedModel,
-    bodies: TaskBodies,
-    body: RequestBody,
-    items: Sequence[Any],
-    *,
-    listed: bool,
-) -> list[bytes]:
-    """Return each item's answer as JSON."""
-    record = request_record(request)
-    record.model = model.name
-    record.stages.until("parse", serving.scheduler.now())
-    timeout_ms = body.timeout_ms or serving.settings.timeout_ms
-    try:
-        serving.ensure_running()
-        serving.ensure_undamaged(model.name)
-        write = partial(bodies.write, model.name)
-        work = infer(serving, model, items, timeout_ms, record, write, request.state.hold_answer)
-        return await unless_disconnected(request, work)
-    except (QueueFull, NotReady, DeadlineUnreachable) as refusal:
-        if not record.items:  # otherwise it was accepted, and the server went
-            record.refused = refusal.code
-            serving.metrics.request_refused(refusal.code)
-        raise
-    except ItemFailed as failure:
-        if listed:
-            raise
-        raise failure.error from failure
+def _alone(answered: Answered[bytes]) -> Iterable[bytes]:
+    return answered.items
+
+
+def _results(answered: Answered[bytes]) -> Iterator[bytes]:
+    yield b'{"results":'
+    yield from json_list(answered.items)
+    yield b"}"

@@ -104,6 +104,22 @@ class ServedModels(Mapping[str, LoadedModel]):
             raise ModelNotFound(f"The model {name!r} serves {endpoint}, not {ENDPOINTS[task]}; models here: {choices}")
         raise ModelNotFound(f"There is no model {name!r}; models here: {choices}")
 
+    def choose_any(self, name: str | None) -> LoadedModel:
+        """Return the model of a name, whatever its task, or the only one.
+
+        Raises:
+            ModelNotFound: There is none of that name, or none at all.
+            InvalidInput: The request names none and several are loaded.
+        """
+        choices = ", ".join(sorted(self._served)) or "none"
+        if name is None and len(self._served) > 1:
+            raise InvalidInput(f"model is needed, because several models are loaded: {choices}")
+        if name is None and self._served:
+            return next(iter(self._served.values()))
+        if name is None or name not in self._served:
+            raise ModelNotFound(f"There is no model {name!r}; models here: {choices}")
+        return self._served[name]
+
     @contextlib.contextmanager
     def lease(self, task: TaskName, name: str | None) -> Iterator[LoadedModel]:
         """Choose a model and keep this version of it usable until the end.

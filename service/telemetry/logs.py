@@ -137,6 +137,7 @@ def log_request(logger: logging.Logger, level: int, record: RequestRecord) -> No
             trace_id=record.trace_id,
             method=record.method,
             endpoint=record.endpoint,
+            dialect=record.dialect,
             key=record.key,
             model=record.model or None,
             status=record.status,

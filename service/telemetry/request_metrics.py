@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.telemetry.request_record import ItemRecord, RequestRecord
+from service.telemetry.request_record import NATIVE, ItemRecord, RequestRecord
 from service.telemetry.stages import SECONDS, StageMetrics
 
 # What can happen once a model was chosen, and before.
@@ -46,6 +46,12 @@ class RequestMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._dialects = Counter(
+            "bigbird_dialect_requests",
+            "Requests by the dialect that they were asked in, `native` for the service's own.",
+            ["dialect", "endpoint"],
+            registry=registry,
+        )
         self._in_flight = Gauge("bigbird_requests_in_flight", "Requests that have no answer yet.", registry=registry)
         self._windows = Histogram(
             "bigbird_windows_per_document",
@@ -68,6 +74,7 @@ class RequestMetrics:
         for name in (model, ""):
             self._seconds.labels(endpoint, name)
         self._admitted.labels(endpoint, model)
+        self._dialects.labels(NATIVE, endpoint)
         self._windows.labels(model)
         self._truncated.labels(model)
         for status in _MODEL_STATUSES:
@@ -96,6 +103,7 @@ class RequestMetrics:
         """Count a request that has ended, and the stages that it passed."""
         self._in_flight.dec()
         self._requests.labels(record.endpoint, record.model, record.status).inc()
+        self._dialects.labels(record.dialect, record.endpoint).inc()
         self._seconds.labels(record.endpoint, record.model).observe(record.seconds)
         if not record.items:
             return

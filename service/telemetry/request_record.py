@@ -12,6 +12,8 @@ from service.telemetry.stages import StageClock
 
 UNMATCHED = "unmatched"
 """The endpoint of requests that no route answers."""
+NATIVE = "native"
+"""The dialect of requests in this service's own terms, and of those that are not known to be in others'."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class RequestRecord:
         method: The HTTP method, or `other`.
         arrived_at: On the service's clock, in seconds.
         endpoint: The route's path, or `unmatched`.
+        dialect: In whose terms it was asked: `native`, or the name of one of `service.dialects`.
         key: The name of the caller's key, or None without a known one.
         model: The chosen model, or empty before one is.
         status: HTTP status of the answer; 0 before there is one.
@@ -83,6 +86,7 @@ class RequestRecord:
     method: str
     arrived_at: float
     endpoint: str = ""
+    dialect: str = NATIVE
     key: str | None = None
     model: str = ""
     status: int = 0

@@ -278,9 +278,6 @@ def test_schemes(labels: list[str], entities: list[str], opens: list[int], close
     assert [scheme.entities[entity] for entity in scheme.entity_of] == entities
     assert scheme.opens.nonzero()[0].tolist() == opens
     assert scheme.closes.nonzero()[0].tolist() == closes
-    assert [label for label, outside in zip(labels, scheme.outside, strict=True) if outside] == [
-        label for label in labels if label == "O"
-    ]
 
 
 @pytest.mark.parametrize(

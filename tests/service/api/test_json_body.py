@@ -76,7 +76,7 @@ async def test_an_integer_may_be_written_with_a_point() -> None:
 async def test_a_list_of_a_million_wrong_items_is_refused_before_each_is_looked_at() -> None:
     async with running_app() as (_, client):
         response = await client.post("/ner", content=json.dumps({"text": [0] * 1_000_000}).encode(), headers=JSON)
-    assert "1512 values" in problem(response, 413, "too_large")["detail"]
+    assert "1768 values" in problem(response, 413, "too_large")["detail"]
 
 
 @asynchronous

@@ -1,11 +1,13 @@
 """The description says what clients need to know and FastAPI cannot."""
 
+import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from bigbird_inference.manifest import TaskName
 from service.app import create_app
 from service.settings import Settings
 from tests.fake_model import fake_loaded_model
@@ -94,20 +96,40 @@ def test_a_body_is_valid_where_the_server_takes_it(
     assert validator(description, name).is_valid(body) == valid
 
 
+def examples_of(description: dict[str, Any], operation: dict[str, Any]) -> list[Any]:
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    forms = [form["$ref"].rpartition("/")[2] for form in schema.get("oneOf", [schema])]
+    return [example for form in forms for example in description["components"]["schemas"][form]["examples"]]
+
+
 @asynchronous
 async def test_what_the_page_fills_in_can_be_sent_as_it_is() -> None:
     async with running_app() as (app, client):
         description = app.openapi()
         sent = 0
-        for path, operations in description["paths"].items():
-            for method, operation in operations.items():
-                if "requestBody" in operation:
-                    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-                    (example,) = description["components"]["schemas"][reference.rpartition("/")[2]]["examples"]
-                    answer = await client.request(method, path, json=example)
-                    assert answer.status_code == 200, (path, answer.text)
-                    sent += 1
-        assert sent == 8
+        for path in (f"/{task}" for task in get_args(TaskName)):
+            for example in examples_of(description, description["paths"][path]["post"]):
+                answer = await client.post(path, json=example)
+                assert answer.status_code == 200, (path, answer.text)
+                sent += 1
+        assert sent == 14
+
+
+def test_every_form_of_a_body_has_an_example(description: dict[str, Any]) -> None:
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
+            if "requestBody" in operation and "anyOf" not in str(operation["requestBody"]):
+                for example in examples_of(description, operation):
+                    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+                    found = Draft202012Validator({**schema, "components": description["components"]})
+                    assert found.is_valid(example), path
+
+
+def test_operations_have_readable_names_of_their_own(description: dict[str, Any]) -> None:
+    names = [operation["operationId"] for path in description["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", name) for name in names), names
+    assert description["paths"]["/qa"]["post"]["operationId"] == "answer_question"
 
 
 @asynchronous

@@ -48,7 +48,12 @@ async def test_the_documentation_describes_every_task_its_fields_and_its_problem
     assert page.headers["content-type"].startswith("text/html")
     tasks = {f"/{task}" for task in get_args(TaskName)}
     changes = {f"/v1/models/{{name}}/{change}" for change in ("load", "reload", "unload")}
-    assert tasks | changes | {"/health/live", "/health/ready", "/v1/models", "/metrics"} == set(description["paths"])
+    models = {"/v1/models", "/v1/models/{name}", *changes}
+    dialects = {
+        *("/", "/models/{name}", "/v1/embeddings", "/v1/rerank"),
+        *("/predict", "/rerank", "/similarity", "/tokenize", "/decode", "/info"),
+    }
+    assert tasks | models | dialects | {"/health/live", "/health/ready", "/metrics"} == set(description["paths"])
     schemas = description["components"]["schemas"]
     for path in tasks:
         route = description["paths"][path]["post"]
@@ -56,7 +61,8 @@ async def test_the_documentation_describes_every_task_its_fields_and_its_problem
         for status, response in route["responses"].items():
             if status != "200":
                 assert list(response["content"]) == ["application/problem+json"]
-        body = route["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+        schema = route["requestBody"]["content"]["application/json"]["schema"]
+        body = schema.get("oneOf", [schema])[0]["$ref"].rsplit("/", 1)[1]
         assert all("description" in field for field in schemas[body]["properties"].values())
     assert {"type", "title", "status", "detail", "code", "request_id"} <= set(schemas["ProblemBody"]["required"])
 

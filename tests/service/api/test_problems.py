@@ -31,7 +31,8 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["type"] == f"urn:bigbird-serve:problem:{code}"
     assert body["title"] and body["detail"]
     assert body["request_id"] == response.headers["x-request-id"]
-    assert set(body) <= {"type", "title", "status", "detail", "code", "request_id", "index", "errors"}
+    assert set(body) <= {"type", "title", "status", "detail", "error", "code", "request_id", "index", "errors"}
+    assert body["error"] == body["detail"]
     return body
 
 

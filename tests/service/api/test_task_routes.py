@@ -12,7 +12,7 @@ from bigbird_inference.tasks.mask_filling import MaskRequest
 from bigbird_inference.tasks.multiple_choice import ChoiceRequest
 from bigbird_inference.tasks.next_sentence import NextSentenceRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
-from service.api import task_routes
+from service.api import answering
 from tests.fake_model import REVISION, fake_loaded_model
 from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
@@ -114,7 +114,7 @@ async def test_a_list_gives_results_in_the_same_order() -> None:
 async def test_a_large_answer_is_sent_in_pieces_and_a_small_one_at_once(
     piece_bytes: int, messages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_routes, "_PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(answering, "_PIECE_BYTES", piece_bytes)
     connection = Connection("/ner", {"text": ["10", "20"]})
     async with running_app() as (app, _):
         await connection.serve(app)
@@ -266,8 +266,15 @@ TEXTS = {"question": "q", "context": "c"}
         pytest.param("/ner", {"text": "t"}, [EntityRequest("t", "simple", 0.0, None)], id="a text to find entities in"),
         pytest.param(
             "/ner",
-            {"text": "t", "aggregation": "max", "threshold": 0.5, "window_stride": 2, "offsets": "utf16"},
-            [EntityRequest("t", "max", 0.5, 2, "utf16")],
+            {
+                "text": "t",
+                "aggregation": "max",
+                "threshold": 0.5,
+                "window_stride": 2,
+                "ignore_labels": ["O", "PER"],
+                "offsets": "utf16",
+            },
+            [EntityRequest("t", "max", 0.5, 2, ["O", "PER"], "utf16")],
             id="entities with everything chosen",
         ),
         pytest.param("/embed", {"text": "t"}, [EmbeddingRequest("t", "mean", True, False, None)], id="a text to embed"),

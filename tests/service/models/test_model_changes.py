@@ -98,6 +98,7 @@ async def ask(serving: Serving, text: str = "10") -> float:
         (written,) = await infer(
             serving,
             model,
+            model.task,
             [ClassificationRequest(text)],
             60_000,
             record,

@@ -35,6 +35,7 @@ async def test_a_request_has_one_line_with_what_it_was_what_it_cost_and_where_it
         "request_id": "order-17",
         "method": "POST",
         "endpoint": "/ner",
+        "dialect": "native",
         "model": "fake-ner",
         "status": 200,
         "items": 2,

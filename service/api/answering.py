@@ -1,0 +1,170 @@
+"""From what a request asks for to its answer: the one way through a model, whatever dialect the request was in.
+
+A route reads a body and says with `Asked` what the tasks are to do and how their answers are written. Admission, the
+limits, the deadline, metrics and the log are the same for all.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Generic
+
+from fastapi import Request, Response
+from starlette.types import Receive, Scope, Send
+
+from bigbird_inference.errors import DeadlineUnreachable, NotReady, QueueFull
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import TaskName
+from bigbird_inference.tasks.base import Task
+from service.api.disconnect import unless_disconnected
+from service.api.request_state import MODEL_REVISION_HEADER, TOKENS_HEADER, WINDOWS_HEADER, request_record
+from service.request_run import ItemFailed, ItemResult, WrittenT, infer
+from service.serving import Serving
+from service.telemetry.request_record import NATIVE, RequestRecord
+
+# What a connection is given at once, and holds until its client has read most of it. A client that reads so much within
+# the write timeout is not a slow one.
+_PIECE_BYTES = 2**20
+
+
+def _own_task(model: LoadedModel) -> Task[Any, Any]:
+    return model.task
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[WrittenT]):
+    """What a request's answer is made of.
+
+    Attributes:
+        model: The model that answered.
+        items: Each item's answer, in their order.
+        record: What it took.
+    """
+
+    model: LoadedModel
+    items: list[WrittenT]
+    record: RequestRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[WrittenT]):
+    """What a request asks for.
+
+    Attributes:
+        dialect: In whose terms.
+        served_by: The task of the models that can answer.
+        model: The name of one of them, or None for the only one.
+        items: Requests of the task, one for each item.
+        listed: Whether the request holds a list: an error then says which item it is about.
+        write: Makes bytes, or what holds them, of an item's result; called on several threads.
+        respond: Makes JSON of all of them.
+        timeout_ms: Time for everything in milliseconds, or None for the server's.
+        task: What encodes and decodes, if that is not the model's own task.
+        headers: Of the answer.
+    """
+
+    dialect: str
+    served_by: TaskName
+    model: str | None
+    items: Sequence[Any]
+    listed: bool
+    write: Callable[[LoadedModel, ItemResult], WrittenT]
+    respond: Callable[[Answered[WrittenT]], Iterable[bytes]]
+    timeout_ms: int | None = None
+    task: Callable[[LoadedModel], Task[Any, Any]] = _own_task
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def of_model(self, name: str) -> "Asked[WrittenT]":
+        """Return the same, asked of a model by its name."""
+        return replace(self, model=name)
+
+
+async def answer(request: Request, serving: Serving, asked: Asked[WrittenT]) -> Response:
+    """Run a request's items through its model; its work is cancelled when its client goes.
+
+    Args:
+        request: Its body has been read.
+        serving: The running service.
+        asked: What it asks for.
+
+    Raises:
+        ServiceError: It cannot be answered.
+        ItemFailed: An item of a list cannot.
+        ClientGone: Its client went first.
+    """
+    record = request_record(request)
+    record.dialect = asked.dialect
+    with serving.models.lease(asked.served_by, asked.model) as model:
+        items = await _run(request, serving, model, asked)
+        parts = deque(asked.respond(Answered(model, items, record)))
+    headers = {MODEL_REVISION_HEADER: model.revision, **asked.headers}
+    if asked.dialect != NATIVE:
+        # Other dialects have no place for it in their answers.
+        headers[TOKENS_HEADER] = str(sum(item.tokens for item in record.items))
+        headers[WINDOWS_HEADER] = str(sum(item.windows for item in record.items))
+    return _Parts(parts, headers)
+
+
+async def _run(request: Request, serving: Serving, model: LoadedModel, asked: Asked[WrittenT]) -> list[WrittenT]:
+    """Return each item's answer as it was written."""
+    record = request_record(request)
+    record.model = model.name
+    record.endpoint = request.scope["route"].path
+    record.stages.until("parse", serving.scheduler.now())
+    timeout_ms = asked.timeout_ms or serving.settings.timeout_ms
+    try:
+        serving.ensure_running()
+        serving.ensure_undamaged(model.name)
+        task, write = asked.task(model), partial(asked.write, model)
+        work = infer(serving, model, task, asked.items, timeout_ms, record, write, request.state.hold_answer)
+        return await unless_disconnected(request, work)
+    except (QueueFull, NotReady, DeadlineUnreachable) as refusal:
+        if not record.items:  # otherwise it was accepted, and the server went
+            record.refused = refusal.code
+            serving.metrics.request_refused(refusal.code)
+        raise
+    except ItemFailed as failure:
+        if asked.listed:
+            raise
+        raise failure.error from failure
+
+
+class _Parts(Response):
+    """An answer that is let go of as it is sent: however slowly its client reads, its connection holds little of it.
+
+    Args:
+        parts: What is sent, in order.
+        headers: Beside its length; JSON unless they say otherwise.
+    """
+
+    def __init__(self, parts: deque[bytes], headers: Mapping[str, str]) -> None:
+        self._parts = parts
+        length = str(sum(map(len, parts)))
+        super().__init__(headers={"Content-Type": "application/json", **headers, "Content-Length": length})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send piece by piece; the server takes the next one when its client has read enough."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece, more in self._pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+    def _pieces(self) -> Iterator[tuple[bytes, bool]]:
+        """Yield what is sent at once, and whether more follows."""
+        piece = bytearray()
+        while self._parts:
+            part = self._parts.popleft()
+            for first in range(0, len(part), _PIECE_BYTES):
+                piece += part[first : first + _PIECE_BYTES]
+                if len(piece) >= _PIECE_BYTES:
+                    yield bytes(piece), True
+                    piece.clear()
+        yield bytes(piece), False
+
+
+def json_list(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a JSON list of values that are JSON already."""
+    yield b"["
+    for number, part in enumerate(parts):
+        yield from (b",", part) if number else (part,)
+    yield b"]"

@@ -1,0 +1,485 @@
+"""Hugging Face: `{"inputs": ..., "parameters": {...}}`, answered in the shapes of transformers' pipelines.
+
+What `huggingface_hub.InferenceClient` and `@huggingface/inference` send to an address of their user's choice. Each task
+has a form: a body, which is turned into the task's own requests, and the shape of its answer. The forms are served on
+the tasks' own paths and, for a model by name, on `/models/{name}`; `docs/dialects.md` lists what differs from the
+pipelines.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.manifest import TaskName
+from bigbird_inference.tasks.classification import ClassificationRequest, ScoreFunction
+from bigbird_inference.tasks.declaration import Text, WindowStride
+from bigbird_inference.tasks.embedding import EmbeddingRequest
+from bigbird_inference.tasks.entity_grouping import Aggregation
+from bigbird_inference.tasks.entity_recognition import EntityRequest
+from bigbird_inference.tasks.mask_filling import MaskRequest
+from bigbird_inference.tasks.question_answering import QuestionRequest
+from service.api.answering import Answered, Asked, json_list
+from service.api.task_bodies import ONE, PAIR, OneOrMany, check_size, json_parts, one_or_many
+from service.request_run import ItemResult
+from service.settings import Settings
+
+DIALECT = "huggingface"
+
+# What the question-answering pipeline takes for the longest answer unless told otherwise.
+_PIPELINE_ANSWER_TOKENS = 15
+
+
+def _with_example(schema: dict[str, Any]) -> None:
+    """Give a body's schema an example, what `/docs` fills in to be tried: no more than a request needs."""
+    examples = {name: schema["properties"][name].get("examples") for name in schema.get("required", [])}
+    if examples and all(examples.values()):
+        schema["examples"] = [{name: values[0] for name, values in examples.items()}]
+
+
+class DialectBody(BaseModel):
+    """Strict types, and no field that is not known: what cannot be obeyed is refused by its name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_with_example)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a task is asked, and answered, in this dialect.
+
+    Attributes:
+        body: Of a request.
+        answer: What the answer's JSON is.
+        asked: Turns a body into requests of the task.
+    """
+
+    body: type[DialectBody]
+    answer: Any
+    asked: Callable[[Any, Settings], Asked[Any]]
+
+
+# Question answering.
+
+
+class QuestionInputs(DialectBody):
+    """A question about a document."""
+
+    question: Text
+    context: Text
+
+
+class QuestionParameters(DialectBody):
+    """What the question-answering pipeline is told; positions are of characters, and never moved to ends of words."""
+
+    top_k: Annotated[int, Field(ge=1, le=100, description="Most answers.")] = 1
+    max_answer_len: Annotated[int, Field(ge=1, le=4096, description="Longest answer in tokens.")] = (
+        _PIPELINE_ANSWER_TOKENS
+    )
+    doc_stride: WindowStride = None
+    handle_impossible_answer: Annotated[bool, Field(description="Whether the empty answer competes.")] = False
+    align_to_words: Annotated[
+        Literal[False], Field(description="Answers are not widened to whole words; `true` is refused.")
+    ] = False
+
+
+_OneOrMoreQuestions = one_or_many(QuestionInputs)
+
+
+class HuggingFaceQuestionBody(DialectBody):
+    """A question about a document, or a list of them, in the form of Hugging Face."""
+
+    inputs: Annotated[
+        _OneOrMoreQuestions,
+        Field(
+            examples=[
+                {
+                    "question": "Where can Miareis Station be found?",
+                    "context": "Takahashi House stands in Longyearbyen. Miareis Station is situated in Casablanca.",
+                }
+            ]
+        ),
+    ]
+    parameters: QuestionParameters = QuestionParameters()
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFaceAnswer:
+    """An answer: `context[start:end]`."""
+
+    score: float
+    start: int
+    end: int
+    answer: str
+
+
+_ANSWERS = TypeAdapter(list[HuggingFaceAnswer])
+
+
+def _question(body: HuggingFaceQuestionBody, settings: Settings) -> Asked[bytes]:
+    pairs, listed = _as_list(body.inputs)
+    check_size("inputs.question", [pair.question for pair in pairs], settings)
+    check_size("inputs.context", [pair.context for pair in pairs], settings)
+    parameters = body.parameters
+    requests = [
+        QuestionRequest(
+            pair.question,
+            pair.context,
+            top_k=parameters.top_k,
+            max_answer_tokens=parameters.max_answer_len,
+            window_stride=parameters.doc_stride,
+            no_answer=parameters.handle_impossible_answer,
+        )
+        for pair in pairs
+    ]
+
+    def write(model: LoadedModel, result: ItemResult) -> bytes:
+        spans = result.answer.alternatives or [result.answer]
+        written = b"".join(
+            json_parts(_ANSWERS, [HuggingFaceAnswer(span.score, span.start, span.end, span.answer) for span in spans])
+        )
+        # The pipeline gives a single answer without a list around it.
+        return written[1:-1] if len(spans) == 1 else written
+
+    return _asked("qa", requests, listed, write, _alone_or_listed(listed))
+
+
+# Text classification.
+
+
+class TextPair(DialectBody):
+    """A text with a second one."""
+
+    text: Text
+    text_pair: Text
+
+
+class ClassificationParameters(DialectBody):
+    """What the text-classification pipeline is told."""
+
+    top_k: Annotated[int | None, Field(ge=1, le=10_000, description="Most labels. Default: all.")] = None
+    function_to_apply: Annotated[
+        ScoreFunction | None,
+        Field(description="How logits become scores. Default: what the model was trained with."),
+    ] = None
+
+
+def _text_or_pair(value: Any) -> str:
+    return PAIR if isinstance(value, (dict, TextPair)) else ONE
+
+
+TextOrPair = Annotated[Annotated[Text, Tag(ONE)] | Annotated[TextPair, Tag(PAIR)], Discriminator(_text_or_pair)]
+
+
+_OneOrMorePairs = one_or_many(TextOrPair)
+
+
+class HuggingFaceClassificationBody(DialectBody):
+    """A text or a pair of texts to classify, or a list of them, in the form of Hugging Face."""
+
+    inputs: Annotated[
+        _OneOrMorePairs, Field(examples=["The court admitted the claim. The limitation period has expired."])
+    ]
+    parameters: ClassificationParameters = ClassificationParameters()
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFaceLabel:
+    """A label and its score."""
+
+    label: str
+    score: float
+
+
+_LABELS = TypeAdapter(list[HuggingFaceLabel])
+
+
+def _classification(body: HuggingFaceClassificationBody, settings: Settings) -> Asked[bytes]:
+    given, listed = _as_list(body.inputs)
+    texts = [(one.text, one.text_pair) if isinstance(one, TextPair) else (one, None) for one in given]
+    check_size("inputs", [text for text, _ in texts], settings)
+    check_size("inputs.text_pair", [pair for _, pair in texts if pair is not None], settings)
+    parameters = body.parameters
+    requests = [
+        ClassificationRequest(text, pair, top_k=parameters.top_k, function=parameters.function_to_apply)
+        for text, pair in texts
+    ]
+    # A list even for one text, as the hosted service has it and the clients expect it.
+    return _asked("classify", requests, listed, write_labels, _listed)
+
+
+def write_labels(model: LoadedModel, result: ItemResult) -> bytes:
+    """Return the scored labels of a text, best first."""
+    labels = [HuggingFaceLabel(label.label, label.score) for label in result.answer.labels]
+    return b"".join(json_parts(_LABELS, labels))
+
+
+# Token classification.
+
+
+class EntityParameters(DialectBody):
+    """What the token-classification pipeline is told."""
+
+    aggregation_strategy: Annotated[
+        Aggregation, Field(description="How tokens become entities; `none` returns tokens with their labels.")
+    ] = "simple"
+    ignore_labels: Annotated[
+        list[str] | None, Field(max_length=1000, description="Labels that are left out. Default: `O`.")
+    ] = None
+    stride: WindowStride = None
+
+
+class HuggingFaceEntityBody(DialectBody):
+    """A text to find entities in, or a list of texts, in the form of Hugging Face."""
+
+    inputs: Annotated[OneOrMany, Field(examples=["Maria Okafor signed for Halden Works in Bergen."])]
+    parameters: EntityParameters = EntityParameters()
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFaceEntity:
+    """An entity of one or more tokens: `word` is the text's `[start:end]`."""
+
+    entity_group: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFaceToken:
+    """A token with its label, without aggregation."""
+
+    entity: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+_ENTITIES = TypeAdapter(list[HuggingFaceEntity])
+_TOKENS = TypeAdapter(list[HuggingFaceToken])
+
+
+def _entities(body: HuggingFaceEntityBody, settings: Settings) -> Asked[bytes]:
+    check_size("inputs", body.inputs, settings)
+    texts, listed = _as_list(body.inputs)
+    parameters = body.parameters
+    requests = [
+        EntityRequest(
+            text,
+            aggregation=parameters.aggregation_strategy,
+            ignore_labels=parameters.ignore_labels,
+            window_stride=parameters.stride,
+        )
+        for text in texts
+    ]
+    tokens = parameters.aggregation_strategy == "none"
+
+    def write(model: LoadedModel, result: ItemResult) -> bytes:
+        found = result.answer.entities
+        if tokens:
+            single = [HuggingFaceToken(one.entity, one.score, one.text, one.start, one.end) for one in found]
+            return b"".join(json_parts(_TOKENS, single))
+        grouped = [HuggingFaceEntity(one.entity, one.score, one.text, one.start, one.end) for one in found]
+        return b"".join(json_parts(_ENTITIES, grouped))
+
+    return _asked("ner", requests, listed, write, _alone_or_listed(listed))
+
+
+# Filling masks.
+
+
+class MaskParameters(DialectBody):
+    """What the fill-mask pipeline is told."""
+
+    top_k: Annotated[int, Field(ge=1, le=1000, description="Most predictions for each mask.")] = 5
+
+
+class HuggingFaceMaskBody(DialectBody):
+    """A text with masks to fill, or a list of texts, in the form of Hugging Face."""
+
+    inputs: Annotated[OneOrMany, Field(examples=["Bergen is a city in [MASK]."])]
+    parameters: MaskParameters = MaskParameters()
+
+
+@dataclass(frozen=True, slots=True)
+class HuggingFaceFill:
+    """A token that could stand for a mask."""
+
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
+_FILLS = TypeAdapter(list[HuggingFaceFill])
+
+
+def _masks(body: HuggingFaceMaskBody, settings: Settings) -> Asked[bytes]:
+    check_size("inputs", body.inputs, settings)
+    texts, listed = _as_list(body.inputs)
+    requests = [MaskRequest(text, top_k=body.parameters.top_k) for text in texts]
+
+    def write(model: LoadedModel, result: ItemResult) -> bytes:
+        masks = [
+            b"".join(
+                json_parts(
+                    _FILLS, [HuggingFaceFill(one.score, one.token_id, one.token, one.sequence) for one in predictions]
+                )
+            )
+            for predictions in result.answer.predictions
+        ]
+        return masks[0] if len(masks) == 1 else b"".join(json_list(masks))
+
+    return _asked("fill-mask", requests, listed, write, _alone_or_listed(listed))
+
+
+# Embeddings.
+
+
+class EmbeddingParameters(DialectBody):
+    """How a text becomes a vector."""
+
+    normalize: Annotated[bool | None, Field(description="Whether vectors are scaled to length 1. Default: yes.")] = None
+    truncate: Annotated[
+        bool | None,
+        Field(description="Makes no difference: nothing is ever cut, and longer texts are read in windows."),
+    ] = None
+
+
+class HuggingFaceEmbeddingBody(EmbeddingParameters):
+    """A text to embed, or a list of texts, in the form of Hugging Face and of Text Embeddings Inference."""
+
+    inputs: Annotated[OneOrMany, Field(examples=["The survey of the northern bridges was led by Maria Okafor."])]
+    parameters: EmbeddingParameters = EmbeddingParameters()
+
+
+_VECTOR = TypeAdapter(list[float])
+
+
+def _embeddings(body: HuggingFaceEmbeddingBody, settings: Settings) -> Asked[bytes]:
+    check_size("inputs", body.inputs, settings)
+    texts, listed = _as_list(body.inputs)
+    asked = [body.parameters.normalize, body.normalize]
+    normalize = next((choice for choice in asked if choice is not None), True)
+    requests = [EmbeddingRequest(text, normalize=normalize) for text in texts]
+
+    def write(model: LoadedModel, result: ItemResult) -> bytes:
+        return _VECTOR.dump_json(result.answer.embedding)
+
+    return _asked("embed", requests, listed, write, _listed)
+
+
+# How alike sentences are.
+
+
+class SimilarityInputs(DialectBody):
+    """A text, and others to compare it with."""
+
+    source_sentence: Text
+    sentences: Annotated[list[Text], Field(min_length=1)]
+
+
+class SimilarityBody(DialectBody):
+    """Texts to compare, in the form of Hugging Face and of Text Embeddings Inference."""
+
+    inputs: Annotated[
+        SimilarityInputs,
+        Field(
+            examples=[
+                {
+                    "source_sentence": "The bridge was surveyed in May.",
+                    "sentences": ["In May somebody surveyed the bridge.", "The claim was admitted."],
+                }
+            ]
+        ),
+    ]
+    parameters: EmbeddingParameters = EmbeddingParameters()
+
+
+class Vector:
+    """An embedding that is not sent.
+
+    Args:
+        numbers: Of length 1.
+    """
+
+    def __init__(self, numbers: Sequence[float]) -> None:
+        self.numbers: npt.NDArray[np.float32] = np.asarray(numbers, np.float32)
+
+    def __len__(self) -> int:
+        return self.numbers.nbytes
+
+
+def _similarity(body: SimilarityBody, settings: Settings) -> Asked[Vector]:
+    texts = [body.inputs.source_sentence, *body.inputs.sentences]
+    check_size("inputs.sentences", body.inputs.sentences, settings)
+    check_size("inputs.source_sentence", body.inputs.source_sentence, settings)
+
+    def write(model: LoadedModel, result: ItemResult) -> Vector:
+        return Vector(result.answer.embedding)
+
+    def respond(answered: Answered[Vector]) -> Iterable[bytes]:
+        source, *others = (item.numbers.astype(np.float64) for item in answered.items)
+        yield _VECTOR.dump_json([float(source @ other) for other in others])
+
+    requests = [EmbeddingRequest(text) for text in texts]
+    return Asked(DIALECT, "embed", None, requests, True, write, respond)
+
+
+FORMS: Mapping[TaskName, Form] = {
+    "qa": Form(
+        HuggingFaceQuestionBody,
+        HuggingFaceAnswer | list[HuggingFaceAnswer] | list[list[HuggingFaceAnswer]],
+        _question,
+    ),
+    "classify": Form(HuggingFaceClassificationBody, list[list[HuggingFaceLabel]], _classification),
+    "ner": Form(
+        HuggingFaceEntityBody,
+        list[HuggingFaceEntity] | list[HuggingFaceToken] | list[list[HuggingFaceEntity]] | list[list[HuggingFaceToken]],
+        _entities,
+    ),
+    "fill-mask": Form(
+        HuggingFaceMaskBody,
+        list[HuggingFaceFill] | list[list[HuggingFaceFill]] | list[list[list[HuggingFaceFill]]],
+        _masks,
+    ),
+    "embed": Form(HuggingFaceEmbeddingBody, list[list[float]], _embeddings),
+}
+"""By task."""
+
+SIMILARITY = Form(SimilarityBody, list[float], _similarity)
+"""Another form of `embed`, told by its `inputs`."""
+
+
+def form_of(task: TaskName, body: Any) -> Form | None:
+    """Return the form that a parsed body of a task is in, or None if the task has none."""
+    inputs = body.get("inputs") if isinstance(body, dict) else None
+    return SIMILARITY if task == "embed" and isinstance(inputs, dict) else FORMS.get(task)
+
+
+def _as_list(inputs: Any) -> tuple[list[Any], bool]:
+    return (inputs, True) if isinstance(inputs, list) else ([inputs], False)
+
+
+def _asked(
+    task: TaskName,
+    requests: Sequence[Any],
+    listed: bool,
+    write: Callable[[LoadedModel, ItemResult], bytes],
+    respond: Callable[[Answered[bytes]], Iterable[bytes]],
+) -> Asked[bytes]:
+    return Asked(DIALECT, task, None, requests, listed, write, respond)
+
+
+def _listed(answered: Answered[bytes]) -> Iterator[bytes]:
+    return json_list(answered.items)
+
+
+def _alone_or_listed(listed: bool) -> Callable[[Answered[bytes]], Iterable[bytes]]:
+    return _listed if listed else lambda answered: answered.items

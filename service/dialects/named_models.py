@@ -1,0 +1,72 @@
+"""`POST /models/{name}` and `POST /`: a model by its name, in the form of Hugging Face that suits its task.
+
+The hosted service answers on such addresses, and its clients are given one per model.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+
+from bigbird_inference.errors import InvalidInput
+from service.api.answering import answer
+from service.api.authentication import RequireKey
+from service.api.json_body import JsonRoute
+from service.api.problems import documented_problems
+from service.api.request_state import ServingDependency
+from service.dialects.huggingface import FORMS, SIMILARITY, form_of
+from service.models.served_models import ENDPOINTS
+from service.serving import Serving
+
+_FORMS = [*FORMS.values(), SIMILARITY]
+_BODIES = {form.body: TypeAdapter(form.body) for form in _FORMS}
+_DESCRIBED: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [{"$ref": f"#/components/schemas/{form.body.__name__}"} for form in _FORMS]}
+            }
+        },
+    }
+}
+
+router = APIRouter(
+    route_class=JsonRoute,
+    tags=["dialects"],
+    dependencies=[RequireKey],
+    responses=documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504),
+)
+
+
+@router.post("/models/{name}", name="ask_model", summary="Ask a model by its name", openapi_extra=_DESCRIBED)
+async def ask_model(
+    name: Annotated[str, Path(min_length=1, max_length=255, description="From `/v1/models`.")],
+    request: Request,
+    serving: ServingDependency,
+) -> Any:
+    """Answer in the shape of the pipeline of the model's task."""
+    return await _ask(request, serving, name)
+
+
+@router.post("/", name="ask_only_model", summary="Ask the only model", openapi_extra=_DESCRIBED)
+async def ask_only_model(request: Request, serving: ServingDependency) -> Any:
+    """Answer in the shape of the pipeline of the model's task; refused where several models are loaded."""
+    return await _ask(request, serving, None)
+
+
+async def _ask(request: Request, serving: Serving, name: str | None) -> Response:
+    model = serving.models.choose_any(name)
+    task = model.manifest.task
+    parsed = await request.json()
+    form = form_of(task, parsed)
+    if form is None:
+        raise InvalidInput(f"The model {model.name!r} is not asked in this form; see {ENDPOINTS[task]} in /docs")
+    try:
+        body = _BODIES[form.body].validate_python(parsed)
+    except ValidationError as error:
+        found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
+        raise RequestValidationError(found) from None
+    asked = form.asked(body, serving.settings)
+    return await answer(request, serving, asked.of_model(model.name))

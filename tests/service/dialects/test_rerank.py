@@ -1,0 +1,96 @@
+"""Both forms of reranking, asked of a fake classifier with a real tokenizer.
+
+Its logits are the sum of a row's ids, and 0; so the label `invoice` has the sum, and `report` 0.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.tokenization.tokenizer import Tokenizer
+from tests.fake_model import fake_loaded_model
+from tests.service.asynchronous import asynchronous
+from tests.service.running_app import running_app
+
+TEXTS = ["Paris", "the office of Acme", "the office for finance is in Paris, and Carol Stone works there"]
+
+
+def classifier(tokenizer: Tokenizer) -> Mapping[str, LoadedModel]:
+    model = fake_loaded_model("classify")
+    model.task.tokenizer = tokenizer
+    return {model.name: model}
+
+
+def sums(tokenizer: Tokenizer, query: str, text: str) -> list[float]:
+    """Return the sum of the ids of each window of 16 tokens: [CLS] query [SEP] text [SEP]."""
+    first = tokenizer.tokenize(query).ids.tolist()
+    ids = tokenizer.tokenize(text).ids.tolist()
+    room = 16 - len(first) - 3
+    step = room - room // 2
+    starts = range(0, max(1, len(ids) - room // 2), step)
+    around = tokenizer.cls_id + 2 * tokenizer.sep_id + sum(first)
+    return [float(around + sum(ids[start : start + room])) for start in starts]
+
+
+@asynchronous
+async def test_texts_come_back_best_first_with_the_score_of_their_best_window(tokenizer: Tokenizer) -> None:
+    body = {"query": "Who", "texts": TEXTS, "label": "invoice", "raw_scores": True, "return_text": True}
+    async with running_app(classifier(tokenizer)) as (_, client):
+        response = await client.post("/rerank", json=body)
+    assert response.status_code == 200, response.text
+    scores = {text: max(sums(tokenizer, "Who", text)) for text in TEXTS}
+    assert len(sums(tokenizer, "Who", TEXTS[2])) > 1
+    expected = sorted(TEXTS, key=lambda text: -scores[text])
+    assert response.json() == [{"index": TEXTS.index(text), "score": scores[text], "text": text} for text in expected]
+    assert int(response.headers["x-windows"]) == sum(len(sums(tokenizer, "Who", text)) for text in TEXTS)
+
+
+@asynchronous
+async def test_documents_come_back_as_cohere_and_jina_give_them(tokenizer: Tokenizer) -> None:
+    body = {
+        "model": "fake-classify",
+        "query": "Who",
+        "documents": [TEXTS[0], {"text": TEXTS[1]}, TEXTS[2]],
+        "label": "report",
+        "top_n": 2,
+        "return_documents": True,
+    }
+    async with running_app(classifier(tokenizer)) as (_, client):
+        response = await client.post("/v1/rerank", json=body)
+    answer = response.json()
+    windows = [sums(tokenizer, "Who", text) for text in TEXTS]
+    # Softmax of a large sum and 0: next to nothing for the label whose logit is 0, and the same order by index.
+    assert [(entry["index"], entry["document"]["text"]) for entry in answer["results"]] == [
+        (0, TEXTS[0]),
+        (1, TEXTS[1]),
+    ]
+    assert all(0 <= entry["relevance_score"] < 1e-6 for entry in answer["results"])
+    assert (answer["id"], answer["model"]) == (response.headers["x-request-id"], "fake-classify")
+    assert answer["usage"]["windows"] == sum(map(len, windows))
+    assert answer["usage"]["truncated_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status", "told"),
+    [
+        pytest.param("/rerank", {"texts": TEXTS}, 422, "label is needed", id="no label where there are several"),
+        pytest.param("/rerank", {"texts": TEXTS, "label": "x"}, 422, "invoice, report", id="no such label"),
+        pytest.param("/rerank", {"texts": []}, 422, "texts", id="no texts"),
+        pytest.param(
+            "/rerank", {"texts": TEXTS, "truncation_direction": "left"}, 422, "truncation_direction", id="cut"
+        ),
+        pytest.param("/v1/rerank", {"documents": [{"image": "x"}]}, 422, "documents[0].text", id="no text"),
+        pytest.param("/v1/rerank", {"documents": TEXTS, "model": "other"}, 404, "'other'", id="no such model"),
+        pytest.param("/v1/rerank", {"documents": TEXTS * 100}, 413, "documents has 300 items", id="too many"),
+    ],
+)
+@asynchronous
+async def test_what_cannot_be_done_is_refused(
+    path: str, fields: dict[str, Any], status: int, told: str, tokenizer: Tokenizer
+) -> None:
+    async with running_app(classifier(tokenizer)) as (_, client):
+        response = await client.post(path, json={"query": "Who", **fields})
+    assert response.status_code == status
+    assert told in response.json()["error"]
