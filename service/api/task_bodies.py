@@ -30,14 +30,12 @@ def _branch(value: Any) -> str:
     return MANY if isinstance(value, list) else ONE
 
 
-def one_or_many(kind: Any) -> Any:
-    """Return the type of a value, or a list of at least one of them; what is wrong is told of the one that is meant."""
-    return Annotated[
-        Annotated[kind, Tag(ONE)] | Annotated[list[kind], Field(min_length=1), Tag(MANY)], Discriminator(_branch)
-    ]
-
-
-OneOrMany = one_or_many(Text)
+ItemT = TypeVar("ItemT")
+OneOrMore = Annotated[
+    Annotated[ItemT, Tag(ONE)] | Annotated[list[ItemT], Field(min_length=1), Tag(MANY)], Discriminator(_branch)
+]
+"""A value, or a list of at least one of them; what is wrong is told of the one that is meant."""
+OneOrMany = OneOrMore[Text]
 
 
 class RequestBody(BaseModel):

@@ -24,7 +24,7 @@ from bigbird_inference.tasks.entity_recognition import EntityRequest
 from bigbird_inference.tasks.mask_filling import MaskRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
 from service.api.answering import Answered, Asked, json_list
-from service.api.task_bodies import ONE, PAIR, OneOrMany, check_size, json_parts, one_or_many
+from service.api.task_bodies import ONE, PAIR, OneOrMany, OneOrMore, check_size, json_parts
 from service.request_run import ItemResult
 from service.settings import Settings
 
@@ -86,14 +86,11 @@ class QuestionParameters(DialectBody):
     ] = False
 
 
-_OneOrMoreQuestions = one_or_many(QuestionInputs)
-
-
 class HuggingFaceQuestionBody(DialectBody):
     """A question about a document, or a list of them, in the form of Hugging Face."""
 
     inputs: Annotated[
-        _OneOrMoreQuestions,
+        OneOrMore[QuestionInputs],
         Field(
             examples=[
                 {
@@ -174,14 +171,11 @@ def _text_or_pair(value: Any) -> str:
 TextOrPair = Annotated[Annotated[Text, Tag(ONE)] | Annotated[TextPair, Tag(PAIR)], Discriminator(_text_or_pair)]
 
 
-_OneOrMorePairs = one_or_many(TextOrPair)
-
-
 class HuggingFaceClassificationBody(DialectBody):
     """A text or a pair of texts to classify, or a list of them, in the form of Hugging Face."""
 
     inputs: Annotated[
-        _OneOrMorePairs, Field(examples=["The court admitted the claim. The limitation period has expired."])
+        OneOrMore[TextOrPair], Field(examples=["The court admitted the claim. The limitation period has expired."])
     ]
     parameters: ClassificationParameters = ClassificationParameters()
 
