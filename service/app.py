@@ -23,7 +23,7 @@ from service.api.request_context import RequestContext
 from service.api.requests_under_way import RequestLimit
 from service.api.response_headers import SecurityHeaders, allow_origins
 from service.api.task_routes import task_routes
-from service.dialects import named_models, openai, rerank
+from service.dialects import named_models, open_inference, openai, rerank
 from service.dialects import text_embeddings_inference as tei
 from service.models.loading import ModelLoader
 from service.security.access import read_access
@@ -120,6 +120,8 @@ def create_app(
     )
     app.include_router(task_routes())
     for router in (named_models.router, tei.router, tei.information, rerank.router, openai.router):
+        app.include_router(router)
+    for router in (open_inference.health, open_inference.router, open_inference.inference):
         app.include_router(router)
     app.include_router(model_routes.router)
     app.include_router(operation_routes.router)

@@ -18,6 +18,7 @@ from bigbird_inference import strict_json
 from bigbird_inference.errors import MalformedRequest, TextTooLarge
 from service.api.disconnect import ClientGone
 from service.serving import Serving
+from service.settings import Settings
 
 
 def parse_json(body: bytes, most_values: int) -> Any:
@@ -81,6 +82,11 @@ _LONGEST_CONTENT_TYPE = 256
 _CHARSETS = ("utf-8", "utf8", "us-ascii")
 
 
+def most_values(settings: Settings, other: int = _OTHER_VALUES) -> int:
+    """Return how many values a body may hold: those of its lists of texts, and some others."""
+    return _VALUES_OF_AN_ITEM * settings.max_list_items + other
+
+
 class JsonRequest(Request):
     """A request whose body has been parsed already."""
 
@@ -94,10 +100,10 @@ class JsonRoute(APIRoute):
     """A route that takes JSON and nothing else.
 
     Attributes:
-        most_values: Most values of a body, beside those that lists of texts have.
+        other_values: Most values of a body, beside those that lists of texts have.
     """
 
-    most_values = _OTHER_VALUES
+    other_values = _OTHER_VALUES
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the check of content type and body."""
@@ -105,7 +111,7 @@ class JsonRoute(APIRoute):
 
         async def handle_json(request: Request) -> Response:
             _require_json(request)
-            _require_plain(request)
+            require_plain(request)
             json_request = JsonRequest(request.scope, request.receive)
             try:
                 body = await json_request.body()
@@ -114,9 +120,7 @@ class JsonRoute(APIRoute):
             if not body:
                 raise MalformedRequest("The body is empty.")
             serving: Serving = request.app.state.serving
-            json_request.parsed = parse_json(
-                body, _VALUES_OF_AN_ITEM * serving.settings.max_list_items + self.most_values
-            )
+            json_request.parsed = parse_json(body, most_values(serving.settings, self.other_values))
             return await handle(json_request)
 
         return handle_json
@@ -136,7 +140,7 @@ def _require_json(request: Request) -> None:
             raise HTTPException(415, "JSON must be encoded as UTF-8.")
 
 
-def _require_plain(request: Request) -> None:
+def require_plain(request: Request) -> None:
     """Refuse compressed bodies: a kilobyte of them can hold a gigabyte."""
     for header in request.headers.getlist("content-encoding"):
         if header.strip().lower() not in ("", "identity"):

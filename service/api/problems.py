@@ -180,7 +180,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     fields = [
-        FieldErrorBody(field=_field_name(problem["loc"]), message=problem["msg"])
+        FieldErrorBody(field=field_name(problem["loc"]), message=problem["msg"])
         for problem in found[:_MOST_FIELD_ERRORS]
     ]
     names = ", ".join(dict.fromkeys(entry.field for entry in fields))
@@ -195,7 +195,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     )
 
 
-def _field_name(location: Sequence[int | str]) -> str:
+def field_name(location: Sequence[int | str]) -> str:
     """Return `text[3]` for `("body", "text", "<many>", 3)`."""
     name = ""
     for part in location[1:]:

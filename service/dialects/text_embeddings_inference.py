@@ -190,7 +190,7 @@ class DecodeBody(DialectBody):
 class _IdsRoute(JsonRoute):
     """Takes more values than one text needs."""
 
-    most_values = 2 * _MOST_IDS
+    other_values = 2 * _MOST_IDS
 
 
 _decoding = APIRouter(route_class=_IdsRoute, tags=["dialects"], dependencies=[RequireKey], responses=_PROBLEMS)

@@ -35,6 +35,18 @@ _DEADLINE_PASSED = 504
 _INVALID_INPUT = "invalid_input"
 # Loaded, unloaded and reloaded all the time; the probe asks another one.
 _MANAGED_MODEL = "small-embed"
+_MODELS = {
+    "/v1/embeddings": "small-embed",
+    "/v1/rerank": "small-classify",
+    "/rerank": "small-classify",
+    "/predict": "small-classify",
+    "/tokenize": "small-qa",
+    "/decode": "small-qa",
+    "/info": "small-qa",
+}
+_LABEL = "report"
+# Answers where one model is loaded; here are several, which it has to say.
+_ALWAYS_REFUSED = "POST /"
 _REJECTED_POSITIVE_DATA = "RejectedPositiveData"
 
 
@@ -65,7 +77,8 @@ def run(scale: float, *, only_with_keys: bool = False) -> Report:
     keys = {"BIGBIRD_API_KEYS": key_line("caller", make_key()), "BIGBIRD_ADMIN_KEY": key_line("fuzzer", key)}
     with fuzzed_server(keys, {"Authorization": f"Bearer {key}"}) as server:
         _attack(server, max(2, examples // 4), outcome)
-    never = sorted(operation for operation in outcome.operations if not outcome.accepted[operation])
+    answering = outcome.operations - {_ALWAYS_REFUSED}
+    never = sorted(operation for operation in answering if not outcome.accepted[operation])
     outcome.failures += [f"{operation} accepted nothing of what was valid" for operation in never]
     return Report(
         area="openapi",
@@ -132,19 +145,40 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     """Change most valid requests so that they reach the model: name one that there is, allow it time, hold a mask."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
+    path, body = case.operation.path, case.body
     if case.path_parameters:
-        case.path_parameters = {**case.path_parameters, "name": _MANAGED_MODEL}
-    body = case.body
+        name = _model_in_form_of(body) if path == "/models/{name}" else _MANAGED_MODEL
+        case.path_parameters = {**case.path_parameters, "name": name}
+    if path == "/info":
+        case.query = {**(case.query or {}), "model": _MODELS[path]}
     if not isinstance(body, dict):
         return
-    task = case.operation.path.strip("/")
+    task = path.strip("/")
+    model = _MODELS.get(path, f"small-{task}")
     text, mask = body.get("text"), body.get("mask")
     changed = dict(body)
     if len(json.dumps(body)) % 8:
-        changed |= {name: value for name, value in (("model", f"small-{task}"), ("timeout_ms", 60_000)) if name in body}
+        changed |= {name: value for name, value in (("model", model), ("timeout_ms", 60_000)) if name in body}
+    if path in _MODELS and path != "/v1/embeddings":
+        changed["model"] = model
+    if path.endswith("/rerank"):
+        changed["label"] = _LABEL
     if task == "fill-mask" and isinstance(text, str) and len(text) < 1000:
         changed["text"] = f"{text} {mask if isinstance(mask, str) else '[MASK]'}"
     case.body = changed
+
+
+def _model_in_form_of(body: Any) -> str:
+    """Return a model that is asked in the form of a body."""
+    inputs = body.get("inputs") if isinstance(body, dict) else None
+    parameters = body.get("parameters") if isinstance(body, dict) else None
+    first = inputs[0] if isinstance(inputs, list) and inputs else inputs
+    names = {*(first if isinstance(first, dict) else ()), *(parameters if isinstance(parameters, dict) else ())}
+    if "source_sentence" in names or {"normalize", "truncate"} & {*names, *(body if isinstance(body, dict) else ())}:
+        return "small-embed"
+    if "context" in names:
+        return "small-qa"
+    return "small-ner" if {"aggregation_strategy", "ignore_labels", "stride"} & names else "small-classify"
 
 
 def _code(response: Response) -> str:

@@ -118,7 +118,7 @@ async def test_what_the_page_fills_in_can_be_sent_as_it_is() -> None:
 def test_every_form_of_a_body_has_an_example(description: dict[str, Any]) -> None:
     for path, operations in description["paths"].items():
         for operation in operations.values():
-            if "requestBody" in operation and "anyOf" not in str(operation["requestBody"]):
+            if "$ref" in str(operation.get("requestBody")) and "anyOf" not in str(operation["requestBody"]):
                 for example in examples_of(description, operation):
                     schema = operation["requestBody"]["content"]["application/json"]["schema"]
                     found = Draft202012Validator({**schema, "components": description["components"]})

@@ -51,6 +51,12 @@ async def test_the_documentation_describes_every_task_its_fields_and_its_problem
     models = {"/v1/models", "/v1/models/{name}", *changes}
     dialects = {
         *("/", "/models/{name}", "/v1/embeddings", "/v1/rerank"),
+        *("/v2", "/v2/health/live", "/v2/health/ready"),
+        *(
+            f"/v2/models/{{name}}{version}{what}"
+            for version in ("", "/versions/{version}")
+            for what in ("", "/ready", "/infer")
+        ),
         *("/predict", "/rerank", "/similarity", "/tokenize", "/decode", "/info"),
     }
     assert tasks | models | dialects | {"/health/live", "/health/ready", "/metrics"} == set(description["paths"])

@@ -1,0 +1,195 @@
+"""Tensors of the Open Inference Protocol: texts out of inputs, and answers into outputs.
+
+An answer's fields become tensors by their types, one row for each text: a number or a string `[texts]`, a list
+`[texts, longest]`, a list of lists `[texts, longest, longest]`; what a shorter row lacks is 0 or the empty string, and
+`<field>.count` tells how long each is. Parts of an entity or an alternative are tensors of their own, `entities.start`.
+Whole answers stand in `json`, a string for each text.
+"""
+
+import dataclasses
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from bigbird_inference.errors import InvalidInput, MalformedRequest
+
+BYTES = "BYTES"
+JSON_OUTPUT = "json"
+_COUNT = "count"
+# What a number is in the protocol, in numpy, and where there is none.
+_KINDS: dict[type, tuple[str, str]] = {bool: ("BOOL", "?"), int: ("INT64", "<i8"), float: ("FP64", "<f8")}
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One tensor of an answer, before there are answers.
+
+    Attributes:
+        name: With dots between a field and its parts.
+        kind: `str`, `int`, `float` or `bool`.
+        axes: How many axes there are beside that of the texts.
+        path: The fields that lead to it.
+        counts: Whether it tells how many there are, rather than what they are.
+    """
+
+    name: str
+    kind: type
+    axes: int
+    path: tuple[str, ...]
+    counts: bool = False
+
+    @property
+    def datatype(self) -> str:
+        """As the protocol calls it."""
+        return BYTES if self.kind is str else _KINDS[self.kind][0]
+
+
+def columns(answer: type[Any]) -> list[Column]:
+    """Return the tensors that an answer's dataclass becomes, in the order of its fields."""
+    return [*_columns(answer, (), 0), Column(JSON_OUTPUT, str, 0, ())]
+
+
+def _columns(kind: Any, path: tuple[str, ...], axes: int) -> Iterator[Column]:
+    for name, hint in get_type_hints(kind).items():
+        own, depth = _unwrapped(hint), 0
+        while get_origin(own) is list:
+            own, depth = _unwrapped(get_args(own)[0]), depth + 1
+        here = (*path, name)
+        if dataclasses.is_dataclass(own):
+            if depth:
+                yield Column(".".join((*here, _COUNT)), int, axes + depth - 1, here, counts=True)
+            yield from _columns(own, here, axes + depth)
+        elif own in (str, *_KINDS):
+            yield Column(".".join(here), own, axes + depth, here)
+        else:  # one of a few words
+            yield Column(".".join(here), str, axes + depth, here)
+
+
+def _unwrapped(hint: Any) -> Any:
+    """Return a type without `None`."""
+    parts = [part for part in get_args(hint) if part is not type(None)]
+    return parts[0] if type(None) in get_args(hint) else hint
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """A tensor with its values.
+
+    Attributes:
+        column: What it is.
+        shape: Its axes' lengths.
+        values: All values, the last axis fastest.
+    """
+
+    column: Column
+    shape: tuple[int, ...]
+    values: list[Any]
+
+    def as_bytes(self) -> bytes:
+        """Return the values in the binary extension: little-endian numbers, or strings after their length."""
+        if self.column.kind is str:
+            texts = [value.encode() for value in self.values]
+            return b"".join(part for text in texts for part in (_LENGTH.pack(len(text)), text))
+        return np.array(self.values, dtype=_KINDS[self.column.kind][1]).tobytes()
+
+
+def output_tensor(column: Column, answers: Sequence[Any], written: Sequence[bytes]) -> OutputTensor:
+    """Return a tensor of several texts' answers.
+
+    Args:
+        column: Which.
+        answers: The tasks' answers.
+        written: The same as JSON.
+    """
+    if column.name == JSON_OUTPUT:
+        return OutputTensor(column, (len(written),), [text.decode() for text in written])
+    nested = [_reach(answer, column.path) for answer in answers]
+    if column.counts:
+        nested = [_counts(value, column.axes) for value in nested]
+    shape = [len(nested), *(max(_lengths(nested, axis), default=0) for axis in range(1, column.axes + 1))]
+    missing = "" if column.kind is str else column.kind(0)
+    return OutputTensor(column, tuple(shape), list(_padded(nested, shape, missing)))
+
+
+def _reach(value: Any, path: tuple[str, ...]) -> Any:
+    """Return what a path leads to, in every part of a list that it passes."""
+    if isinstance(value, list):
+        return [_reach(part, path) for part in value]
+    return value if not path or value is None else _reach(getattr(value, path[0]), path[1:])
+
+
+def _counts(value: Any, axes: int) -> Any:
+    if axes:
+        return [_counts(part, axes - 1) for part in value or []]
+    return len(value or [])
+
+
+def _lengths(nested: Sequence[Any], axis: int) -> Iterator[int]:
+    for value in nested:
+        if axis == 1:
+            yield len(value or [])
+        else:
+            yield from _lengths(value or [], axis - 1)
+
+
+def _padded(value: Any, shape: Sequence[int], missing: Any) -> Iterator[Any]:
+    if not shape:
+        yield missing if value is None else value
+        return
+    parts = value or []
+    for part in parts:
+        yield from _padded(part, shape[1:], missing)
+    yield from [missing] * ((shape[0] - len(parts)) * math.prod(shape[1:]))
+
+
+def texts_of(name: str, shape: Sequence[int], data: Sequence[Any]) -> list[str]:
+    """Return the texts of an input in JSON.
+
+    Raises:
+        InvalidInput: Values and shape do not agree, or a value is no text.
+    """
+    texts = list(_flat(data))
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidInput(f"inputs: {name} is of the type BYTES, so its data must be strings")
+    _check_shape(name, shape, len(texts))
+    return texts
+
+
+def _flat(data: Sequence[Any]) -> Iterator[Any]:
+    for value in data:
+        if isinstance(value, list):
+            yield from _flat(value)
+        else:
+            yield value
+
+
+def texts_of_bytes(name: str, shape: Sequence[int], data: bytes) -> list[str]:
+    """Return the texts of an input in the binary extension.
+
+    Raises:
+        MalformedRequest: The bytes are no strings after their lengths, or no UTF-8.
+        InvalidInput: Their number is not that of the shape.
+    """
+    texts, place = [], 0
+    while place < len(data):
+        end = place + _LENGTH.size
+        length = _LENGTH.unpack_from(data, place)[0] if end <= len(data) else 0
+        if end > len(data) or end + length > len(data):
+            raise MalformedRequest(f"The binary data of {name} is cut off at byte {place}.")
+        try:
+            texts.append(data[end : end + length].decode())
+        except UnicodeDecodeError:
+            raise MalformedRequest(f"The binary data of {name} is not UTF-8 in string {len(texts)}.") from None
+        place = end + length
+    _check_shape(name, shape, len(texts))
+    return texts
+
+
+def _check_shape(name: str, shape: Sequence[int], count: int) -> None:
+    if math.prod(shape) != count or len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
+        raise InvalidInput(f"inputs: {name} has {count} values and the shape {list(shape)}, but must have [{count}]")

@@ -1,0 +1,166 @@
+"""The Open Inference Protocol: tensors in and out, in JSON and in the binary extension, of fakes; by hand."""
+
+import json
+import struct
+from typing import Any
+
+import httpx
+import pytest
+
+from bigbird_inference.tasks.classification import ClassificationAnswer, LabelScore
+from service.dialects.inference_tensors import columns, output_tensor
+from tests.service.asynchronous import asynchronous
+from tests.service.running_app import running_app
+
+ENTITY_OUTPUTS = [
+    ("entities.count", "INT64", [-1]),
+    ("entities.entity", "BYTES", [-1, -1]),
+    ("entities.text", "BYTES", [-1, -1]),
+    ("entities.start", "INT64", [-1, -1]),
+    ("entities.end", "INT64", [-1, -1]),
+    ("entities.score", "FP64", [-1, -1]),
+    ("json", "BYTES", [-1]),
+]
+
+
+def tensor(name: str, *texts: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "shape": [len(texts)], "datatype": "BYTES", "data": list(texts), **fields}
+
+
+async def ask(client: httpx.AsyncClient, model: str, *inputs: dict[str, Any], **fields: Any) -> httpx.Response:
+    # Clients send no content type.
+    return await client.post(f"/v2/models/{model}/infer", content=json.dumps({"inputs": inputs, **fields}))
+
+
+@asynchronous
+async def test_a_model_tells_its_tensors() -> None:
+    async with running_app() as (_, client):
+        told = (await client.get("/v2/models/fake-ner")).json()
+        same = (await client.get("/v2/models/fake-ner/versions/1")).json()
+        other = await client.get("/v2/models/fake-ner/versions/2")
+        server = (await client.get("/v2")).json()
+    assert told == same
+    assert told["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+    assert [(output["name"], output["datatype"], output["shape"]) for output in told["outputs"]] == ENTITY_OUTPUTS
+    assert other.status_code == 404
+    assert server["extensions"] == ["binary_tensor_data"]
+
+
+@asynchronous
+async def test_each_text_has_a_row_of_every_tensor() -> None:
+    async with running_app() as (_, client):
+        response = await ask(client, "fake-ner", tensor("text", "10", "20"), id="a request")
+        (native,) = (await client.post("/ner", json={"text": ["10"]})).json()["results"]
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    values = {output["name"]: (output["shape"], output["data"]) for output in answer["outputs"]}
+    whole = values.pop("json")
+    assert values == {
+        "entities.count": ([2], [1, 1]),
+        "entities.entity": ([2, 1], ["PER", "PER"]),
+        "entities.text": ([2, 1], ["10", "20"]),
+        "entities.start": ([2, 1], [0, 0]),
+        "entities.end": ([2, 1], [3, 3]),
+        "entities.score": ([2, 1], [13.0, 23.0]),
+    }
+    assert json.loads(whole[1][0])["entities"] == native["entities"]
+    assert (answer["model_name"], answer["model_version"], answer["id"]) == ("fake-ner", "1", "a request")
+
+
+@asynchronous
+async def test_options_are_parameters_and_outputs_can_be_chosen() -> None:
+    async with running_app() as (_, client):
+        response = await ask(
+            client,
+            "fake-multiple-choice",
+            tensor("prompt", "10"),
+            parameters={"choices": ["a", "b"]},
+            outputs=[{"name": "scores"}, {"name": "choice"}],
+        )
+    assert response.json()["outputs"] == [
+        {"name": "scores", "datatype": "FP64", "shape": [1, 2], "data": [13.0, 2.0]},
+        {"name": "choice", "datatype": "BYTES", "shape": [1], "data": ["b"]},
+    ]
+
+
+@asynchronous
+async def test_one_text_goes_with_each_of_the_others() -> None:
+    async with running_app() as (_, client):
+        response = await ask(client, "fake-qa", tensor("question", "q"), tensor("context", "10", "20"))
+    outputs = {output["name"]: output["data"] for output in response.json()["outputs"]}
+    assert (outputs["answer"], outputs["score"]) == (["10", "20"], [13.0, 23.0])
+
+
+@asynchronous
+async def test_texts_and_answers_may_be_binary() -> None:
+    texts = b"".join(struct.pack("<I", len(text)) + text for text in (b"10", b"20"))
+    head = json.dumps(
+        {
+            "inputs": [
+                {"name": "text", "shape": [2, 1], "datatype": "BYTES", "parameters": {"binary_data_size": len(texts)}}
+            ],
+            "outputs": [
+                {"name": "entities.score", "parameters": {"binary_data": True}},
+                {"name": "entities.start"},
+                {"name": "entities.text", "parameters": {"binary_data": True}},
+            ],
+        }
+    ).encode()
+    length = {"Inference-Header-Content-Length": str(len(head))}
+    async with running_app() as (_, client):
+        response = await client.post("/v2/models/fake-ner/infer", content=head + texts, headers=length)
+        cut = await client.post("/v2/models/fake-ner/infer", content=head + texts[:-1], headers=length)
+        long = await client.post("/v2/models/fake-ner/infer", content=head + texts + b"1", headers=length)
+        wrong = await client.post(
+            "/v2/models/fake-ner/infer", content=head, headers={"Inference-Header-Content-Length": "9999999"}
+        )
+    size = int(response.headers["Inference-Header-Content-Length"])
+    scores, starts, words = json.loads(response.content[:size])["outputs"]
+    assert scores["parameters"] == {"binary_data_size": 16}
+    assert starts["data"] == [0, 0]
+    assert words["parameters"] == {"binary_data_size": 12}
+    assert response.content[size:] == struct.pack("<dd", 13.0, 23.0) + texts
+    assert [answer.status_code for answer in (cut, long, wrong)] == [422, 400, 400]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "fields", "status", "told"),
+    [
+        pytest.param([tensor("texts", "10")], {}, 422, "there are text", id="no such input"),
+        pytest.param([tensor("text", "10"), tensor("text", "10")], {}, 422, "or twice", id="an input twice"),
+        pytest.param([tensor("text", "10", shape=[2])], {}, 422, "must have [1]", id="another shape"),
+        pytest.param([tensor("text", "10", datatype="INT64")], {}, 422, "datatype BYTES", id="numbers"),
+        pytest.param([tensor("text", "10", data=[1])], {}, 422, "must be strings", id="a number"),
+        pytest.param([tensor("text", " ")], {}, 422, "whitespace", id="white space"),
+        pytest.param([], {}, 422, "inputs", id="no input"),
+        pytest.param([tensor("text", "10")], {"parameters": {"priority": 1}}, 422, "priority", id="no such option"),
+        pytest.param([tensor("text", "10")], {"parameters": {"threshold": 2}}, 422, "threshold", id="a wrong option"),
+        pytest.param([tensor("text", "10")], {"parameters": {"text": "a"}}, 422, "cannot be given", id="a text"),
+        pytest.param([tensor("text", "10")], {"outputs": [{"name": "x"}]}, 422, "there are entities", id="no output"),
+        pytest.param([tensor("text", *"abc")], {}, 413, "3 items", id="too many texts"),
+    ],
+)
+@asynchronous
+async def test_what_cannot_be_done_is_refused(
+    inputs: list[dict[str, Any]], fields: dict[str, Any], status: int, told: str
+) -> None:
+    async with running_app(max_list_items=2) as (_, client):
+        response = await ask(client, "fake-ner", *inputs, **fields)
+    assert response.status_code == status
+    assert told in response.json()["error"]
+
+
+def test_rows_of_different_lengths_are_filled_up() -> None:
+    answers = [
+        ClassificationAnswer("a", 0.5, [LabelScore("a", 0.5), LabelScore("b", 0.25)]),
+        ClassificationAnswer(None, None, []),
+    ]
+    made = {column.name: output_tensor(column, answers, [b"1", b"2"]) for column in columns(ClassificationAnswer)}
+    assert {name: (own.shape, own.values) for name, own in made.items()} == {
+        "label": ((2,), ["a", ""]),
+        "score": ((2,), [0.5, 0.0]),
+        "labels.count": ((2,), [2, 0]),
+        "labels.label": ((2, 2), ["a", "b", "", ""]),
+        "labels.score": ((2, 2), [0.5, 0.25, 0.0, 0.0]),
+        "json": ((2,), ["1", "2"]),
+    }
