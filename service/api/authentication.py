@@ -32,6 +32,7 @@ _ADMIN = HTTPBearer(
 )
 # Asked by machines that hold no keys (probes, Prometheus), and what a person reads before having one.
 _OPEN_PATHS = PROBES | {"/", "/docs", "/openapi.json"}
+_READING = ("GET", "HEAD")
 _OPEN_FOLDER = "/docs/assets/"
 
 
@@ -57,7 +58,7 @@ class KeyGate:
         caller = self._caller(request)
         request.state.caller = caller
         request_record(request).key = caller.name if caller else None
-        if caller is None and self._access.keys_required and not _is_open(scope["path"]):
+        if caller is None and self._access.keys_required and not _is_open(scope):
             await service_problem(request, _unauthorized())(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -96,8 +97,9 @@ RequireAdmin = Depends(_require_admin)
 """The admin key."""
 
 
-def _is_open(path: str) -> bool:
-    return path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
+def _is_open(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return scope["method"] in _READING and (path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER))
 
 
 def _unauthorized() -> Unauthorized:

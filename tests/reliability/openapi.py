@@ -148,7 +148,10 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     path, body = case.operation.path, case.body
     if case.path_parameters:
         name = _model_in_form_of(body) if path == "/models/{name}" else _MANAGED_MODEL
-        case.path_parameters = {**case.path_parameters, "name": name}
+        if path.startswith("/v2/"):
+            name = "small-ner"
+        version = {"version": "1"} if "version" in case.path_parameters else {}
+        case.path_parameters = {**case.path_parameters, "name": name, **version}
     if path == "/info":
         case.query = {**(case.query or {}), "model": _MODELS[path]}
     if not isinstance(body, dict):
@@ -161,6 +164,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
         changed |= {name: value for name, value in (("model", model), ("timeout_ms", 60_000)) if name in body}
     if path in _MODELS and path != "/v1/embeddings":
         changed["model"] = model
+    if path.endswith("/infer"):
+        inputs = [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["Maria Okafor"]}]
+        changed = {"inputs": inputs} | {key: value for key, value in body.items() if key == "id"}
     if path.endswith("/rerank"):
         changed["label"] = _LABEL
     if task == "fill-mask" and isinstance(text, str) and len(text) < 1000:
