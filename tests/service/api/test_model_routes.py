@@ -69,7 +69,12 @@ async def test_after_the_last_model_is_unloaded_the_server_is_ready_and_finds_no
     async with managed() as client:
         assert (await client.post("/v1/models/ner/unload", headers=ADMIN)).status_code == 200
         assert (await client.get("/health/ready")).status_code == 200
-        assert (await client.get("/v1/models", headers=USER)).json() == {"models": [], "states": []}
+        assert (await client.get("/v1/models", headers=USER)).json() == {
+            "object": "list",
+            "data": [],
+            "models": [],
+            "states": [],
+        }
         missing = await client.post("/ner", json={"text": "10"}, headers=USER)
         assert (missing.status_code, missing.json()["code"]) == (404, "model_not_found")
 
