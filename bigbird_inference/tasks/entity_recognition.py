@@ -45,7 +45,7 @@ class EntityRequest:
     ignore_labels: Annotated[
         list[str] | None,
         Field(
-            max_length=1000,
+            max_length=256,
             description="Entities of these types, or with the aggregation `none` tokens with these labels, are left "
             "out. Default: `O`, which marks what is no entity.",
         ),

@@ -8,11 +8,11 @@ pipelines.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.manifest import TaskName
@@ -72,6 +72,13 @@ class QuestionInputs(DialectBody):
     context: Text
 
 
+def _unaligned(value: bool) -> bool:
+    # Not `Literal[False]`: 0 equals it.
+    if value:
+        raise ValueError("Input should be False")
+    return value
+
+
 class QuestionParameters(DialectBody):
     """What the question-answering pipeline is told; positions are of characters, and never moved to ends of words."""
 
@@ -82,7 +89,12 @@ class QuestionParameters(DialectBody):
     doc_stride: WindowStride = None
     handle_impossible_answer: Annotated[bool, Field(description="Whether the empty answer competes.")] = False
     align_to_words: Annotated[
-        Literal[False], Field(description="Answers are not widened to whole words; `true` is refused.")
+        bool,
+        AfterValidator(_unaligned),
+        Field(
+            description="Answers are not widened to whole words; `true` is refused.",
+            json_schema_extra={"const": False},
+        ),
     ] = False
 
 
@@ -221,7 +233,7 @@ class EntityParameters(DialectBody):
         Aggregation, Field(description="How tokens become entities; `none` returns tokens with their labels.")
     ] = "simple"
     ignore_labels: Annotated[
-        list[str] | None, Field(max_length=1000, description="Labels that are left out. Default: `O`.")
+        list[str] | None, Field(max_length=256, description="Labels that are left out. Default: `O`.")
     ] = None
     stride: WindowStride = None
 

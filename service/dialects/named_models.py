@@ -50,7 +50,8 @@ async def ask_model(
     return await _ask(request, serving, name)
 
 
-@router.post("/", name="ask_only_model", summary="Ask the only model", openapi_extra=_DESCRIBED)
+# Not described: `GET /` leads to a page, and a description knows no path that is half in it.
+@router.post("/", name="ask_only_model", include_in_schema=False)
 async def ask_only_model(request: Request, serving: ServingDependency) -> Any:
     """Answer in the shape of the pipeline of the model's task; refused where several models are loaded."""
     return await _ask(request, serving, None)
