@@ -20,7 +20,6 @@ from pydantic import Field
 from bigbird_inference.buckets import smallest_bucket
 from bigbird_inference.errors import (
     AnswerTooLarge,
-    DeadlineExceeded,
     InferenceFailed,
     InvalidInput,
     ServiceError,
@@ -29,6 +28,7 @@ from bigbird_inference.errors import (
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task
+from service.answer_limits import AnswerBytes, answered_within
 from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.batching.shares import Share
 from service.serving import Serving
@@ -140,18 +140,14 @@ async def infer(
         ServiceError: The windows were not accepted, or the server stopped before they had run.
     """
     deadline = serving.scheduler.now() + timeout_ms / 1000
-    try:
-        async with asyncio.timeout(timeout_ms / 1000) as limit:
-            with (
-                serving.scheduler.open_request(record.key) as share,
-                serving.text_turns.shares.open(record.key) as text_share,
-            ):
-                inference = _Inference(serving, model, task, deadline, record, share, text_share, write, hold)
-                return await inference.answer(requests)
-    except TimeoutError:
-        if limit.expired():
-            raise DeadlineExceeded(f"The request was not answered within {timeout_ms} ms.") from None
-        raise
+    answer_bytes = AnswerBytes(serving.settings.max_answer_bytes, task.operation.smaller_answer, hold)
+    async with answered_within(timeout_ms):
+        with (
+            serving.scheduler.open_request(record.key) as share,
+            serving.text_turns.shares.open(record.key) as text_share,
+        ):
+            inference = _Inference(serving, model, task, deadline, record, share, text_share, write, answer_bytes)
+            return await inference.answer(requests)
 
 
 async def _in_order(futures: Sequence[asyncio.Future[ResultT]]) -> list[ResultT]:
@@ -187,8 +183,7 @@ class _Inference(Generic[WrittenT]):
     share: Share
     text_share: Share
     write: Callable[[ItemResult], WrittenT]
-    hold: Callable[[int], None]
-    written_bytes: int = 0
+    answer_bytes: AnswerBytes
 
     async def answer(self, requests: Sequence[Any]) -> list[WrittenT]:
         """Encode all items, have their windows accepted together, and finish each item on its own."""
@@ -270,7 +265,7 @@ class _Inference(Generic[WrittenT]):
                     following = await self.serving.text_turns.run(self.text_share, characters, advance)
                 if not isinstance(following, EncodedRequest):
                     record.decoded(self.serving.scheduler.now())
-                    self._count(len(following))
+                    self.answer_bytes.add(len(following))
                     self.serving.metrics.item_answered(self.model.name, usage.truncated_tokens)
                     return following
                 encoded = following
@@ -285,21 +280,6 @@ class _Inference(Generic[WrittenT]):
         """Ask the task for its next step, or, if there is none, for its answer, and write that."""
         following = self.task.continuation(encoded, outputs)
         return self.write(ItemResult(self.task.answer(encoded, outputs), usage)) if following is None else following
-
-    def _count(self, written_bytes: int) -> None:
-        """Count an item's bytes.
-
-        Raises:
-            AnswerTooLarge: All items of the request have too many together.
-            TooManyRequests: All requests have.
-        """
-        self.written_bytes += written_bytes
-        most = self.serving.settings.max_answer_bytes
-        if self.written_bytes > most:
-            advice = self.task.operation.smaller_answer
-            or_else = f", or {advice}" if advice else ""
-            raise AnswerTooLarge(f"The answer has more than {most} bytes; send fewer or shorter texts{or_else}.")
-        self.hold(written_bytes)
 
 
 async def _until_too_large(finishing: Sequence[asyncio.Task[Any]]) -> None:

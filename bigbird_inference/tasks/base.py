@@ -7,6 +7,7 @@ halves is `EncodedRequest`.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -169,6 +170,23 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         if not np.any(tokens.ends > tokens.starts):
             raise InvalidInput(f"{name} has no visible characters")
         return tokens
+
+
+def once_for_each_text(tokenize: Callable[[str], TokenizedText]) -> Callable[[str], TokenizedText]:
+    """Return a function that tokenises every text once, for what the items of a list have in common.
+
+    Several threads may call it.
+    """
+    tokenized: dict[str, TokenizedText] = {}
+    one_at_a_time = Lock()
+
+    def tokenize_once(text: str) -> TokenizedText:
+        with one_at_a_time:
+            if text not in tokenized:
+                tokenized[text] = tokenize(text)
+            return tokenized[text]
+
+    return tokenize_once
 
 
 def take_output(outputs: Sequence[Outputs], name: str, shapes: Sequence[tuple[int, ...]]) -> list[Float32Array]:

@@ -11,7 +11,6 @@ Models trained on Natural Questions also tell the kind of answer. With them a si
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 from typing import Annotated
 
 import numpy as np
@@ -20,7 +19,7 @@ from pydantic import Field
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.answer_types import ANSWER_TYPES, NULL, AnswerType, WindowChoice, choose_window
-from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.base import EncodedRequest, Task, once_for_each_text, take_output
 from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.positions import End, Offsets, Start
 from bigbird_inference.tasks.scores import softmax
@@ -141,16 +140,7 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
 
     def encoder(self) -> Callable[[QuestionRequest], EncodedRequest[QuestionRequest]]:
         """Return an `encode` that tokenises a context once, however many questions there are about it."""
-        tokenized: dict[str, TokenizedText] = {}
-        one_at_a_time = Lock()
-
-        def tokenize_once(context: str) -> TokenizedText:
-            with one_at_a_time:
-                if context not in tokenized:
-                    tokenized[context] = self._tokenize_context(context)
-                return tokenized[context]
-
-        return partial(self._encode, tokenize_context=tokenize_once)
+        return partial(self._encode, tokenize_context=once_for_each_text(self._tokenize_context))
 
     def _tokenize_context(self, context: str) -> TokenizedText:
         return self.tokenize_field("context", context)

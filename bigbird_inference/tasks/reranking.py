@@ -4,8 +4,9 @@ The query is the first text of the pair and stands whole in every window, the do
 than the model. The window that answers best speaks for its document: what a reader looks for stands in one place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -13,10 +14,10 @@ from pydantic import Field
 from bigbird_inference.errors import InvalidInput
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
-from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.base import EncodedRequest, Task, once_for_each_text, take_output
 from bigbird_inference.tasks.declaration import Operation, Text
 from bigbird_inference.tasks.scores import sigmoid, softmax
-from bigbird_inference.tokenization.encoded import Window
+from bigbird_inference.tokenization.encoded import TokenizedText, Window
 from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, Tokenizer
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 
@@ -75,8 +76,20 @@ class Reranking(Task[RelevanceRequest, Relevance]):
 
     def encode(self, request: RelevanceRequest) -> EncodedRequest[RelevanceRequest]:
         """Cut the document into windows, each after the whole query."""
+        return self._encode(request, self._tokenize_query)
+
+    def encoder(self) -> Callable[[RelevanceRequest], EncodedRequest[RelevanceRequest]]:
+        """Return an `encode` that tokenises a query once, however many documents there are."""
+        return partial(self._encode, tokenize_query=once_for_each_text(self._tokenize_query))
+
+    def _tokenize_query(self, query: str) -> TokenizedText:
+        return self.tokenize_field("query", query, positions=False)
+
+    def _encode(
+        self, request: RelevanceRequest, tokenize_query: Callable[[str], TokenizedText]
+    ) -> EncodedRequest[RelevanceRequest]:
         self._column(request)
-        query = self.tokenize_field("query", request.query, positions=False).ids
+        query = tokenize_query(request.query).ids
         tokens = self.tokenize_field("document", request.document, positions=False)
         surrounding = PAIR_SPECIAL_TOKENS + len(query)
         capacity = window_capacity(self.manifest.max_length, surrounding, len(tokens), blame="query")

@@ -5,10 +5,10 @@ limits, the deadline, metrics and the log are the same for all.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
@@ -17,15 +17,19 @@ from bigbird_inference.errors import DeadlineUnreachable, NotReady, QueueFull
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.manifest import TaskName
 from bigbird_inference.tasks.base import Task
+from service.answer_limits import AnswerBytes, answered_within
 from service.api.disconnect import unless_disconnected
 from service.api.request_state import MODEL_REVISION_HEADER, TOKENS_HEADER, WINDOWS_HEADER, request_record
 from service.request_run import ItemFailed, ItemResult, WrittenT, infer
 from service.serving import Serving
-from service.telemetry.request_record import NATIVE, RequestRecord
+from service.telemetry.request_record import Dialect, RequestRecord
 
 # What a connection is given at once, and holds until its client has read most of it. A client that reads so much within
 # the write timeout is not a slow one.
 _PIECE_BYTES = 2**20
+
+
+ItemT = TypeVar("ItemT", bound=Sized)
 
 
 def _own_task(model: LoadedModel) -> Task[Any, Any]:
@@ -47,7 +51,7 @@ class Answered(Generic[WrittenT]):
     record: RequestRecord
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(Generic[WrittenT]):
     """What a request asks for.
 
@@ -64,9 +68,9 @@ class Asked(Generic[WrittenT]):
         headers: Of the answer.
     """
 
-    dialect: str
+    dialect: Dialect
     served_by: TaskName
-    model: str | None
+    model: str | None = None
     items: Sequence[Any]
     listed: bool
     write: Callable[[LoadedModel, ItemResult], WrittenT]
@@ -74,10 +78,6 @@ class Asked(Generic[WrittenT]):
     timeout_ms: int | None = None
     task: Callable[[LoadedModel], Task[Any, Any]] = _own_task
     headers: Mapping[str, str] = field(default_factory=dict)
-
-    def of_model(self, name: str) -> "Asked[WrittenT]":
-        """Return the same, asked of a model by its name."""
-        return replace(self, model=name)
 
 
 async def answer(request: Request, serving: Serving, asked: Asked[WrittenT]) -> Response:
@@ -99,7 +99,7 @@ async def answer(request: Request, serving: Serving, asked: Asked[WrittenT]) -> 
         items = await _run(request, serving, model, asked)
         parts = deque(asked.respond(Answered(model, items, record)))
     headers = {MODEL_REVISION_HEADER: model.revision, **asked.headers}
-    if asked.dialect != NATIVE:
+    if asked.dialect != "native":
         # Other dialects have no place for it in their answers.
         headers[TOKENS_HEADER] = str(sum(item.tokens for item in record.items))
         headers[WINDOWS_HEADER] = str(sum(item.windows for item in record.items))
@@ -128,6 +128,50 @@ async def _run(request: Request, serving: Serving, model: LoadedModel, asked: As
         if asked.listed:
             raise
         raise failure.error from failure
+
+
+async def answer_without_run(
+    request: Request,
+    serving: Serving,
+    dialect: Dialect,
+    name: str | None,
+    items: Sequence[ItemT],
+    write: Callable[[LoadedModel, ItemT], bytes],
+) -> Response:
+    """Answer a list with what a model's vocabulary alone can tell, by the same rules.
+
+    Args:
+        request: Its body has been read.
+        serving: The running service.
+        dialect: In whose terms it is.
+        name: The model's, or None for the only one.
+        items: What to answer; their lengths are how much work they are, about.
+        write: Makes JSON of an item's answer; called on several threads.
+
+    Raises:
+        ServiceError: It cannot be answered.
+        ClientGone: Its client went first.
+    """
+    record = request_record(request)
+    record.dialect = dialect
+    chosen = serving.models.choose_any(name)
+    answer_bytes = AnswerBytes(serving.settings.max_answer_bytes, None, request.state.hold_answer)
+
+    async def written() -> list[bytes]:
+        parts = []
+        async with answered_within(serving.settings.timeout_ms):
+            with serving.text_turns.shares.open(record.key) as share:
+                for item in items:
+                    parts.append(await serving.text_turns.run(share, len(item), partial(write, chosen, item)))
+                    answer_bytes.add(len(parts[-1]))
+        return parts
+
+    with serving.models.lease(chosen.manifest.task, chosen.name) as model:
+        record.model = model.name
+        serving.ensure_running()
+        serving.ensure_undamaged(model.name)
+        parts = await unless_disconnected(request, written())
+    return _Parts(deque(json_list(parts)), {MODEL_REVISION_HEADER: model.revision})
 
 
 class _Parts(Response):
@@ -160,6 +204,11 @@ class _Parts(Response):
                     yield bytes(piece), True
                     piece.clear()
         yield bytes(piece), False
+
+
+def listed_items(answered: Answered[bytes]) -> Iterator[bytes]:
+    """Yield all items as a JSON list."""
+    return json_list(answered.items)
 
 
 def json_list(parts: Iterable[bytes]) -> Iterator[bytes]:

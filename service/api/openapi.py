@@ -1,9 +1,9 @@
 """The OpenAPI description and its page, `/docs`: FastAPI's own, and what FastAPI cannot know.
 
-That is: the schema of problems that every route refers to, what any path can answer before its route is asked, the
-headers of all answers, keys, and the limits that are settings. The page has its scripts from this server: it works
-without the internet and tells nobody that it was opened. Addresses in the page and in the description are relative, so
-both work behind a proxy that serves them under a prefix.
+That is: the schemas of problems, which every route refers to, and of bodies that may be partly binary; what any path
+can answer before its route is asked, the headers of all answers, keys, and the limits that are settings. The page has
+its scripts from this server: it works without the internet and tells nobody that it was opened. Addresses in the page
+and in the description are relative, so both work behind a proxy that serves them under a prefix.
 """
 
 import base64
@@ -23,6 +23,7 @@ from bigbird_inference.tasks.declaration import VISIBLE_PATTERN
 from service.api.authentication import describe_authentication
 from service.api.problems import ProblemBody, documented_problems
 from service.api.request_context import REQUEST_ID_HEADER
+from service.dialects.inference_messages import InferenceBody
 from service.serving import Serving
 from service.settings import Settings
 
@@ -121,10 +122,11 @@ class DescribedApplication(FastAPI):
         """Return the description, made when it is first asked for, with the notes of the models served now."""
         if self.openapi_schema is None:
             description = super().openapi()
-            _, problems = models_json_schema(
-                [(ProblemBody, "serialization")], ref_template="#/components/schemas/{model}"
+            _, others = models_json_schema(
+                [(ProblemBody, "serialization"), (InferenceBody, "validation")],
+                ref_template="#/components/schemas/{model}",
             )
-            description["components"]["schemas"].update(problems["$defs"])
+            description["components"]["schemas"].update(others["$defs"])
             describe_limits(description["components"]["schemas"], self.state.settings)
             describe_authentication(description, self.state.access)
             _describe_answers(description)

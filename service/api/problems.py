@@ -116,6 +116,10 @@ def documented_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+TASK_PROBLEMS = documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
+"""Of every route on which a model is asked."""
+
+
 def problem_response(
     request_id: str,
     status: int,

@@ -178,6 +178,11 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return ... if field.default is dataclasses.MISSING else field.default
 
 
+def as_list(value: Any) -> tuple[list[Any], bool]:
+    """Return a value as a list, and whether it is one."""
+    return (value, True) if isinstance(value, list) else ([value], False)
+
+
 def check_size(name: str, value: str | list[str] | None, settings: Settings) -> None:
     """Do nothing if a field's text, or list of texts, is within the configured limits.
 

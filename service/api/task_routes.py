@@ -15,15 +15,14 @@ from bigbird_inference.tasks.registry import TASKS
 from service.api.answering import Answered, Asked, answer, json_list
 from service.api.authentication import RequireKey
 from service.api.json_body import JsonRoute
-from service.api.problems import documented_problems
+from service.api.problems import TASK_PROBLEMS
 from service.api.request_state import ServingDependency
 from service.api.task_bodies import DIALECT_FORM, NATIVE_FORM, SIMILARITY_FORM, RequestBody, Results, TaskBodies
-from service.dialects.huggingface import FORMS, SIMILARITY, Form
+from service.dialects.bodies import Form
+from service.dialects.huggingface import FORMS
+from service.dialects.vectors import SIMILARITY
 from service.request_run import ItemResult
 from service.settings import Settings
-from service.telemetry.request_record import NATIVE
-
-TASK_PROBLEMS = documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
 
 
 def task_routes() -> APIRouter:
@@ -90,7 +89,16 @@ def _native(task: TaskName, bodies: TaskBodies, body: RequestBody, settings: Set
         return bodies.write(model.name, result)
 
     respond = _results if listed else _alone
-    return Asked(NATIVE, task, body.model, items, listed, write, respond, body.timeout_ms)
+    return Asked(
+        dialect="native",
+        served_by=task,
+        model=body.model,
+        items=items,
+        listed=listed,
+        write=write,
+        respond=respond,
+        timeout_ms=body.timeout_ms,
+    )
 
 
 def _alone(answered: Answered[bytes]) -> Iterable[bytes]:

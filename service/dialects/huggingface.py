@@ -3,63 +3,32 @@
 What `huggingface_hub.InferenceClient` and `@huggingface/inference` send to an address of their user's choice. Each task
 has a form: a body, which is turned into the task's own requests, and the shape of its answer. The forms are served on
 the tasks' own paths and, for a model by name, on `/models/{name}`; `docs/dialects.md` lists what differs from the
-pipelines.
+pipelines. `embed` stands in `service.dialects.vectors`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter
 
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.manifest import TaskName
 from bigbird_inference.tasks.classification import ClassificationRequest, ScoreFunction
 from bigbird_inference.tasks.declaration import Text, WindowStride
-from bigbird_inference.tasks.embedding import EmbeddingRequest
 from bigbird_inference.tasks.entity_grouping import Aggregation
 from bigbird_inference.tasks.entity_recognition import EntityRequest
 from bigbird_inference.tasks.mask_filling import MaskRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
-from service.api.answering import Answered, Asked, json_list
-from service.api.task_bodies import ONE, PAIR, OneOrMany, OneOrMore, check_size, json_parts
+from service.api.answering import Asked, json_list, listed_items
+from service.api.task_bodies import ONE, PAIR, OneOrMany, OneOrMore, as_list, check_size, json_parts
+from service.dialects.bodies import DialectBody, Form
+from service.dialects.vectors import EMBEDDINGS, SIMILARITY
 from service.request_run import ItemResult
 from service.settings import Settings
 
-DIALECT = "huggingface"
-
 # What the question-answering pipeline takes for the longest answer unless told otherwise.
 _PIPELINE_ANSWER_TOKENS = 15
-
-
-def _with_example(schema: dict[str, Any]) -> None:
-    """Give a body's schema an example, what `/docs` fills in to be tried: no more than a request needs."""
-    examples = {name: schema["properties"][name].get("examples") for name in schema.get("required", [])}
-    if examples and all(examples.values()):
-        schema["examples"] = [{name: values[0] for name, values in examples.items()}]
-
-
-class DialectBody(BaseModel):
-    """Strict types, and no field that is not known: what cannot be obeyed is refused by its name."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra=_with_example)
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How a task is asked, and answered, in this dialect.
-
-    Attributes:
-        body: Of a request.
-        answer: What the answer's JSON is.
-        asked: Turns a body into requests of the task.
-    """
-
-    body: type[DialectBody]
-    answer: Any
-    asked: Callable[[Any, Settings], Asked[Any]]
 
 
 # Question answering.
@@ -129,7 +98,7 @@ _ANSWERS = TypeAdapter(list[HuggingFaceAnswer])
 
 
 def _question(body: HuggingFaceQuestionBody, settings: Settings) -> Asked[bytes]:
-    pairs, listed = _as_list(body.inputs)
+    pairs, listed = as_list(body.inputs)
     check_size("inputs.question", [pair.question for pair in pairs], settings)
     check_size("inputs.context", [pair.context for pair in pairs], settings)
     parameters = body.parameters
@@ -153,7 +122,7 @@ def _question(body: HuggingFaceQuestionBody, settings: Settings) -> Asked[bytes]
         # The pipeline gives a single answer without a list around it.
         return written[1:-1] if len(spans) == 1 else written
 
-    return _asked("qa", requests, listed, write, _alone_or_listed(listed))
+    return _asked("qa", requests, write, listed)
 
 
 # Text classification.
@@ -204,7 +173,7 @@ _LABELS = TypeAdapter(list[HuggingFaceLabel])
 
 
 def _classification(body: HuggingFaceClassificationBody, settings: Settings) -> Asked[bytes]:
-    given, listed = _as_list(body.inputs)
+    given, listed = as_list(body.inputs)
     texts = [(one.text, one.text_pair) if isinstance(one, TextPair) else (one, None) for one in given]
     check_size("inputs", [text for text, _ in texts], settings)
     check_size("inputs.text_pair", [pair for _, pair in texts if pair is not None], settings)
@@ -214,7 +183,14 @@ def _classification(body: HuggingFaceClassificationBody, settings: Settings) -> 
         for text, pair in texts
     ]
     # A list even for one text, as the hosted service has it and the clients expect it.
-    return _asked("classify", requests, listed, write_labels, _listed)
+    return Asked(
+        dialect="huggingface",
+        served_by="classify",
+        items=requests,
+        listed=listed,
+        write=write_labels,
+        respond=listed_items,
+    )
 
 
 def write_labels(model: LoadedModel, result: ItemResult) -> bytes:
@@ -273,7 +249,7 @@ _TOKENS = TypeAdapter(list[HuggingFaceToken])
 
 def _entities(body: HuggingFaceEntityBody, settings: Settings) -> Asked[bytes]:
     check_size("inputs", body.inputs, settings)
-    texts, listed = _as_list(body.inputs)
+    texts, listed = as_list(body.inputs)
     parameters = body.parameters
     requests = [
         EntityRequest(
@@ -294,7 +270,7 @@ def _entities(body: HuggingFaceEntityBody, settings: Settings) -> Asked[bytes]:
         grouped = [HuggingFaceEntity(one.entity, one.score, one.text, one.start, one.end) for one in found]
         return b"".join(json_parts(_ENTITIES, grouped))
 
-    return _asked("ner", requests, listed, write, _alone_or_listed(listed))
+    return _asked("ner", requests, write, listed)
 
 
 # Filling masks.
@@ -328,7 +304,7 @@ _FILLS = TypeAdapter(list[HuggingFaceFill])
 
 def _masks(body: HuggingFaceMaskBody, settings: Settings) -> Asked[bytes]:
     check_size("inputs", body.inputs, settings)
-    texts, listed = _as_list(body.inputs)
+    texts, listed = as_list(body.inputs)
     requests = [MaskRequest(text, top_k=body.parameters.top_k) for text in texts]
 
     def write(model: LoadedModel, result: ItemResult) -> bytes:
@@ -342,100 +318,7 @@ def _masks(body: HuggingFaceMaskBody, settings: Settings) -> Asked[bytes]:
         ]
         return masks[0] if len(masks) == 1 else b"".join(json_list(masks))
 
-    return _asked("fill-mask", requests, listed, write, _alone_or_listed(listed))
-
-
-# Embeddings.
-
-
-class EmbeddingParameters(DialectBody):
-    """How a text becomes a vector."""
-
-    normalize: Annotated[bool | None, Field(description="Whether vectors are scaled to length 1. Default: yes.")] = None
-    truncate: Annotated[
-        bool | None,
-        Field(description="Makes no difference: nothing is ever cut, and longer texts are read in windows."),
-    ] = None
-
-
-class HuggingFaceEmbeddingBody(EmbeddingParameters):
-    """A text to embed, or a list of texts, in the form of Hugging Face and of Text Embeddings Inference."""
-
-    inputs: Annotated[OneOrMany, Field(examples=["The survey of the northern bridges was led by Maria Okafor."])]
-    parameters: EmbeddingParameters = EmbeddingParameters()
-
-
-_VECTOR = TypeAdapter(list[float])
-
-
-def _embeddings(body: HuggingFaceEmbeddingBody, settings: Settings) -> Asked[bytes]:
-    check_size("inputs", body.inputs, settings)
-    texts, listed = _as_list(body.inputs)
-    asked = [body.parameters.normalize, body.normalize]
-    normalize = next((choice for choice in asked if choice is not None), True)
-    requests = [EmbeddingRequest(text, normalize=normalize) for text in texts]
-
-    def write(model: LoadedModel, result: ItemResult) -> bytes:
-        return _VECTOR.dump_json(result.answer.embedding)
-
-    return _asked("embed", requests, listed, write, _listed)
-
-
-# How alike sentences are.
-
-
-class SimilarityInputs(DialectBody):
-    """A text, and others to compare it with."""
-
-    source_sentence: Text
-    sentences: Annotated[list[Text], Field(min_length=1)]
-
-
-class SimilarityBody(DialectBody):
-    """Texts to compare, in the form of Hugging Face and of Text Embeddings Inference."""
-
-    inputs: Annotated[
-        SimilarityInputs,
-        Field(
-            examples=[
-                {
-                    "source_sentence": "The bridge was surveyed in May.",
-                    "sentences": ["In May somebody surveyed the bridge.", "The claim was admitted."],
-                }
-            ]
-        ),
-    ]
-    parameters: EmbeddingParameters = EmbeddingParameters()
-
-
-class Vector:
-    """An embedding that is not sent.
-
-    Args:
-        numbers: Of length 1.
-    """
-
-    def __init__(self, numbers: Sequence[float]) -> None:
-        self.numbers: npt.NDArray[np.float32] = np.asarray(numbers, np.float32)
-
-    def __len__(self) -> int:
-        return self.numbers.nbytes
-
-
-def _similarity(body: SimilarityBody, settings: Settings) -> Asked[Vector]:
-    texts = [body.inputs.source_sentence, *body.inputs.sentences]
-    check_size("inputs.sentences", body.inputs.sentences, settings)
-    check_size("inputs.source_sentence", body.inputs.source_sentence, settings)
-
-    def write(model: LoadedModel, result: ItemResult) -> Vector:
-        return Vector(result.answer.embedding)
-
-    def respond(answered: Answered[Vector]) -> Iterable[bytes]:
-        source, *others = (item.numbers.astype(np.float64) for item in answered.items)
-        yield _VECTOR.dump_json([float(source @ other) for other in others])
-
-    requests = [EmbeddingRequest(text) for text in texts]
-    return Asked(DIALECT, "embed", None, requests, True, write, respond)
+    return _asked("fill-mask", requests, write, listed)
 
 
 FORMS: Mapping[TaskName, Form] = {
@@ -455,12 +338,9 @@ FORMS: Mapping[TaskName, Form] = {
         list[HuggingFaceFill] | list[list[HuggingFaceFill]] | list[list[list[HuggingFaceFill]]],
         _masks,
     ),
-    "embed": Form(HuggingFaceEmbeddingBody, list[list[float]], _embeddings),
+    "embed": EMBEDDINGS,
 }
 """By task."""
-
-SIMILARITY = Form(SimilarityBody, list[float], _similarity)
-"""Another form of `embed`, told by its `inputs`."""
 
 
 def form_of(task: TaskName, body: Any) -> Form | None:
@@ -469,23 +349,15 @@ def form_of(task: TaskName, body: Any) -> Form | None:
     return SIMILARITY if task == "embed" and isinstance(inputs, dict) else FORMS.get(task)
 
 
-def _as_list(inputs: Any) -> tuple[list[Any], bool]:
-    return (inputs, True) if isinstance(inputs, list) else ([inputs], False)
-
-
 def _asked(
-    task: TaskName,
-    requests: Sequence[Any],
-    listed: bool,
-    write: Callable[[LoadedModel, ItemResult], bytes],
-    respond: Callable[[Answered[bytes]], Iterable[bytes]],
+    task: TaskName, requests: Sequence[Any], write: Callable[[LoadedModel, ItemResult], bytes], listed: bool
 ) -> Asked[bytes]:
-    return Asked(DIALECT, task, None, requests, listed, write, respond)
-
-
-def _listed(answered: Answered[bytes]) -> Iterator[bytes]:
-    return json_list(answered.items)
-
-
-def _alone_or_listed(listed: bool) -> Callable[[Answered[bytes]], Iterable[bytes]]:
-    return _listed if listed else lambda answered: answered.items
+    """Return what is asked where a list is answered by a list, and what is no list by what is none."""
+    return Asked(
+        dialect="huggingface",
+        served_by=task,
+        items=requests,
+        listed=listed,
+        write=write,
+        respond=listed_items if listed else lambda answered: answered.items,
+    )

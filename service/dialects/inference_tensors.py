@@ -147,25 +147,15 @@ def _padded(value: Any, shape: Sequence[int], missing: Any) -> Iterator[Any]:
     yield from [missing] * ((shape[0] - len(parts)) * math.prod(shape[1:]))
 
 
-def texts_of(name: str, shape: Sequence[int], data: Sequence[Any]) -> list[str]:
-    """Return the texts of an input in JSON.
+def texts_of(name: str, shape: Sequence[int], data: Sequence[str | list[str]]) -> list[str]:
+    """Return the texts of an input in JSON, flat or row by row.
 
     Raises:
-        InvalidInput: Values and shape do not agree, or a value is no text.
+        InvalidInput: Their number is not that of the shape.
     """
-    texts = list(_flat(data))
-    if not all(isinstance(text, str) for text in texts):
-        raise InvalidInput(f"inputs: {name} is of the type BYTES, so its data must be strings")
+    texts = [text for row in data for text in (row if isinstance(row, list) else [row])]
     _check_shape(name, shape, len(texts))
     return texts
-
-
-def _flat(data: Sequence[Any]) -> Iterator[Any]:
-    for value in data:
-        if isinstance(value, list):
-            yield from _flat(value)
-        else:
-            yield value
 
 
 def texts_of_bytes(name: str, shape: Sequence[int], data: bytes) -> list[str]:

@@ -3,19 +3,19 @@
 The hosted service answers on such addresses, and its clients are given one per model.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 
 from bigbird_inference.errors import InvalidInput
 from service.api.answering import answer
-from service.api.authentication import RequireKey
-from service.api.json_body import JsonRoute
-from service.api.problems import documented_problems
 from service.api.request_state import ServingDependency
-from service.dialects.huggingface import FORMS, SIMILARITY, form_of
+from service.dialects.bodies import dialect_router
+from service.dialects.huggingface import FORMS, form_of
+from service.dialects.vectors import SIMILARITY
 from service.models.served_models import ENDPOINTS
 from service.serving import Serving
 
@@ -32,12 +32,7 @@ _DESCRIBED: dict[str, Any] = {
     }
 }
 
-router = APIRouter(
-    route_class=JsonRoute,
-    tags=["dialects"],
-    dependencies=[RequireKey],
-    responses=documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504),
-)
+router = dialect_router()
 
 
 @router.post("/models/{name}", name="ask_model", summary="Ask a model by its name", openapi_extra=_DESCRIBED)
@@ -70,4 +65,4 @@ async def _ask(request: Request, serving: Serving, name: str | None) -> Response
         found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
         raise RequestValidationError(found) from None
     asked = form.asked(body, serving.settings)
-    return await answer(request, serving, asked.of_model(model.name))
+    return await answer(request, serving, replace(asked, model=model.name))

@@ -1,44 +1,34 @@
 """The Open Inference Protocol, version 2 (KServe, Triton): `/v2` and what is under it.
 
 Texts come in as tensors of the type BYTES, answers go out as typed tensors with a row for each text, and as one JSON
-string for each (`service.dialects.inference_tensors`), both in JSON or in the binary extension. The request's
-`parameters` are the options of the task; it is checked as the task's own body.
+string for each (`service.dialects.inference_tensors`), both in JSON or in the binary extension. What a request says
+is read in `service.dialects.inference_messages`.
 """
 
 import json
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from bigbird_inference.errors import InvalidInput, MalformedRequest, ModelNotFound
+from bigbird_inference.errors import ModelNotFound
 from bigbird_inference.loaded_model import LoadedModel
-from bigbird_inference.manifest import TaskName
-from bigbird_inference.tasks.registry import TASKS
 from bigbird_inference.version import service_version
 from service.api.answering import Answered, Asked, answer
 from service.api.authentication import RequireKey
 from service.api.disconnect import ClientGone
-from service.api.json_body import most_values, parse_json, require_plain
-from service.api.problems import documented_problems, field_name
+from service.api.json_body import most_values, require_plain
+from service.api.problems import TASK_PROBLEMS, documented_problems
 from service.api.request_state import V2_LIVE, V2_READY, ServingDependency
-from service.api.task_bodies import TaskBodies
-from service.dialects.inference_tensors import BYTES, Column, columns, output_tensor, texts_of, texts_of_bytes
+from service.dialects.inference_messages import HEADER_LENGTH, InferenceBody, read_message, terms_of
+from service.dialects.inference_tensors import BYTES, output_tensor
 from service.request_run import ItemResult
 from service.serving import Serving
 
-DIALECT = "open_inference"
-BodyT = TypeVar("BodyT", bound=BaseModel)
-
-_MOST_FAULTS = 20
-HEADER_LENGTH = "Inference-Header-Content-Length"
-
-_PROBLEMS = documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
 health = APIRouter(tags=["dialects"])
 router = APIRouter(tags=["dialects"], dependencies=[RequireKey], responses=documented_problems(404, 422))
 
@@ -154,7 +144,7 @@ def _model(serving: Serving, name: str, version: str | None) -> LoadedModel:
 
 
 def _metadata(model: LoadedModel) -> ModelMetadata:
-    terms = _terms(model.manifest.task)
+    terms = terms_of(model.manifest.task)
     return ModelMetadata(
         name=model.name,
         versions=[str(model.version)],
@@ -167,91 +157,13 @@ def _metadata(model: LoadedModel) -> ModelMetadata:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """A task in the terms of the protocol."""
-
-    bodies: TaskBodies
-    texts: tuple[str, ...]
-    columns: Mapping[str, Column]
-
-
-@cache
-def _terms(task: TaskName) -> _Terms:
-    operation = TASKS[task].operation
-    bodies = TaskBodies(operation)
-    texts = tuple(name for name in bodies.request.model_fields if name in operation.texts)
-    return _Terms(bodies, texts, {column.name: column for column in columns(operation.answer)})
-
-
 # Inference.
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class _Input(_Message):
-    name: str
-    shape: list[Annotated[int, Field(ge=0)]]
-    datatype: str
-    parameters: dict[str, Any] = {}
-    data: list[Any] | None = None
-
-
-class _Output(_Message):
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class _Inference(_Message):
-    id: str | None = None
-    parameters: dict[str, Any] = {}
-    inputs: list[_Input] = Field(min_length=1)
-    outputs: list[_Output] | None = None
-
-
-_REQUEST: dict[str, Any] = {
+_DESCRIBED: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "title": "Inference",
-                    "type": "object",
-                    "required": ["inputs"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "id": {"type": "string"},
-                        "parameters": {"type": "object", "description": "Options of the task, by their names."},
-                        "inputs": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {
-                                "type": "object",
-                                "required": ["name", "shape", "datatype", "data"],
-                                "properties": {
-                                    "name": {"type": "string", "description": "A text of the task's request."},
-                                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-                                    "datatype": {"const": BYTES},
-                                    "data": {"type": "array", "items": {"type": "string"}},
-                                },
-                                "additionalProperties": False,
-                            },
-                        },
-                        "outputs": {
-                            "type": "array",
-                            "items": {
-                                "type": "object",
-                                "required": ["name"],
-                                "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}},
-                                "additionalProperties": False,
-                            },
-                        },
-                    },
-                }
-            }
-        },
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{InferenceBody.__name__}"}}},
     }
 }
 
@@ -292,14 +204,14 @@ class _MessageRoute(APIRoute):
         return handle_message
 
 
-inference = APIRouter(route_class=_MessageRoute, tags=["dialects"], dependencies=[RequireKey], responses=_PROBLEMS)
+inference = APIRouter(route_class=_MessageRoute, tags=["dialects"], dependencies=[RequireKey], responses=TASK_PROBLEMS)
 
 
 @inference.post(
     "/v2/models/{name}/infer",
     name="infer",
     summary="Ask a model with tensors",
-    openapi_extra=_REQUEST,
+    openapi_extra=_DESCRIBED,
     response_model=InferenceAnswer,
 )
 async def infer(name: ModelName, request: Request, serving: ServingDependency) -> Response:
@@ -311,7 +223,7 @@ async def infer(name: ModelName, request: Request, serving: ServingDependency) -
     "/v2/models/{name}/versions/{version}/infer",
     name="infer_with_version",
     summary="Ask a version of a model with tensors",
-    openapi_extra=_REQUEST,
+    openapi_extra=_DESCRIBED,
     response_model=InferenceAnswer,
 )
 async def infer_with_version(
@@ -335,34 +247,27 @@ class _Row:
 async def _infer(request: Request, serving: Serving, name: str, version: str | None) -> Response:
     model = _model(serving, name, version)
     task = model.manifest.task
-    terms = _terms(task)
-    message, binary = _read(request, await request.body(), most_values(serving.settings))
-    texts: dict[str, Any] = dict(_inputs(message, binary, terms))
-    if any(len(given) > 1 for given in texts.values()):
-        # As in the task's own body: one text goes with each of the others' texts.
-        texts = {key: given[0] if len(given) == 1 else given for key, given in texts.items()}
-    options = {key: value for key, value in message.parameters.items() if key != "binary_data_output"}
-    doubled = sorted({"model", *terms.texts} & options.keys())
-    if doubled:
-        raise InvalidInput(f"parameters: {', '.join(doubled)} cannot be given here")
-    body = _checked(terms.bodies.request, {**texts, **options})
+    terms = terms_of(task)
+    length = request.headers.get(HEADER_LENGTH)
+    message, binary = read_message(await request.body(), length, most_values(serving.settings))
+    body = message.task_body(binary, terms)
     items, _ = terms.bodies.items(body, serving.settings)
-    wanted = _wanted(message, terms)
+    wanted = message.wanted(terms)
 
     def write(own: LoadedModel, result: ItemResult) -> _Row:
         return _Row(result.answer, terms.bodies.write(own.name, result))
 
-    binary_names = {name for name, is_binary in wanted.items() if is_binary}
     headers: dict[str, str] = {}
 
     def respond(answered: Answered[_Row]) -> Iterator[bytes]:
         answers = [row.answer for row in answered.items]
         written = [row.written for row in answered.items]
         described, parts = [], []
-        for column in (terms.columns[name] for name in wanted):
+        for output, is_binary in wanted.items():
+            column = terms.columns[output]
             tensor = output_tensor(column, answers, written)
-            entry: dict[str, Any] = {"name": column.name, "datatype": column.datatype, "shape": tensor.shape}
-            if column.name in binary_names:
+            entry: dict[str, Any] = {"name": output, "datatype": column.datatype, "shape": tensor.shape}
+            if is_binary:
                 parts.append(tensor.as_bytes())
                 entry["parameters"] = {"binary_data_size": len(parts[-1])}
             else:
@@ -370,76 +275,24 @@ async def _infer(request: Request, serving: Serving, name: str, version: str | N
             described.append(entry)
         about = {"model_name": answered.model.name, "model_version": str(answered.model.version)}
         about |= {} if message.id is None else {"id": message.id}
-        head = json.dumps({**about, "outputs": described}, ensure_ascii=False).encode()
+        # Texts are Unicode by now; an id comes back as it is, escaped, since it may be what UTF-8 cannot hold.
+        outputs = json.dumps(described, ensure_ascii=False).encode()
+        head = json.dumps(about)[:-1].encode() + b', "outputs": ' + outputs + b"}"
         if parts:
             headers[HEADER_LENGTH] = str(len(head))
             headers["Content-Type"] = "application/octet-stream"
         yield head
         yield from parts
 
-    asked = Asked(DIALECT, task, name, items, True, write, respond, body.timeout_ms, headers=headers)
+    asked = Asked(
+        dialect="open_inference",
+        served_by=task,
+        model=name,
+        items=items,
+        listed=True,
+        write=write,
+        respond=respond,
+        timeout_ms=body.timeout_ms,
+        headers=headers,
+    )
     return await answer(request, serving, asked)
-
-
-def _read(request: Request, body: bytes, most: int) -> tuple[_Inference, bytes]:
-    """Return what a body says, and its binary part.
-
-    Raises:
-        MalformedRequest: It is no JSON, or its header has no such length.
-        InvalidInput: A field is missing or wrong.
-    """
-    given = request.headers.get(HEADER_LENGTH)
-    if given is not None and not (given.isascii() and given.isdigit() and int(given[:18]) <= len(body)):
-        raise MalformedRequest(f"{HEADER_LENGTH} must be the number of bytes of the JSON, at most {len(body)}.")
-    length = len(body) if given is None else int(given)
-    if not length:
-        raise MalformedRequest("The body is empty.")
-    return _checked(_Inference, parse_json(body[:length], most)), body[length:]
-
-
-def _checked(kind: type[BodyT], values: Any) -> BodyT:
-    """Return values as a body.
-
-    Raises:
-        InvalidInput: They are none; the message names the fields. No schema can say it: options depend on the model.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        faults = {field_name(("body", *entry["loc"])): entry["msg"] for entry in error.errors()[:_MOST_FAULTS]}
-        raise InvalidInput("; ".join(f"{field}: {fault}" for field, fault in faults.items())) from None
-
-
-def _inputs(message: _Inference, binary: bytes, terms: _Terms) -> Iterator[tuple[str, list[str]]]:
-    """Yield the texts of each input, by its name."""
-    place = 0
-    seen: set[str] = set()
-    for tensor in message.inputs:
-        if tensor.name not in terms.texts or tensor.name in seen:
-            raise InvalidInput(f"inputs: {tensor.name[:100]!r} is none, or twice; there are {', '.join(terms.texts)}")
-        seen.add(tensor.name)
-        if tensor.datatype != BYTES:
-            raise InvalidInput(f"inputs: {tensor.name} must be of the datatype BYTES")
-        size = tensor.parameters.get("binary_data_size")
-        if size is None:
-            if tensor.data is None:
-                raise InvalidInput(f"inputs: {tensor.name} has no data")
-            yield tensor.name, texts_of(tensor.name, tensor.shape, tensor.data)
-            continue
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(binary) - place:
-            raise InvalidInput(f"inputs: binary_data_size of {tensor.name} is not within the binary part")
-        yield tensor.name, texts_of_bytes(tensor.name, tensor.shape, binary[place : place + size])
-        place += size
-    if place != len(binary):
-        raise MalformedRequest("The binary part is longer than the inputs say.")
-
-
-def _wanted(message: _Inference, terms: _Terms) -> dict[str, bool]:
-    """Return the outputs that are asked for, and whether in binary."""
-    every = message.parameters.get("binary_data_output", False) is True
-    if not message.outputs:
-        return dict.fromkeys(terms.columns, every)
-    for output in message.outputs:
-        if output.name not in terms.columns:
-            raise InvalidInput(f"outputs: {output.name[:100]!r} is none; there are {', '.join(terms.columns)}")
-    return {output.name: output.parameters.get("binary_data", every) is True for output in message.outputs}

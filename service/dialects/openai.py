@@ -4,32 +4,23 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
-from pydantic import Field, TypeAdapter
+from fastapi import Request, Response
+from pydantic import Field
 
 from bigbird_inference.errors import InvalidInput
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.tasks.embedding import EmbeddingRequest
 from service.api.answering import Answered, Asked, answer, json_list
-from service.api.authentication import RequireKey
-from service.api.json_body import JsonRoute
-from service.api.problems import documented_problems
 from service.api.request_state import ServingDependency
-from service.api.task_bodies import OneOrMany, check_size
-from service.dialects.huggingface import DialectBody
+from service.api.task_bodies import OneOrMany, as_list, check_size
+from service.dialects.bodies import DialectBody, dialect_router
+from service.dialects.vectors import write_vector
 from service.request_run import ItemResult
 
-DIALECT = "openai"
-
-router = APIRouter(
-    route_class=JsonRoute,
-    tags=["dialects"],
-    dependencies=[RequireKey],
-    responses=documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504),
-)
+router = dialect_router()
 
 
 class OpenAIEmbeddingBody(DialectBody):
@@ -84,9 +75,6 @@ class OpenAIEmbeddings:
     usage: OpenAIUsage
 
 
-_VECTOR = TypeAdapter(list[float])
-
-
 @router.post(
     "/v1/embeddings",
     name="create_embeddings",
@@ -96,13 +84,12 @@ _VECTOR = TypeAdapter(list[float])
 async def create_embeddings(request: Request, body: OpenAIEmbeddingBody, serving: ServingDependency) -> Response:
     """Return the normalised mean of the hidden states for each text; longer ones are read in windows."""
     check_size("input", body.input, serving.settings)
-    texts = body.input if isinstance(body.input, list) else [body.input]
+    texts, listed = as_list(body.input)
 
     def write(model: LoadedModel, result: ItemResult) -> bytes:
-        numbers = result.answer.embedding
         if body.encoding_format == "float":
-            return _VECTOR.dump_json(numbers)
-        return b'"' + base64.b64encode(np.asarray(numbers, "<f4").tobytes()) + b'"'
+            return write_vector(model, result)
+        return b'"' + base64.b64encode(np.asarray(result.answer.embedding, "<f4").tobytes()) + b'"'
 
     def respond(answered: Answered[bytes]) -> Iterator[bytes]:
         tokens = sum(item.tokens for item in answered.record.items)
@@ -111,9 +98,8 @@ async def create_embeddings(request: Request, body: OpenAIEmbeddingBody, serving
             b'{"object":"embedding","index":%d,"embedding":%b}' % (index, vector)
             for index, vector in enumerate(answered.items)
         )
-        rest: dict[str, Any] = {"model": answered.model.name}
-        rest["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
-        yield b"," + json.dumps(rest)[1:].encode()
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        yield b"," + json.dumps({"model": answered.model.name, "usage": usage})[1:].encode()
 
     requests = [EmbeddingRequest(text) for text in texts]
     if body.dimensions is not None:
@@ -122,5 +108,13 @@ async def create_embeddings(request: Request, body: OpenAIEmbeddingBody, serving
             raise InvalidInput(
                 f"dimensions is {body.dimensions}, but this model's vectors have {width} and are not cut"
             )
-    asked = Asked(DIALECT, "embed", body.model, requests, isinstance(body.input, list), write, respond)
+    asked = Asked(
+        dialect="openai",
+        served_by="embed",
+        model=body.model,
+        items=requests,
+        listed=listed,
+        write=write,
+        respond=respond,
+    )
     return await answer(request, serving, asked)

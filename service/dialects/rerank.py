@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import Discriminator, Field, Tag
 
 from bigbird_inference.loaded_model import LoadedModel
@@ -17,23 +17,14 @@ from bigbird_inference.tasks.base import Task
 from bigbird_inference.tasks.declaration import Text
 from bigbird_inference.tasks.reranking import RelevanceRequest, Reranking
 from service.api.answering import Answered, Asked, answer, json_list
-from service.api.authentication import RequireKey
-from service.api.json_body import JsonRoute
-from service.api.problems import documented_problems
 from service.api.request_state import ServingDependency
 from service.api.task_bodies import ONE, PAIR, check_size
-from service.dialects.huggingface import DialectBody
+from service.dialects.bodies import AnyModel, DialectBody, Truncate, dialect_router
 from service.request_run import ItemResult, Usage
 from service.settings import Settings
+from service.telemetry.request_record import Dialect
 
-DIALECT = "rerank"
-
-router = APIRouter(
-    route_class=JsonRoute,
-    tags=["dialects"],
-    dependencies=[RequireKey],
-    responses=documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504),
-)
+router = dialect_router()
 
 Label = Annotated[
     str | None,
@@ -43,14 +34,8 @@ Label = Annotated[
         description="Which of the model's labels means that a document answers. Needed where it has several.",
     ),
 ]
-Model = Annotated[
-    str | None,
-    Field(
-        min_length=1,
-        max_length=255,
-        description="Name of a classification model, from `/v1/models`. Not needed where there is one.",
-    ),
-]
+# About: an index and a score with their names.
+_ENTRY_BYTES = 64
 _QUERY = Field(
     description="What is looked for. It stands whole in every window, so it must be much shorter than one.",
     examples=["Was the claim admitted?"],
@@ -70,12 +55,9 @@ class TextsToRankBody(DialectBody):
     texts: Annotated[list[Text], _DOCUMENTS]
     raw_scores: Annotated[bool, Field(description="Whether scores are logits instead of probabilities.")] = False
     return_text: Annotated[bool, Field(description="Whether each text comes back with its score.")] = False
-    truncate: Annotated[
-        bool | None,
-        Field(description="Makes no difference: nothing is ever cut, and longer texts are read in windows."),
-    ] = None
+    truncate: Truncate = None
     label: Label = None
-    model: Model = None
+    model: AnyModel = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +92,7 @@ class DocumentsToRankBody(DialectBody):
         ],
         _DOCUMENTS,
     ]
-    model: Model = None
+    model: AnyModel = None
     top_n: Annotated[int | None, Field(ge=1, le=1_000_000, description="Most results. Default: all.")] = None
     return_documents: Annotated[bool, Field(description="Whether each document comes back with its score.")] = False
     label: Label = None
@@ -155,13 +137,13 @@ class RankedDocuments:
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """What is kept of a document."""
+    """What is kept of a document; its text, if it comes back, is no longer than the body that brought it."""
 
     score: float
     usage: Usage
 
     def __len__(self) -> int:
-        return 64
+        return _ENTRY_BYTES
 
 
 @router.post(
@@ -177,7 +159,7 @@ async def rerank_texts(request: Request, body: TextsToRankBody, serving: Serving
         )
         return json_list(json.dumps(entry, ensure_ascii=False).encode() for entry in ranked)
 
-    asked = _asked("tei", body, body.texts, body.raw_scores, "texts", serving.settings, respond)
+    asked = _asked("tei", body, "texts", body.texts, serving.settings, respond, raw_scores=body.raw_scores)
     return await answer(request, serving, asked)
 
 
@@ -212,18 +194,19 @@ async def rerank_documents(request: Request, body: DocumentsToRankBody, serving:
         yield from json_list(json.dumps(entry, ensure_ascii=False).encode() for entry in ranked)
         yield b"}"
 
-    asked = _asked(DIALECT, body, texts, False, "documents", serving.settings, respond)
+    asked = _asked("rerank", body, "documents", texts, serving.settings, respond)
     return await answer(request, serving, asked)
 
 
 def _asked(
-    dialect: str,
+    dialect: Dialect,
     body: TextsToRankBody | DocumentsToRankBody,
-    texts: Sequence[str],
-    raw_scores: bool,
     field: str,
+    texts: Sequence[str],
     settings: Settings,
     respond: Callable[[Answered[_Scored]], Iterable[bytes]],
+    *,
+    raw_scores: bool = False,
 ) -> Asked[_Scored]:
     check_size("query", body.query, settings)
     check_size(field, list(texts), settings)
@@ -232,7 +215,16 @@ def _asked(
         return _Scored(result.answer.score, result.usage)
 
     requests = [RelevanceRequest(body.query, text, body.label, raw_scores) for text in texts]
-    return Asked(dialect, "classify", body.model, requests, True, write, respond, task=_reranking)
+    return Asked(
+        dialect=dialect,
+        served_by="classify",
+        model=body.model,
+        items=requests,
+        listed=True,
+        write=write,
+        respond=respond,
+        task=_reranking,
+    )
 
 
 def _reranking(model: LoadedModel) -> Task[Any, Any]:

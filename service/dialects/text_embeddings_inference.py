@@ -5,9 +5,9 @@
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -19,22 +19,17 @@ from bigbird_inference.tasks.classification import ClassificationRequest, ScoreF
 from bigbird_inference.tasks.declaration import Text
 from bigbird_inference.tokenization.tokenizer import Tokenizer, check_unicode
 from bigbird_inference.version import service_version
-from service.api.answering import Answered, Asked, answer, json_list
+from service.api.answering import Asked, answer, answer_without_run, listed_items
 from service.api.authentication import RequireKey
 from service.api.json_body import JsonRoute
 from service.api.problems import documented_problems
-from service.api.request_state import ServingDependency, request_record
-from service.api.task_bodies import MANY, ONE, PAIR, OneOrMany, check_size
-from service.dialects.huggingface import SIMILARITY, DialectBody, HuggingFaceLabel, SimilarityBody, write_labels
-from service.dialects.rerank import Model
-from service.serving import Serving
+from service.api.request_state import ServingDependency
+from service.api.task_bodies import MANY, ONE, PAIR, OneOrMany, as_list, check_size
+from service.dialects.bodies import AnyModel, DialectBody, Truncate, dialect_router
+from service.dialects.huggingface import HuggingFaceLabel, write_labels
+from service.dialects.vectors import SIMILARITY, SimilarityBody
 
-DIALECT = "tei"
-
-ResultT = TypeVar("ResultT")
-
-_PROBLEMS = documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
-router = APIRouter(route_class=JsonRoute, tags=["dialects"], dependencies=[RequireKey], responses=_PROBLEMS)
+router = dialect_router()
 information = APIRouter(tags=["dialects"], dependencies=[RequireKey])
 
 _MOST_IDS = 16_384
@@ -66,11 +61,8 @@ class PredictBody(DialectBody):
         ),
     ]
     raw_scores: Annotated[bool, Field(description="Whether scores are logits instead of probabilities.")] = False
-    truncate: Annotated[
-        bool | None,
-        Field(description="Makes no difference: nothing is ever cut, and longer texts are read in windows."),
-    ] = None
-    model: Model = None
+    truncate: Truncate = None
+    model: AnyModel = None
 
 
 @router.post(
@@ -90,12 +82,16 @@ async def predict(request: Request, body: PredictBody, serving: ServingDependenc
         ClassificationRequest(first, second[0] if second else None, function=function) for first, *second in texts
     ]
 
-    def respond(answered: Answered[bytes]) -> Iterator[bytes]:
-        return json_list(answered.items) if listed else iter(answered.items)
-
-    return await answer(
-        request, serving, Asked(DIALECT, "classify", body.model, requests, listed, write_labels, respond)
+    asked = Asked(
+        dialect="tei",
+        served_by="classify",
+        model=body.model,
+        items=requests,
+        listed=listed,
+        write=write_labels,
+        respond=listed_items if listed else lambda answered: answered.items,
     )
+    return await answer(request, serving, asked)
 
 
 # How alike sentences are.
@@ -120,7 +116,7 @@ class TokenizeBody(DialectBody):
 
     inputs: Annotated[OneOrMany, Field(examples=["Maria Okafor signed."])]
     add_special_tokens: Annotated[bool, Field(description="Whether the tokens around a text are returned, too.")] = True
-    model: Model = None
+    model: AnyModel = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +137,14 @@ _TOKENS = TypeAdapter(list[TokenBody])
 async def tokenize(request: Request, body: TokenizeBody, serving: ServingDependency) -> Response:
     """Return the tokens of each text, with the positions that they stand for."""
     check_size("inputs", body.inputs, serving.settings)
-    texts = body.inputs if isinstance(body.inputs, list) else [body.inputs]
+    texts, _ = as_list(body.inputs)
     for text in texts:
         check_unicode(text, "inputs")
-    tokenizer = _the_model(serving, body.model).task.tokenizer
 
-    def write(text: str) -> bytes:
-        return _TOKENS.dump_json(_tokens(tokenizer, text, special=body.add_special_tokens))
+    def write(model: LoadedModel, text: str) -> bytes:
+        return _TOKENS.dump_json(_tokens(model.task.tokenizer, text, special=body.add_special_tokens))
 
-    written = [await _beside_the_loop(request, serving, len(text), write, text) for text in texts]
-    return Response(b"".join(json_list(written)), media_type="application/json")
+    return await answer_without_run(request, serving, "tei", body.model, texts, write)
 
 
 def _tokens(tokenizer: Tokenizer, text: str, *, special: bool) -> list[TokenBody]:
@@ -184,7 +178,7 @@ class DecodeBody(DialectBody):
     skip_special_tokens: Annotated[
         bool, Field(description="Whether special tokens are left out; otherwise they read as their names.")
     ] = True
-    model: Model = None
+    model: AnyModel = None
 
 
 class _IdsRoute(JsonRoute):
@@ -193,27 +187,29 @@ class _IdsRoute(JsonRoute):
     other_values = 2 * _MOST_IDS
 
 
-_decoding = APIRouter(route_class=_IdsRoute, tags=["dialects"], dependencies=[RequireKey], responses=_PROBLEMS)
+_decoding = dialect_router(_IdsRoute)
 
 
 @_decoding.post("/decode", name="decode", summary="Make texts of tokens", response_model=list[str])
 async def decode(request: Request, body: DecodeBody, serving: ServingDependency) -> Response:
     """Return the text of each list of ids."""
     given: Sequence[Any] = body.ids
-    lists = given if given and isinstance(given[0], list) else [given]
-    tokenizer = _the_model(serving, body.model).task.tokenizer
-    if any(number >= len(tokenizer.vocabulary) for ids in lists for number in ids):
-        raise InvalidInput(f"ids holds one that is no token: the vocabulary has {len(tokenizer.vocabulary)}")
+    lists = given if _ids_kind(given) == MANY else [given]
 
-    def write(ids: Sequence[int]) -> bytes:
-        return json.dumps(_text(tokenizer, ids, special=not body.skip_special_tokens)).encode()
+    def write(model: LoadedModel, ids: Sequence[int]) -> bytes:
+        return json.dumps(_text(model.task.tokenizer, ids, special=not body.skip_special_tokens)).encode()
 
-    written = [await _beside_the_loop(request, serving, len(ids), write, ids) for ids in lists]
-    return Response(b"".join(json_list(written)), media_type="application/json")
+    return await answer_without_run(request, serving, "tei", body.model, lists, write)
 
 
 def _text(tokenizer: Tokenizer, ids: Sequence[int], *, special: bool) -> str:
-    """Return the text of tokens; special ones are left out, or read as their names with a space before and after."""
+    """Return the text of tokens; special ones are left out, or read as their names with a space before and after.
+
+    Raises:
+        InvalidInput: An id is no token.
+    """
+    if any(number >= len(tokenizer.vocabulary) for number in ids):
+        raise InvalidInput(f"ids holds one that is no token: the vocabulary has {len(tokenizer.vocabulary)}")
     names = (tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id, tokenizer.pad_id)
     parts: list[str] = []
     plain: list[int] = []
@@ -271,7 +267,7 @@ async def info(
     ] = None,
 ) -> ServerInformation:
     """Tell about a model in the form of Text Embeddings Inference."""
-    chosen = _the_model(serving, model)
+    chosen = serving.models.choose_any(model)
     manifest, settings = chosen.manifest, serving.settings
     labels = {str(number): label for number, label in enumerate(manifest.labels)}
     numbers = {label: number for number, label in enumerate(manifest.labels)}
@@ -293,20 +289,3 @@ async def info(
         tokenization_workers=serving.text_turns.threads,
         version=service_version(),
     )
-
-
-def _the_model(serving: Serving, name: str | None) -> LoadedModel:
-    return serving.models.choose_any(name)
-
-
-async def _beside_the_loop(
-    request: Request, serving: Serving, cost: int, function: Callable[[ResultT], bytes], argument: ResultT
-) -> bytes:
-    """Run a function on a text thread, in its turn, and count its bytes as the answer's."""
-    record = request_record(request)
-    record.dialect = DIALECT
-    serving.ensure_running()
-    with serving.text_turns.shares.open(record.key) as share:
-        written = await serving.text_turns.run(share, cost, lambda: function(argument))
-    request.state.hold_answer(len(written))
-    return written

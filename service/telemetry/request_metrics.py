@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.telemetry.request_record import NATIVE, ItemRecord, RequestRecord
+from service.telemetry.request_record import ItemRecord, RequestRecord
 from service.telemetry.stages import SECONDS, StageMetrics
 
 # What can happen once a model was chosen, and before.
@@ -74,7 +74,7 @@ class RequestMetrics:
         for name in (model, ""):
             self._seconds.labels(endpoint, name)
         self._admitted.labels(endpoint, model)
-        self._dialects.labels(NATIVE, endpoint)
+        self._dialects.labels("native", endpoint)
         self._windows.labels(model)
         self._truncated.labels(model)
         for status in _MODEL_STATUSES:

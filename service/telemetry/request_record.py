@@ -5,15 +5,15 @@ The outermost middleware makes it and finishes it; the route notes the model, in
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from service.batching.bucket_queue import InferenceResult
 from service.telemetry.stages import StageClock
 
 UNMATCHED = "unmatched"
 """The endpoint of requests that no route answers."""
-NATIVE = "native"
-"""The dialect of requests in this service's own terms, and of those that are not known to be in others'."""
+Dialect = Literal["native", "huggingface", "openai", "tei", "rerank", "open_inference"]
+"""In whose terms a request is. `native`, the service's own, is also what is not known to be in others'."""
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class RequestRecord:
         method: The HTTP method, or `other`.
         arrived_at: On the service's clock, in seconds.
         endpoint: The route's path, or `unmatched`.
-        dialect: In whose terms it was asked: `native`, or the name of one of `service.dialects`.
+        dialect: In whose terms it was asked: `Dialect` tells them.
         key: The name of the caller's key, or None without a known one.
         model: The chosen model, or empty before one is.
         status: HTTP status of the answer; 0 before there is one.
@@ -86,7 +86,7 @@ class RequestRecord:
     method: str
     arrived_at: float
     endpoint: str = ""
-    dialect: str = NATIVE
+    dialect: Dialect = "native"
     key: str | None = None
     model: str = ""
     status: int = 0

@@ -14,6 +14,19 @@ from service.settings import Settings
 from tests.fake_model import fake_loaded_model
 
 
+async def requests_made_of(path: str, body: Mapping[str, Any]) -> list[Any]:
+    """Return what the tasks of fake models are asked by a body."""
+    seen: list[Any] = []
+    models = fake_models()
+    for model in models.values():
+        encode = model.task.encode
+        model.task.encode = lambda request, encode=encode: seen.append(request) or encode(request)  # type: ignore
+    async with running_app(models) as (_, client):
+        response = await client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return sorted(seen, key=repr)
+
+
 def fake_models() -> dict[str, LoadedModel]:
     """One model for each task."""
     models = [fake_loaded_model(task) for task in get_args(TaskName)]

@@ -8,6 +8,7 @@ import pytest
 from bigbird_inference.errors import InvalidInput
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.tasks.reranking import Relevance, RelevanceRequest, Reranking
+from bigbird_inference.tokenization.encoded import TokenizedText
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from tests.fake_model import logits_only
 
@@ -74,6 +75,24 @@ def test_the_query_stands_whole_before_every_part_of_the_document(
         seen |= set(range(first, first + count))
     assert len(encoded.windows) > 2
     assert seen == set(range(len(ids)))
+
+
+def test_the_query_of_a_list_is_tokenised_once(make_reranking: MakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_reranking()
+    seen = []
+    tokenize = task.tokenize_field
+
+    def noted(name: str, text: str, *, positions: bool = True) -> TokenizedText:
+        seen.append(name)
+        return tokenize(name, text, positions=positions)
+
+    monkeypatch.setattr(task, "tokenize_field", noted)
+    encode = task.encoder()
+    made = [encode(RelevanceRequest("Who leads?", document)) for document in ("Alice", "Bob")]
+    alone = task.encode(RelevanceRequest("Who leads?", "Bob"))
+    assert seen == ["query", "document", "document", "query", "document"]
+    ids = [own.windows[0].sequence.input_ids.tolist() for own in (made[1], alone)]
+    assert ids[0] == ids[1]
 
 
 def test_the_best_window_speaks_for_the_document(make_reranking: MakeTask) -> None:

@@ -16,7 +16,7 @@ from service.api import answering
 from tests.fake_model import REVISION, fake_loaded_model
 from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
-from tests.service.running_app import fake_models, running_app
+from tests.service.running_app import requests_made_of, running_app
 
 LONG_TEXT = " ".join(str(number) for number in range(10, 23))  # 13 words: windows of 6, 6 and 1
 
@@ -323,15 +323,7 @@ TEXTS = {"question": "q", "context": "c"}
 )
 @asynchronous
 async def test_what_a_body_says_reaches_the_task(path: str, body: dict[str, object], expected: list[object]) -> None:
-    seen = []
-    models = fake_models()
-    for model in models.values():
-        encode = model.task.encode
-        model.task.encode = lambda request, encode=encode: seen.append(request) or encode(request)  # type: ignore
-    async with running_app(models) as (_, client):
-        response = await client.post(path, json=body)
-    assert response.status_code == 200, response.text
-    assert sorted(seen, key=repr) == sorted(expected, key=repr)
+    assert await requests_made_of(path, body) == sorted(expected, key=repr)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from bigbird_inference.tasks.entity_recognition import EntityRequest
 from bigbird_inference.tasks.mask_filling import MaskRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
 from tests.service.asynchronous import asynchronous
-from tests.service.running_app import fake_models, running_app
+from tests.service.running_app import fake_models, requests_made_of, running_app
 
 PAIR = {"question": "q", "context": "10"}
 SPAN = {"score": 13.0, "start": 0, "end": 3, "answer": "10"}
@@ -133,15 +133,7 @@ async def test_the_root_is_refused_where_it_could_mean_several_models() -> None:
 )
 @asynchronous
 async def test_what_a_body_says_reaches_the_task(path: str, body: dict[str, Any], expected: list[Any]) -> None:
-    seen = []
-    models = fake_models()
-    for model in models.values():
-        encode = model.task.encode
-        model.task.encode = lambda request, encode=encode: seen.append(request) or encode(request)  # type: ignore
-    async with running_app(models) as (_, client):
-        response = await client.post(path, json=body)
-    assert response.status_code == 200, response.text
-    assert sorted(seen, key=repr) == sorted(expected, key=repr)
+    assert await requests_made_of(path, body) == sorted(expected, key=repr)
 
 
 @pytest.mark.parametrize(

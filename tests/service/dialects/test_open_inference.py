@@ -68,6 +68,13 @@ async def test_each_text_has_a_row_of_every_tensor() -> None:
 
 
 @asynchronous
+async def test_an_id_comes_back_whatever_it_is() -> None:
+    async with running_app() as (_, client):
+        response = await ask(client, "fake-ner", tensor("text", "10"), id="\ud800 é")
+    assert response.json()["id"] == "\ud800 é"
+
+
+@asynchronous
 async def test_options_are_parameters_and_outputs_can_be_chosen() -> None:
     async with running_app() as (_, client):
         response = await ask(
@@ -120,7 +127,17 @@ async def test_texts_and_answers_may_be_binary() -> None:
     assert starts["data"] == [0, 0]
     assert words["parameters"] == {"binary_data_size": 12}
     assert response.content[size:] == struct.pack("<dd", 13.0, 23.0) + texts
-    assert [answer.status_code for answer in (cut, long, wrong)] == [422, 400, 400]
+    assert [answer.status_code for answer in (cut, long, wrong)] == [400, 400, 400]
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1.5", "", "9" * 5000, "0" * 20 + "9" * 5000, "²"])
+@asynchronous
+async def test_a_length_that_is_none_is_malformed(length: str) -> None:
+    headers = {"Inference-Header-Content-Length": length.encode()}
+    async with running_app() as (_, client):
+        body = json.dumps({"inputs": [tensor("text", "10")]})
+        response = await client.post("/v2/models/fake-ner/infer", content=body, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_request")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +146,26 @@ async def test_texts_and_answers_may_be_binary() -> None:
         pytest.param([tensor("texts", "10")], {}, 422, "there are text", id="no such input"),
         pytest.param([tensor("text", "10"), tensor("text", "10")], {}, 422, "or twice", id="an input twice"),
         pytest.param([tensor("text", "10", shape=[2])], {}, 422, "must have [1]", id="another shape"),
-        pytest.param([tensor("text", "10", datatype="INT64")], {}, 422, "datatype BYTES", id="numbers"),
-        pytest.param([tensor("text", "10", data=[1])], {}, 422, "must be strings", id="a number"),
+        pytest.param([tensor("text", "10", datatype="INT64")], {}, 422, "inputs[0].datatype", id="numbers"),
+        pytest.param([tensor("text", "10", data=[1])], {}, 422, "inputs[0].data[0]", id="a number"),
+        pytest.param([tensor("text", "10", data=[[["10"]]])], {}, 422, "inputs[0].data[0]", id="three axes"),
+        pytest.param([tensor("text", "10", data=None)], {}, 422, "either data or", id="no data"),
+        pytest.param(
+            [tensor("text", "10", parameters={"binary_data_size": 0})], {}, 422, "either data or", id="data twice"
+        ),
+        pytest.param(
+            [tensor("text", "10", parameters={"binary_data_size": 9}, data=None)], {}, 400, "ends before", id="no bytes"
+        ),
+        pytest.param(
+            [tensor("text", "10")],
+            {"outputs": [{"name": "json", "parameters": {"classification": 3}}]},
+            422,
+            "outputs[0].parameters.classification",
+            id="what cannot be obeyed",
+        ),
+        pytest.param(
+            [tensor("text", "10")], {"parameters": {"binary_data_output": 1}}, 422, "true or false", id="1 for true"
+        ),
         pytest.param([tensor("text", " ")], {}, 422, "whitespace", id="white space"),
         pytest.param([], {}, 422, "inputs", id="no input"),
         pytest.param([tensor("text", "10")], {"parameters": {"priority": 1}}, 422, "priority", id="no such option"),

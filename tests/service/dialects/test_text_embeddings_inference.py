@@ -80,6 +80,19 @@ async def test_ids_that_are_no_tokens_are_refused(tokenizer: Tokenizer) -> None:
 
 
 @asynchronous
+async def test_what_needs_no_run_has_the_limits_of_what_does(tokenizer: Tokenizer) -> None:
+    body = {"inputs": ["the office of Acme"] * 3, "model": "fake-ner"}
+    async with running_app(only("ner", tokenizer), max_answer_bytes=1000) as (app, client):
+        large = await client.post("/tokenize", json=body)
+        small = await client.post("/tokenize", json={**body, "inputs": "Acme"})
+        app.state.serving.begin_drain()
+        late = await client.post("/tokenize", json=body)
+    assert (large.status_code, large.json()["code"]) == (422, "answer_too_large")
+    assert (small.status_code, small.headers["x-model-revision"]) == (200, "0123456789ab")
+    assert (late.status_code, late.json()["code"]) == (503, "draining")
+
+
+@asynchronous
 async def test_the_only_model_is_described() -> None:
     async with running_app(only("classify")) as (_, client):
         told = (await client.get("/info")).json()
