@@ -68,7 +68,7 @@ audit: ## Ask for known holes in the pinned packages (needs a network)
 	.audit/bin/pip install --quiet pip-audit==2.10.1
 	.audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
-bench: install demo-bundles ## Measure speed and memory (some 40 minutes); results go to benchmarks/results
+bench: install demo-bundles ## Measure speed and memory (more than an hour); results go to benchmarks/results
 	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit; done
 
 bench-quick: install demo-bundles ## The same with fewer lengths and repeats (5 minutes)

@@ -3,8 +3,8 @@
 Its logits are the sum of a row's ids, and 0; so the label `invoice` has the sum, and `report` 0.
 """
 
-import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,8 +18,9 @@ from tests.service.running_app import running_app
 TEXTS = ["Paris", "the office of Acme", "the office for finance is in Paris, and Carol Stone works there"]
 
 
-def classifier(tokenizer: Tokenizer) -> Mapping[str, LoadedModel]:
+def classifier(tokenizer: Tokenizer, problem_type: str | None = None) -> Mapping[str, LoadedModel]:
     model = fake_loaded_model("classify")
+    model = replace(model, manifest=replace(model.manifest, problem_type=problem_type))
     model.task.tokenizer = tokenizer
     return {model.name: model}
 
@@ -54,22 +55,21 @@ async def test_documents_come_back_as_cohere_and_jina_give_them(tokenizer: Token
         "model": "fake-classify",
         "query": "Who",
         "documents": [TEXTS[0], {"text": TEXTS[1]}, TEXTS[2]],
-        "label": "report",
+        "label": "invoice",
         "top_n": 2,
         "return_documents": True,
     }
-    async with running_app(classifier(tokenizer)) as (_, client):
+    # A regression's scores are its logits.
+    async with running_app(classifier(tokenizer, problem_type="regression")) as (_, client):
         response = await client.post("/v1/rerank", json=body)
     answer = response.json()
     windows = [sums(tokenizer, "Who", text) for text in TEXTS]
-    # Of the sum and 0, softmax gives the label with 0 this; the smallest sum of a document is its best window.
-    scores = [math.exp(-min(own)) / (1 + math.exp(-min(own))) for own in windows]
+    scores = [max(own) for own in windows]
     best = sorted(range(3), key=lambda index: -scores[index])[:2]
-    assert len(set(scores)) > 1
-    assert [entry["index"] for entry in answer["results"]] == best
-    assert [entry["document"]["text"] for entry in answer["results"]] == [TEXTS[index] for index in best]
-    expected = [pytest.approx(scores[index], rel=1e-9, abs=0.0) for index in best]
-    assert [entry["relevance_score"] for entry in answer["results"]] == expected
+    assert best != [0, 1]
+    assert answer["results"] == [
+        {"index": index, "relevance_score": scores[index], "document": {"text": TEXTS[index]}} for index in best
+    ]
     assert (answer["id"], answer["model"]) == (response.headers["x-request-id"], "fake-classify")
     assert answer["usage"]["windows"] == sum(map(len, windows))
     assert answer["usage"]["truncated_tokens"] == 0
