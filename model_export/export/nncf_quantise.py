@@ -83,7 +83,7 @@ def quantise(graph: Path, destination: Path, inputs: Sequence[str], documents: S
 
 
 def _without_smoothing(nncf: Any) -> Any:
-    """Leave weights and activations as they are: SmoothQuant is a tenth faster and further off (docs/architecture.md)."""
+    """Leave weights and activations as they are: with SmoothQuant, logits are further off (docs/architecture.md)."""
     return nncf.AdvancedQuantizationParameters(smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=-1))
 
 
