@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import schemathesis
 from schemathesis.core.failures import Failure
 from schemathesis.core.transport import Response
@@ -97,6 +98,10 @@ def _attack(server: FuzzedServer, examples: int, outcome: _Outcome) -> None:
         config=_configuration(examples, server),
         headers=dict(server.headers),
     )
+
+    def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+        make_reach_the_model(case, server)
+
     schema.hook(filter_failure)
     schemathesis.hook(before_call)
     try:
@@ -138,7 +143,7 @@ def filter_failure(
     return not (type(failure).__name__ == _REJECTED_POSITIVE_DATA and _code(response) == _INVALID_INPUT)
 
 
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def make_reach_the_model(case: schemathesis.Case, server: FuzzedServer) -> None:
     """Change most valid requests so that they reach the model: name one that there is, allow it time, hold a mask."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
@@ -147,7 +152,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
         name = _model_in_form_of(body) if path == "/models/{name}" else _MANAGED_MODEL
         if path.startswith("/v2/") or path == "/v1/models/{name}":
             name = "small-ner"
-        version = {"version": "1"} if "version" in case.path_parameters else {}
+        version = {"version": _version(server, name)} if "version" in case.path_parameters else {}
         case.path_parameters = {**case.path_parameters, "name": name, **version}
     if path == "/info":
         case.query = {**(case.query or {}), "model": _MODELS[path]}
@@ -169,6 +174,12 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     if task == "fill-mask" and isinstance(text, str) and len(text) < 1000:
         changed["text"] = f"{text} {mask if isinstance(mask, str) else '[MASK]'}"
     case.body = changed
+
+
+def _version(server: FuzzedServer, name: str) -> str:
+    """Return which version of a model answers: requests that mean no good reload it, too."""
+    described = httpx.get(f"{server.running.url}/v1/models/{name}", headers=dict(server.headers))
+    return str(described.raise_for_status().json()["version"])
 
 
 def _model_in_form_of(body: Any) -> str:
