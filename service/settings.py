@@ -140,6 +140,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="A run counts as stuck after this time at the earliest; `/health/live` then answers 503.",
     )
+    rerank_label: str = Field(
+        "",
+        max_length=255,
+        description="The label that means that a document answers a query, for requests to `/rerank` and `/v1/rerank` "
+        "that name none and models that have it among others (docs/dialects.md).",
+    )
     max_queued_items: int = Field(
         1024, ge=1, description="Most windows that wait, an eighth of them only of small requests; 429."
     )

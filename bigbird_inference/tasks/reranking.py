@@ -58,6 +58,7 @@ class Reranking(Task[RelevanceRequest, Relevance]):
     Args:
         manifest: Of a classification model.
         tokenizer: Its tokenizer.
+        usual_label: The label that is meant where a request names none and the model has it among several.
     """
 
     operation = Operation(
@@ -70,9 +71,10 @@ class Reranking(Task[RelevanceRequest, Relevance]):
 
     decodes_at_once = True
 
-    def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
+    def __init__(self, manifest: Manifest, tokenizer: Tokenizer, usual_label: str | None = None) -> None:
         super().__init__(manifest, tokenizer)
         self._labels = manifest.labels
+        self._usual_label = usual_label if usual_label in manifest.labels else None
 
     def encode(self, request: RelevanceRequest) -> EncodedRequest[RelevanceRequest]:
         """Cut the document into windows, each after the whole query."""
@@ -120,10 +122,11 @@ class Reranking(Task[RelevanceRequest, Relevance]):
             InvalidInput: There is no such label, or several and none is named.
         """
         names = ", ".join(self._labels[:20])
-        if request.label is None:
+        label = self._usual_label if request.label is None else request.label
+        if label is None:
             if len(self._labels) > 1:
                 raise InvalidInput(f"label is needed: which of the model's labels means that a document fits? {names}")
             return 0
-        if request.label not in self._labels:
+        if label not in self._labels:
             raise InvalidInput(f"label is none of the model's labels: {names}")
-        return self._labels.index(request.label)
+        return self._labels.index(label)

@@ -110,7 +110,7 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:
-            _require_json(request)
+            require_json(request)
             require_plain(request)
             json_request = JsonRequest(request.scope, request.receive)
             try:
@@ -126,8 +126,8 @@ class JsonRoute(APIRoute):
         return handle_json
 
 
-def _require_json(request: Request) -> None:
-    """Accept `application/json`, with the charset UTF-8 if it names one."""
+def require_json(request: Request) -> None:
+    """Refuse all but `application/json`, with the charset UTF-8 if it names one."""
     headers = request.headers.getlist("content-type")
     if len(headers) != 1 or len(headers[0]) > _LONGEST_CONTENT_TYPE:
         raise HTTPException(415, "The content type must be application/json.")

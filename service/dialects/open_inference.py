@@ -21,7 +21,7 @@ from bigbird_inference.version import service_version
 from service.api.answering import Answered, Asked, answer
 from service.api.authentication import RequireKey
 from service.api.disconnect import ClientGone
-from service.api.json_body import most_values, require_plain
+from service.api.json_body import most_values, require_json, require_plain
 from service.api.problems import TASK_PROBLEMS, documented_problems
 from service.api.request_state import V2_LIVE, V2_READY, ServingDependency
 from service.dialects.inference_messages import HEADER_LENGTH, InferenceBody, read_message, terms_of
@@ -195,6 +195,7 @@ class _MessageRoute(APIRoute):
 
         async def handle_message(request: Request) -> Response:
             require_plain(request)
+            _require_message(request)
             try:
                 await request.body()
             except ClientDisconnect:
@@ -202,6 +203,17 @@ class _MessageRoute(APIRoute):
             return await handle(request)
 
         return handle_message
+
+
+def _require_message(request: Request) -> None:
+    """Refuse bodies that say they are neither JSON nor binary.
+
+    One that says nothing comes from such a client, unless it has an `Origin`: pages of other origins may send what
+    has no type without being asked whether they may.
+    """
+    given = request.headers.getlist("content-type")
+    if not (given == [] and "origin" not in request.headers) and given != ["application/octet-stream"]:
+        require_json(request)
 
 
 inference = APIRouter(route_class=_MessageRoute, tags=["dialects"], dependencies=[RequireKey], responses=TASK_PROBLEMS)

@@ -31,7 +31,8 @@ Label = Annotated[
     Field(
         min_length=1,
         max_length=255,
-        description="Which of the model's labels means that a document answers. Needed where it has several.",
+        description="Which of the model's labels means that a document answers. Needed where it has several and none "
+        "is the service's `BIGBIRD_RERANK_LABEL`.",
     ),
 ]
 # About: an index and a score with their names.
@@ -214,6 +215,9 @@ def _asked(
     def write(model: LoadedModel, result: ItemResult) -> _Scored:
         return _Scored(result.answer.score, result.usage)
 
+    def reranking(model: LoadedModel) -> Task[Any, Any]:
+        return Reranking(model.manifest, model.task.tokenizer, settings.rerank_label or None)
+
     requests = [RelevanceRequest(body.query, text, body.label, raw_scores) for text in texts]
     return Asked(
         dialect=dialect,
@@ -223,12 +227,8 @@ def _asked(
         listed=True,
         write=write,
         respond=respond,
-        task=_reranking,
+        task=reranking,
     )
-
-
-def _reranking(model: LoadedModel) -> Task[Any, Any]:
-    return Reranking(model.manifest, model.task.tokenizer)
 
 
 def _best_first(scored: Sequence[_Scored]) -> list[tuple[int, _Scored]]:

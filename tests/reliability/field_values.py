@@ -45,10 +45,57 @@ ENDPOINTS: Mapping[str, Mapping[str, object]] = {
         "prompt": GOOD_TEXT, "max_new_tokens": 2, "sampling": "top_p", "top_p": 0.5, "temperature": 1.5, "seed": 7,
         "timeout_ms": 60_000, "model": "small-generate",
     },
+    "/qa as Hugging Face has it": {
+        "inputs": {"question": "Who signed?", "context": GOOD_TEXT},
+        "parameters": {"top_k": 3, "max_answer_len": 10, "handle_impossible_answer": True, "doc_stride": 8},
+    },
+    "/classify as Hugging Face has it": {
+        "inputs": GOOD_TEXT, "parameters": {"top_k": 2, "function_to_apply": "sigmoid"},
+    },
+    "/models/small-ner as Hugging Face has it": {
+        "inputs": GOOD_TEXT, "parameters": {"aggregation_strategy": "none", "ignore_labels": [], "stride": 8},
+    },
+    "/fill-mask as Hugging Face has it": {"inputs": MASKED_TEXT, "parameters": {"top_k": 2}},
+    "/embed as Hugging Face has it": {"inputs": GOOD_TEXT, "normalize": True, "truncate": False},
+    "/v1/embeddings": {
+        "input": GOOD_TEXT, "model": "small-embed", "encoding_format": "base64", "user": "nobody",
+    },
+    "/predict": {"inputs": GOOD_TEXT, "raw_scores": True, "truncate": False, "model": "small-classify"},
+    "/similarity": {"inputs": {"source_sentence": GOOD_TEXT, "sentences": ["It was in May.", GOOD_TEXT]}},
+    "/tokenize": {"inputs": GOOD_TEXT, "add_special_tokens": True, "model": "small-ner"},
+    "/decode": {"ids": [70, 80, 90], "skip_special_tokens": False, "model": "small-ner"},
+    "/rerank": {
+        "query": "Who signed?", "texts": ["It was in May.", GOOD_TEXT], "raw_scores": True, "return_text": True,
+        "truncate": False, "label": "invoice", "model": "small-classify",
+    },
+    "/v1/rerank": {
+        "query": "Who signed?", "documents": ["It was in May.", {"text": GOOD_TEXT}], "top_n": 1,
+        "return_documents": True, "label": "invoice", "model": "small-classify",
+    },
+    "/v2/models/small-ner/infer": {
+        "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [GOOD_TEXT]}],
+        "parameters": {"aggregation": "simple", "threshold": 0.1}, "outputs": [{"name": "json"}], "id": "7",
+    },
 }  # fmt: skip
+"""Good bodies by path; what stands behind a path tells apart two forms of one endpoint."""
+# Where a text is only a part of a field.
+_AROUND_TEXTS: Mapping[tuple[str, str], str] = {
+    ("/qa as Hugging Face has it", "inputs"): '{{"question": "Who signed?", "context": {text}}}',
+    ("/similarity", "inputs"): '{{"source_sentence": "It was in May.", "sentences": ["In May.", {text}]}}',
+    ("/rerank", "texts"): '["In May.", {text}]',
+    ("/v1/rerank", "documents"): '[{{"text": "In May."}}, {text}]',
+    ("/v2/models/small-ner/infer", "inputs"): (
+        '[{{"name": "text", "shape": [1], "datatype": "BYTES", "data": [{text}]}}]'
+    ),
+}
 # Every third field gets a kind of large text, each kind others.
 _TURNS = 3
-TEXT_FIELDS = frozenset({"question", "context", "text", "text_pair", "first", "second", "prompt"})
+TEXT_FIELDS = frozenset(
+    {
+        "question", "context", "text", "text_pair", "first", "second", "prompt",
+        "inputs", "input", "query", "texts", "documents",
+    }
+)  # fmt: skip
 FIELDS = tuple((path, name) for path, body in ENDPOINTS.items() for name in body)
 
 _PIECES = (
@@ -87,7 +134,10 @@ class Input:
 def field_input(number: int, random: Random) -> Input:
     """Return the input of a number: the fields take turns, the ways to spoil them are drawn."""
     path, name = FIELDS[number % len(FIELDS)]
-    return random.choice(_WAYS)(path, name, random)
+    way = random.choice(_WAYS)
+    if way in _OF_TEXTS and not _texts_of(path):
+        way = _wrong_value
+    return way(path, name, random)
 
 
 def written(path: str, **raw: str) -> str:
@@ -98,7 +148,21 @@ def written(path: str, **raw: str) -> str:
 
 def _request(kind: str, path: str, body: str | bytes, statuses: tuple[int, ...] = ()) -> Input:
     raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
-    return Input(kind, path, raw, JSON_HEADERS, statuses)
+    return Input(kind, _address(path), raw, JSON_HEADERS, statuses)
+
+
+def _address(path: str) -> str:
+    return path.partition(" ")[0]
+
+
+def _with_text(kind: str, path: str, name: str, text: str, statuses: tuple[int, ...]) -> Input:
+    """Return a request whose field is a text, given as JSON, or has it where texts stand in it."""
+    raw = _AROUND_TEXTS.get((path, name), "{text}").format(text=text)
+    return _request(kind, path, written(path, **{name: raw}), statuses)
+
+
+def _texts_of(path: str) -> list[str]:
+    return [name for name in ENDPOINTS[path] if name in TEXT_FIELDS]
 
 
 def strange_text(random: Random) -> str:
@@ -129,25 +193,23 @@ def _character(random: Random) -> str:
 
 
 def _strange_text(path: str, name: str, random: Random) -> Input:
-    texts = [name for name in ENDPOINTS[path] if name in TEXT_FIELDS]
-    name = name if name in TEXT_FIELDS else random.choice(texts)
+    name = name if name in TEXT_FIELDS else random.choice(_texts_of(path))
     text = json.dumps(strange_text(random), ensure_ascii=random.random() < 0.5)
-    if random.random() < 0.15 and path != "/embed":
+    if random.random() < 0.15 and path != "/embed" and (path, name) not in _AROUND_TEXTS:
         text = "[" + ", ".join([text, json.dumps(strange_text(random)), text]) + "]"
-    return _request("a strange text", path, written(path, **{name: text}), (200, 422))
+    return _with_text("a strange text", path, name, text, (200, 422))
 
 
 def _invisible_text(path: str, name: str, random: Random) -> Input:
-    texts = [name for name in ENDPOINTS[path] if name in TEXT_FIELDS]
     text = "".join(random.choices([" ", "\t", "\n", "\u200b", "\ufeff", "\u3000"], k=random.randrange(1, 60)))
-    return _request("nothing to see", path, written(path, **{random.choice(texts): json.dumps(text)}), (422,))
+    statuses = (200,) if path == "/tokenize" else (422,)
+    return _with_text("nothing to see", path, random.choice(_texts_of(path)), json.dumps(text), statuses)
 
 
 def _lone_surrogate(path: str, name: str, random: Random) -> Input:
-    texts = [name for name in ENDPOINTS[path] if name in TEXT_FIELDS]
     half = f"\\ud{random.choice('89abcdef')}{random.randrange(256):02x}"
     text = random.choice([f'"a{half} b"', f'["a", "{half}x"]', f'"{half}"', f'"[MASK] {half}"'])
-    return _request("half of a surrogate pair", path, written(path, **{random.choice(texts): text}), (422,))
+    return _with_text("half of a surrogate pair", path, random.choice(_texts_of(path)), text, (422,))
 
 
 def _wrong_value(path: str, name: str, random: Random) -> Input:
@@ -231,7 +293,7 @@ def _compressed(path: str, name: str, random: Random) -> Input:
     good = written(path).encode()
     coding = random.choice(["gzip", "deflate", "br", "zstd", "x-gzip", "gzip, identity", "GZIP", "compress", "x"])
     body = random.choice([gzip.compress(good), zlib.compress(good), good, gzip.compress(b"0" * 1_000_000)])
-    return Input("a compressed body", path, body, {**JSON_HEADERS, "Content-Encoding": coding}, (415,))
+    return Input("a compressed body", _address(path), body, {**JSON_HEADERS, "Content-Encoding": coding}, (415,))
 
 
 def _wrong_type(path: str, name: str, random: Random) -> Input:
@@ -245,7 +307,7 @@ def _wrong_type(path: str, name: str, random: Random) -> Input:
             "application/json charset=utf-8",
         ]
     )  # fmt: skip
-    return Input("a wrong content type", path, written(path).encode(), {"Content-Type": value}, (415,))
+    return Input("a wrong content type", _address(path), written(path).encode(), {"Content-Type": value}, (415,))
 
 
 def _good(path: str, name: str, random: Random) -> Input:
@@ -266,6 +328,7 @@ _WAYS: tuple[Callable[[str, str, Random], Input], ...] = (
     _wrong_type,
     _good,
 )
+_OF_TEXTS = (_strange_text, _invisible_text, _lone_surrogate)
 
 
 def large_inputs() -> list[Input]:
@@ -277,7 +340,7 @@ def large_inputs() -> list[Input]:
         "a million letters": ("a" * 1_000_000, (413,)),
         "a million spaces": (" " * 1_000_000, (413,)),
         "the longest word": ("a" * 200_000, (200, 413, 422)),
-        "the longest run of spaces": (" " * 200_000, (422,)),
+        "the longest run of spaces": (" " * 200_000, (200, 422)),
         "spaces between two letters": ("a" + " " * 199_990 + "b", (200, 413, 422)),
         "a flood of combining marks": ("a" + "\u0301" * 199_990, (200, 413, 422)),
         "as many words as fit": ("word " * 40_000, (200, 413, 422)),
@@ -290,7 +353,7 @@ def large_inputs() -> list[Input]:
     for number, (kind, (text, statuses)) in enumerate(texts.items()):
         for path, name in text_fields[number % _TURNS :: _TURNS]:
             raw = json.dumps(text, ensure_ascii=False)
-            inputs.append(_request(f"{kind} in {name}", path, written(path, **{name: raw}), statuses))
+            inputs.append(_with_text(f"{kind} in {name}", path, name, raw, statuses))
     bodies = {
         "100,000 brackets": b"[" * 100_000,
         "100,000 objects in each other": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -31,6 +31,10 @@ _FRESH_SECONDS = 2.0
 _MOST_PROBLEM_BYTES = 16 * 1024
 _MOST_GROWTH_BYTES = 1024 * 1024 * 1024
 _STATUSES = frozenset({200, 400, 404, 413, 415, 422, 429, 504})
+# Of endpoints whose own answers have positions: the field of the text that they are in.
+_NATIVE_TEXTS = {"/qa": "context", "/ner": "text", "/embed": "text", "/fill-mask": "text"}
+_Span = tuple[str, int, int]
+"""What stands at a position, its start and its end."""
 _PROBLEM_FIELDS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
@@ -195,21 +199,46 @@ def _judge(own: Input, answer: _Answer, outcome: _Outcome) -> str | None:
     return None
 
 
-def _judge_positions(own: Input, body: dict[str, Any], outcome: _Outcome) -> str | None:
+def _judge_positions(own: Input, body: Any, outcome: _Outcome) -> str | None:
     """Check that every position in an answer cuts out of the text what the answer says."""
     sent = json.loads(own.body.decode("utf-8-sig"))
-    field_name = "context" if own.path == "/qa" else "text"
-    texts = sent.get(field_name)
-    results = body.get("results", [body])
-    texts = texts if isinstance(texts, list) else [texts] * len(results)
     unit = sent.get("offsets", "code_points")
-    for text, result in zip(texts, results, strict=True):
+    for text, spans in _texts_and_spans(own.path, sent, body):
         cut = _cutter(text, unit)
-        for expected, span in _spans(own.path, sent, result):
+        for expected, start, end in spans:
             outcome.positions += 1
-            if cut(span["start"], span["end"]) != expected:
-                return f"[{span['start']}:{span['end']}] in {unit} of {text!r} is not {expected!r}"
+            if cut(start, end) != expected:
+                return f"[{start}:{end}] in {unit} of {text!r} is not {expected!r}"
     return None
+
+
+def _texts_and_spans(path: str, sent: dict[str, Any], body: Any) -> Iterator[tuple[Any, Iterable[_Span]]]:
+    """Return each text with what an answer says stands where in it."""
+    if path == "/tokenize":
+        texts = sent["inputs"] if isinstance(sent["inputs"], list) else [sent["inputs"]]
+        for text, tokens in zip(texts, body, strict=True):
+            yield text, [(own["text"], own["start"], own["stop"]) for own in tokens if own["start"] is not None]
+    elif path.startswith("/v2/"):
+        for number, result in enumerate(body["outputs"][0]["data"]):
+            text = sent["inputs"][0]["data"][number]
+            yield text, [(own["text"], own["start"], own["end"]) for own in json.loads(result)["entities"]]
+    elif "inputs" in sent:
+        inputs, answers = (sent["inputs"], body) if isinstance(sent["inputs"], list) else ([sent["inputs"]], [body])
+        for given, answer in zip(inputs, answers, strict=True):
+            text = given["context"] if path == "/qa" else given
+            yield text, _pipeline_spans(answer if isinstance(answer, list) else [answer])
+    elif path in _NATIVE_TEXTS:
+        texts = sent.get(_NATIVE_TEXTS[path])
+        results = body.get("results", [body])
+        texts = texts if isinstance(texts, list) else [texts] * len(results)
+        for text, result in zip(texts, results, strict=True):
+            yield text, _spans(path, sent, result)
+
+
+def _pipeline_spans(entries: Sequence[Any]) -> Iterator[_Span]:
+    for own in entries:
+        if isinstance(own, dict) and "start" in own:
+            yield own["answer"] if "answer" in own else own["word"], own["start"], own["end"]
 
 
 def _cutter(text: Any, unit: str) -> Callable[[int, int], str]:
@@ -221,17 +250,18 @@ def _cutter(text: Any, unit: str) -> Callable[[int, int], str]:
     return lambda start, end: encoded[start * width : end * width].decode(coding, "replace")
 
 
-def _spans(path: str, sent: dict[str, Any], result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _spans(path: str, sent: dict[str, Any], result: dict[str, Any]) -> Iterator[_Span]:
     match path:
         case "/qa":
-            yield from ((span["answer"], span) for span in (result, *result["alternatives"]))
+            found = [(span["answer"], span) for span in (result, *result["alternatives"])]
         case "/ner":
-            yield from ((entity["text"], entity) for entity in result["entities"])
+            found = [(entity["text"], entity) for entity in result["entities"]]
         case "/embed":
-            yield from ((token["text"], token) for token in result["tokens"] or ())
-        case "/fill-mask":
+            found = [(token["text"], token) for token in result["tokens"] or ()]
+        case _:
             mask = sent.get("mask") or "[MASK]"
-            yield from ((mask, one) for predictions in result["predictions"] for one in predictions)
+            found = [(mask, one) for predictions in result["predictions"] for one in predictions]
+    yield from ((expected, span["start"], span["end"]) for expected, span in found)
 
 
 def main(number: int) -> None:

@@ -111,3 +111,19 @@ def test_the_best_window_speaks_for_the_document(make_reranking: MakeTask) -> No
 def test_a_label_that_is_not_clear_is_refused(make_reranking: MakeTask, label: str | None, told: str) -> None:
     with pytest.raises(InvalidInput, match=told):
         make_reranking(labels=["no", "yes"]).encode(RelevanceRequest("Who?", "Alice", label))
+
+
+@pytest.mark.parametrize(
+    ("labels", "label", "column"),
+    [
+        pytest.param(["no", "yes"], None, 1, id="meant where none is named"),
+        pytest.param(["no", "yes"], "no", 0, id="another is named"),
+        pytest.param(["relevant"], None, 0, id="a model that does not have it"),
+    ],
+)
+def test_the_usual_label_is_meant_where_none_is_named(
+    make_manifest: Callable[..., Manifest], tokenizer: Tokenizer, labels: list[str], label: str | None, column: int
+) -> None:
+    task = Reranking(make_manifest(task="classify", labels=labels), tokenizer, usual_label="yes")
+    row = [float(index + 5) for index in range(len(labels))]
+    assert relevance(task, [row], label=label, raw_scores=True).score == row[column]

@@ -185,6 +185,23 @@ async def test_what_cannot_be_done_is_refused(
     assert told in response.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({}, 200, id="a client that says nothing"),
+        pytest.param({"Content-Type": "application/octet-stream"}, 200, id="binary"),
+        pytest.param({"Origin": "https://elsewhere.example"}, 415, id="a page that says nothing"),
+        pytest.param({"Content-Type": "text/plain"}, 415, id="what a page may send unasked"),
+    ],
+)
+@asynchronous
+async def test_bodies_of_other_types_are_refused(headers: dict[str, str], status: int) -> None:
+    body = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["10"]}]}
+    async with running_app() as (_, client):
+        response = await client.post("/v2/models/fake-ner/infer", content=json.dumps(body), headers=headers)
+    assert response.status_code == status, response.text
+
+
 def test_rows_of_different_lengths_are_filled_up() -> None:
     answers = [
         ClassificationAnswer("a", 0.5, [LabelScore("a", 0.5), LabelScore("b", 0.25)]),

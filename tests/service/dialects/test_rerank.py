@@ -75,6 +75,16 @@ async def test_documents_come_back_as_cohere_and_jina_give_them(tokenizer: Token
     assert answer["usage"]["truncated_tokens"] == 0
 
 
+@asynchronous
+async def test_the_label_of_the_settings_is_meant_where_a_request_names_none(tokenizer: Tokenizer) -> None:
+    body = {"query": "Who", "texts": TEXTS[:1], "raw_scores": True}
+    async with running_app(classifier(tokenizer), rerank_label="invoice") as (_, client):
+        response = await client.post("/rerank", json=body)
+        other = await client.post("/rerank", json={**body, "label": "report"})
+    assert response.json() == [{"index": 0, "score": max(sums(tokenizer, "Who", TEXTS[0]))}]
+    assert other.json()[0]["score"] == 0
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "status", "told"),
     [
