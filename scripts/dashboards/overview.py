@@ -121,6 +121,17 @@ def _traffic(board: Dashboard) -> None:
             "reqps",
             Query(rate(REQUESTS, MODEL, ENDPOINT, by="endpoint"), "{{endpoint}}"),
             stacked=True,
+            width=8,
+        )
+    )
+    board.with_panel(
+        graph(
+            "Requests by dialect",
+            "In whose terms they were asked: native, or as clients of another service do (docs/dialects.md).",
+            "reqps",
+            Query(rate("bigbird_dialect_requests_total", ENDPOINT, by="dialect"), "{{dialect}}"),
+            stacked=True,
+            width=8,
         )
     )
     board.with_panel(
@@ -131,6 +142,7 @@ def _traffic(board: Dashboard) -> None:
             "reqps",
             Query(rate(REQUESTS, MODEL, ENDPOINT, by="status"), "{{status}}"),
             stacked=True,
+            width=8,
         )
     )
     board.with_panel(
