@@ -13,7 +13,7 @@ DEMO_TASKS := qa classify ner
 DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
 INT8_BUNDLES := $(DEMO_BUNDLES:bundles/%=bundles-int8/%)
 
-BENCHMARKS := models serving http memory host_work
+BENCHMARKS := models serving http memory host_work dialects
 
 .DEFAULT_GOAL := help
 # Integration tests that start no foreign program, so that several may run at a time.

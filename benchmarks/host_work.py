@@ -140,12 +140,15 @@ def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
     return LoadedModel(task, manifest, create_task(manifest, tokenizer), {"full": [session]})
 
 
-def documents(task: Task[Any, Any], reserved: int) -> list[str]:
-    """Return texts that are as long as the model takes in one window; each begins at another line."""
+def documents(task: Task[Any, Any], reserved: int, length: int = TOKENS) -> list[str]:
+    """Return texts of so many tokens, less those reserved; each begins at another line.
+
+    The usual length is what the model takes in one window.
+    """
     lines = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DOCUMENTS.glob("*.txt"))).splitlines()
     step = len(lines) // _DOCUMENTS
     return [
-        _cut(task, "\n".join([*lines[first:], *lines[:first]]), TOKENS - reserved)
+        _cut(task, "\n".join([*lines[first:], *lines[:first]]), length - reserved)
         for first in range(0, step * _DOCUMENTS, step)
     ]
 
