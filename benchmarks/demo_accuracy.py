@@ -1,12 +1,12 @@
 """Accuracy of the demo checkpoints on reports that they were not trained on, measured through HTTP.
 
-    python -m benchmarks.demo_accuracy --models bundles [--models bundles-int8]
+    python -m benchmarks.demo_accuracy --models bundles [--models bundles-int8] [--runtimes onnxruntime openvino]
 
-Starts a server on each folder of bundles (or uses a running one, --url), posts generated reports of several lengths and
-compares the answers with what the generator knows. Questions are asked with `no_answer`, every third of them without an
-answer in the report: exact match is over those that have one, F1 over finding out which have none. Beside them accuracy
-of the report's type, and F1 of entities whose label, start and end are all right. Writes JSON and two Markdown tables,
-one of them with the main figures alone.
+Starts a server on each folder of bundles in each runtime (or uses a running one, --url), posts generated reports of
+several lengths and compares the answers with what the generator knows. Questions are asked with `no_answer`, every
+third of them without an answer in the report: exact match is over those that have one, F1 over finding out which have
+none. Beside them accuracy of the report's type, and F1 of entities whose label, start and end are all right. Writes
+JSON and two Markdown tables, one of them with the main figures alone.
 
 Two things that these figures hide have rows of their own: exact match where many facts look like the one asked for, and
 how many unanswered questions were found, those about subjects that are not in the report, which is easy, apart from
@@ -19,6 +19,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -205,9 +206,16 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _precision_of(models: Path) -> str:
-    manifests = sorted(models.glob("*/manifest.json"))
-    return "/".join(dict.fromkeys(json.loads(file.read_text("utf-8"))["precision"] for file in manifests))
+def _served_in(url: str) -> str:
+    """Return the precision of a server's bundles, and what runs them if that is not onnxruntime."""
+    models = httpx.get(f"{url}/v1/models").raise_for_status().json()["models"]
+    names = [
+        model["precision"]
+        if model["runtime"] == "onnxruntime"
+        else f"{model['precision']} ({model['runtime']}, {model['computes_in']})"
+        for model in models
+    ]
+    return "/".join(dict.fromkeys(names))
 
 
 def main() -> None:
@@ -215,6 +223,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--url", help="a running server; without it one is started on each of --models")
     parser.add_argument("--models", type=Path, action="append", help="a folder of bundles; may be given again")
+    parser.add_argument(
+        "--runtimes", nargs="+", choices=["onnxruntime", "openvino"], default=["onnxruntime"], help="what runs them"
+    )
     parser.add_argument("--tasks", nargs="+", choices=list(MEASURES), default=list(MEASURES))
     parser.add_argument("--lengths", type=int, nargs="+", default=[200, 1000, 4000, 10_000], help="tokens")
     parser.add_argument("--documents", type=int, default=300, help="reports for each length")
@@ -231,11 +242,11 @@ def main() -> None:
     if arguments.url is not None:
         rows += asyncio.run(measure(arguments.url, samples("served"), arguments.tasks, arguments.concurrency))
     else:
-        folders = {_precision_of(models): models for models in arguments.models or [Path("bundles")]}
-        if len(folders) < len(arguments.models or [""]):
-            parser.error("two folders of --models have the same precision")
-        for precision, models in folders.items():
-            with running_server(models) as server:
+        for models, runtime in product(arguments.models or [Path("bundles")], arguments.runtimes):
+            with running_server(models, {"BIGBIRD_CPU_RUNTIME": runtime}) as server:
+                precision = _served_in(server.url)
+                if any(row.precision == precision for row in rows):
+                    parser.error(f"{models} would be the second column for {precision}")
                 rows += asyncio.run(measure(server.url, samples(precision), arguments.tasks, arguments.concurrency))
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "demo_accuracy.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
