@@ -1,4 +1,4 @@
-"""What a user of KServe's `InferenceRESTClient` does, checked against the native answers: `python ask_kserve.py ADDRESS`."""
+"""What a user of KServe's REST client does, checked against the native answers: `python ask_kserve.py ADDRESS`."""
 
 import asyncio
 import json

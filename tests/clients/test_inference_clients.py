@@ -1,4 +1,4 @@
-"""The clients of the Open Inference Protocol, Triton's and KServe's, against the real server; and KServe's manifests."""
+"""The clients of the Open Inference Protocol, Triton's and KServe's, against the real server; KServe's manifests."""
 
 import json
 import subprocess
@@ -44,6 +44,6 @@ def test_kserve_itself_reads_its_manifests_and_knows_every_field(python: Path) -
     resources = render(KUBERNETES / "kserve")
     told = run(python, HERE / "read_kserve_resources.py", text=json.dumps(resources))
     assert told == ["InferenceService", "ServingRuntime"]
-    resources[0]["spec"]["predictor"]["model"]["storageURI"] = "pvc://bigbird-models"
+    resources[-1]["spec"]["predictor"]["model"]["storageURI"] = "pvc://bigbird-models"
     with pytest.raises(AssertionError, match="storageURI"):
         run(python, HERE / "read_kserve_resources.py", text=json.dumps(resources))
