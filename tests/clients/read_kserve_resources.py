@@ -1,4 +1,7 @@
-"""Reads resources, a JSON list on standard input, as KServe's own models, and refuses fields that they do not have."""
+"""Reads resources, a JSON list on standard input, as KServe's own models, and tells of each whether it is one.
+
+Prints a line for each: its kind, or its first field that is unknown or of another type.
+"""
 
 import json
 import re
@@ -28,7 +31,7 @@ def read(value: Any, kind: str, place: str) -> Any:
     if model is None:
         return of_kubernetes(value, kind, place)
     attributes = {name: attribute for attribute, name in model.attribute_map.items()}
-    assert value.keys() <= attributes.keys(), f"{place} has no {value.keys() - attributes.keys()}"
+    assert value.keys() <= attributes.keys(), f"{place} has no {min(value.keys() - attributes.keys())}"
     types = model.openapi_types
     return model(
         **{attributes[name]: read(part, types[attributes[name]], f"{place}.{name}") for name, part in value.items()}
@@ -40,7 +43,7 @@ def of_kubernetes(value: Any, kind: str, place: str) -> Any:
     # Some names come with the package that the type is from.
     model = getattr(kubernetes.client, re.sub("^K8sIoApi[A-Z][a-z]+(?=V1)", "", kind))
     made = model.from_dict(value)
-    assert not (gone := lost(value, json.loads(made.to_json()), place)), gone
+    assert not (gone := lost(value, json.loads(made.to_json()), place)), f"{gone[0]} is unknown"
     return made
 
 
@@ -54,6 +57,9 @@ def lost(before: Any, after: Any, place: str) -> list[str]:
     return [] if before == after else [place]
 
 
-for resource in sorted(json.load(sys.stdin), key=lambda one: str(one["kind"])):
-    read(resource, KINDS[f"{resource['apiVersion']} {resource['kind']}"], resource["kind"])
-    print(resource["kind"])
+for resource in json.load(sys.stdin):
+    try:
+        read(resource, KINDS[f"{resource['apiVersion']} {resource['kind']}"], resource["kind"])
+        print(resource["kind"])
+    except AssertionError as error:
+        print(error)
