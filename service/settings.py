@@ -51,6 +51,9 @@ def _check_origin(origin: str) -> None:
     raise ValueError(f"{origin!r} is no origin as browsers send it; write {' or '.join(likely)}")
 
 
+MODEL_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
+"""Names of models that can be managed: one entry of a folder, and none that is hidden."""
+
 _HOST_NAME = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 
 
@@ -70,6 +73,12 @@ class Settings(BaseSettings):
     )
 
     models: Path = Field(Path("bundles"), description="Folder of bundles; it may also be a bundle itself.")
+    model_name: str | None = Field(
+        None,
+        pattern=MODEL_NAME_PATTERN,
+        description="What the model is called in requests, where `BIGBIRD_MODELS` is itself a bundle; otherwise it has "
+        "its folder's name.",
+    )
     allow_failed_models: bool = Field(
         False,
         description="Start although a bundle cannot be loaded or does not give its known answer, and serve the others; "

@@ -121,7 +121,10 @@ def read_kubectl(words: Sequence[str]) -> None:
     folder = ROOT / "deploy" / "kubernetes"
     documents = [one for file in folder.rglob("*.yaml") for one in yaml.safe_load_all(file.read_text("utf-8")) if one]
     there = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in documents if "metadata" in one}
-    named = [word for word in words if re.fullmatch(r"(?:job|deployment|service)/\S+", word)]
+    # What KServe makes of a service.
+    services = [name.partition("/")[2] for name in there if name.startswith("inferenceservice/")]
+    there |= {f"deployment/{name}-predictor" for name in services}
+    named = [word for word in words if re.fullmatch(r"(?:job|deployment|service|inferenceservice)/\S+", word)]
     if words[2:4] == ["delete", "job"]:
         named.append(f"job/{words[4]}")
     assert set(named) <= there

@@ -9,12 +9,14 @@ from bigbird_inference.loaded_model import LoadedModel
 from service.api.authentication import RequireAdmin, RequireKey
 from service.api.problems import documented_problems
 from service.api.request_state import ServingDependency
-from service.models.model_folder import NAME_PATTERN
 from service.models.served_models import ENDPOINTS
+from service.settings import MODEL_NAME_PATTERN
 
 router = APIRouter(tags=["models"])
 
-ModelName = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of a folder directly in the folder of models.")]
+ModelName = Annotated[
+    str, Path(pattern=MODEL_NAME_PATTERN, description="Name of a folder directly in the folder of models.")
+]
 
 _CHANGE_PROBLEMS = documented_problems(404, 405, 409, 422, 503)
 _LOADING_PROBLEMS = documented_problems(404, 405, 409, 422, 500, 503, 507)

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from bigbird_inference.tasks.declaration import VISIBLE_PATTERN
 from service.api.authentication import describe_authentication
-from service.api.problems import ProblemBody, documented_problems
+from service.api.problems import PROBLEM_MEDIA_TYPE, ProblemBody, documented_problems, problem_media_type
 from service.api.request_context import REQUEST_ID_HEADER
 from service.dialects.inference_messages import InferenceBody
 from service.serving import Serving
@@ -142,12 +142,17 @@ class DescribedApplication(FastAPI):
 def _describe_answers(description: dict[str, Any]) -> None:
     """Add the problems that every operation can answer with, and the header that every answer has."""
     description["components"]["headers"] = {REQUEST_ID_HEADER: _REQUEST_ID}
-    reference = {"$ref": f"#/components/headers/{REQUEST_ID_HEADER}"}
     anywhere = {str(status): problem for status, problem in documented_problems(*_ANYWHERE).items()}
-    for path in description["paths"].values():
-        for operation in path.values():
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
             responses = {**anywhere, **operation["responses"]}
             operation["responses"] = {
-                status: {**response, "headers": {**response.get("headers", {}), REQUEST_ID_HEADER: reference}}
-                for status, response in sorted(responses.items())
+                status: _described_answer(response, path) for status, response in sorted(responses.items())
             }
+
+
+def _described_answer(response: dict[str, Any], path: str) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/headers/{REQUEST_ID_HEADER}"}
+    described = {**response, "headers": {**response.get("headers", {}), REQUEST_ID_HEADER: reference}}
+    problem = response.get("content", {}).get(PROBLEM_MEDIA_TYPE)
+    return described if problem is None else {**described, "content": {problem_media_type(path): problem}}

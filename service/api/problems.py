@@ -1,5 +1,7 @@
 """Every error as one JSON shape, `application/problem+json` (RFC 9457); the one place that knows HTTP statuses.
 
+Only under `/v2` it is called `application/json`, where clients of the Open Inference Protocol look into nothing else.
+
 What a client reads here never holds document text, and for an unexpected error nothing but the request id.
 """
 
@@ -18,7 +20,7 @@ from starlette.responses import Response
 
 from bigbird_inference.errors import MalformedRequest, ServiceError, TextTooLarge
 from service.api.disconnect import CLIENT_GONE_STATUS, ClientGone
-from service.api.request_state import request_record
+from service.api.request_state import V2, request_record
 from service.api.task_bodies import BRANCHES
 from service.request_run import ItemFailed
 from service.telemetry.logs import with_fields
@@ -26,6 +28,7 @@ from service.telemetry.logs import with_fields
 logger = logging.getLogger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+_JSON_MEDIA_TYPE = "application/json"
 
 _MOST_FIELD_ERRORS = 20
 _LONGEST_FIELD_NAME = 100
@@ -120,6 +123,11 @@ TASK_PROBLEMS = documented_problems(400, 404, 405, 408, 413, 415, 422, 429, 500,
 """Of every route on which a model is asked."""
 
 
+def problem_media_type(path: str) -> str:
+    """Return what a problem is called that answers a request for a path."""
+    return _JSON_MEDIA_TYPE if path == V2 or path.startswith(f"{V2}/") else PROBLEM_MEDIA_TYPE
+
+
 def problem_response(
     request_id: str,
     status: int,
@@ -127,6 +135,7 @@ def problem_response(
     title: str,
     detail: str,
     *,
+    path: str = "",
     headers: Mapping[str, str] | None = None,
     index: int | None = None,
     errors: Sequence[FieldErrorBody] | None = None,
@@ -145,13 +154,18 @@ def problem_response(
     )
     # Escaped to ASCII: a field's name comes from the client and may hold what UTF-8 cannot.
     content = json.dumps(problem.model_dump(exclude_none=True))
-    return Response(content, status, dict(headers or {}), PROBLEM_MEDIA_TYPE)
+    return Response(content, status, dict(headers or {}), problem_media_type(path))
 
 
-def internal_error_response(request_id: str) -> Response:
+def internal_error_response(request_id: str, path: str) -> Response:
     """Build the answer to an unexpected exception."""
     return problem_response(
-        request_id, 500, ServiceError.code, ServiceError.title, "Something unexpected happened; it was logged."
+        request_id,
+        500,
+        ServiceError.code,
+        ServiceError.title,
+        "Something unexpected happened; it was logged.",
+        path=path,
     )
 
 
@@ -176,7 +190,14 @@ def service_problem(request: Request, error: ServiceError, index: int | None = N
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     detail = error.detail if index is None else f"Item {index}: {error.detail}"
     return problem_response(
-        record.request_id, error.status, error.code, error.title, detail, headers=headers, index=index
+        record.request_id,
+        error.status,
+        error.code,
+        error.title,
+        detail,
+        path=request.scope["path"],
+        headers=headers,
+        index=index,
     )
 
 
@@ -195,6 +216,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         "invalid_request",
         "Invalid request",
         f"Invalid fields: {names}{more}.",
+        path=request.scope["path"],
         errors=fields,
     )
 
@@ -212,10 +234,10 @@ def field_name(location: Sequence[int | str]) -> str:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return http_problem_response(request_record(request).request_id, error)
+    return http_problem_response(request_record(request).request_id, error, request.scope["path"])
 
 
-def http_problem_response(request_id: str, error: HTTPException) -> Response:
+def http_problem_response(request_id: str, error: HTTPException, path: str = "") -> Response:
     """Build the answer for an error of HTTP itself."""
     status = error.status_code
     code, title = _HTTP_PROBLEMS.get(status, ("http_error", HTTPStatus(status).phrase))
@@ -224,7 +246,7 @@ def http_problem_response(request_id: str, error: HTTPException) -> Response:
         detail = "There is nothing at this path; see /docs."
     elif status == 405:
         detail = f"This path answers {(error.headers or {}).get('Allow', 'other methods')} only."
-    return problem_response(request_id, status, code, title, detail, headers=error.headers)
+    return problem_response(request_id, status, code, title, detail, path=path, headers=error.headers)
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:

@@ -74,7 +74,7 @@ class RequestContext:
                 "unexpected error", extra=with_fields(request_id=record.request_id, trace_id=record.trace_id)
             )
             if status == 0:
-                await internal_error_response(record.request_id)(scope, receive, send_with_id)
+                await internal_error_response(record.request_id, scope["path"])(scope, receive, send_with_id)
         finally:
             record.finish(_endpoint(scope), status or 500, self._clock())
             self._metrics.request_finished(record)

@@ -11,7 +11,8 @@ from service.serving import Serving
 from service.telemetry.request_record import RequestRecord
 
 LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
-V2_LIVE, V2_READY = "/v2/health/live", "/v2/health/ready"
+V2 = "/v2"
+V2_LIVE, V2_READY = f"{V2}/health/live", f"{V2}/health/ready"
 PROBES = frozenset({LIVE, READY, METRICS, V2_LIVE, V2_READY})
 """What watches the service asks for these; they need no key, are not bounded, and leave no log line."""
 

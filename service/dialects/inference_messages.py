@@ -89,6 +89,7 @@ class InferenceBody(DialectBody):
     """Texts for a model, as tensors."""
 
     id: Annotated[str | None, Field(description="Comes back.")] = None
+    model_name: Annotated[str | None, Field(description="The same as in the path.")] = None
     parameters: Annotated[
         dict[str, Any],
         Field(description=f"Options of the task by their names, and `{_BINARY_ANSWERS}`.", default_factory=dict),

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from bigbird_inference.errors import ModelNotFound
+from bigbird_inference.errors import InvalidInput, ModelNotFound
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.version import service_version
 from service.api.answering import Answered, Asked, answer
@@ -262,6 +262,8 @@ async def _infer(request: Request, serving: Serving, name: str, version: str | N
     terms = terms_of(task)
     length = request.headers.get(HEADER_LENGTH)
     message, binary = read_message(await request.body(), length, most_values(serving.settings))
+    if message.model_name not in (None, name):
+        raise InvalidInput(f"model_name: {str(message.model_name)[:100]!r} is not the model of the path, {name!r}")
     body = message.task_body(binary, terms)
     items, _ = terms.bodies.items(body, serving.settings)
     wanted = message.wanted(terms)

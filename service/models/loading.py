@@ -27,7 +27,7 @@ from bigbird_inference.runtime.cuda.probe import MachineProbe
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable, choose
 from bigbird_inference.runtime.session import OutOfMemory
 from bigbird_inference.trial import Watch, limits_of, try_bundle
-from service.models.model_folder import bundle_folder, find_bundles, model_name, without_paths
+from service.models.model_folder import bundle_folder, find_bundles, without_paths
 from service.settings import InvalidSettings, Settings, environment_name
 
 logger = logging.getLogger(__name__)
@@ -77,9 +77,8 @@ class ModelLoader:
             InvalidSettings: The asked device is not there.
         """
         # All are checked before the first is loaded, which takes longer.
-        bundles = dict(
-            self._each({model_name(found): found for found in find_bundles(self._settings.models)}, open_bundle)
-        )
+        found = find_bundles(self._settings.models, self._settings.model_name)
+        bundles = dict(self._each(found, open_bundle))
         # A process that has to be ended serves none of the others either.
         try_first = self._settings.allow_failed_models and len(bundles) > 1
         load = self._try_and_load if try_first else self._load_within_limits
@@ -112,7 +111,7 @@ class ModelLoader:
             BundleError: It cannot be served.
             OutOfMemory: There is no room for it.
         """
-        bundle = open_bundle(bundle_folder(self._settings.models, name))
+        bundle = open_bundle(bundle_folder(self._settings.models, name, self._settings.model_name))
         self._ensure_room(bundle.manifest)
         return replace(self._try_and_load(bundle, given_up), name=name)
 

@@ -10,29 +10,36 @@ from pathlib import Path
 from bigbird_inference.bundle import instead_of_a_bundle
 from bigbird_inference.errors import BundleError, ModelNotFound
 from bigbird_inference.manifest import MANIFEST_FILE
+from service.settings import MODEL_NAME_PATTERN, environment_name
 
-NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
-"""Names of models that can be managed: one entry of a folder, and none that is hidden."""
-
-_NAME = re.compile(NAME_PATTERN)
+_NAME = re.compile(MODEL_NAME_PATTERN)
 # What comes before the last part of an absolute path.
 _ABSOLUTE = re.compile(r"(?<![\w./~-])/(?:[^\s/:'\"]+/)*")
 _LONGEST_MESSAGE = 500
 
 
-def find_bundles(folder: Path) -> list[Path]:
-    """Return the folder itself if it is a bundle, otherwise every bundle directly in it, by name.
+def find_bundles(folder: Path, only_name: str | None = None) -> dict[str, Path]:
+    """Return the folder itself if it is a bundle, otherwise every bundle directly in it, by the models' names.
+
+    Args:
+        folder: The folder of models.
+        only_name: What the model is called if the folder is a bundle, or None for the folder's own name.
 
     Raises:
-        BundleError: There is none.
+        BundleError: There is none, or a name is given and the folder is no bundle.
     """
     if (folder / MANIFEST_FILE).is_file():
-        return [folder]
+        return {only_name or model_name(folder): folder}
     # Names that begin with a dot are unfinished exports, or somebody's housekeeping.
     found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
     if not found:
         raise BundleError(f"{folder.absolute()}: {instead_of_a_bundle(folder)}")
-    return found
+    if only_name is not None:
+        raise BundleError(
+            f"{folder.absolute()}: a folder of bundles, which have names of their own; unset "
+            f"{environment_name('model_name')}, or set {environment_name('models')} to one of them"
+        )
+    return {model_name(bundle): bundle for bundle in found}
 
 
 def model_name(folder: Path) -> str:
@@ -40,17 +47,22 @@ def model_name(folder: Path) -> str:
     return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
-def bundle_folder(models: Path, name: str) -> Path:
+def bundle_folder(models: Path, name: str, only_name: str | None = None) -> Path:
     """Return where the bundle of a name is.
 
     A link is followed if it ends inside the folder of bundles, which may itself be one.
+
+    Args:
+        models: The folder of models.
+        name: The model's name.
+        only_name: As `find_bundles` takes it.
 
     Raises:
         ModelNotFound: No bundle of that name is in the folder.
     """
     inside = models.resolve()
     if (models / MANIFEST_FILE).is_file():
-        folder, allowed = inside, model_name(models) == name
+        folder, allowed = inside, name == (only_name or model_name(models))
     else:
         folder = (inside / name).resolve()
         allowed = _NAME.fullmatch(name) is not None and folder.is_relative_to(inside) and folder != inside

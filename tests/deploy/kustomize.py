@@ -199,7 +199,9 @@ def _name_images(resources: Iterable[Resource], image: Mapping[str, str]) -> Non
 
 
 def _containers(resource: Resource) -> list[Resource]:
-    return [container for spec in pod_specs(resource) for key in _CONTAINERS for container in spec.get(key, ())]
+    # A runtime of KServe has its containers where a pod has them.
+    specs = [resource["spec"]] if resource["kind"] == "ServingRuntime" else pod_specs(resource)
+    return [container for spec in specs for key in _CONTAINERS for container in spec.get(key, ())]
 
 
 def _hash(config_map: Resource) -> str:

@@ -260,7 +260,7 @@ def test_without_a_choice_the_gpu_profile_runs() -> None:
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_every_setting_can_be_given_to_a_server(name: str) -> None:
-    fixed = {"models", "host", "port"}
+    fixed = {"models", "model_name", "host", "port"}
     settings = {environment_name(setting) for setting in Settings.model_fields if setting not in fixed}
     given = {variable for variable in SERVICES[name]["environment"] if variable.startswith("BIGBIRD_")}
     assert given == settings

@@ -18,6 +18,7 @@ import yaml
 from service.models.served_models import ENDPOINTS
 from service.process.server import _SENDING_SECONDS
 from service.settings import ENVIRONMENT_PREFIX, Settings
+from tests.deploy.kserve_pod import predictor_pod
 from tests.deploy.kustomize import Resource, UnknownField, pod_specs, render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ SCHEMAS = Path(__file__).parent / "custom_resources"
 # The oldest that docs/kubernetes.md names, and the newest that the validator knows.
 KUBERNETES_VERSIONS = ("1.30", "1.37")
 OVERLAYS = ("overlays/cpu", "overlays/gpu")
-KUSTOMIZATIONS = (*OVERLAYS, "models")
+KUSTOMIZATIONS = (*OVERLAYS, "models", "kserve")
 USER = 10001
 
 
@@ -59,11 +60,10 @@ def settings(kustomization: str = "overlays/cpu") -> Settings:
 
 
 def container_cases() -> list[Any]:
+    pods = [(name, spec) for name in KUSTOMIZATIONS for one in _rendered(name) for spec in pod_specs(one)]
     return [
         pytest.param(spec, container, id=f"{container['name']} of {kustomization}")
-        for kustomization in KUSTOMIZATIONS
-        for resource in _rendered(kustomization)
-        for spec in pod_specs(resource)
+        for kustomization, spec in (*pods, ("kserve", predictor_pod(rendered("kserve"))))
         for container in (*spec.get("initContainers", ()), *spec["containers"])
     ]
 
@@ -77,7 +77,7 @@ def schema_errors(resource: Resource) -> list[str]:
 
 
 def is_custom(resource: Resource) -> bool:
-    return str(resource["apiVersion"]).startswith("monitoring.coreos.com/")
+    return str(resource["apiVersion"]).startswith(("monitoring.coreos.com/", "serving.kserve.io/"))
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
@@ -106,8 +106,9 @@ def test_a_misspelt_field_is_not_valid(version: str) -> None:
 
 
 def test_the_custom_resources_follow_their_schemas() -> None:
-    custom = [resource for resource in rendered("overlays/gpu") if is_custom(resource)]
-    assert {resource["kind"] for resource in custom} == {"PrometheusRule", "ServiceMonitor"}
+    custom = [resource for name in ("overlays/gpu", "kserve") for resource in rendered(name) if is_custom(resource)]
+    kinds = {"PrometheusRule", "ServiceMonitor", "ServingRuntime", "InferenceService"}
+    assert {resource["kind"] for resource in custom} == kinds
     assert not [error for resource in custom for error in schema_errors(resource)]
 
 
@@ -119,10 +120,17 @@ def test_the_custom_resources_follow_their_schemas() -> None:
         pytest.param("ServiceMonitor", ["spec", "selector"], {}, id="a selector that selects everything"),
         pytest.param("PrometheusRule", ["spec", "groups", 0, "rules", 0, "labels"], {"page": True}, id="a label true"),
         pytest.param("PrometheusRule", ["spec", "groups", 0, "rules", 0, "fro"], "5m", id="a misspelt field"),
+        pytest.param("ServingRuntime", ["spec", "protocolVersions"], ["v3"], id="a protocol that nobody speaks"),
+        pytest.param("ServingRuntime", ["spec", "containers", 0, "name"], "server", id="a container KServe ignores"),
+        pytest.param("InferenceService", ["spec", "predictor", "replicas"], 2, id="a field of a Deployment"),
+        pytest.param("InferenceService", ["metadata", "name"], "2-contracts", id="a name that is none of a Service"),
+        pytest.param(
+            "InferenceService", ["spec", "predictor", "model", "storageUri"], "/models/qa", id="a path for an address"
+        ),
     ],
 )
 def test_a_wrong_custom_resource_breaks_its_schema(kind: str, path: list[Any], value: Any) -> None:
-    resource: Any = the(kind)
+    resource: Any = the(kind, "kserve" if kind in ("ServingRuntime", "InferenceService") else "overlays/cpu")
     *parents, last = path
     inner = resource
     for part in parents:

@@ -75,6 +75,7 @@ ENDPOINTS: Mapping[str, Mapping[str, object]] = {
     "/v2/models/small-ner/infer": {
         "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [GOOD_TEXT]}],
         "parameters": {"aggregation": "simple", "threshold": 0.1}, "outputs": [{"name": "json"}], "id": "7",
+        "model_name": "small-ner",
     },
 }  # fmt: skip
 """Good bodies by path; what stands behind a path tells apart two forms of one endpoint."""

@@ -190,7 +190,8 @@ def _judge(own: Input, answer: _Answer, outcome: _Outcome) -> str | None:
         return f"the answer is not JSON: {answer.body[:300]!r}"
     if answer.status == 200:
         return _judge_positions(own, body, outcome)
-    if not set(body) >= _PROBLEM_FIELDS or answer.headers["content-type"] != "application/problem+json":
+    kind = "application/json" if own.path.startswith("/v2/") else "application/problem+json"
+    if not set(body) >= _PROBLEM_FIELDS or answer.headers["content-type"] != kind:
         return f"not a problem: {answer.body[:300]!r}"
     if body["status"] != answer.status or body["request_id"] != answer.headers.get("x-request-id"):
         return f"a problem of something else: {answer.body[:300]!r}"

@@ -31,6 +31,7 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param("BIGBIRD_PORT", "http", id="a word for a port"),
         pytest.param("BIGBIRD_PORT", "65536", id="a port out of range"),
+        pytest.param("BIGBIRD_MODEL_NAME", "team/contracts", id="a model's name with a slash"),
         pytest.param("BIGBIRD_DEVICE", "tpu", id="an unknown device"),
         pytest.param("BIGBIRD_DEVICE", "cuda:", id="a GPU without a number"),
         pytest.param("BIGBIRD_DEVICE", "cuda:0,", id="a list that does not go on"),

@@ -147,6 +147,15 @@ async def test_links_are_followed_inside_the_folder_of_models_only(tmp_path: Pat
 
 
 @asynchronous
+async def test_a_bundle_that_is_served_by_itself_is_managed_under_the_name_that_it_is_given(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "models")
+    settings = Settings(models=tmp_path / "models", model_name="contracts")
+    async with managed(ModelLoader(settings), models=settings.models) as client:
+        found = [await client.post(f"/v1/models/{name}/load", headers=ADMIN) for name in ("contracts", "models")]
+    assert [answer.json()["code"] for answer in found] == ["model_rejected", "model_not_found"]
+
+
+@asynchronous
 async def test_a_refused_bundle_is_named_without_the_place_of_the_folder(tmp_path: Path) -> None:
     write_bundle(tmp_path / "reports")
     async with managed(ModelLoader(Settings(models=tmp_path)), models=tmp_path) as client:

@@ -49,7 +49,7 @@ async def test_a_model_tells_its_tensors() -> None:
 @asynchronous
 async def test_each_text_has_a_row_of_every_tensor() -> None:
     async with running_app() as (_, client):
-        response = await ask(client, "fake-ner", tensor("text", "10", "20"), id="a request")
+        response = await ask(client, "fake-ner", tensor("text", "10", "20"), id="a request", model_name="fake-ner")
         (native,) = (await client.post("/ner", json={"text": ["10"]})).json()["results"]
     assert response.status_code == 200, response.text
     answer = response.json()
@@ -171,6 +171,9 @@ async def test_a_length_that_is_none_is_malformed(length: str) -> None:
         pytest.param([tensor("text", "10")], {"parameters": {"priority": 1}}, 422, "priority", id="no such option"),
         pytest.param([tensor("text", "10")], {"parameters": {"threshold": 2}}, 422, "threshold", id="a wrong option"),
         pytest.param([tensor("text", "10")], {"parameters": {"text": "a"}}, 422, "cannot be given", id="a text"),
+        pytest.param(
+            [tensor("text", "10")], {"model_name": "fake-qa"}, 422, "not the model of the path", id="two models"
+        ),
         pytest.param([tensor("text", "10")], {"outputs": [{"name": "x"}]}, 422, "there are entities", id="no output"),
         pytest.param([tensor("text", *"abc")], {}, 413, "3 items", id="too many texts"),
     ],
@@ -200,6 +203,31 @@ async def test_bodies_of_other_types_are_refused(headers: dict[str, str], status
     async with running_app() as (_, client):
         response = await client.post("/v2/models/fake-ner/infer", content=json.dumps(body), headers=headers)
     assert response.status_code == status, response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        pytest.param("GET", "/v2/models/other", {}, 404, id="no such model"),
+        pytest.param("GET", "/v2/nothing", {}, 404, id="no such path"),
+        pytest.param("PUT", "/v2", {}, 405, id="no such method"),
+        pytest.param("POST", "/v2/models/fake-ner/infer", {"Content-Encoding": "gzip"}, 415, id="compressed"),
+        pytest.param("GET", "/v2", {"Host": "elsewhere.example"}, 400, id="another host"),
+        pytest.param("GET", "/v2x", {}, 404, id="another path"),
+    ],
+)
+@asynchronous
+async def test_errors_are_plain_json(method: str, path: str, headers: dict[str, str], status: int) -> None:
+    """KServe's client looks for `error` in nothing else."""
+    async with running_app(allowed_hosts="testserver") as (_, client):
+        response = await client.request(method, path, headers=headers)
+        description = (await client.get("/openapi.json")).json()
+    assert response.status_code == status
+    kind = "application/problem+json" if path == "/v2x" else "application/json"
+    assert response.headers["content-type"] == kind
+    assert response.json()["error"]
+    described = description["paths"]["/v2/models/{name}/infer"]["post"]["responses"]
+    assert {content for answer in described.values() for content in answer["content"]} == {"application/json"}
 
 
 def test_rows_of_different_lengths_are_filled_up() -> None:

@@ -31,12 +31,14 @@ def write_bundle(folder: Path) -> Path:
 def test_every_folder_with_a_manifest_is_a_bundle(tmp_path: Path) -> None:
     second, first = write_bundle(tmp_path / "second"), write_bundle(tmp_path / "first")
     (tmp_path / "notes").mkdir()
-    assert find_bundles(tmp_path) == [first, second]
+    assert find_bundles(tmp_path) == {"first": first, "second": second}
+    with pytest.raises(BundleError, match="unset BIGBIRD_MODEL_NAME, or set BIGBIRD_MODELS to one of them"):
+        find_bundles(tmp_path, "third")
 
 
 def test_a_folder_that_is_a_bundle_is_taken_itself(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "one")
-    assert find_bundles(folder) == [folder]
+    assert find_bundles(folder) == {"one": folder}
 
 
 def test_a_folder_without_bundles_stops_the_start_by_name(tmp_path: Path) -> None:
@@ -96,6 +98,13 @@ def test_every_device_has_every_bucket_of_every_model_in_the_devices_order(
             assert [session.device for session in own] == ["cuda:0", "cuda:2"]  # type: ignore[attr-defined]
     options = {"memory_limit_bytes": 100, "graphs": False}
     assert two_gpus == [("cuda:0", options), ("cuda:2", options)], "one for each device, whatever the number of models"
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_bundle_is_served_under_the_name_that_it_is_given(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "models")
+    models = load_models(Settings(models=folder, model_name="contracts"), TWO_GPUS)
+    assert {name: model.name for name, model in models.items()} == {"contracts": "contracts"}
 
 
 def test_all_buckets_of_a_graph_share_its_session() -> None:
