@@ -108,6 +108,8 @@ def _within(value: Any) -> Iterator[dict[str, Any]]:
 
 # What is no HTTP, too slow or too much; a method that the path has not; a fault; a server that is not ready.
 _ANYWHERE = (400, 405, 408, 429, 431, 500, 503)
+# Headers that are too large are refused before anybody knows which path is meant.
+_BEFORE_THE_PATH = "431"
 _REQUEST_ID = {
     "description": "The request's own `X-Request-Id`, or one that was made.",
     "required": True,
@@ -147,12 +149,14 @@ def _describe_answers(description: dict[str, Any]) -> None:
         for operation in operations.values():
             responses = {**anywhere, **operation["responses"]}
             operation["responses"] = {
-                status: _described_answer(response, path) for status, response in sorted(responses.items())
+                status: _described_answer(response, path, status) for status, response in sorted(responses.items())
             }
 
 
-def _described_answer(response: dict[str, Any], path: str) -> dict[str, Any]:
+def _described_answer(response: dict[str, Any], path: str, status: str) -> dict[str, Any]:
     reference = {"$ref": f"#/components/headers/{REQUEST_ID_HEADER}"}
     described = {**response, "headers": {**response.get("headers", {}), REQUEST_ID_HEADER: reference}}
     problem = response.get("content", {}).get(PROBLEM_MEDIA_TYPE)
-    return described if problem is None else {**described, "content": {problem_media_type(path): problem}}
+    if problem is None or status == _BEFORE_THE_PATH:
+        return described
+    return {**described, "content": {problem_media_type(path): problem}}
