@@ -227,7 +227,9 @@ async def test_errors_are_plain_json(method: str, path: str, headers: dict[str, 
     assert response.headers["content-type"] == kind
     assert response.json()["error"]
     described = description["paths"]["/v2/models/{name}/infer"]["post"]["responses"]
-    assert {content for answer in described.values() for content in answer["content"]} == {"application/json"}
+    kinds = {status: next(iter(answer["content"])) for status, answer in described.items()}
+    assert kinds.pop("431") == "application/problem+json", "it is refused before anybody knows the path"
+    assert set(kinds.values()) == {"application/json"}
 
 
 def test_rows_of_different_lengths_are_filled_up() -> None:
