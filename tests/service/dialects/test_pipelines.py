@@ -8,41 +8,20 @@ Positions, words, labels and their order are equal, and scores within 1e-5, but 
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
-import sentencepiece
 
 from bigbird_inference.loaded_model import LoadedModel
-from tests.fixtures.pipeline_requests import FOLDER, REQUESTS, SPECIAL_PIECES, VOCABULARY, fingerprint, make_models
+from tests.fixtures.pipeline_requests import FOLDER, REQUESTS, VOCABULARY, fingerprint, make_models
 from tests.service.asynchronous import asynchronous
+from tests.service.dialects.pipeline_differences import Difference, elsewhere, known, merged, squeezed, widened
 from tests.service.running_app import running_app
 from tests.service.torch_models import torch_loaded_model
 
 TOLERANCE = 1e-5
-_PIECES = sentencepiece.SentencePieceProcessor(model_file=str(VOCABULARY))
-_CHARACTERS = set("".join(_PIECES.id_to_piece(list(range(7, len(_PIECES)))))) - {"▁"}
-
-
-class Difference(StrEnum):
-    """Why an answer is another one than the pipeline's."""
-
-    LINE_BREAK = "transformers' tokenizer drops white space at the end of a text; SentencePiece drops spaces only"
-    EDGES = "the pipeline's spans begin with the space before the word; here they neither begin nor end with a blank"
-    BLANK_TOKENS = "a token that is only white space counts there as any other; here it is passed over"
-    SAME_WORDS = "the pipeline adds up the scores of answers with the same words; here each place is an answer"
-    WHOLE_WORDS = "the pipeline widens answers to whole words unless it is told not to; here they are never widened"
-    NORMALISED_WINDOWS = "the pipeline normalises each window by itself; here all windows compete on equal terms"
-    GROUPED_WINDOWS = "the pipeline groups each window by itself, or reads one only; here logits are merged first"
-    WHITE_SPACE = "only the space separates words there; here any white space does"
-    SPELT_WORDS = "`word` is decoded from tokens there; here it is the text's own"
-    DECODED_SEQUENCE = "`sequence` is decoded from tokens there; here it is the text with the token in the mask's place"
-    LONG_TEXT = "the pipeline fails on a text longer than the model"
-    BEST_LABEL = "the pipeline gives the best label unless told `top_k`; here all are given, as the hosted service does"
 
 
 EXPECTED = {
@@ -87,12 +66,17 @@ class Comparison:
     def __init__(self, task: str, client: httpx.AsyncClient) -> None:
         self.task, self.client = task, client
         self.seen: set[Difference] = set()
-        # Entities in whose place both may have others, and all.
+        # Entities that only stand where both may have others, and all.
         self.set_aside = self.compared = 0
 
     async def run(self) -> None:
         stored = json.loads((FOLDER / f"{self.task}.json").read_text(encoding="utf-8"))
-        compare = {"qa": self.answers, "classify": self.labels, "ner": self.entities, "fill-mask": self.fills}[self.task]
+        compare: Callable[[Any, dict[str, Any], dict[str, Any]], Awaitable[None]] = {
+            "qa": self.answers,
+            "classify": self.labels,
+            "ner": self.entities,
+            "fill-mask": self.fills,
+        }[self.task]
         for request, found in zip(REQUESTS[self.task], stored, strict=True):
             await compare(self.without_line_break(request.inputs), dict(request.parameters), found)
 
@@ -120,27 +104,26 @@ class Comparison:
             windows = [(window["answer"]["score"] * window["share"], window["answer"]) for window in stored["windows"]]
             score, best = max(windows, key=lambda window: window[0])
             self.check_answers(context, [{**best, "score": score}], [own])
-            best = _merged(context, [window for _, window in windows])[0]
+            best = merged(context, [window for _, window in windows])[0]
             assert {**best, "score": pytest.approx(best["score"])} == stored["answer"]
             return
         if "align_to_words" not in parameters:
             # The pipeline widens twelve candidates for its one answer.
-            own = [_widened(context, span) for span in (await self.ask(inputs, **parameters, top_k=12)).json()]
-            merged = _merged(context, own)[:1]
-            self.seen |= {Difference.WHOLE_WORDS}
-            self.check_answers(context, [stored["answer"]], merged)
+            own = [widened(context, span) for span in (await self.ask(inputs, **parameters, top_k=12)).json()]
+            self.seen.add(Difference.WHOLE_WORDS)
+            self.check_answers(context, [stored["answer"]], merged(context, own)[:1])
             return
         answer = (await self.ask(inputs, **parameters)).json()
         expected, own = _listed(stored["answer"]), _listed(answer)
         if "further" in stored:
             self.seen.add(Difference.BLANK_TOKENS)
             expected = [one for one in stored["further"] if not one["answer"].isspace()][:1]
-        merged = _merged(context, own)
-        if len(merged) < len(own):
+        added_up = merged(context, own)
+        if len(added_up) < len(own):
             self.seen.add(Difference.SAME_WORDS)
         else:
             assert isinstance(answer, list) == isinstance(stored["answer"], list)
-        self.check_answers(context, expected, merged)
+        self.check_answers(context, expected, added_up)
 
     def check_answers(self, context: str, expected: list[Any], own: list[Any]) -> None:
         assert len(own) == len(expected)
@@ -192,7 +175,7 @@ class Comparison:
         places = [(Difference.GROUPED_WINDOWS, *sorted(place)) for place in stored["shared"]]
         if strategy == "none":
             whole = len(expected)
-            expected = [one for one in expected if _squeezed(one["word"])]
+            expected = [one for one in expected if squeezed(one["word"])]
             if len(expected) < whole:
                 self.seen.add(Difference.BLANK_TOKENS)
         else:
@@ -202,9 +185,9 @@ class Comparison:
             places += [(Difference.WHITE_SPACE, place, place + 1) for place in other]
         self.seen.update(place[0] for place in places)
         self.compared += len(own)
-        expected, kept = _elsewhere(expected, own, [place[1:] for place in places])
+        expected, kept = elsewhere(expected, own, [place[1:] for place in places])
         self.set_aside += len(own) - len(kept)
-        assert [_squeezed(one.pop("word")) for one in expected] == [_squeezed(one["word"]) for one in kept]
+        assert [squeezed(one.pop("word")) for one in expected] == [squeezed(one["word"]) for one in kept]
         assert [one.pop("word") for one in kept] == [text[one["start"] : one["end"]] for one in kept]
         self.seen.add(Difference.SPELT_WORDS)
         for one in expected:
@@ -226,66 +209,15 @@ class Comparison:
             assert [[one["token"], one["token_str"]] for one in own] == [row[1:3] for row in theirs]
             assert [one["score"] for one in own] == pytest.approx([row[0] for row in theirs], abs=TOLERANCE)
             self.seen.add(Difference.DECODED_SEQUENCE)
-            assert _known(own[0]["sequence"]) == _known(theirs[0][3])
+            assert known(own[0]["sequence"]) == known(theirs[0][3])
             masks = ["[MASK]"] * (len(pieces) - 1)
             masks[mask] = own[0]["token_str"]
             filled = "".join(part for pair in zip(pieces, [*masks, ""], strict=True) for part in pair)
-            assert _squeezed(own[0]["sequence"]) == _squeezed(filled)
+            assert squeezed(own[0]["sequence"]) == squeezed(filled)
 
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _merged(context: str, spans: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add up answers with the same words as the pipeline does, where the space before a word is one of them."""
-    merged: dict[str, dict[str, Any]] = {}
-    for span in spans:
-        before = span["start"] - 1
-        start = before if before >= 0 and context[before] == " " and span["end"] else span["start"]
-        words = context[start : span["end"]].lower()
-        known = merged.setdefault(words, {**span, "score": 0.0})
-        known["score"] += span["score"]
-    return sorted(merged.values(), key=lambda span: -span["score"])
-
-
-def _widened(context: str, span: dict[str, Any]) -> dict[str, Any]:
-    """Move both ends of an answer to the ends of words, which only the space separates."""
-    start = context.rfind(" ", 0, span["start"]) + 1
-    end = context.find(" ", span["end"])
-    end = len(context) if end < 0 else end
-    return {"score": span["score"], "start": start, "end": end, "answer": context[start:end]}
-
-
-def _elsewhere(
-    expected: list[Any], own: list[Any], places: Sequence[tuple[int, int]]
-) -> tuple[list[Any], list[Any]]:
-    """Leave out entities that hold or touch a place, and whatever shares characters with one that the other has there."""
-    kept = [[], []]
-    out = []
-    for number, entities in enumerate((expected, own)):
-        for entity in entities:
-            touches = any(entity["start"] <= end + 1 and entity["end"] >= start for start, end in places)
-            (out if touches else kept[number]).append(entity)
-    while out:
-        gone = out.pop()
-        for number, entities in enumerate(kept):
-            overlapping = [one for one in entities if one["start"] < gone["end"] and gone["start"] < one["end"]]
-            kept[number] = [one for one in entities if one not in overlapping]
-            out += overlapping
-    return kept[0], kept[1]
-
-
-def _squeezed(word: str) -> str:
-    """Leave out white space, and the sign for it in pieces."""
-    return re.sub(r"[\s▁]", "", word)
-
-
-def _known(sequence: str) -> str:
-    """Leave out what a decoded sequence does not show: white space, special tokens, and what the vocabulary lacks."""
-    for piece in ("<unk>", "<pad>", *SPECIAL_PIECES):
-        sequence = sequence.replace(piece, "")
-    return "".join(character for character in sequence if character in _CHARACTERS)
 
 
 @pytest.mark.parametrize("task", REQUESTS)
