@@ -2,7 +2,8 @@
 
 `tests/fixtures/make_pipelines.py` wrote what the pipelines of transformers 4.57.6 answer, and says how it asked them.
 Positions, words, labels and their order are equal, and scores within 1e-5, but for what `Difference` lists and
-`docs/dialects.md` explains. A difference is met by undoing it, so nothing else can hide behind it.
+`docs/dialects.md` explains. A difference is undone before the comparison, so nothing else can hide behind it; where it
+cannot be, in texts that a pipeline refuses and in entities at a window's edge or beside white space, they are left out.
 """
 
 import json
@@ -22,8 +23,6 @@ from tests.service.running_app import running_app
 from tests.service.torch_models import torch_loaded_model
 
 TOLERANCE = 1e-5
-
-
 EXPECTED = {
     "qa": {
         Difference.LINE_BREAK,
@@ -227,4 +226,4 @@ async def test_answers_are_those_of_the_pipelines(task: str, models: dict[str, L
         comparison = Comparison(task, client)
         await comparison.run()
     assert comparison.seen == EXPECTED[task]
-    assert comparison.set_aside <= comparison.compared / 4
+    assert comparison.set_aside <= comparison.compared / 5
