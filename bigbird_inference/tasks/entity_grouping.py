@@ -2,8 +2,8 @@
 
 `none` labels tokens; `simple` joins neighbouring tokens; `first`, `average` and `max` first give every word one label,
 so that no entity begins or ends inside a word, and then join words. They mean what they mean in the token
-classification pipeline of transformers, with two differences that only concern positions: any whitespace separates
-words there, not the space alone, and pieces of one character never belong to different words.
+classification pipeline of transformers, with three differences: any whitespace separates words, not the space alone;
+pieces of one character never belong to different words; and a token that is only whitespace is passed over.
 
 What a token label says about where entities begin and end. Three families are told apart by the model's list of labels:
 BIO ("B-PER", "I-PER"), BIOES and its other spelling BILOU (with "E-"/"L-" on the last and "S-"/"U-" on the only token

@@ -4,7 +4,9 @@ transformers initialises a model so that its attention is nearly uniform, where 
 be told apart. The weights here are drawn so that attention is uneven and the logits' standard deviation is about 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,17 +117,23 @@ def make_config(vocab_size: int, **fields: Any) -> transformers.BigBirdConfig:
 
 
 def make_model(
-    task: str, config: transformers.BigBirdConfig, seed: int = 0, head_gain: float = 2.0
+    task: str,
+    config: transformers.BigBirdConfig,
+    seed: int = 0,
+    head_gain: float = 2.0,
+    draw: Callable[[torch.Size], torch.Tensor] | None = None,
 ) -> transformers.PreTrainedModel:
     """Return a model in evaluation mode; no tensor of it is left at zeros or ones.
 
-    Deep models need a larger `head_gain` for logits of the same spread.
+    Deep models need a larger `head_gain` for logits of the same spread. `draw` returns normally distributed numbers; by
+    default they are torch's of the seed, which another processor may round otherwise.
     """
     model = MODEL_CLASSES[task](config).eval()
     generator = torch.Generator().manual_seed(seed)
+    draw = draw or partial(torch.randn, generator=generator)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
+            noise = draw(parameter.shape)
             if "predictions.transform.LayerNorm.weight" in name:
                 # What follows is a product with embeddings whose standard deviation is 1.
                 parameter.copy_((1 + 0.2 * noise) / config.hidden_size**0.5)
