@@ -58,10 +58,30 @@ def measured(monkeypatch: pytest.MonkeyPatch, **others: Contender) -> tuple[list
 @pytest.mark.parametrize(
     ("loads", "reason"),
     [
-        pytest.param(unloadable, "NotImplementedError: this graph cannot be compiled", id="when it is loaded"),
-        pytest.param(partial(FakeModel, most=1), "MemoryError: no room for the batch", id="with more documents"),
-        pytest.param(partial(FakeModel, runs=5), "MemoryError: no room for the batch", id="in the midst of the runs"),
-        pytest.param(partial(FakeModel, offset=1.0), "logits differ by", id="because it computes something else"),
+        pytest.param(
+            unloadable,
+            "NotImplementedError: this graph cannot be compiled",
+            id="when it is loaded",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            partial(FakeModel, most=1),
+            "MemoryError: no room for the batch",
+            id="with more documents",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            partial(FakeModel, runs=5),
+            "MemoryError: no room for the batch",
+            id="in the midst of the runs",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            partial(FakeModel, offset=1.0),
+            "logits differ by",
+            id="because it computes something else",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(partial(os._exit, 3), "other: the process ended with status 3", id="with its process"),
     ],
 )

@@ -33,7 +33,11 @@ class DenseCase:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((0, "transformers", [], (80, 160, 256)), id="no random blocks in the configuration"),
+        pytest.param(
+            (0, "transformers", [], (80, 160, 256)),
+            id="no random blocks in the configuration",
+            marks=pytest.mark.integration,
+        ),
         pytest.param(
             (2, "none", [], (144, 256)),
             id="the pattern none, although the configuration has two",
@@ -114,7 +118,11 @@ SEEDED_KERNELS: dict[str, AttentionChoice] = {
 SEEDED_LENGTHS = {1024: [900, 1000, 1024], 1536: [1025, 1500, 1536], 2048: [900, 1024, 1300, 2030, 2048]}
 
 
-@pytest.fixture(scope="module", params=SEEDED_KERNELS)
+@pytest.fixture(
+    scope="module",
+    # Both kernels, and lists of lengths that have some of these and not others.
+    params=[pytest.param(name, marks=[] if name == "google" else [pytest.mark.integration]) for name in SEEDED_KERNELS],
+)
 def seeded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     folder = tmp_path_factory.mktemp("seeded")
     return ExportedModel(

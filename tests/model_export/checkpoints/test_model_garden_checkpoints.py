@@ -24,10 +24,14 @@ LOGITS_AT: Answer = lambda outputs, positions: outputs["logits"][positions]  # n
 HIDDEN_AT: Answer = lambda outputs, positions: outputs["hidden"][positions]  # noqa: E731
 CASES = [
     pytest.param(("encoder", "sequence", HIDDEN_AT, (176, 1536)), id="encoder alone, which has no pooler"),
-    pytest.param(("classifier", "logits", LOGITS, (176, 1024)), id="classifier"),
-    pytest.param(("span_labeler", "logits", LOGITS_AT, (176, 1024)), id="span labeler, one layer"),
+    pytest.param(("classifier", "logits", LOGITS, (176, 1024)), id="classifier", marks=pytest.mark.integration),
+    pytest.param(
+        ("span_labeler", "logits", LOGITS_AT, (176, 1024)), id="span labeler, one layer", marks=pytest.mark.integration
+    ),
     pytest.param(("token_classifier", "logits", LOGITS_AT, (176, 1024)), id="token classifier"),
-    pytest.param(("pretrainer", "logits", LOGITS, (176, 1024)), id="masked language model"),
+    pytest.param(
+        ("pretrainer", "logits", LOGITS, (176, 1024)), id="masked language model", marks=pytest.mark.integration
+    ),
     pytest.param(("trivia_qa", "logits", LOGITS_AT, (176, 1024)), id="TriviaQA, a SavedModel of a configured encoder"),
     pytest.param(
         ("encoder", "sequence", HIDDEN_AT, (176, 1536), "exported"), id="the whole way", marks=pytest.mark.integration

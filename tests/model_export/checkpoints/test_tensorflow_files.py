@@ -144,11 +144,17 @@ def test_a_broken_folder_is_refused_in_one_line(
 
 DAMAGED = [
     pytest.param(lambda folder: cut(folder / DATA, 0.5), "announces", id="the data are cut"),
-    pytest.param(lambda folder: flip(folder / INDEX, 200), "cannot be read as a TensorFlow", id="a byte of the index"),
+    pytest.param(
+        lambda folder: flip(folder / INDEX, 200),
+        "cannot be read as a TensorFlow",
+        id="a byte of the index",
+        marks=pytest.mark.integration,
+    ),
     pytest.param(
         lambda folder: (folder / INDEX).write_bytes(bytes(4000) + (folder / INDEX).read_bytes()[-48:]),
         "cannot be read as a TensorFlow",
         id="an index of nothing",
+        marks=pytest.mark.integration,
     ),
 ]
 

@@ -118,14 +118,14 @@ class Traced:
         return {kernel: open_traced(graph, cpu) for kernel, graph in graphs.items()}
 
 
-# What they add to the others is in the patterns, whose tables have tests of their own.
-SELDOM = ("transformers-train", "model-garden", "two block-sparse lengths")
+# `make test` takes each kind of attention once, and a maximum that is no whole blocks.
+IN_MAKE_TEST = ("transformers", "full attention up to the edge", "a maximum of less than two blocks")
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(case, id=name, marks=[pytest.mark.integration] if name.startswith(SELDOM) else [])
+        pytest.param(case, id=name, marks=[] if name in IN_MAKE_TEST else [pytest.mark.integration])
         for name, case in CASES.items()
     ],
 )

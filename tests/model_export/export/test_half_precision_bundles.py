@@ -268,6 +268,7 @@ def test_on_a_gpu_the_graph_itself_is_compared(
     assert [parity.checked_with for parity in manifest.buckets[0].parity] == ["onnxruntime"]
 
 
+@pytest.mark.integration  # in fp32 `make test` does
 @pytest.mark.parametrize("task", ["embed", "fill-mask", "generate"])
 def test_every_kind_of_head_can_be_exported(task: str, tmp_path: Path) -> None:
     config = make_config(vocabulary_size(tmp_path / "vocabulary"), is_decoder=task == "generate")
