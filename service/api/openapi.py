@@ -96,6 +96,14 @@ def describe_limits(schemas: dict[str, Any], settings: Settings) -> None:
             schema["maxItems"] = min(schema.get("maxItems", settings.max_list_items), settings.max_list_items)
 
 
+def _name_alternatives(schemas: dict[str, Any]) -> None:
+    """Give an enumeration or an object that may be null its field's title, after which generated clients call it."""
+    for schema in _within(list(schemas.values())):
+        for part in schema.get("anyOf", []):
+            if "title" in schema and ("enum" in part or part.get("type") == "object"):
+                part.setdefault("title", schema["title"])
+
+
 def _within(value: Any) -> Iterator[dict[str, Any]]:
     """Return every object in a JSON value, outer ones first."""
     if isinstance(value, dict):
@@ -130,6 +138,7 @@ class DescribedApplication(FastAPI):
             )
             description["components"]["schemas"].update(others["$defs"])
             describe_limits(description["components"]["schemas"], self.state.settings)
+            _name_alternatives(description["components"]["schemas"])
             describe_authentication(description, self.state.access)
             _describe_answers(description)
             # Beside the description itself, wherever a proxy has put it.

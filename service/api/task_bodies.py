@@ -6,7 +6,7 @@ JSON types, no unknown fields. An answer's body has the declared fields, the mod
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, create_model
 
@@ -22,8 +22,6 @@ BRANCHES = frozenset({ONE, MANY, PAIR, NATIVE_FORM, DIALECT_FORM, SIMILARITY_FOR
 
 # An item can be a megabyte: an answer of `/qa`.
 _WRITTEN_AT_ONCE = 16
-
-AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 
 def _branch(value: Any) -> str:
@@ -54,12 +52,6 @@ class RequestBody(BaseModel):
     )
 
 
-class Results(BaseModel, Generic[AnswerT]):
-    """One answer for each item of a list, in the same order."""
-
-    results: list[AnswerT]
-
-
 class TaskBodies:
     """A task's bodies.
 
@@ -69,6 +61,7 @@ class TaskBodies:
     Attributes:
         request: The body of a request.
         answer: The body of the answer for one item.
+        results: The body of the answer for a list.
     """
 
     def __init__(self, operation: Operation) -> None:
@@ -102,6 +95,11 @@ class TaskBodies:
         }
         self.answer: type[BaseModel] = create_model(
             f"{operation.answer.__name__}Body", __doc__=operation.answer.__doc__, **described
+        )
+        self.results: type[BaseModel] = create_model(
+            f"{operation.answer.__name__}Results",
+            __doc__="One answer for each item of a list, in the same order.",
+            results=list[self.answer],  # type: ignore[name-defined]
         )
         self._written = {name: TypeAdapter(hint) for name, hint in answered.items()}
 

@@ -17,7 +17,7 @@ from service.api.authentication import RequireKey
 from service.api.json_body import JsonRoute
 from service.api.problems import TASK_PROBLEMS
 from service.api.request_state import ServingDependency
-from service.api.task_bodies import DIALECT_FORM, NATIVE_FORM, SIMILARITY_FORM, RequestBody, Results, TaskBodies
+from service.api.task_bodies import DIALECT_FORM, NATIVE_FORM, SIMILARITY_FORM, RequestBody, TaskBodies
 from service.dialects.bodies import Form
 from service.dialects.huggingface import FORMS
 from service.dialects.vectors import SIMILARITY
@@ -36,7 +36,7 @@ def task_routes() -> APIRouter:
 def _add_route(router: APIRouter, task: TaskName) -> None:
     operation = TASKS[task].operation
     bodies = TaskBodies(operation)
-    answers = bodies.answer | Results[bodies.answer]  # type: ignore[name-defined]
+    answers: Any = bodies.answer | bodies.results
     forms: dict[type[BaseModel], Form] = {form.body: form for form in _forms(task)}
     bodies_accepted = _told_apart(bodies.request, list(forms))
     for form in forms.values():

@@ -28,9 +28,9 @@ AnyModel = Annotated[
 ]
 
 
-def dialect_router(route_class: type[JsonRoute] = JsonRoute) -> APIRouter:
+def dialect_router() -> APIRouter:
     """Return a router for routes on which a model is asked with JSON."""
-    return APIRouter(route_class=route_class, tags=["dialects"], dependencies=[RequireKey], responses=TASK_PROBLEMS)
+    return APIRouter(route_class=JsonRoute, tags=["dialects"], dependencies=[RequireKey], responses=TASK_PROBLEMS)
 
 
 def _with_example(schema: dict[str, Any]) -> None:

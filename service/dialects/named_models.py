@@ -4,7 +4,7 @@ The hosted service answers on such addresses, and its clients are given one per 
 """
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 from fastapi import Path, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -35,19 +35,25 @@ _DESCRIBED: dict[str, Any] = {
 router = dialect_router()
 
 
-@router.post("/models/{name}", name="ask_model", summary="Ask a model by its name", openapi_extra=_DESCRIBED)
+@router.post(
+    "/models/{name}",
+    name="ask_model",
+    summary="Ask a model by its name",
+    openapi_extra=_DESCRIBED,
+    response_model=Union[tuple(form.answer for form in _FORMS)],  # noqa: UP007
+)
 async def ask_model(
     name: Annotated[str, Path(min_length=1, max_length=255, description="From `/v1/models`.")],
     request: Request,
     serving: ServingDependency,
-) -> Any:
+) -> Response:
     """Answer in the shape of the pipeline of the model's task."""
     return await _ask(request, serving, name)
 
 
 # Not described: `GET /` leads to a page, and a description knows no path that is half in it.
 @router.post("/", name="ask_only_model", include_in_schema=False)
-async def ask_only_model(request: Request, serving: ServingDependency) -> Any:
+async def ask_only_model(request: Request, serving: ServingDependency) -> Response:
     """Answer in the shape of the pipeline of the model's task; refused where several models are loaded."""
     return await _ask(request, serving, None)
 

@@ -187,7 +187,8 @@ class _IdsRoute(JsonRoute):
     other_values = 2 * _MOST_IDS
 
 
-_decoding = dialect_router(_IdsRoute)
+# What holds for all routes, it gets from the other router.
+_decoding = APIRouter(route_class=_IdsRoute)
 
 
 @_decoding.post("/decode", name="decode", summary="Make texts of tokens", response_model=list[str])
