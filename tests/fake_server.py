@@ -16,9 +16,13 @@ COMMAND = (sys.executable, "-m", "tests.fake_server")
 
 
 @contextlib.contextmanager
-def fake_server() -> Iterator[str]:
-    """Serve on a free port, and return the address."""
-    with running_command(COMMAND, {"BIGBIRD_PORT": "0", "BIGBIRD_WARM_UP_SECONDS": "0"}) as server:
+def fake_server(**settings: str) -> Iterator[str]:
+    """Serve on a free port, and return the address.
+
+    Args:
+        settings: Variables for the server, `BIGBIRD_...`.
+    """
+    with running_command(COMMAND, {"BIGBIRD_PORT": "0", "BIGBIRD_WARM_UP_SECONDS": "0", **settings}) as server:
         yield server.url
 
 

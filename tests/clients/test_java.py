@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_server import fake_server
 from tests.foreign_programs import find_program
 
 pytestmark = pytest.mark.integration
@@ -15,13 +14,12 @@ ASK = Path(__file__).with_name("Ask.java")
 
 
 @pytest.mark.parametrize("words", [1, 20_000], ids=["with the headers", "in many segments"])
-def test_a_body_is_read_although_an_upgrade_is_asked_for(words: int) -> None:
+def test_a_body_is_read_although_an_upgrade_is_asked_for(server: str, words: int) -> None:
     java = find_program("java", package="openjdk-17-jdk-headless")
     body = json.dumps({"text": "10"}) + " " * words
-    with fake_server() as url:
-        done = subprocess.run(
-            [java, str(ASK), f"{url}/ner", body], capture_output=True, text=True, check=False, timeout=120
-        )
+    done = subprocess.run(
+        [java, str(ASK), f"{server}/ner", body], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     answers = [line.split(" ", 2) for line in done.stdout.splitlines()]
     assert [(status, version) for status, version, _ in answers] == [("200", "HTTP_1_1")] * 2

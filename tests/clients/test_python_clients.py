@@ -2,30 +2,16 @@
 
 import base64
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import huggingface_hub
 import numpy as np
 import openai
 import pytest
 
-from tests.fake_server import fake_server
+from tests.clients.native_answers import native
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with fake_server() as url:
-        yield url
-
-
-def native(server: str, path: str, **body: object) -> dict[str, object]:
-    answer = httpx.post(server + path, json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()  # type: ignore[no-any-return]
 
 
 def client(server: str, path: str) -> huggingface_hub.InferenceClient:
@@ -50,7 +36,7 @@ def test_labels(server: str) -> None:
 
 def test_entities(server: str) -> None:
     found = client(server, "/ner").token_classification("10 20", aggregation_strategy="simple", ignore_labels=["O"])
-    (own,) = native(server, "/ner", text="10 20")["entities"]  # type: ignore[misc]
+    (own,) = native(server, "/ner", text="10 20")["entities"]
     (entity,) = found
     assert (entity.entity_group, entity.word, entity.start, entity.end, entity.score) == tuple(
         own[name] for name in ("entity", "text", "start", "end", "score")
@@ -59,7 +45,7 @@ def test_entities(server: str) -> None:
 
 def test_masks(server: str) -> None:
     found = client(server, "/fill-mask").fill_mask("10 [MASK]", top_k=1)
-    ((own,),) = native(server, "/fill-mask", text="10 [MASK]", top_k=1)["predictions"]  # type: ignore[misc]
+    ((own,),) = native(server, "/fill-mask", text="10 [MASK]", top_k=1)["predictions"]
     assert [(fill.token_str, fill.token, fill.score, fill.sequence) for fill in found] == [
         tuple(own[name] for name in ("token", "token_id", "score", "sequence"))
     ]
@@ -101,7 +87,7 @@ def test_openai_embeddings(server: str, encoding: str | None) -> None:
         numbers = [np.frombuffer(base64.b64decode(number), "<f4").tolist() for number in numbers]  # type: ignore[arg-type]
     assert numbers == [entry["embedding"] for entry in own]
     assert [entry.index for entry in found.data] == [0, 1]
-    assert found.usage.prompt_tokens == sum(entry["usage"]["tokens"] for entry in own)  # type: ignore[index]
+    assert found.usage.prompt_tokens == sum(entry["usage"]["tokens"] for entry in own)
 
 
 def test_openai_lists_models_and_tells_errors(server: str) -> None:

@@ -1,0 +1,42 @@
+"""What the tests of clients ask, and the clients that our environment does not have; each is there once."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.versions import NODE, PYTHON
+from tests.end_to_end.conftest import bundles as bundles
+from tests.fake_server import fake_server
+from tests.foreign_programs import find_program
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """A server of a fake model of every task, which everybody may ask."""
+    with fake_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def other_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of an environment with clients whose needs must not change ours."""
+    folder = tmp_path_factory.mktemp("environment")
+    extras = {"tritonclient": "[http]"}
+    wanted = [f"{name}{extras.get(name, '')}=={version}" for name, version in PYTHON.items()]
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted], check=True, timeout=300)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose `node_modules` has the clients from npm: scripts in it can import them."""
+    folder = tmp_path_factory.mktemp("node")
+    wanted = [f"{name}@{version}" for name, version in NODE.items()]
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+    npm = find_program("npm", package="npm")
+    subprocess.run([npm, "install", "--prefix", folder, *options, *wanted], check=True, timeout=300)
+    return folder
