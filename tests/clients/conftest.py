@@ -26,8 +26,9 @@ def other_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     extras = {"tritonclient": "[http]"}
     wanted = [f"{name}{extras.get(name, '')}=={version}" for name, version in PYTHON.items()]
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", *wanted], check=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    install = ["pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-compile"]
+    subprocess.run([sys.executable, "-m", *install, *wanted], check=True, timeout=300)
     return folder / "bin"
 
 
