@@ -28,4 +28,5 @@ with AuthenticatedClient(base_url=sys.argv[1], token=sys.argv[2]) as client:
     assert isinstance(refused, ProblemBody)
 
 assert answer.usage.truncated_tokens == 0
-print(json.dumps([one.to_dict() for one in (answer, labels, *entities.results, refused)]))
+found = [answer.to_dict(), labels.to_dict(), *(one.to_dict() for one in entities.results), refused.to_dict()]
+print(json.dumps(found))
