@@ -8,7 +8,8 @@ import pytest
 from scripts import write_checkpoints_page, write_settings, write_task_fields
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md"])
+EXAMPLES = (ROOT / "examples" / "README.md", ROOT / "examples" / "clients" / "README.md")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *EXAMPLES])
 
 
 def test_settings_page_is_up_to_date() -> None:

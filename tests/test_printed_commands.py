@@ -22,7 +22,8 @@ from bigbird_cli.main import main
 from service.settings import Settings, environment_name
 from tests.documented_commands import ROOT, printed
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md"])
+EXAMPLES = (ROOT / "examples" / "README.md", ROOT / "examples" / "clients" / "README.md")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *EXAMPLES])
 COMMANDS = [
     pytest.param(page, command, id=f"{page.relative_to(ROOT)}: {command[:60]}")
     for page in PAGES
@@ -34,11 +35,12 @@ RUN_BY = {
     "examples/README.md": "tests/end_to_end/test_printed_commands.py",
     "docs/http.md": "tests/end_to_end/test_printed_commands.py",
     "docs/kubernetes.md": "tests/end_to_end/test_printed_commands.py",
+    "docs/dialects.md": "tests/clients/test_generated_clients.py",
     "docs/evaluate.md": "tests/end_to_end/test_evaluate.py",
     "docs/finetune.md": "tests/finetuning/test_documented_sequence.py",
     "docs/getting_started.md": "tests/test_getting_started.py",
 }
-"""Who runs the commands of a page that need no more than this machine: `bigbird`, Python and curl."""
+"""Who runs the commands of a page that need no more than this machine: `bigbird`, Python, curl, generators of clients."""
 
 NOT_RUN = {
     "-m demo --output": "tests/demo/test_command.py",  # hours
@@ -149,7 +151,7 @@ READERS: dict[str, Callable[[Sequence[str]], None]] = {
     "kubectl": read_kubectl,
     "git": lambda words: None,
 }
-RUN_HERE = {".venv/bin/bigbird", ".venv/bin/python", "curl"}
+RUN_HERE = {".venv/bin/bigbird", ".venv/bin/python", "curl", "openapi-python-client", "openapi-typescript"}
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from service.security.access import key_line
 from tests.clients.native_answers import native
+from tests.documented_commands import ELSEWHERE, ROOT, printed
 from tests.fake_server import fake_server
 from tests.foreign_programs import find_program
 
@@ -21,6 +23,8 @@ pytestmark = pytest.mark.integration
 ASK_IN_PYTHON = Path(__file__).with_name("ask_generated.py")
 ASK_IN_TYPESCRIPT = Path(__file__).with_name("ask_generated.mts")
 KEY, ADMIN_KEY = "a-key", "operators-key"
+COMMANDS = {shlex.split(command)[0]: command for command in printed(ROOT / "docs" / "dialects.md")}
+"""What the page tells to generate a client with, by program."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,7 @@ def locked_server() -> Iterator[str]:
         yield url
 
 
-def printed(*command: str | Path, folder: Path, **environment: str) -> str:
+def output_of(*command: str | Path, folder: Path, **environment: str) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
@@ -49,8 +53,8 @@ def test_openapi_python_client(locked_server: str, other_environment: Path, tmp_
     # Otherwise ruff mends what it wrote, and breaks its types.
     (tmp_path / "config.yml").write_text("post_hooks: []", encoding="utf-8")
     options = ["--config", "config.yml", "--meta", "none", "--output-path", "generated_client", "--fail-on-warning"]
-    generate = ["generate", "--url", f"{locked_server}/openapi.json", *options]
-    printed(other_environment / "openapi-python-client", *generate, folder=tmp_path)
+    program, *generate = shlex.split(COMMANDS["openapi-python-client"].replace(ELSEWHERE, locked_server))
+    output_of(other_environment / program, *generate, *options, folder=tmp_path)
     # What has no name of its own is called after its place in a union.
     names = {file.stem for file in (tmp_path / "generated_client").rglob("*.py")}
     assert not [name for name in names if re.search(r"_type_\d|body_body", name)]
@@ -59,9 +63,9 @@ def test_openapi_python_client(locked_server: str, other_environment: Path, tmp_
     script = shutil.copy(ASK_IN_PYTHON, tmp_path)
     # It casts where it need not.
     checks = ["--strict", "--no-warn-redundant-casts", "--config-file=", "--cache-dir", os.devnull]
-    printed(sys.executable, "-m", "mypy", *checks, "-p", "generated_client", "-p", "ask_generated", folder=tmp_path)
+    output_of(sys.executable, "-m", "mypy", *checks, "-p", "generated_client", "-p", "ask_generated", folder=tmp_path)
     *answers, refused = json.loads(
-        printed(sys.executable, script, locked_server, KEY, folder=tmp_path, PYTHONPATH=str(tmp_path))
+        output_of(sys.executable, script, locked_server, KEY, folder=tmp_path, PYTHONPATH=str(tmp_path))
     )
     own = [
         native(locked_server, "/qa", KEY, question="Who?", context="10 20"),
@@ -76,13 +80,12 @@ def test_openapi_python_client(locked_server: str, other_environment: Path, tmp_
 def test_openapi_typescript(locked_server: str, node_folder: Path) -> None:
     programs = node_folder / "node_modules" / ".bin"
     shutil.copy(ASK_IN_TYPESCRIPT, node_folder)
-    # Without the option, every field that has a default would have to be given.
-    generate = [f"{locked_server}/openapi.json", "--output", "api.d.ts", "--default-non-nullable=false"]
-    printed(programs / "openapi-typescript", *generate, folder=node_folder)
+    program, *generate = shlex.split(COMMANDS["openapi-typescript"].replace(ELSEWHERE, locked_server))
+    output_of(programs / program, *generate, folder=node_folder)
     options = ["--strict", "--target", "es2022", "--module", "es2022", "--moduleResolution", "bundler"]
-    printed(programs / "tsc", *options, "api.d.ts", ASK_IN_TYPESCRIPT.name, folder=node_folder)
+    output_of(programs / "tsc", *options, "api.d.ts", ASK_IN_TYPESCRIPT.name, folder=node_folder)
 
     node = find_program("node", package="nodejs")
-    answer = json.loads(printed(node, "ask_generated.mjs", locked_server, KEY, folder=node_folder))
+    answer = json.loads(output_of(node, "ask_generated.mjs", locked_server, KEY, folder=node_folder))
     own = native(locked_server, "/qa", KEY, question="Who?", context="10 20")
     assert answer == [*(own[name] for name in ("answer", "score", "start", "end")), own["usage"]["windows"]]

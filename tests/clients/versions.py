@@ -12,7 +12,7 @@ NODE = {"@huggingface/inference": "4.13.30", "openapi-typescript": "7.13.0", "ty
 """Installed by the tests from npm."""
 
 
-def tested_versions() -> dict[str, str]:
+def versions_tested() -> dict[str, str]:
     """Return the version of each client."""
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([^=\s]+)==(\S+)$", constraints, re.MULTILINE))
