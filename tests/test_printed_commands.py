@@ -40,7 +40,7 @@ RUN_BY = {
     "docs/finetune.md": "tests/finetuning/test_documented_sequence.py",
     "docs/getting_started.md": "tests/test_getting_started.py",
 }
-"""Who runs the commands of a page that need no more than this machine: `bigbird`, Python, curl, generators of clients."""
+"""Who runs the commands of a page that need no more than this machine and its own tools."""
 
 NOT_RUN = {
     "-m demo --output": "tests/demo/test_command.py",  # hours

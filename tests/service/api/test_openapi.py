@@ -132,6 +132,24 @@ def test_operations_have_readable_names_of_their_own(description: dict[str, Any]
     assert description["paths"]["/qa"]["post"]["operationId"] == "answer_question"
 
 
+def test_every_type_has_a_readable_name_for_generated_clients(description: dict[str, Any]) -> None:
+    schemas = description["components"]["schemas"]
+    assert not [name for name in schemas if not name.isalnum()]
+    assert {"QuestionAnswerResults", "EntityAnswerResults"} <= set(schemas)
+    fields = [field for schema in schemas.values() for field in schema.get("properties", {}).values()]
+    parts = [part for field in fields for part in field.get("anyOf", [])]
+    unnamed = [part for part in parts if "enum" in part or part.get("type") == "object"]
+    assert unnamed and all("title" in part for part in unnamed)
+
+
+def test_every_operation_is_in_one_section_and_says_what_it_answers(description: dict[str, Any]) -> None:
+    for path in description["paths"].values():
+        for operation in path.values():
+            assert len(operation["tags"]) == 1
+            content = operation["responses"]["200"]["content"]
+            assert all(answer["schema"].keys() - {"title"} for answer in content.values())
+
+
 @asynchronous
 async def test_the_notes_of_the_models_served_are_told_wherever_a_user_looks(
     caplog: pytest.LogCaptureFixture,
