@@ -112,6 +112,7 @@ def test_huggingface_inference_tells(busy_server: str, node_folder: Path) -> Non
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told.pop("200") is None
+    assert told.pop("asked") == [4, 1]
     assert {int(status): (one["status"], one["retry_after"]) for status, one in told.items()} == {
         status: (status, retry_after) for status, (_, _, _, retry_after) in REFUSALS.items()
     }
