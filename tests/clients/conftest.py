@@ -1,12 +1,12 @@
 """What the tests of clients ask, and the clients that our environment does not have; each is there once."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.clients.environment import make_environment
 from tests.clients.versions import NODE, PYTHON
 from tests.end_to_end.conftest import bundles as bundles
 from tests.fake_server import fake_server
@@ -23,13 +23,9 @@ def server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def other_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of an environment with clients whose needs must not change ours."""
-    folder = tmp_path_factory.mktemp("environment")
     extras = {"tritonclient": "[http]"}
     wanted = [f"{name}{extras.get(name, '')}=={version}" for name, version in PYTHON.items()]
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    install = ["pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-compile"]
-    subprocess.run([sys.executable, "-m", *install, *wanted], check=True, timeout=300)
-    return folder / "bin"
+    return make_environment(tmp_path_factory.mktemp("environment"), *wanted).parent
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.environment import make_environment
 from tests.deploy.kustomize import render
-from tests.fake_server import fake_server
 
 pytestmark = pytest.mark.integration
 
@@ -19,14 +16,8 @@ KUBERNETES = HERE.parents[1] / "deploy" / "kubernetes"
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_environment(tmp_path_factory.mktemp("clients"), "tritonclient[http]==2.73.0", "kserve==0.21.0")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with fake_server() as url:
-        yield url
+def python(other_environment: Path) -> Path:
+    return other_environment / "python"
 
 
 def lines_of(*command: str | Path, text: str = "") -> list[str]:
