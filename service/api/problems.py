@@ -1,6 +1,7 @@
 """Every error as one JSON shape, `application/problem+json` (RFC 9457); the one place that knows HTTP statuses.
 
 Only under `/v2` it is called `application/json`, where clients of the Open Inference Protocol look into nothing else.
+Only to those of OpenAI `error` is an object: they take their exceptions' text from it.
 
 What a client reads here never holds document text, and for an unexpected error nothing but the request id.
 """
@@ -20,7 +21,7 @@ from starlette.responses import Response
 
 from bigbird_inference.errors import MalformedRequest, ServiceError, TextTooLarge
 from service.api.disconnect import CLIENT_GONE_STATUS, ClientGone
-from service.api.request_state import V2, request_record
+from service.api.request_state import OPENAI_EMBEDDINGS, V2, request_record
 from service.api.task_bodies import BRANCHES
 from service.request_run import ItemFailed
 from service.telemetry.logs import with_fields
@@ -83,6 +84,14 @@ class FieldErrorBody(BaseModel):
     message: str
 
 
+class OpenAIErrorBody(BaseModel):
+    """What OpenAI's clients read."""
+
+    message: str
+    type: str
+    code: str
+
+
 class ProblemBody(BaseModel):
     """An error."""
 
@@ -90,7 +99,9 @@ class ProblemBody(BaseModel):
     title: str
     status: int
     detail: str
-    error: str = Field(description="The same as `detail`, where clients of other services look for it.")
+    error: str | OpenAIErrorBody = Field(
+        description="The same as `detail`, where clients of other services look for it; an object on `/v1/embeddings`."
+    )
     code: str = Field(description="The kind of problem, for programs.")
     request_id: str = Field(description="Also in the header `X-Request-Id` and in the server's log.")
     index: int | None = Field(None, description="The item of a list that failed.")
@@ -146,7 +157,7 @@ def problem_response(
         title=title,
         status=status,
         detail=detail,
-        error=detail,
+        error=OpenAIErrorBody(message=detail, type=code, code=code) if path == OPENAI_EMBEDDINGS else detail,
         code=code,
         request_id=request_id,
         index=index,

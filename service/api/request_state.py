@@ -12,6 +12,7 @@ from service.telemetry.request_record import RequestRecord
 
 LIVE, READY, METRICS = "/health/live", "/health/ready", "/metrics"
 V2 = "/v2"
+OPENAI_EMBEDDINGS = "/v1/embeddings"
 V2_LIVE, V2_READY = f"{V2}/health/live", f"{V2}/health/ready"
 PROBES = frozenset({LIVE, READY, METRICS, V2_LIVE, V2_READY})
 """What watches the service asks for these; they need no key, are not bounded, and leave no log line."""

@@ -14,7 +14,7 @@ from bigbird_inference.errors import InvalidInput
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.tasks.embedding import EmbeddingRequest
 from service.api.answering import Answered, Asked, answer, json_list
-from service.api.request_state import ServingDependency
+from service.api.request_state import OPENAI_EMBEDDINGS, ServingDependency
 from service.api.task_bodies import OneOrMany, as_list, check_size
 from service.dialects.bodies import DialectBody, dialect_router
 from service.dialects.vectors import write_vector
@@ -76,7 +76,7 @@ class OpenAIEmbeddings:
 
 
 @router.post(
-    "/v1/embeddings",
+    OPENAI_EMBEDDINGS,
     name="create_embeddings",
     summary="Turn documents into vectors, as OpenAI does",
     response_model=OpenAIEmbeddings,

@@ -67,7 +67,7 @@ def by_openai(server: str, key: str, text: str) -> Told | None:
         try:
             client.embeddings.create(model="fake-embed", input=text)
         except openai.APIStatusError as error:
-            return Told(error.status_code, str(error.body), error.response.headers.get("Retry-After"))
+            return Told(error.status_code, str(error), error.response.headers.get("Retry-After"))
     return None
 
 

@@ -50,7 +50,7 @@ async def test_what_cannot_be_done_is_refused(fields: dict[str, object], status:
     async with running_app() as (_, client):
         response = await client.post("/v1/embeddings", json={"model": "fake-embed", "input": "10", **fields})
     assert response.status_code == status
-    assert told in response.json()["error"]
+    assert told in response.json()["error"]["message"]
 
 
 @asynchronous
