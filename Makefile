@@ -16,8 +16,6 @@ INT8_BUNDLES := $(DEMO_BUNDLES:bundles/%=bundles-int8/%)
 BENCHMARKS := models serving http memory host_work dialects
 
 .DEFAULT_GOAL := help
-# Integration tests that start no foreign program, so that several may run at a time.
-ON_THEIR_OWN := tests/bigbird_inference tests/end_to_end tests/model_export
 
 .PHONY: help install demo demo-bundles test test-integration test-slow soak lint types check audit bench bench-quick bench-accuracy clean
 
@@ -42,8 +40,7 @@ test: install ## Run the whole test suite, a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-integration: install ## Run the tests that need foreign programs or take long
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "integration and not slow" -n auto --dist loadfile $(ON_THEIR_OWN)
-	$(BIN)/python -m pytest -m "integration and not slow" $(ON_THEIR_OWN:%=--ignore=%)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "integration and not slow" -n auto --dist loadfile
 
 test-slow: install ## Run the tests that take minutes: the base configuration at full size
 	$(BIN)/python -m pytest -m slow
