@@ -40,7 +40,7 @@ test: install ## Run the whole test suite, a process for each core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-integration: install ## Run the tests that need foreign programs or take long
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "integration and not slow" -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "integration and not slow" -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: install ## Run the tests that take minutes: the base configuration at full size
 	$(BIN)/python -m pytest -m slow
