@@ -1,5 +1,5 @@
 // Ask the demo's models with nothing but Node (18 or newer): `node with_fetch.mjs [ADDRESS]`.
-const address = process.argv[2] ?? "http://127.0.0.1:8000";
+const address = (process.argv[2] ?? "http://127.0.0.1:8000").replace(/\/$/, "");
 const key = process.env.BIGBIRD_API_KEY;
 const text =
     "Visitors speak well of Takahashi House, which Diana Bianchi designed. Miareis Station is situated in Casablanca. " +

@@ -5,7 +5,7 @@ import sys
 
 from huggingface_hub import InferenceClient
 
-ADDRESS = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
+ADDRESS = (sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000").rstrip("/")
 # Given no token at all, the client sends the one of Hugging Face that is stored on this machine.
 KEY = os.environ.get("BIGBIRD_API_KEY", "none")
 TEXT = (

@@ -1,7 +1,7 @@
 // Ask the demo's models with `@huggingface/inference`: `node with_huggingface_inference.mjs [ADDRESS]`.
 import { InferenceClient } from "@huggingface/inference";
 
-const address = process.argv[2] ?? "http://127.0.0.1:8000";
+const address = (process.argv[2] ?? "http://127.0.0.1:8000").replace(/\/$/, "");
 const text =
     "Visitors speak well of Takahashi House, which Diana Bianchi designed. Miareis Station is situated in Casablanca. " +
     "Proteins were observed under the microscope.";

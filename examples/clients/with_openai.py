@@ -5,7 +5,7 @@ import sys
 
 from openai import OpenAI
 
-ADDRESS = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
+ADDRESS = (sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000").rstrip("/")
 MODEL = sys.argv[2] if len(sys.argv) > 2 else "embed"
 QUERY = "Who surveyed the bridge?"
 DOCUMENTS = ["Maria Okafor led the survey of the bridge.", "The court admitted the claim."]

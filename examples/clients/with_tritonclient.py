@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tritonclient.http as triton
 
-ADDRESS = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
+ADDRESS = (sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000").rstrip("/")
 HEADERS = {"Authorization": f"Bearer {os.environ.get('BIGBIRD_API_KEY', 'none')}"}
 TEXT = (
     "Visitors speak well of Takahashi House, which Diana Bianchi designed. Miareis Station is situated in Casablanca. "

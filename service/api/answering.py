@@ -4,6 +4,7 @@ A route reads a body and says with `Asked` what the tasks are to do and how thei
 limits, the deadline, metrics and the log are the same for all.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from service.telemetry.request_record import Dialect, RequestRecord
 # What a connection is given at once, and holds until its client has read most of it. A client that reads so much within
 # the write timeout is not a slow one.
 _PIECE_BYTES = 2**20
+# An answer of one item that is made in well under a millisecond.
+_MADE_AT_ONCE = 2**16
 
 
 ItemT = TypeVar("ItemT", bound=Sized)
@@ -66,6 +69,9 @@ class Asked(Generic[WrittenT]):
         timeout_ms: Time for everything in milliseconds, or None for the server's.
         task: What encodes and decodes, if that is not the model's own task.
         headers: Of the answer.
+        names: What the task's fields are called in these terms, for messages.
+        common: Fields that all items have in common: what is wrong with one is not said of an item.
+        takes_long: Whether `respond` does more than to join what is written, and so runs beside the event loop.
     """
 
     dialect: Dialect
@@ -78,6 +84,26 @@ class Asked(Generic[WrittenT]):
     timeout_ms: int | None = None
     task: Callable[[LoadedModel], Task[Any, Any]] = _own_task
     headers: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    common: frozenset[str] = frozenset()
+    takes_long: bool = False
+
+    def told(self, failure: ItemFailed) -> Exception:
+        """Return what is raised for an item that failed."""
+        error = failure.error
+        of_all = error.detail.partition(" ")[0] in self.common
+        error.detail = _renamed(error.detail, self.names)
+        return error if of_all or not self.listed else ItemFailed(failure.index, error)
+
+
+def _renamed(detail: str, names: Mapping[str, str]) -> str:
+    """Return a message with other names of fields: first words, and what no sentence has for a word."""
+    for name, other in names.items():
+        if "_" in name:
+            detail = detail.replace(name, other)
+        elif detail.startswith(f"{name} "):
+            detail = other + detail.removeprefix(name)
+    return detail
 
 
 async def answer(request: Request, serving: Serving, asked: Asked[WrittenT]) -> Response:
@@ -97,13 +123,19 @@ async def answer(request: Request, serving: Serving, asked: Asked[WrittenT]) -> 
     record.dialect = asked.dialect
     with serving.models.lease(asked.served_by, asked.model) as model:
         items = await _run(request, serving, model, asked)
-        parts = deque(asked.respond(Answered(model, items, record)))
+        make = partial(_made, asked, Answered(model, items, record))
+        big = len(items) > 1 or sum(map(len, items)) > _MADE_AT_ONCE
+        parts = await asyncio.to_thread(make) if asked.takes_long and big else make()
     headers = {MODEL_REVISION_HEADER: model.revision, **asked.headers}
     if asked.dialect != "native":
         # Other dialects have no place for it in their answers.
         headers[TOKENS_HEADER] = str(sum(item.tokens for item in record.items))
         headers[WINDOWS_HEADER] = str(sum(item.windows for item in record.items))
     return _Parts(parts, headers)
+
+
+def _made(asked: Asked[WrittenT], answered: Answered[WrittenT]) -> deque[bytes]:
+    return deque(asked.respond(answered))
 
 
 async def _run(request: Request, serving: Serving, model: LoadedModel, asked: Asked[WrittenT]) -> list[WrittenT]:
@@ -125,9 +157,7 @@ async def _run(request: Request, serving: Serving, model: LoadedModel, asked: As
             serving.metrics.request_refused(refusal.code)
         raise
     except ItemFailed as failure:
-        if asked.listed:
-            raise
-        raise failure.error from failure
+        raise asked.told(failure) from failure
 
 
 async def answer_without_run(

@@ -1,7 +1,7 @@
 """Every error as one JSON shape, `application/problem+json` (RFC 9457); the one place that knows HTTP statuses.
 
 Only under `/v2` it is called `application/json`, where clients of the Open Inference Protocol look into nothing else.
-Only to those of OpenAI `error` is an object: they take their exceptions' text from it.
+Only under `/v1` `error` is an object, since OpenAI's clients take their exceptions' text from it.
 
 What a client reads here never holds document text, and for an unexpected error nothing but the request id.
 """
@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from bigbird_inference.errors import MalformedRequest, ServiceError, TextTooLarge
 from service.api.disconnect import CLIENT_GONE_STATUS, ClientGone
-from service.api.request_state import OPENAI_EMBEDDINGS, V2, request_record
+from service.api.request_state import V2, request_record
 from service.api.task_bodies import BRANCHES
 from service.request_run import ItemFailed
 from service.telemetry.logs import with_fields
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 _JSON_MEDIA_TYPE = "application/json"
+_OPENAI = "/v1/"
 
 _MOST_FIELD_ERRORS = 20
 _LONGEST_FIELD_NAME = 100
@@ -100,7 +101,8 @@ class ProblemBody(BaseModel):
     status: int
     detail: str
     error: str | OpenAIErrorBody = Field(
-        description="The same as `detail`, where clients of other services look for it; an object on `/v1/embeddings`."
+        description="What clients of other services show: the same as `detail`, or what is wrong with each field; an "
+        "object under `/v1`."
     )
     code: str = Field(description="The kind of problem, for programs.")
     request_id: str = Field(description="Also in the header `X-Request-Id` and in the server's log.")
@@ -152,12 +154,14 @@ def problem_response(
     errors: Sequence[FieldErrorBody] | None = None,
 ) -> Response:
     """Build the answer for one problem."""
+    # Clients of other services show nothing else.
+    told = detail if errors is None else "; ".join(f"{entry.field}: {entry.message}" for entry in errors)
     problem = ProblemBody(
         type=f"urn:bigbird-serve:problem:{code}",
         title=title,
         status=status,
         detail=detail,
-        error=OpenAIErrorBody(message=detail, type=code, code=code) if path == OPENAI_EMBEDDINGS else detail,
+        error=OpenAIErrorBody(message=told, type=code, code=code) if path.startswith(_OPENAI) else told,
         code=code,
         request_id=request_id,
         index=index,

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import internal_error_response
 from service.api.request_state import PROBES
+from service.dialects.paths import dialect_of
 from service.telemetry.logs import log_request, with_fields
 from service.telemetry.metrics import Metrics
 from service.telemetry.request_record import UNMATCHED, RequestRecord
@@ -52,7 +53,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        record = RequestRecord(_request_id(scope), method, self._clock())
+        record = RequestRecord(_request_id(scope), method, self._clock(), dialect=dialect_of(method, scope["path"]))
         scope.setdefault("state", {})["record"] = record
         status = 0
 

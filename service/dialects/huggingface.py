@@ -22,13 +22,21 @@ from bigbird_inference.tasks.mask_filling import MaskRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
 from service.api.answering import Asked, json_list, listed_items
 from service.api.task_bodies import ONE, PAIR, OneOrMany, OneOrMore, as_list, check_size, json_parts
-from service.dialects.bodies import DialectBody, Form
+from service.dialects.bodies import AnyModel, DialectBody, Form
 from service.dialects.vectors import EMBEDDINGS, SIMILARITY
 from service.request_run import ItemResult
 from service.settings import Settings
 
 # What the question-answering pipeline takes for the longest answer unless told otherwise.
 _PIPELINE_ANSWER_TOKENS = 15
+# What the tasks' fields are called here.
+_TEXT_NAME = {"text": "inputs"}
+_QUESTION_NAMES = {
+    "window_stride": "parameters.doc_stride",
+    "max_answer_tokens": "parameters.max_answer_len",
+    "question": "inputs.question",
+    "context": "inputs.context",
+}
 
 
 # Question answering.
@@ -82,6 +90,7 @@ class HuggingFaceQuestionBody(DialectBody):
         ),
     ]
     parameters: QuestionParameters = QuestionParameters()
+    model: AnyModel = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,7 @@ def _question(body: HuggingFaceQuestionBody, settings: Settings) -> Asked[bytes]
         # The pipeline gives a single answer without a list around it.
         return written[1:-1] if len(spans) == 1 else written
 
-    return _asked("qa", requests, write, listed)
+    return _asked("qa", body, requests, write, listed, _QUESTION_NAMES)
 
 
 # Text classification.
@@ -159,6 +168,7 @@ class HuggingFaceClassificationBody(DialectBody):
         OneOrMore[TextOrPair], Field(examples=["The court admitted the claim. The limitation period has expired."])
     ]
     parameters: ClassificationParameters = ClassificationParameters()
+    model: AnyModel = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +196,12 @@ def _classification(body: HuggingFaceClassificationBody, settings: Settings) -> 
     return Asked(
         dialect="huggingface",
         served_by="classify",
+        model=body.model,
         items=requests,
         listed=listed,
         write=write_labels,
         respond=listed_items,
+        names={"text_pair": "inputs.text_pair", **_TEXT_NAME},
     )
 
 
@@ -219,6 +231,7 @@ class HuggingFaceEntityBody(DialectBody):
 
     inputs: Annotated[OneOrMany, Field(examples=["Maria Okafor signed for Halden Works in Bergen."])]
     parameters: EntityParameters = EntityParameters()
+    model: AnyModel = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +283,7 @@ def _entities(body: HuggingFaceEntityBody, settings: Settings) -> Asked[bytes]:
         grouped = [HuggingFaceEntity(one.entity, one.score, one.text, one.start, one.end) for one in found]
         return b"".join(json_parts(_ENTITIES, grouped))
 
-    return _asked("ner", requests, write, listed)
+    return _asked("ner", body, requests, write, listed, {"window_stride": "parameters.stride", **_TEXT_NAME})
 
 
 # Filling masks.
@@ -287,6 +300,7 @@ class HuggingFaceMaskBody(DialectBody):
 
     inputs: Annotated[OneOrMany, Field(examples=["Bergen is a city in [MASK]."])]
     parameters: MaskParameters = MaskParameters()
+    model: AnyModel = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +332,7 @@ def _masks(body: HuggingFaceMaskBody, settings: Settings) -> Asked[bytes]:
         ]
         return masks[0] if len(masks) == 1 else b"".join(json_list(masks))
 
-    return _asked("fill-mask", requests, write, listed)
+    return _asked("fill-mask", body, requests, write, listed, _TEXT_NAME)
 
 
 FORMS: Mapping[TaskName, Form] = {
@@ -350,14 +364,21 @@ def form_of(task: TaskName, body: Any) -> Form | None:
 
 
 def _asked(
-    task: TaskName, requests: Sequence[Any], write: Callable[[LoadedModel, ItemResult], bytes], listed: bool
+    task: TaskName,
+    body: HuggingFaceQuestionBody | HuggingFaceEntityBody | HuggingFaceMaskBody,
+    requests: Sequence[Any],
+    write: Callable[[LoadedModel, ItemResult], bytes],
+    listed: bool,
+    names: Mapping[str, str],
 ) -> Asked[bytes]:
     """Return what is asked where a list is answered by a list, and what is no list by what is none."""
     return Asked(
         dialect="huggingface",
         served_by=task,
+        model=body.model,
         items=requests,
         listed=listed,
         write=write,
         respond=listed_items if listed else lambda answered: answered.items,
+        names=names,
     )

@@ -109,9 +109,8 @@ class InferenceBody(DialectBody):
             MalformedRequest: The binary part is not what the inputs say.
         """
         texts: dict[str, Any] = dict(self._texts(binary, terms))
-        if any(len(given) > 1 for given in texts.values()):
-            # As in the task's own body: one text goes with each of the others' texts.
-            texts = {name: given[0] if len(given) == 1 else given for name, given in texts.items()}
+        # As in the task's own body: one text goes with each of the others' texts.
+        texts = {name: given[0] if len(given) == 1 else given for name, given in texts.items()}
         options = {name: value for name, value in self.parameters.items() if name != _BINARY_ANSWERS}
         doubled = sorted({"model", *terms.texts} & options.keys())
         if doubled:

@@ -9,7 +9,7 @@ Whole answers stand in `json`, a string for each text.
 import dataclasses
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -23,6 +23,8 @@ _COUNT = "count"
 # What a number is in the protocol, in numpy, and where there is none.
 _KINDS: dict[type, tuple[str, str]] = {bool: ("BOOL", "?"), int: ("INT64", "<i8"), float: ("FP64", "<f8")}
 _LENGTH = struct.Struct("<I")
+# What fills a row up, in the binary extension; it is less in JSON.
+_FILLING_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +100,16 @@ class OutputTensor:
         return np.array(self.values, dtype=_KINDS[self.column.kind][1]).tobytes()
 
 
-def output_tensor(column: Column, answers: Sequence[Any], written: Sequence[bytes]) -> OutputTensor:
+def output_tensor(
+    column: Column, answers: Sequence[Any], written: Sequence[bytes], hold: Callable[[int], None]
+) -> OutputTensor:
     """Return a tensor of several texts' answers.
 
     Args:
         column: Which.
         answers: The tasks' answers.
         written: The same as JSON.
+        hold: Told the bytes of what fills shorter rows up, before that is made; whatever it raises goes through.
     """
     if column.name == JSON_OUTPUT:
         return OutputTensor(column, (len(written),), [text.decode() for text in written])
@@ -112,6 +117,7 @@ def output_tensor(column: Column, answers: Sequence[Any], written: Sequence[byte
     if column.counts:
         nested = [_counts(value, column.axes) for value in nested]
     shape = [len(nested), *(max(_lengths(nested, axis), default=0) for axis in range(1, column.axes + 1))]
+    hold((math.prod(shape) - sum(map(_values, nested))) * _FILLING_BYTES)
     missing = "" if column.kind is str else column.kind(0)
     return OutputTensor(column, tuple(shape), list(_padded(nested, shape, missing)))
 
@@ -121,6 +127,10 @@ def _reach(value: Any, path: tuple[str, ...]) -> Any:
     if isinstance(value, list):
         return [_reach(part, path) for part in value]
     return value if not path or value is None else _reach(getattr(value, path[0]), path[1:])
+
+
+def _values(nested: Any) -> int:
+    return sum(map(_values, nested)) if isinstance(nested, list) else 1
 
 
 def _counts(value: Any, axes: int) -> Any:

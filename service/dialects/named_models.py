@@ -59,9 +59,12 @@ async def ask_only_model(request: Request, serving: ServingDependency) -> Respon
 
 
 async def _ask(request: Request, serving: Serving, name: str | None) -> Response:
-    model = serving.models.choose_any(name)
-    task = model.manifest.task
     parsed = await request.json()
+    said = parsed.get("model") if isinstance(parsed, dict) else None
+    if name is not None and said not in (None, name):
+        raise InvalidInput("model is not that of the path")
+    model = serving.models.choose_any(name or (said if isinstance(said, str) else None))
+    task = model.manifest.task
     form = form_of(task, parsed)
     if form is None:
         raise InvalidInput(f"The model {model.name!r} is not asked in this form; see {ENDPOINTS[task]} in /docs")

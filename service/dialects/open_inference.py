@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from bigbird_inference.errors import InvalidInput, ModelNotFound
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.version import service_version
+from service.answer_limits import AnswerBytes
 from service.api.answering import Answered, Asked, answer
 from service.api.authentication import RequireKey
 from service.api.disconnect import ClientGone
@@ -25,7 +26,7 @@ from service.api.json_body import most_values, require_json, require_plain
 from service.api.problems import TASK_PROBLEMS, documented_problems
 from service.api.request_state import V2_LIVE, V2_READY, ServingDependency
 from service.dialects.inference_messages import HEADER_LENGTH, InferenceBody, read_message, terms_of
-from service.dialects.inference_tensors import BYTES, output_tensor
+from service.dialects.inference_tensors import BYTES, JSON_OUTPUT, output_tensor
 from service.request_run import ItemResult
 from service.serving import Serving
 
@@ -273,13 +274,18 @@ async def _infer(request: Request, serving: Serving, name: str, version: str | N
 
     headers: dict[str, str] = {}
 
+    # What the rows have by themselves is counted already.
+    most = serving.settings.max_answer_bytes
+    filling = AnswerBytes(most, f"ask for the output `{JSON_OUTPUT}` alone", request.state.hold_answer)
+
     def respond(answered: Answered[_Row]) -> Iterator[bytes]:
         answers = [row.answer for row in answered.items]
         written = [row.written for row in answered.items]
+        filling.written = sum(map(len, answered.items))
         described, parts = [], []
         for output, is_binary in wanted.items():
             column = terms.columns[output]
-            tensor = output_tensor(column, answers, written)
+            tensor = output_tensor(column, answers, written, filling.add)
             entry: dict[str, Any] = {"name": output, "datatype": column.datatype, "shape": tensor.shape}
             if is_binary:
                 parts.append(tensor.as_bytes())
@@ -308,5 +314,6 @@ async def _infer(request: Request, serving: Serving, name: str, version: str | N
         respond=respond,
         timeout_ms=body.timeout_ms,
         headers=headers,
+        takes_long=True,
     )
     return await answer(request, serving, asked)

@@ -1,6 +1,7 @@
 """Reranking: a query and documents, which come back in the order in which they answer it.
 
-Two forms: `/rerank` as Text Embeddings Inference has it, and `/v1/rerank` as Cohere and Jina have it. Both ask a
+Two forms: `/rerank` as Text Embeddings Inference has it, and `/v1/rerank` as Cohere and Jina have it, of which Cohere's
+newer clients ask at `/v2/rerank`. Both ask a
 classification model (`bigbird_inference.tasks.reranking`).
 """
 
@@ -171,6 +172,13 @@ async def rerank_texts(request: Request, body: TextsToRankBody, serving: Serving
     response_model=RankedDocuments,
     response_model_exclude_none=True,
 )
+@router.post(
+    "/v2/rerank",
+    name="rerank_documents_again",
+    summary="Order documents by how well they answer, at the address of Cohere's newer clients",
+    response_model=RankedDocuments,
+    response_model_exclude_none=True,
+)
 async def rerank_documents(request: Request, body: DocumentsToRankBody, serving: ServingDependency) -> Response:
     """Score each document for the query, in the form of Cohere and Jina."""
     texts = [one.text if isinstance(one, DocumentBody) else one for one in body.documents]
@@ -228,6 +236,8 @@ def _asked(
         write=write,
         respond=respond,
         task=reranking,
+        names={"document": field},
+        common=frozenset({"query", "label"}),
     )
 
 

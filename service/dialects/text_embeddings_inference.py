@@ -6,7 +6,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -33,6 +33,8 @@ router = dialect_router()
 information = APIRouter(tags=["dialects"], dependencies=[RequireKey])
 
 _MOST_IDS = 16_384
+# As it calls them.
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 # Classification.
@@ -76,7 +78,8 @@ async def predict(request: Request, body: PredictBody, serving: ServingDependenc
     given = body.inputs
     listed = isinstance(given, list) and isinstance(given[0], list)
     texts: Sequence[Any] = given if listed else [[given] if isinstance(given, str) else given]
-    check_size("inputs", [text for pair in texts for text in pair], serving.settings)
+    for number in range(2):
+        check_size("inputs", [pair[number] for pair in texts if len(pair) > number], serving.settings)
     function: ScoreFunction | None = "none" if body.raw_scores else None
     requests = [
         ClassificationRequest(first, second[0] if second else None, function=function) for first, *second in texts
@@ -90,6 +93,7 @@ async def predict(request: Request, body: PredictBody, serving: ServingDependenc
         listed=listed,
         write=write_labels,
         respond=listed_items if listed else lambda answered: answered.items,
+        names={"text": "inputs"},
     )
     return await answer(request, serving, asked)
 
@@ -105,7 +109,7 @@ async def predict(request: Request, body: PredictBody, serving: ServingDependenc
 )
 async def compare_sentences(request: Request, body: SimilarityBody, serving: ServingDependency) -> Response:
     """Return the cosine of each sentence's embedding with that of the source sentence."""
-    return await answer(request, serving, SIMILARITY.asked(body, serving.settings))
+    return await answer(request, serving, replace(SIMILARITY.asked(body, serving.settings), dialect="tei"))
 
 
 # Tokens.
@@ -176,7 +180,11 @@ class DecodeBody(DialectBody):
         Field(description="Ids of tokens, from `/tokenize`, or a list of such lists.", examples=[[101, 102]]),
     ]
     skip_special_tokens: Annotated[
-        bool, Field(description="Whether special tokens are left out; otherwise they read as their names.")
+        bool,
+        Field(
+            description="Whether the tokens that steer the model (classification, separation, mask, padding) are left "
+            "out; otherwise they read as their names."
+        ),
     ] = True
     model: AnyModel = None
 
@@ -196,6 +204,7 @@ async def decode(request: Request, body: DecodeBody, serving: ServingDependency)
     """Return the text of each list of ids."""
     given: Sequence[Any] = body.ids
     lists = given if _ids_kind(given) == MANY else [given]
+    check_size("ids", [""] * len(lists), serving.settings)
 
     def write(model: LoadedModel, ids: Sequence[int]) -> bytes:
         return json.dumps(_text(model.task.tokenizer, ids, special=not body.skip_special_tokens)).encode()
@@ -272,14 +281,15 @@ async def info(
     manifest, settings = chosen.manifest, serving.settings
     labels = {str(number): label for number, label in enumerate(manifest.labels)}
     numbers = {label: number for number, label in enumerate(manifest.labels)}
+    classifier = {"id2label": labels, "label2id": numbers}
     kinds: dict[str, dict[str, Any]] = {
         "embed": {"embedding": {"pooling": "mean"}},
-        "classify": {"classifier": {"id2label": labels, "label2id": numbers}},
+        "classify": {"reranker" if len(labels) == 1 else "classifier": classifier},
     }
     return ServerInformation(
         model_id=chosen.name,
         model_sha=chosen.revision,
-        model_dtype=manifest.precision,
+        model_dtype=_DTYPES.get(manifest.precision, manifest.precision),
         model_type=kinds.get(manifest.task, {manifest.task: {}}),
         max_concurrent_requests=settings.max_requests,
         max_input_length=manifest.max_length,

@@ -8,14 +8,15 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
+from bigbird_inference.errors import InvalidInput
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.tasks.declaration import Text
 from bigbird_inference.tasks.embedding import EmbeddingRequest
 from service.api.answering import Answered, Asked, listed_items
 from service.api.task_bodies import OneOrMany, as_list, check_size
-from service.dialects.bodies import DialectBody, Form, Truncate
+from service.dialects.bodies import AnyModel, DialectBody, Form, Truncate
 from service.request_run import ItemResult
 from service.settings import Settings
 
@@ -34,22 +35,27 @@ class HuggingFaceEmbeddingBody(EmbeddingParameters):
 
     inputs: Annotated[OneOrMany, Field(examples=["The survey of the northern bridges was led by Maria Okafor."])]
     parameters: EmbeddingParameters = EmbeddingParameters()
+    model: AnyModel = None
 
 
 def _embeddings(body: HuggingFaceEmbeddingBody, settings: Settings) -> Asked[bytes]:
     check_size("inputs", body.inputs, settings)
     texts, listed = as_list(body.inputs)
-    asked = [body.parameters.normalize, body.normalize]
-    normalize = next((choice for choice in asked if choice is not None), True)
-    requests = [EmbeddingRequest(text, normalize=normalize) for text in texts]
+    asked = {body.parameters.normalize, body.normalize} - {None}
+    if len(asked) > 1:
+        raise InvalidInput("normalize is both true and false: beside inputs and in parameters")
+    normalize = next(iter(asked), True)
+    requests = [EmbeddingRequest(text, normalize=normalize is not False) for text in texts]
 
     return Asked(
         dialect="huggingface",
         served_by="embed",
+        model=body.model,
         items=requests,
         listed=listed,
         write=write_vector,
         respond=listed_items,
+        names={"text": "inputs"},
     )
 
 
@@ -58,11 +64,28 @@ def write_vector(model: LoadedModel, result: ItemResult) -> bytes:
     return _VECTOR.dump_json(result.answer.embedding)
 
 
+def _normalised(value: bool | None) -> bool | None:
+    if value is False:
+        raise ValueError("Input should be True")
+    return value
+
+
 class SimilarityInputs(DialectBody):
     """A text, and others to compare it with."""
 
     source_sentence: Text
     sentences: Annotated[list[Text], Field(min_length=1)]
+
+
+class SimilarityParameters(DialectBody):
+    """How texts are compared."""
+
+    normalize: Annotated[
+        bool | None,
+        AfterValidator(_normalised),
+        Field(description="Cosines are of vectors of length 1; `false` is refused.", json_schema_extra={"const": True}),
+    ] = None
+    truncate: Truncate = None
 
 
 class SimilarityBody(DialectBody):
@@ -79,7 +102,8 @@ class SimilarityBody(DialectBody):
             ]
         ),
     ]
-    parameters: EmbeddingParameters = EmbeddingParameters()
+    parameters: SimilarityParameters = SimilarityParameters()
+    model: AnyModel = None
 
 
 class Vector:
@@ -109,7 +133,16 @@ def _similarity(body: SimilarityBody, settings: Settings) -> Asked[Vector]:
         yield _VECTOR.dump_json([float(source @ other) for other in others])
 
     requests = [EmbeddingRequest(text) for text in texts]
-    return Asked(dialect="huggingface", served_by="embed", items=requests, listed=True, write=write, respond=respond)
+    return Asked(
+        dialect="huggingface",
+        served_by="embed",
+        model=body.model,
+        items=requests,
+        listed=True,
+        write=write,
+        respond=respond,
+        names={"text": "inputs"},
+    )
 
 
 EMBEDDINGS = Form(HuggingFaceEmbeddingBody, list[list[float]], _embeddings)

@@ -66,7 +66,7 @@ def test_features(server: str) -> None:
 def test_a_refusal_is_told(server: str) -> None:
     with pytest.raises(huggingface_hub.errors.HfHubHTTPError) as refused:
         client(server, "/qa").question_answering(question="Who?", context="10", align_to_words=True)
-    assert refused.value.response.json()["error"] == "Invalid fields: parameters.align_to_words."
+    assert refused.value.response.json()["error"].startswith("parameters.align_to_words: ")
 
 
 def test_what_the_page_prints(server: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -220,7 +220,8 @@ def _texts_and_spans(path: str, sent: dict[str, Any], body: Any) -> Iterator[tup
         for text, tokens in zip(texts, body, strict=True):
             yield text, [(own["text"], own["start"], own["stop"]) for own in tokens if own["start"] is not None]
     elif path.startswith("/v2/"):
-        for number, result in enumerate(body["outputs"][0]["data"]):
+        (wanted,) = [output["data"] for output in body["outputs"] if output["name"] == "json"]
+        for number, result in enumerate(wanted):
             text = sent["inputs"][0]["data"][number]
             yield text, [(own["text"], own["start"], own["end"]) for own in json.loads(result)["entities"]]
     elif "inputs" in sent:

@@ -50,7 +50,7 @@ async def test_the_documentation_describes_every_task_its_fields_and_its_problem
     changes = {f"/v1/models/{{name}}/{change}" for change in ("load", "reload", "unload")}
     models = {"/v1/models", "/v1/models/{name}", *changes}
     dialects = {
-        *("/models/{name}", "/v1/embeddings", "/v1/rerank"),
+        *("/models/{name}", "/v1/embeddings", "/v1/rerank", "/v2/rerank"),
         *("/v2", "/v2/health/live", "/v2/health/ready"),
         *(
             f"/v2/models/{{name}}{version}{what}"

@@ -32,7 +32,8 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["title"] and body["detail"]
     assert body["request_id"] == response.headers["x-request-id"]
     assert set(body) <= {"type", "title", "status", "detail", "error", "code", "request_id", "index", "errors"}
-    assert body["error"] == body["detail"]
+    fields = "; ".join(f"{entry['field']}: {entry['message']}" for entry in body.get("errors", []))
+    assert body["error"] == (fields or body["detail"])
     return body
 
 

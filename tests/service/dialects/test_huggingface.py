@@ -3,15 +3,18 @@
 The fake models score a text of numbers by their sum with 1 and 2 around them; other words count 100 and their letters.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bigbird_inference.errors import InvalidInput
 from bigbird_inference.tasks.classification import ClassificationRequest
 from bigbird_inference.tasks.embedding import EmbeddingRequest
 from bigbird_inference.tasks.entity_recognition import EntityRequest
 from bigbird_inference.tasks.mask_filling import MaskRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
+from tests.fake_model import fake_loaded_model
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import fake_models, requests_made_of, running_app
 
@@ -161,7 +164,7 @@ async def test_what_cannot_be_obeyed_is_refused_by_its_name(path: str, body: dic
     assert response.status_code == 422
     problem = response.json()
     assert [error["field"] for error in problem["errors"]] == [field]
-    assert problem["error"] == f"Invalid fields: {field}."
+    assert problem["error"] == f"{field}: {problem['errors'][0]['message']}"
 
 
 @asynchronous
@@ -192,3 +195,91 @@ async def test_limits_hold_for_every_form() -> None:
         sentences = await client.post("/embed", json={"inputs": {"source_sentence": "1", "sentences": ["1"] * 3}})
     assert [response.status_code for response in (long, many, pairs, sentences)] == [413] * 4
     assert long.json()["error"].startswith("inputs.context has a text of 21 characters")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        pytest.param("/embed", {"inputs": ["10", " "]}, "Item 1: inputs is empty", id="embed"),
+        pytest.param(
+            "/embed",
+            {"inputs": "10", "normalize": True, "parameters": {"normalize": False}},
+            "normalize is both",
+            id="both",
+        ),
+        pytest.param(
+            "/similarity",
+            {"inputs": {"source_sentence": "10", "sentences": ["20"]}, "parameters": {"normalize": False}},
+            "parameters.normalize: ",
+            id="cosines of vectors that are not of length 1",
+        ),
+        pytest.param("/models/fake-ner", {"inputs": "10", "model": "fake-qa"}, "model is not", id="two models"),
+    ],
+)
+@asynchronous
+async def test_errors_name_the_fields_that_were_sent(path: str, body: dict[str, Any], told: str) -> None:
+    async with running_app() as (_, client):
+        response = await client.post(path, json=body)
+    assert response.status_code == 422
+    assert told in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "inputs", "said", "told"),
+    [
+        pytest.param("/ner", "10", "window_stride is 500", "parameters.stride is 500", id="ner"),
+        pytest.param("/ner", ["10"], "text is empty", "Item 0: inputs is empty", id="a list"),
+        pytest.param("/fill-mask", "10", "text has no mask", "inputs has no mask", id="fill-mask"),
+        pytest.param("/qa", {"question": "1", "context": "2"}, "context is empty", "inputs.context is empty", id="qa"),
+    ],
+)
+@asynchronous
+async def test_what_a_task_says_of_its_fields_is_said_of_those_that_were_sent(
+    path: str, inputs: Any, said: str, told: str
+) -> None:
+    def refuse(request: object) -> None:
+        raise InvalidInput(said)
+
+    models = fake_models()
+    for model in models.values():
+        model.task.encode = refuse  # type: ignore[method-assign, assignment]
+    async with running_app(models) as (_, client):
+        response = await client.post(path, json={"inputs": inputs})
+    assert response.json()["error"] == told
+
+
+@asynchronous
+async def test_where_several_models_serve_a_task_the_body_may_name_one() -> None:
+    models = {name: replace(fake_loaded_model("ner"), name=name) for name in ("one", "two")}
+    async with running_app(models) as (_, client):
+        unnamed = await client.post("/ner", json={"inputs": "10"})
+        named = await client.post("/ner", json={"inputs": "10", "model": "two"})
+        only = await client.post("/", json={"inputs": "10", "model": "two"})
+    assert unnamed.status_code == 422 and "one, two" in unnamed.json()["error"]
+    assert named.status_code == only.status_code == 200
+    assert named.json() == only.json() != []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "dialect"),
+    [
+        pytest.param("POST", "/v1/embeddings", {}, "openai", id="refused by its fields"),
+        pytest.param(
+            "POST", "/similarity", {"inputs": {"source_sentence": "1", "sentences": ["2"]}}, "tei", id="answered"
+        ),
+        pytest.param("GET", "/v2/models/fake-ner", None, "open_inference", id="only read"),
+        pytest.param("POST", "/models/none", {"inputs": "1"}, "huggingface", id="no such model"),
+        pytest.param("POST", "/qa", {"question": "1"}, "native", id="a task's own path"),
+    ],
+)
+@asynchronous
+async def test_the_dialect_is_told_whatever_becomes_of_a_request(
+    method: str, path: str, body: dict[str, Any] | None, dialect: str
+) -> None:
+    async with running_app() as (_, client):
+        await client.request(method, path, json=body)
+        counted = (await client.get("/metrics")).text
+    lines = [
+        line for line in counted.splitlines() if line.startswith(f'bigbird_dialect_requests_total{{dialect="{dialect}"')
+    ]
+    assert any(line.endswith(" 1.0") and "/metrics" not in line for line in lines), lines

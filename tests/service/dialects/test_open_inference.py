@@ -8,9 +8,11 @@ import httpx
 import pytest
 
 from bigbird_inference.tasks.classification import ClassificationAnswer, LabelScore
+from bigbird_inference.tasks.entity_grouping import Entity
+from bigbird_inference.tasks.entity_recognition import EntityAnswer
 from service.dialects.inference_tensors import columns, output_tensor
 from tests.service.asynchronous import asynchronous
-from tests.service.running_app import running_app
+from tests.service.running_app import fake_models, running_app
 
 ENTITY_OUTPUTS = [
     ("entities.count", "INT64", [-1]),
@@ -237,7 +239,11 @@ def test_rows_of_different_lengths_are_filled_up() -> None:
         ClassificationAnswer("a", 0.5, [LabelScore("a", 0.5), LabelScore("b", 0.25)]),
         ClassificationAnswer(None, None, []),
     ]
-    made = {column.name: output_tensor(column, answers, [b"1", b"2"]) for column in columns(ClassificationAnswer)}
+    filled: list[int] = []
+    made = {
+        column.name: output_tensor(column, answers, [b"1", b"2"], filled.append)
+        for column in columns(ClassificationAnswer)
+    }
     assert {name: (own.shape, own.values) for name, own in made.items()} == {
         "label": ((2,), ["a", ""]),
         "score": ((2,), [0.5, 0.0]),
@@ -246,3 +252,37 @@ def test_rows_of_different_lengths_are_filled_up() -> None:
         "labels.score": ((2, 2), [0.5, 0.25, 0.0, 0.0]),
         "json": ((2,), ["1", "2"]),
     }
+    # Two labels and two scores that the second text has not.
+    assert sum(filled) == 4 * 8
+
+
+@asynchronous
+async def test_what_fills_rows_up_counts_as_answer() -> None:
+    models = fake_models()
+    task = models["fake-ner"].task
+    entity = Entity("PER", "1", 0, 1, 0.5)
+    task.answer = lambda encoded, outputs: EntityAnswer([entity] * 100 * (encoded.request.text == "10"))  # type: ignore
+    data = ["10", *["20"] * 200]
+    body = {"inputs": [{"name": "text", "shape": [201], "datatype": "BYTES", "data": data}]}
+    # Five tensors of 201 rows, of which 200 are filled up with 100 values of 8 bytes.
+    async with running_app(models, max_answer_bytes=500_000) as (_, client):
+        path = "/v2/models/fake-ner/infer"
+        every = await client.post(path, json=body)
+        whole = await client.post(path, json={**body, "outputs": [{"name": "json"}]})
+        one = await client.post(path, json={**body, "outputs": [{"name": "entities.start"}]})
+    assert every.status_code == 422 and "ask for the output `json` alone" in every.json()["detail"]
+    assert whole.status_code == one.status_code == 200
+    assert one.json()["outputs"][0]["shape"] == [201, 100]
+
+
+@asynchronous
+async def test_one_text_is_asked_as_one_and_not_as_a_list() -> None:
+    models = fake_models()
+    seen: list[Any] = []
+    encode = models["fake-embed"].task.encode
+    models["fake-embed"].task.encode = lambda request: seen.append(request) or encode(request)  # type: ignore
+    body = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["10 20"]}]}
+    async with running_app(models) as (_, client):
+        answer = await client.post("/v2/models/fake-embed/infer", json={**body, "parameters": {"tokens": True}})
+    assert answer.status_code == 200, answer.text
+    assert [request.tokens for request in seen] == [True]

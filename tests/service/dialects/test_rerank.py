@@ -90,6 +90,7 @@ async def test_the_label_of_the_settings_is_meant_where_a_request_names_none(tok
     [
         pytest.param("/rerank", {"texts": TEXTS}, 422, "label is needed", id="no label where there are several"),
         pytest.param("/rerank", {"texts": TEXTS, "label": "x"}, 422, "invoice, report", id="no such label"),
+        pytest.param("/v2/rerank", {"documents": [" "], "label": "invoice"}, 422, "documents is", id="an empty one"),
         pytest.param("/rerank", {"texts": []}, 422, "texts", id="no texts"),
         pytest.param(
             "/rerank", {"texts": TEXTS, "truncation_direction": "left"}, 422, "truncation_direction", id="cut"
@@ -106,4 +107,7 @@ async def test_what_cannot_be_done_is_refused(
     async with running_app(classifier(tokenizer)) as (_, client):
         response = await client.post(path, json={"query": "Who", **fields})
     assert response.status_code == status
-    assert told in response.json()["error"]
+    error = response.json()["error"]
+    message: str = error["message"] if path.startswith("/v1") else error
+    assert told in message
+    assert "Item" not in message or "documents" in message, "what is wrong with all is said of none"
