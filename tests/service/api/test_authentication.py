@@ -21,6 +21,7 @@ ADMIN: dict[str, Any] = {"admin_key": key_line("root", "admin-key")}
 OPEN = {
     *("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics"),
     *("/openapi.json", "/", "/docs", "/docs/assets/swagger-ui.css"),
+    *("/playground/{name:path}", "/playground/style.css"),
 }
 TASKS = sorted(f"/{task}" for task in get_args(TaskName))
 
