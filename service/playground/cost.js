@@ -27,7 +27,7 @@ export function costOf(usages, took) {
       "dl",
       {},
       facts.map(([name, value]) =>
-        element("div", { class: `fact ${name.toLowerCase()}` }, element("dt", { text: name }), element("dd", { text: value })),
+        element("div", { class: `fact fact-${name.toLowerCase()}` }, element("dt", { text: name }), element("dd", { text: value })),
       ),
     ),
   );
@@ -36,7 +36,7 @@ export function costOf(usages, took) {
 function timeline(parts, title) {
   const total = parts.reduce((sum, [, part]) => sum + part, 0) || 1;
   const drawn = parts.map(([name, part]) => {
-    const piece = element("span", { class: name });
+    const piece = element("span", { class: `time-${name}` });
     piece.style.flexGrow = String(part / total);
     return piece;
   });

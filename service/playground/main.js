@@ -39,7 +39,7 @@ async function start() {
       element(
         "button",
         { type: "button", data: { example: name }, onclick: () => chooseExample(name) },
-        exampleNames[name].name,
+        exampleNames[name].button,
         element("span", { class: "hint", text: exampleNames[name].size }),
       ),
     ),
@@ -212,7 +212,7 @@ async function ask(event) {
     exchanges.push(kept);
     showExchange(kept);
     listExchanges();
-    tell(view.summary);
+    tell(view.summary, false);
     requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("bigbird:marked")));
   } catch (problem) {
     if (problem.name === "AbortError") tell(said.stopped);
@@ -280,7 +280,7 @@ function select(chosen, spoken = true) {
   exchange.table.select(place);
   ruler.choose(finding.window);
   tellWindows(finding.window);
-  if (spoken) tell(said.finding(exchange.table.shown.indexOf(place) + 1, exchange.table.shown.length, finding));
+  if (spoken) tell(said.finding(exchange.table.shown.indexOf(place) + 1, exchange.table.shown.length, finding), false);
 }
 
 function step(by) {
@@ -291,7 +291,7 @@ function step(by) {
 function filter(isShown, counted) {
   reading.filter(isShown);
   ruler.filter(exchange.view.findings, isShown);
-  tell(counted);
+  tell(counted, false);
 }
 
 function tellWindows(from) {
@@ -315,7 +315,7 @@ function listExchanges() {
               showExchange(one);
               form.fields.question.value = one.question;
               listExchanges();
-              tell(one.view.summary);
+              tell(one.view.summary, false);
             },
           },
           element("span", { class: "question", dir: "auto", text: one.question }),
@@ -333,8 +333,10 @@ function showSight() {
 
 // What is said.
 
-function tell(text) {
+/** Say what is happening; what can be seen elsewhere is for screen readers only. */
+function tell(text, seen = true) {
   byId("status").textContent = text;
+  byId("status").classList.toggle("unseen", !seen);
 }
 
 let endProblem = () => {};

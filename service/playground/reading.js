@@ -148,7 +148,7 @@ export class ReadingView {
   }
 
   #draw(block) {
-    const shown = block.findings.filter((place) => this.#isShown(this.#findings[place]));
+    const shown = block.findings.filter((place) => this.#isMarked(place));
     if (!shown.length) {
       this.#undraw(block);
       block.drawn = true;
@@ -176,6 +176,14 @@ export class ReadingView {
     children.push(block.text.slice(drawn));
     block.node.replaceChildren(...children);
     block.drawn = true;
+  }
+
+  /** What overlaps the finding that is looked at would only be in its way; what else overlaps is marked. */
+  #isMarked(place) {
+    const [finding, current] = [this.#findings[place], this.#findings[this.#current]];
+    if (place === this.#current) return true;
+    if (!this.#isShown(finding)) return false;
+    return !current || finding.end <= current.start || finding.start >= current.end;
   }
 
   /** Return the mark of a stretch that all of some findings hold; the best of them gives it its looks. */

@@ -70,6 +70,17 @@ const DRAWN = {
         "table",
         { class: "ranking labels" },
         element("caption", { class: "unseen", text: view.summary }),
+        element(
+          "thead",
+          { class: view.shares.length > 1 ? undefined : "unseen" },
+          element(
+            "tr",
+            {},
+            [headings.label, headings.score, ...(view.shares.length > 1 ? [said.inWindows] : [])].map((title) =>
+              element("th", { scope: "col", class: "shares-head", text: title }),
+            ),
+          ),
+        ),
         element("tbody", {}, rows),
       ),
     };

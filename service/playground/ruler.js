@@ -47,7 +47,7 @@ export class Ruler {
       return lane;
     });
     this.#bars = bars;
-    this.#root.replaceChildren(...bars, this.#ticks(findings, isShown), this.#sight);
+    this.#root.replaceChildren(element("div", { class: "ruler-windows" }, bars), this.#ticks(findings, isShown), this.#sight);
     this.#root.classList.toggle("empty", windows.length === 0);
   }
 

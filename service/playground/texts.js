@@ -6,7 +6,7 @@ const milliseconds = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms
 
 export const format = {
   count: (number) => count.format(number),
-  percent: (score) => (score >= 0.9995 ? "100%" : `${(100 * score).toFixed(score < 0.0995 ? 1 : 0)}%`),
+  percent: (score) => (score > 0 && score < 0.001 ? "<0.1%" : `${(100 * score).toFixed(score > 0 && score < 0.0995 ? 1 : 0)}%`),
   number: (value) => (Math.abs(value) >= 1000 ? count.format(value) : value.toFixed(3)),
   milliseconds,
 };
@@ -86,6 +86,7 @@ export const said = {
     all === 1
       ? "Read in one window."
       : `Read in ${all} overlapping windows${from === null ? "." : `; this answer is from window ${from + 1}.`}`,
+  inWindows: "In each window",
   share: (number, percent) => `Window ${number}, ${percent} of the tokens`,
   alternative: (rank) => `Answer ${rank}`,
   answerTypes: { null: "The document does not say", short: "Short answer", long: "A passage", yes: "Yes", no: "No" },
@@ -157,10 +158,10 @@ export const countdown = (seconds) => (seconds > 0 ? `You can ask again in ${plu
 export const requestId = (id) => `Request ${id}`;
 
 export const examples = {
-  legal: { name: "Legal report", size: "10,000 tokens" },
-  financial: { name: "Financial report", size: "4,000 tokens" },
-  inspection: { name: "Inspection report", size: "3,000 tokens" },
-  short: { name: "Research note", size: "110 tokens" },
+  legal: { name: "Legal report", button: "Legal", size: "10,000 tokens" },
+  financial: { name: "Financial report", button: "Financial", size: "4,000 tokens" },
+  inspection: { name: "Inspection report", button: "Inspection", size: "3,000 tokens" },
+  short: { name: "Research note", button: "Research", size: "110 tokens" },
 };
 
 export const tasks = {
