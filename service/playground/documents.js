@@ -32,36 +32,55 @@ export async function openFile(file) {
   return { text: isHtml ? textOfHtml(text) : text, name: file.name, example: null };
 }
 
-// `DOMParser` makes a document that runs no script and loads nothing; the page's policy lets nobody else parse HTML.
-const policy = globalThis.trustedTypes?.createPolicy("read-html", { createHTML: (html) => html });
-const UNREAD = "script,style,noscript,template,svg,math,iframe,object,head";
-const BLOCKS = new Set(
-  ("ADDRESS ARTICLE ASIDE BLOCKQUOTE DD DETAILS DIV DL DT FIGCAPTION FIGURE FOOTER FORM H1 H2 H3 H4 H5 H6 HEADER HR LI " +
-    "MAIN NAV OL P PRE SECTION SUMMARY TABLE TR UL").split(" "),
-);
+// What a reader does not see, what begins a new line, and what has an empty line around it.
+const UNREAD = /^(head|iframe|math|noscript|object|script|style|svg|template|title)$/i;
+const BLOCK = /^(address|article|aside|br|d[dlt]|details|div|fig(caption|ure)|footer|form|header|hr|li|main|nav|section|summary|tr)$/i;
+const APART = /^(blockquote|h[1-6]|ol|p|pre|table|ul)$/i;
 
-/** Return what a reader sees of an HTML file, a line for each block. */
+/** Return what a reader sees of an HTML file, a line for each block. No element is ever made of it. */
 export function textOfHtml(html) {
-  const parsed = new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, "text/html");
-  for (const unread of parsed.querySelectorAll(UNREAD)) unread.remove();
-  const parts = [];
-  const walk = document.createTreeWalker(parsed.body ?? parsed, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT);
-  // Where a block begins or ends, a line does.
-  let within = [];
-  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
-    const left = within.filter((block) => !block.contains(node));
-    if (left.length) parts.push("\n");
-    within = within.filter((block) => block.contains(node));
-    if (node.nodeType === Node.TEXT_NODE) {
-      parts.push(node.parentElement.closest("pre") ? node.data : node.data.replace(/[ \t\r\n\f]+/g, " "));
-    } else if (node.tagName === "BR") {
-      parts.push("\n");
-    } else if (node.tagName === "TD" || node.tagName === "TH") {
-      parts.push(" ");
-    } else if (BLOCKS.has(node.tagName)) {
-      parts.push(/^(P|H\d|UL|OL|TABLE|BLOCKQUOTE)$/.test(node.tagName) ? "\n\n" : "\n");
-      within.push(node);
+  let read = "";
+  let verbatim = 0;
+  const lines = (number) => {
+    read = read.replace(/ +$/, "");
+    while (read && !read.endsWith("\n".repeat(number))) read += "\n";
+  };
+  const say = (text) => {
+    const said = verbatim ? text : text.replace(/[ \t\r\n\f]+/g, " ");
+    read += verbatim || !/(^|\s)$/.test(read.slice(-1)) ? said : said.trimStart();
+  };
+  const tag = /<!--|<(\/?)([a-z][^\s/>]*)/gi;
+  for (let at = 0; at < html.length; ) {
+    tag.lastIndex = at;
+    const found = tag.exec(html);
+    say(decoded(html.slice(at, found?.index)));
+    if (!found) break;
+    const [whole, closing, name] = found;
+    at = after(html, whole === "<!--" ? "-->" : ">", tag.lastIndex);
+    if (!name) continue;
+    if (!closing && UNREAD.test(name)) {
+      const end = new RegExp(`</${name}`, "gi");
+      end.lastIndex = at;
+      at = end.exec(html)?.index ?? html.length;
     }
+    if (/^pre$/i.test(name)) verbatim = Math.max(0, verbatim + (closing ? -1 : 1));
+    if (/^t[dh]$/i.test(name)) say(" ");
+    else if (APART.test(name)) lines(2);
+    else if (BLOCK.test(name)) lines(1);
   }
-  return parts.join("").replace(/ *\n */g, "\n").replace(/\n{3,}/g, "\n\n").replace(/ {2,}/g, " ").trim();
+  return read.trim();
+}
+
+function after(text, mark, from) {
+  const found = text.indexOf(mark, from);
+  return found < 0 ? text.length : found + mark.length;
+}
+
+// The page's policy lets nobody else parse HTML; this has no tag in it, only references such as `&eacute;`.
+const policy = globalThis.trustedTypes?.createPolicy("read-html", { createHTML: (text) => text.replaceAll("<", "&lt;") });
+
+function decoded(text) {
+  if (!text.includes("&")) return text;
+  const html = policy ? policy.createHTML(text) : text.replaceAll("<", "&lt;");
+  return new DOMParser().parseFromString(html, "text/html").documentElement.textContent;
 }
