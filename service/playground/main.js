@@ -24,6 +24,7 @@ let linked = readLink();
 let task = null;
 let form = null;
 let opened = typed("");
+let openings = 0;
 let exchanges = [];
 let exchange = null;
 let place = -1;
@@ -38,13 +39,20 @@ async function start() {
     ...Object.keys(suggestions).map((name) =>
       element(
         "button",
-        { type: "button", data: { example: name }, onclick: () => chooseExample(name) },
+        {
+          type: "button",
+          data: { example: name },
+          onclick: () => {
+            linked = {};
+            chooseExample(name);
+          },
+        },
         exampleNames[name].button,
         element("span", { class: "hint", text: exampleNames[name].size }),
       ),
     ),
   );
-  await lookAround();
+  await Promise.all([chooseExample(Object.keys(suggestions)[0]), lookAround()]);
 }
 
 /** Read which models there are, and offer the tasks that they serve. */
@@ -77,7 +85,6 @@ async function lookAround() {
   );
   const wished = offered.find((one) => one.id === (task?.id ?? linked.task)) ?? offered[0];
   chooseTask(wished);
-  if (!opened.text && !exchange) await chooseExample(Object.keys(suggestions)[0]);
 }
 
 function chooseTask(chosen) {
@@ -110,26 +117,26 @@ function showNote() {
 }
 
 function suggestQuestion() {
-  if (!task.asksQuestion) return;
-  if (linked.question) {
-    form.fields.question.value = linked.question;
-    linked = { ...linked, question: null };
-  } else if (opened.example) {
-    form.fields.question.value = suggestions[opened.example].question;
-  }
+  if (!task?.asksQuestion) return;
+  const question = linked.question ?? suggestions[opened.example]?.question;
+  if (question) form.fields.question.value = question;
 }
 
 // The document.
 
+/** Open an example, unless something else is opened before it is here. */
 async function chooseExample(name) {
+  const own = ++openings;
   try {
-    openDocument(await openExample(name, exampleNames[name].name));
+    const example = await openExample(name, exampleNames[name].name);
+    if (own === openings) openDocument(example);
   } catch {
     await troubled(new Problem("unreachable"), () => chooseExample(name));
   }
 }
 
 function openDocument(document) {
+  openings += 1;
   opened = document;
   asking?.abort();
   exchanges = exchanges.filter((one) => !one.task.usesDocument);
@@ -151,7 +158,10 @@ function setMode(mode) {
   const editing = mode === "edit";
   const editor = byId("editor");
   if (editing === !editor.hidden) return;
-  if (editing) editor.value = opened.text;
+  if (editing) {
+    openings += 1;
+    editor.value = opened.text;
+  }
   editor.hidden = !editing;
   byId("reading").hidden = byId("ruler").hidden = editing;
   byId("edit").setAttribute("aria-pressed", String(editing));
@@ -193,12 +203,12 @@ async function ask(event) {
     tell(missing);
     return;
   }
+  linked = {};
   performance.mark("bigbird:asked");
   const values = Object.fromEntries(
     Object.entries(all).map(([name, field]) => [name, field.value]).filter(([, value]) => value !== undefined),
   );
-  const served = task.models(models);
-  const body = { ...task.body(values, opened.text), ...(served.length > 1 ? { model: byId("model").value } : {}) };
+  const body = { ...task.body(values, opened.text), model: byId("model").value };
   const asked = { task, path: task.path, body, text: opened.text, question: values.question ?? null };
   asking = new AbortController();
   const own = asking;
@@ -299,7 +309,7 @@ function tellWindows(from) {
 }
 
 function listExchanges() {
-  const own = exchanges.filter((one) => one.task === task && one.task.asksQuestion);
+  const own = task?.asksQuestion ? exchanges.filter((one) => one.task === task) : [];
   byId("asked").hidden = own.length < 2;
   byId("exchanges").replaceChildren(
     ...own.map((one) =>
@@ -439,4 +449,4 @@ addEventListener("hashchange", () => {
   if (wished) chooseTask(wished);
   if (task) suggestQuestion();
 });
-start();
+start().catch(() => troubled(new Problem("unreachable"), start));

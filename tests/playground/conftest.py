@@ -21,10 +21,15 @@ REPORT_VIOLATIONS = """
         window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
 """
 
-# The page sets it once what was found is drawn.
-WHEN_MARKED = """() => new Promise((resolve) => new PerformanceObserver((list, observer) => {
-    if (list.getEntriesByName("bigbird:marked").length) { observer.disconnect(); resolve(); }
-}).observe({ type: "mark", buffered: true }))"""
+# The page sets this mark once what was found is drawn; otherwise it says why not.
+WHEN_MARKED = """() => new Promise((resolve, reject) => {
+    new PerformanceObserver((list) => list.getEntriesByName("bigbird:marked").length && resolve())
+        .observe({ type: "mark", buffered: true });
+    const told = () => document.querySelector("#problem").innerText || document.querySelector("#status").innerText;
+    new MutationObserver(() => document.querySelector("#problem").hidden || reject(new Error(told())))
+        .observe(document.querySelector("#problem"), { attributes: true });
+    setTimeout(() => reject(new Error(told())), 20_000);
+})"""
 
 OpenPage = Callable[..., Any]
 
@@ -60,8 +65,14 @@ def open_page(browser: Any, server: RunningServer) -> Iterator[OpenPage]:
         wrong: list[str] = []
         page.add_init_script(REPORT_VIOLATIONS)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: None if message.text.startswith(expected or ("\0",)) else wrong.append(message.text))
-        page.on("request", lambda request: None if request.url.startswith((origin, f"blob:{origin}")) else wrong.append(request.url))
+        page.on(
+            "console",
+            lambda message: None if message.text.startswith(expected or ("\0",)) else wrong.append(message.text),
+        )
+        page.on(
+            "request",
+            lambda request: None if request.url.startswith((origin, f"blob:{origin}")) else wrong.append(request.url),
+        )
         watched.append((own, wrong, []))
         page.goto(origin + path)
         return page
@@ -90,8 +101,9 @@ def ask(page: Any, question: str | None = None) -> None:
     if question is not None:
         page.fill("#fields textarea", question)
     page.evaluate("performance.clearMarks()")
+    page.evaluate(f"window.marked = ({WHEN_MARKED})(); undefined")
     page.click("#ask")
-    page.evaluate(WHEN_MARKED)
+    page.evaluate("window.marked")
 
 
 def choose_task(page: Any, task: str) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from bigbird_inference import errors
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.classification import (
     ClassificationAnswer,
     ClassificationRequest,
@@ -35,10 +36,9 @@ from bigbird_inference.tasks.token_merging import token_sources
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
 from service.process.server import serve
 from service.settings import load_settings
-from tests.fake_model import FakeSession, FakeTask, LABELS, fake_manifest, main_text, sequence
+from tests.fake_model import LABELS, FakeSession, FakeTask, fake_manifest, main_text, sequence
 from tests.service.scripted_model import scripted_model
 from tests.vocabularies import SPECIAL_PIECES, open_tokenizer, train_vocabulary
-from bigbird_inference.tasks.base import EncodedRequest
 
 COMMAND = (sys.executable, "-m", "tests.playground.page_server")
 WORDS, SHARED = 400, 100
@@ -141,7 +141,9 @@ def page_models() -> dict[str, LoadedModel]:
         )
     with tempfile.TemporaryDirectory() as folder:
         control = list(SPECIAL_PIECES[1:])
-        vocabulary = train_vocabulary(Path(folder) / "page", vocab_size=520, byte_fallback=True, control_symbols=control)
+        vocabulary = train_vocabulary(
+            Path(folder) / "page", vocab_size=520, byte_fallback=True, control_symbols=control
+        )
         tokenizer = open_tokenizer(vocabulary)
     ranker = scripted_model(
         "classify", tokenizer, lambda ids, positions: {"logits": np.array([len(ids) / 10])}, (64,), labels=["relevance"]

@@ -75,7 +75,9 @@ def test_the_ruler_tells_the_windows_and_which_one_an_answer_is_from(open_page: 
         f"Window 2 of 3: 400 tokens, bucket 408, characters {start:,} to {end:,}; 1 answer from here"
     )
     tops = [window.evaluate("node => parseFloat(node.style.top)") for window in windows.all()]
-    assert tops == pytest.approx([0, 100 * start / len(" ".join(words)), 100 * (len(" ".join(words[:600])) + 1) / len(" ".join(words))], abs=0.01)
+    assert tops == pytest.approx(
+        [0, 100 * start / len(" ".join(words)), 100 * (len(" ".join(words[:600])) + 1) / len(" ".join(words))], abs=0.01
+    )
     assert page.text_content("#windows") == "Read in 3 overlapping windows; this answer is from window 2."
 
 

@@ -49,8 +49,18 @@ def test_texts_are_ranked_for_a_query(open_page: OpenPage) -> None:
 @pytest.mark.parametrize(
     ("task", "first", "rows"),
     [
-        pytest.param("multiple-choice", "1 2", [["the ships sailed at noon.", "6.000"], ["the ships stayed in port.", "2.000"]], id="choice"),
-        pytest.param("next-sentence", "1 2", [["The second follows the first", "75%"], ["It does not", "25%"]], id="next sentence"),
+        pytest.param(
+            "multiple-choice",
+            "1 2",
+            [["the ships sailed at noon.", "6.000"], ["the ships stayed in port.", "2.000"]],
+            id="choice",
+        ),
+        pytest.param(
+            "next-sentence",
+            "1 2",
+            [["The second follows the first", "75%"], ["It does not", "25%"]],
+            id="next sentence",
+        ),
         pytest.param("fill-mask", "1 2 [MASK]", [["word", "24.000"]], id="mask"),
     ],
 )

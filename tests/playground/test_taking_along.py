@@ -49,9 +49,16 @@ def test_entities_are_read_back_from_conll(open_page: OpenPage, tmp_path: Path) 
     page = answered(open_page)
     file = tmp_path / "entities.conll"
     file.write_text(downloaded(page, "[data-file='entities.conll']"), encoding="utf-8")
-    documents = list(read_conll(file))
-    entities = [(entity, text) for entity, text in _conll_entities(documents)]
-    assert entities == [("PER", "Zoë 🚀 Åse"), ("LOC", "Oslo")]
+    read = read_conll(file)
+    assert [
+        (entity.label, text.text[entity.start : entity.end]) for text in read.texts for entity in text.entities
+    ] == [("PER", "Zoë 🚀 Åse"), ("LOC", "Oslo")]
+    assert [text.text for text in read.texts][1:] == [
+        "[ LOC Oslo ] ' s “ mayor ” , e\u0301 .",
+        "It said : ' JSON '",
+        "JSON",
+        '" quoted " \\ $ HOME ` x `',
+    ]
 
 
 def test_entities_are_read_back_from_spacys_form(open_page: OpenPage) -> None:
@@ -63,10 +70,13 @@ def test_entities_are_read_back_from_spacys_form(open_page: OpenPage) -> None:
     ]
     # As spaCy reads it: words, and whether a space follows; together they are the text.
     spans = [(token["start"], token["end"]) for token in read["tokens"]]
-    assert "".join(
-        TEXT[start:end] + " " * (number + 1 < len(spans) and spans[number + 1][0] != end)
-        for number, (start, end) in enumerate(spans)
-    ) == TEXT
+    assert (
+        "".join(
+            TEXT[start:end] + " " * (number + 1 < len(spans) and spans[number + 1][0] != end)
+            for number, (start, end) in enumerate(spans)
+        )
+        == TEXT
+    )
     edges = [{edge[side] for edge in spans} for side in (0, 1)]
     assert all(ent["start"] in edges[0] and ent["end"] in edges[1] for ent in read["ents"])
 
