@@ -21,7 +21,7 @@ class CharacterSpan:
     start: int
     end: int
     score: float
-    window: int = 0
+    window: int
 
 
 _Found = tuple[float, int, int, int]

@@ -1,8 +1,8 @@
 """The page at `/`: what people try the service with, and show to each other.
 
-Its files (`service/playground`) are read once, at start; they hold no secret and need no key, and whatever the page asks
-of the service it asks as any client does. Addresses in it are relative, so it works behind a proxy that serves it under
-a prefix. Without the page, `/` leads to `/docs`.
+Its files (`service/playground`) are read once, at start; they hold no secret and need no key, and whatever the page
+asks of the service it asks as any client does. Addresses in it are relative, so it works behind a proxy that serves it
+under a prefix. Without the page, `/` leads to `/docs`.
 """
 
 import hashlib

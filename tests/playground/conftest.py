@@ -55,7 +55,7 @@ def open_page(browser: Any, server: RunningServer) -> Iterator[OpenPage]:
 
     `expected` are starts of what the browser's console may say: it tells each answer that is an error.
     """
-    watched: list[tuple[Any, list[str], list[str]]] = []
+    watched: list[tuple[Any, list[str]]] = []
 
     def open_page(path: str = "/", url: str | None = None, expected: tuple[str, ...] = (), **context: Any) -> Any:
         origin = url or server.url
@@ -63,22 +63,25 @@ def open_page(browser: Any, server: RunningServer) -> Iterator[OpenPage]:
         own.set_default_timeout(20_000)
         page = own.new_page()
         wrong: list[str] = []
+
+        def said(message: Any) -> None:
+            if not message.text.startswith(expected):
+                wrong.append(message.text)
+
+        def asked(request: Any) -> None:
+            if not request.url.startswith((origin, f"blob:{origin}")):
+                wrong.append(request.url)
+
         page.add_init_script(REPORT_VIOLATIONS)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on(
-            "console",
-            lambda message: None if message.text.startswith(expected or ("\0",)) else wrong.append(message.text),
-        )
-        page.on(
-            "request",
-            lambda request: None if request.url.startswith((origin, f"blob:{origin}")) else wrong.append(request.url),
-        )
-        watched.append((own, wrong, []))
+        page.on("console", said)
+        page.on("request", asked)
+        watched.append((own, wrong))
         page.goto(origin + path)
         return page
 
     yield open_page
-    for context, wrong, _ in watched:
+    for context, wrong in watched:
         violations = [entry for page in context.pages for entry in page.evaluate("window.violations")]
         context.close()
         assert wrong + violations == []
@@ -120,6 +123,20 @@ def marks(page: Any) -> list[tuple[str, str]]:
         [mark.dataset.findings, mark.dataset.tag])""")
     tags = {findings.split()[0]: tag for findings, tag in labels}
     return [("".join(parts), tags.get(finding) or "") for finding, parts in found.items()]
+
+
+def text_before(page: Any, selector: str) -> str:
+    """Return what the document says before an element of the reading view."""
+    text: str = page.evaluate(
+        """(selector) => {
+            const range = document.createRange();
+            range.setStart(document.querySelector("#reading"), 0);
+            range.setEndBefore(document.querySelector(`#reading ${selector}`));
+            return range.toString();
+        }""",
+        selector,
+    )
+    return text
 
 
 def cells(page: Any) -> list[list[str]]:

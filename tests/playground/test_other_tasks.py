@@ -47,28 +47,18 @@ def test_texts_are_ranked_for_a_query(open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "first", "rows"),
+    ("task", "first", "answers"),
     [
-        pytest.param(
-            "multiple-choice",
-            "1 2",
-            [["the ships sailed at noon.", "6.000"], ["the ships stayed in port.", "2.000"]],
-            id="choice",
-        ),
-        pytest.param(
-            "next-sentence",
-            "1 2",
-            [["The second follows the first", "75%"], ["It does not", "25%"]],
-            id="next sentence",
-        ),
-        pytest.param("fill-mask", "1 2 [MASK]", [["word", "24.000"]], id="mask"),
+        ("multiple-choice", "1 2", ["the ships sailed at noon.", "the ships stayed in port."]),
+        ("next-sentence", "1 2", ["The second follows the first", "It does not"]),
+        ("fill-mask", "1 2 [MASK]", ["word"]),
     ],
 )
-def test_short_texts_are_answered(task: str, first: str, rows: list[list[str]], open_page: OpenPage) -> None:
+def test_short_texts_are_answered(task: str, first: str, answers: list[str], open_page: OpenPage) -> None:
     page = open_page(f"/#task={task}")
     page.locator("#fields textarea").first.fill(first)
     ask(page)
-    assert [row[0] for row in cells(page)] == [row[0] for row in rows]
+    assert [row[0] for row in cells(page)] == answers
 
 
 def test_a_prompt_is_continued(open_page: OpenPage) -> None:
