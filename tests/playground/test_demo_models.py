@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks.running_server import RunningServer, running_server
-from tests.demo_bundles import ROOT, export_demos
+from tests.end_to_end.conftest import ROOT
+from tests.end_to_end.conftest import bundles as bundles
 from tests.playground.conftest import OpenPage, ask, cells, marks, text_before
 
 pytestmark = pytest.mark.integration
@@ -17,10 +18,8 @@ EXPECTED = json.loads((ROOT / "examples" / "expected.json").read_text(encoding="
 
 
 @pytest.fixture(scope="module")
-def server(run_folder: Path) -> Iterator[RunningServer]:
-    folder = run_folder / "playground-bundles"
-    export_demos(folder, (128, 704, 2048))
-    with running_server(folder, {"BIGBIRD_CPU_RUNTIME": "onnxruntime", "BIGBIRD_WARM_UP_SECONDS": "0"}) as running:
+def server(bundles: Path) -> Iterator[RunningServer]:
+    with running_server(bundles, {"BIGBIRD_CPU_RUNTIME": "onnxruntime", "BIGBIRD_WARM_UP_SECONDS": "0"}) as running:
         yield running
 
 
