@@ -3,7 +3,7 @@
 import { bar, element } from "./dom.js";
 import { format, headings, page, said } from "./texts.js";
 
-const ROWS = 50;
+const ROWS = 25;
 
 export class FindingsTable {
   #findings = [];

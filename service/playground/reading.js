@@ -15,12 +15,13 @@ export class ReadingView {
   #findings = [];
   #isShown = () => true;
   #current = -1;
+  #marking = 0;
   #observer;
 
   /** `onSelect(place)` is called with the finding whose mark is clicked. */
   constructor(root, onSelect) {
     this.#root = root;
-    this.#observer = new IntersectionObserver((entries) => this.#moved(entries), { root, rootMargin: "600px 0px" });
+    this.#observer = new IntersectionObserver((entries) => this.#moved(entries), { root, rootMargin: "300px 0px" });
     root.addEventListener("click", (event) => {
       const mark = event.target.closest?.("mark");
       if (mark && getSelection().isCollapsed) onSelect(Number(mark.dataset.findings.split(" ")[0]));
@@ -56,6 +57,7 @@ export class ReadingView {
     this.#findings = findings;
     this.#isShown = isShown;
     this.#current = -1;
+    this.#marking += 1;
     for (const block of this.#blocks) block.findings = [];
     findings.forEach((finding, place) => {
       for (let at = this.#blockAt(finding.start); at < this.#blocks.length; at++) {
@@ -149,9 +151,11 @@ export class ReadingView {
 
   #draw(block) {
     const shown = block.findings.filter((place) => this.#isMarked(place));
+    const drawing = `${this.#marking}:${shown}:${block.findings.includes(this.#current) ? this.#current : ""}`;
+    if (block.drawn === drawing) return;
     if (!shown.length) {
       this.#undraw(block);
-      block.drawn = true;
+      block.drawn = drawing;
       return;
     }
     const inside = shown.map((place) => {
@@ -175,7 +179,7 @@ export class ReadingView {
     }
     children.push(block.text.slice(drawn));
     block.node.replaceChildren(...children);
-    block.drawn = true;
+    block.drawn = drawing;
   }
 
   /** What overlaps the finding that is looked at would only be in its way; what else overlaps is marked. */

@@ -4,6 +4,7 @@ import { element } from "./dom.js";
 import { said } from "./texts.js";
 
 const MAX_TICKS = 400;
+const SVG = "http://www.w3.org/2000/svg";
 
 export class Ruler {
   #root;
@@ -71,17 +72,26 @@ export class Ruler {
     this.#place(this.#sight, from, to);
   }
 
+  /** One path for each kind, however many findings there are. */
   #ticks(findings, isShown) {
-    const ticks = element("div", { class: "ruler-ticks", aria: { hidden: "true" } });
+    const rows = new Map();
     const taken = new Set();
     for (const finding of findings) {
-      if (!isShown(finding)) continue;
       const row = Math.round((MAX_TICKS * finding.start) / this.#length);
-      if (taken.has(row)) continue;
+      if (taken.has(row) || !isShown(finding)) continue;
       taken.add(row);
-      const tick = element("span", { class: `kind-${finding.kind}` });
-      tick.style.top = `${(100 * finding.start) / this.#length}%`;
-      ticks.append(tick);
+      rows.set(finding.kind, `${rows.get(finding.kind) ?? ""}M0 ${row}h10`);
+    }
+    const ticks = document.createElementNS(SVG, "svg");
+    ticks.setAttribute("class", "ruler-ticks");
+    ticks.setAttribute("viewBox", `0 0 10 ${MAX_TICKS}`);
+    ticks.setAttribute("preserveAspectRatio", "none");
+    ticks.setAttribute("aria-hidden", "true");
+    for (const [kind, drawn] of rows) {
+      const path = document.createElementNS(SVG, "path");
+      path.setAttribute("class", `kind-${kind}`);
+      path.setAttribute("d", drawn);
+      ticks.append(path);
     }
     return ticks;
   }
