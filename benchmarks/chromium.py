@@ -23,6 +23,11 @@ _WHEN_MARKED = """() => new Promise((resolve, reject) => {
 })"""
 
 
+def find_chromium() -> str | None:
+    """Return the browser's path by any of its names, or None if there is none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @contextlib.contextmanager
 def chromium(program: str | None = None) -> Iterator[Browser]:
     """Run the browser.
@@ -33,9 +38,9 @@ def chromium(program: str | None = None) -> Iterator[Browser]:
     Raises:
         RuntimeError: There is none.
     """
-    program = program or shutil.which("chromium") or shutil.which("chromium-browser")
+    program = program or find_chromium()
     if program is None:
-        raise RuntimeError("there is no chromium; install the package of that name (Debian and Ubuntu have it)")
+        raise RuntimeError("there is no chromium; install Debian's package of that name")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=_ARGUMENTS)
         try:

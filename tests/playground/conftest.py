@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
+from benchmarks.chromium import ask_and_wait, chromium, find_chromium
+from benchmarks.chromium import choose_task as choose_task
 from benchmarks.running_server import RunningServer, running_command
 from tests.foreign_programs import find_program
 from tests.playground.page_server import COMMAND
 
-playwright = pytest.importorskip("playwright.sync_api")
-
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 SETTINGS = {"BIGBIRD_PORT": "0", "BIGBIRD_WARM_UP_SECONDS": "0"}
 REPORT_VIOLATIONS = """
     window.violations = [];
@@ -21,26 +21,13 @@ REPORT_VIOLATIONS = """
         window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
 """
 
-# The page sets this mark once what was found is drawn; otherwise it says why not.
-WHEN_MARKED = """() => new Promise((resolve, reject) => {
-    new PerformanceObserver((list) => list.getEntriesByName("bigbird:marked").length && resolve())
-        .observe({ type: "mark", buffered: true });
-    const told = () => document.querySelector("#problem").innerText || document.querySelector("#status").innerText;
-    new MutationObserver(() => document.querySelector("#problem").hidden || reject(new Error(told())))
-        .observe(document.querySelector("#problem"), { attributes: true });
-    setTimeout(() => reject(new Error(told())), 20_000);
-})"""
-
 OpenPage = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = find_program("chromium", "chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield browser
-        browser.close()
+    with chromium(find_chromium() or find_program("chromium", "chromium")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +83,7 @@ def write_document(page: Any, text: str) -> None:
 
 def open_file(page: Any, name: str, text: str, media_type: str = "text/plain") -> None:
     page.set_input_files("#file", {"name": name, "mimeType": media_type, "buffer": text.encode()})
-    playwright.expect(page.locator("#document-name")).to_have_text(name)
+    expect(page.locator("#document-name")).to_have_text(name)
 
 
 def ask(page: Any, question: str | None = None) -> None:
@@ -104,13 +91,7 @@ def ask(page: Any, question: str | None = None) -> None:
     if question is not None:
         page.fill("#fields textarea", question)
     page.evaluate("performance.clearMarks()")
-    page.evaluate(f"window.marked = ({WHEN_MARKED})(); undefined")
-    page.click("#ask")
-    page.evaluate("window.marked")
-
-
-def choose_task(page: Any, task: str) -> None:
-    page.check(f"#tasks input[value='{task}']", force=True)
+    ask_and_wait(page)
 
 
 def marks(page: Any) -> list[tuple[str, str]]:
