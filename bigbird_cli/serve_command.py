@@ -13,7 +13,7 @@ from service.settings import InvalidSettings, Settings, environment_name, is_sec
 
 def _setting_options() -> list[click.Parameter]:
     """Return one option for each setting, and one that turns off what is on; the settings check the values."""
-    options = [
+    options: list[click.Parameter] = [
         click.Option(
             [f"--{name.replace('_', '-')}"],
             help=f"{field.description} [env: {environment_name(name)}; default: {_shown(field.default)}]",

@@ -17,7 +17,6 @@ from benchmarks.running_server import running_server
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 TASKS = ("qa", "ner", "classify")
-_SIZE = {"width": 1240, "height": 720}
 
 
 def picture(page: Page, task: str) -> bytes:
@@ -38,7 +37,9 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with running_server(arguments.models) as server, chromium() as browser:
         for scheme in ("light", "dark"):
-            page = browser.new_page(viewport=_SIZE, color_scheme=scheme, reduced_motion="reduce")
+            page = browser.new_page(
+                viewport={"width": 1240, "height": 720}, color_scheme=scheme, reduced_motion="reduce"
+            )
             page.goto(server.url)
             page.wait_for_selector("#reading .block")
             for task in TASKS:

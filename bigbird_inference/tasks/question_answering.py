@@ -214,13 +214,13 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
             cls_scores = [float(part[0, 0] * part[0, 1]) for part in by_window]
             ranking = _with_null(ranking, min(cls_scores), choice)[: request.top_k]
         best = ranking[0]
-        told = (None, None) if choice is None else (choice.answer_type, choice.score)
+        kind, kind_score = (None, None) if choice is None else (choice.answer_type, choice.score)
         listed = None
         if request.windows:
             speaking = 0 if choice is None else choice.window
             sources = {(span.start, span.end): span.window + speaking for span in spans}
             listed = _listed_windows(encoded, [sources.get((answer.start, answer.end)) for answer in ranking])
-        return QuestionAnswer(best.answer, best.score, best.start, best.end, ranking, *told, windows=listed)
+        return QuestionAnswer(best.answer, best.score, best.start, best.end, ranking, kind, kind_score, listed)
 
 
 def _listed_windows(encoded: EncodedRequest[QuestionRequest], sources: Sequence[int | None]) -> list[QuestionWindow]:
