@@ -24,13 +24,13 @@ REPORT_VIOLATIONS = """
 OpenPage = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     with chromium(find_chromium() or find_program("chromium", "chromium")) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server() -> Iterator[RunningServer]:
     with running_command(COMMAND, SETTINGS) as running:
         yield running

@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from bigbird_cli import serve_command
 from service.security.access import key_line
+from service.settings import Settings
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
 
@@ -94,6 +97,16 @@ async def test_switched_off_it_leads_to_the_docs() -> None:
         assert (start.status_code, start.headers["location"]) == (307, "docs")
         assert (await client.get("/playground/main.js")).status_code == 404
         assert "/playground" not in (await client.get("/openapi.json")).text
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"), [([], True), (["--no-playground"], False), (["--playground", "false"], False)]
+)
+def test_a_flag_switches_it_off(flags: list[str], shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Settings] = []
+    monkeypatch.setattr(serve_command, "serve", lambda settings: served.append(settings) or 0)
+    assert CliRunner().invoke(serve_command.command, flags).exit_code == 0
+    assert [settings.playground for settings in served] == [shown]
 
 
 @asynchronous
