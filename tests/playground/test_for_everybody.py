@@ -22,7 +22,11 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The source of axe-core."""
     folder = tmp_path_factory.mktemp("axe")
     packed = subprocess.run(
-        [find_program("npm", "npm"), "pack", "--silent", AXE], cwd=folder, check=True, capture_output=True, text=True
+        [find_program("npm", package="npm"), "pack", "--silent", AXE],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
         script = archive.extractfile("package/axe.min.js")

@@ -117,3 +117,9 @@ async def test_its_files_have_one_label_in_the_metrics() -> None:
         lines = (await client.get("/metrics")).text.splitlines()
     labels = {line.split('endpoint="')[1].split('"')[0] for line in lines if "bigbird_requests_total{" in line}
     assert {label for label in labels if "playground" in label} == {"/playground/{name:path}"}
+
+
+def test_its_pictures_are_small() -> None:
+    pictures = [*(ROOT / "docs" / "images").glob("playground-*.webp")]
+    assert len(pictures) == 6
+    assert sum(picture.stat().st_size for picture in pictures) < 300_000
