@@ -12,8 +12,8 @@ from service.settings import InvalidSettings, Settings, environment_name, is_sec
 
 
 def _setting_options() -> list[click.Parameter]:
-    """Return one option for each setting; the settings themselves check the values."""
-    return [
+    """Return one option for each setting, and one that turns off what is on; the settings check the values."""
+    options: list[click.Parameter] = [
         click.Option(
             [f"--{name.replace('_', '-')}"],
             help=f"{field.description} [env: {environment_name(name)}; default: {_shown(field.default)}]",
@@ -22,6 +22,15 @@ def _setting_options() -> list[click.Parameter]:
         )
         for name, field in Settings.model_fields.items()
         if not is_secret(name)
+    ]
+    switched_on = [name for name, field in Settings.model_fields.items() if field.default is True]
+    return options + [
+        click.Option(
+            [f"--no-{name.replace('_', '-')}", name],
+            flag_value="false",
+            help=f"The same as --{name.replace('_', '-')} false.",
+        )
+        for name in switched_on
     ]
 
 

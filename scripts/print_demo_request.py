@@ -20,8 +20,13 @@ question = json.loads(long_request.read_text(encoding="utf-8"))["question"]
 body = json.dumps(json.loads(short_request.read_text(encoding="utf-8")), ensure_ascii=False)
 post = f"curl -s {url}/qa -H 'Content-Type: application/json'"
 print(f"""
-When the line "ready" appears, paste one of these into another terminal. A question about a report of 4,000 tokens,
-"{question}", answered some 2,900 tokens in:
+When the line "ready" appears, open
+
+  {url}/
+
+and press "Ask": the page has a report of 10,000 tokens and a question about it. Or paste one of these into another
+terminal. A question about a report of 4,000 tokens, "{question}", answered some 2,900
+tokens in:
 
   {post} -d @{shlex.quote(str(long_request))}
 
@@ -32,5 +37,5 @@ and one about a short text:
 {note}
 For texts of your own: "Your own checkpoint" in README.md.
 
-Everything else: {url}/docs    Stop with Ctrl-C.
+The API: {url}/docs    Stop with Ctrl-C.
 """)

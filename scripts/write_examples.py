@@ -12,6 +12,8 @@ from demo.questions import Question
 from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+# What the page at `/` offers: in the wheel, and so beside the page.
+PLAYGROUND = Path(__file__).parents[1] / "service" / "playground" / "examples"
 
 # Name -> seed, tokens, report type, how far into the report the answer stands (a share of it).
 REPORTS = {
@@ -36,13 +38,17 @@ def write_json(path: Path, value: object) -> None:
 
 def main() -> None:
     """Replace the documents, the requests and what is expected."""
-    for old in (*(EXAMPLES / "documents").glob("*.txt"), *(EXAMPLES / "requests").glob("*.json")):
+    folders = (EXAMPLES / "documents", EXAMPLES / "requests", PLAYGROUND)
+    for old in (file for folder in folders for file in folder.iterdir()):
         old.unlink()
     expected: dict[str, object] = {}
+    suggested: dict[str, object] = {}
     for name, (seed, tokens, report_type, depth) in REPORTS.items():
         report = generate_report(seed, tokens, report_type=report_type)
         question = question_among_many(report, depth)
-        (EXAMPLES / "documents" / f"{name}.txt").write_text(report.text, encoding="utf-8")
+        for folder in (EXAMPLES / "documents", PLAYGROUND):
+            (folder / f"{name}.txt").write_text(report.text, encoding="utf-8")
+        suggested[name] = {"question": question.text}
         write_json(EXAMPLES / "requests" / f"qa-{name}.json", {"question": question.text, "context": report.text})
         write_json(EXAMPLES / "requests" / f"classify-{name}.json", {"text": report.text})
         write_json(EXAMPLES / "requests" / f"ner-{name}.json", {"text": report.text})
@@ -52,6 +58,7 @@ def main() -> None:
             [entity.label, report.text[entity.start : entity.end]] for entity in report.entities
         ]
     write_json(EXAMPLES / "expected.json", expected)
+    write_json(PLAYGROUND / "examples.json", {name: suggested[name] for name in reversed(REPORTS)})
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from service.api.authentication import KeyGate
 from service.api.body_limits import BodyLimit, BodyTimeout
 from service.api.host_check import HostCheck, hosts_are_checked
 from service.api.openapi import DescribedApplication, install_docs_page
+from service.api.playground import docs_instead, playground_routes
 from service.api.problems import install_problem_handlers
 from service.api.request_context import RequestContext
 from service.api.requests_under_way import RequestLimit
@@ -126,6 +127,7 @@ def create_app(
     app.include_router(model_routes.router)
     app.include_router(operation_routes.router)
     install_docs_page(app)
+    app.include_router(playground_routes() if settings.playground else docs_instead())
     install_problem_handlers(app)
     app.state.access = access
     app.state.addresses = []

@@ -233,6 +233,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Most bytes that the bodies of all requests under way may have; beyond them 429.",
     )
+    playground: bool = Field(
+        True, description="Whether `/` is a page to try the models with; otherwise it leads to `/docs`."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level that is logged."
     )

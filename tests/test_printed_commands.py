@@ -46,6 +46,8 @@ NOT_RUN = {
     "-m demo --output": "tests/demo/test_command.py",  # hours
     "-m benchmarks.demo_accuracy": "tests/benchmarks/test_demo_accuracy.py",  # an hour
     "-m benchmarks.gpu": "tests/benchmarks/gpu",  # needs a GPU
+    "-m benchmarks.playground": "tests/playground",  # needs Chromium
+    "-m scripts.take_screenshots": "tests/playground",  # needs Chromium
     "-m tests.reliability.soak": "tests/reliability/test_soak.py",  # most of an hour
     "export google/bigbird-base-trivia-itc": "tests/end_to_end/test_look_alikes.py",  # run there with a local hub
     "export vedantM/BigBird-PII": "tests/end_to_end/test_look_alikes.py",

@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from bigbird_inference.errors import BundleError, InvalidInput
 from bigbird_inference.manifest import Manifest
-from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
-from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
+from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
+from bigbird_inference.tasks.positions import Offsets
+from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
 from bigbird_inference.tasks.scores import Float64Array, sigmoid, softmax
 from bigbird_inference.tokenization.encoded import Int64Array, Window
 from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, SINGLE_SPECIAL_TOKENS, Tokenizer
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 
+IntArray = npt.NDArray[np.intp]
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
 
 
@@ -56,6 +60,8 @@ class ClassificationRequest:
             description="Labels with a lower score are left out; scores must be probabilities. Default: all are kept.",
         ),
     ] = None
+    offsets: Offsets = "code_points"
+    windows: Windows = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,15 @@ class LabelScore:
 
     label: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedWindow(ReadWindow):
+    """A window of the text, and what it says alone."""
+
+    labels: Annotated[
+        list[LabelScore], Field(description="The scores of the answer's labels in this window, in the answer's order.")
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,14 @@ class ClassificationAnswer:
             description="The `top_k` best labels, best first, this one among them; empty if none reaches `threshold`."
         ),
     ]
+    windows: Annotated[
+        list[ClassifiedWindow] | None,
+        Field(
+            description="The windows in the order of the text, if `windows` asked for them. Their share of the answer "
+            "is that of their `tokens`."
+        ),
+        LeftOut(),
+    ] = None
 
 
 class Classification(Task[ClassificationRequest, ClassificationAnswer]):
@@ -93,6 +116,7 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
             "if": {"properties": {"function": {"const": "none"}}, "required": ["function"]},
             "then": {"properties": {"threshold": {"type": "null"}}},
         },
+        located_in="text",
         smaller_answer="lower top_k",
     )
 
@@ -110,7 +134,7 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
                 "threshold is a probability, and these scores are the model's raw values; leave threshold out, or set "
                 "function to sigmoid or softmax"
             )
-        tokens = self.tokenize_field("text", request.text, positions=False)
+        tokens = self.tokenize_field("text", request.text, positions=request.windows)
         pair_ids = None
         if request.text_pair is not None:
             pair_ids = self.tokenize_field("text_pair", request.text_pair, positions=False).ids
@@ -141,12 +165,31 @@ class Classification(Task[ClassificationRequest, ClassificationAnswer]):
         request = encoded.request
         scores = self._scores(merged, self._function(request))
         ranking = np.argsort(-scores, kind="stable")[: request.top_k]
-        ranked = [LabelScore(labels[index], float(scores[index])) for index in ranking]
         if request.threshold is not None:
-            ranked = [label for label in ranked if label.score >= request.threshold]
+            ranking = ranking[scores[ranking] >= request.threshold]
+        windows = self._listed_windows(encoded, logits, ranking) if request.windows else None
+        ranked = self._scored(scores, ranking)
         if not ranked:
-            return ClassificationAnswer(None, None, [])
-        return ClassificationAnswer(ranked[0].label, ranked[0].score, ranked)
+            return ClassificationAnswer(None, None, [], windows)
+        return ClassificationAnswer(ranked[0].label, ranked[0].score, ranked, windows)
+
+    def _listed_windows(
+        self, encoded: EncodedRequest[ClassificationRequest], logits: Sequence[Float32Array], ranking: IntArray
+    ) -> list[ClassifiedWindow]:
+        function = self._function(encoded.request)
+        windows = read_windows(encoded.tokens, encoded.windows)
+        return [
+            ClassifiedWindow(
+                window.start,
+                window.end,
+                window.tokens,
+                self._scored(self._scores(own.astype(np.float64), function), ranking),
+            )
+            for window, own in zip(windows, logits, strict=True)
+        ]
+
+    def _scored(self, scores: Float64Array, ranking: IntArray) -> list[LabelScore]:
+        return [LabelScore(self.manifest.labels[index], float(scores[index])) for index in ranking]
 
     def _scores(self, logits: Float64Array, function: ScoreFunction) -> Float64Array:
         match function:

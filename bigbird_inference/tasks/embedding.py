@@ -15,8 +15,9 @@ from bigbird_inference.errors import InvalidInput
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
-from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
+from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.positions import End, Offsets, Start
+from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
 from bigbird_inference.tasks.scores import Float64Array
 from bigbird_inference.tasks.token_merging import merge_token_logits
 from bigbird_inference.tokenization.encoded import Window
@@ -54,6 +55,7 @@ class EmbeddingRequest:
     ] = False
     window_stride: WindowStride = None
     offsets: Offsets = "code_points"
+    windows: Windows = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class EmbeddingAnswer:
     tokens: Annotated[
         list[TokenVector] | None, Field(description="Every token of the text, if `tokens` asked for them.")
     ]
+    windows: Annotated[
+        list[ReadWindow] | None,
+        Field(description="The windows in the order of the text, if `windows` asked for them."),
+        LeftOut(),
+    ] = None
 
 
 class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
@@ -105,7 +112,7 @@ class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
         """Cut the text into windows."""
         if request.pooling == "pooler" and not self._has_pooler:
             raise InvalidInput("pooling is pooler, but this model was exported from a checkpoint without a pooler")
-        tokens = self.tokenize_field("text", request.text, positions=request.tokens)
+        tokens = self.tokenize_field("text", request.text, positions=request.tokens or request.windows)
         if request.tokens and len(tokens) * self._width > MAX_TOKEN_NUMBERS:
             raise InvalidInput(
                 f"tokens would be {len(tokens)} vectors of {self._width} numbers, and at most {MAX_TOKEN_NUMBERS} "
@@ -126,7 +133,8 @@ class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
         if request.normalize:
             embedding /= np.linalg.norm(embedding) or 1.0
         tokens = self._token_vectors(encoded, outputs) if request.tokens else None
-        return EmbeddingAnswer(embedding.astype(np.float32).tolist(), len(embedding), tokens)
+        windows = read_windows(encoded.tokens, encoded.windows) if request.windows else None
+        return EmbeddingAnswer(embedding.astype(np.float32).tolist(), len(embedding), tokens, windows)
 
     def _pool(self, encoded: EncodedRequest[EmbeddingRequest], outputs: Sequence[Outputs]) -> Float64Array:
         """Return one vector for each window, `[windows, hidden_size]`."""

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
-from bigbird_inference.tasks.declaration import Listed, Operation, Text, WindowStride
+from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.entity_grouping import OUTSIDE, Aggregation, Entity, LabelScheme, group_entities
-from bigbird_inference.tasks.positions import Offsets
+from bigbird_inference.tasks.positions import End, Offsets, Start
+from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
 from bigbird_inference.tasks.scores import softmax
-from bigbird_inference.tasks.token_merging import merge_token_logits
+from bigbird_inference.tasks.token_merging import merge_token_logits, token_sources
 from bigbird_inference.tokenization.encoded import Window
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity
@@ -51,6 +53,17 @@ class EntityRequest:
         ),
     ] = None
     offsets: Offsets = "code_points"
+    windows: Windows = False
+
+
+@dataclass(frozen=True, slots=True)
+class EntityWindow(ReadWindow):
+    """A window of the text, and the part of it that counts."""
+
+    taken_start: Annotated[
+        Start, Field(description="Where what was taken from this window begins; the rest is from its neighbours.")
+    ]
+    taken_end: Annotated[End, Field(description="Where it ends, exclusive; the same as `taken_start` for nothing.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,11 @@ class EntityAnswer:
     """The entities in the order of the text."""
 
     entities: list[Entity]
+    windows: Annotated[
+        list[EntityWindow] | None,
+        Field(description="The windows in the order of the text, if `windows` asked for them."),
+        LeftOut(),
+    ] = None
 
 
 class EntityRecognition(Task[EntityRequest, EntityAnswer]):
@@ -103,4 +121,16 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         unk_id = self.tokenizer.vocabulary.unk_id
         ignored = frozenset({OUTSIDE} if request.ignore_labels is None else request.ignore_labels)
         entities = group_entities(request.text, tokens, scores, self.scheme, request.aggregation, unk_id, ignored)
-        return EntityAnswer([entity for entity in entities if entity.score >= request.threshold])
+        kept = [entity for entity in entities if entity.score >= request.threshold]
+        return EntityAnswer(kept, _listed_windows(encoded) if request.windows else None)
+
+
+def _listed_windows(encoded: EncodedRequest[EntityRequest]) -> list[EntityWindow]:
+    tokens = encoded.tokens
+    sources = token_sources(encoded.windows, len(tokens))
+    listed = []
+    for number, window in enumerate(read_windows(tokens, encoded.windows)):
+        taken = np.flatnonzero(sources == number)
+        start, end = (tokens.starts[taken[0]], tokens.ends[taken[-1]]) if len(taken) else (window.start, window.start)
+        listed.append(EntityWindow(window.start, window.end, window.tokens, int(start), int(end)))
+    return listed

@@ -22,6 +22,7 @@ from bigbird_inference.tasks.answer_types import ANSWER_TYPES, NULL, AnswerType,
 from bigbird_inference.tasks.base import EncodedRequest, Task, once_for_each_text, take_output
 from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.positions import End, Offsets, Start
+from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.signature import ANSWER_TYPE_OUTPUT
 from bigbird_inference.tasks.span_search import CharacterSpan, WindowProbabilities, best_spans
@@ -74,6 +75,7 @@ class QuestionRequest:
         ),
     ] = 0.0
     offsets: Offsets = "code_points"
+    windows: Windows = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,19 @@ class AnswerSpan:
     score: float
     start: Start
     end: End
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionWindow(ReadWindow):
+    """A window of the context, and the answers that are from it."""
+
+    answers: Annotated[
+        list[int],
+        Field(
+            description="Which of `alternatives` it gave, from 0. Where windows overlap, the one that gives an answer "
+            "the best score; the empty answer is from none."
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,11 @@ class QuestionAnswer(AnswerSpan):
     answer_type_score: Annotated[
         float | None,
         Field(description="Its probability among the five. Only with models trained on Natural Questions."),
+        LeftOut(),
+    ] = None
+    windows: Annotated[
+        list[QuestionWindow] | None,
+        Field(description="The windows in the order of the context, if `windows` asked for them."),
         LeftOut(),
     ] = None
 
@@ -194,8 +214,23 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
             cls_scores = [float(part[0, 0] * part[0, 1]) for part in by_window]
             ranking = _with_null(ranking, min(cls_scores), choice)[: request.top_k]
         best = ranking[0]
-        told = (None, None) if choice is None else (choice.answer_type, choice.score)
-        return QuestionAnswer(best.answer, best.score, best.start, best.end, ranking, *told)
+        kind, kind_score = (None, None) if choice is None else (choice.answer_type, choice.score)
+        listed = None
+        if request.windows:
+            speaking = 0 if choice is None else choice.window
+            sources = {(span.start, span.end): span.window + speaking for span in spans}
+            listed = _listed_windows(encoded, [sources.get((answer.start, answer.end)) for answer in ranking])
+        return QuestionAnswer(best.answer, best.score, best.start, best.end, ranking, kind, kind_score, listed)
+
+
+def _listed_windows(encoded: EncodedRequest[QuestionRequest], sources: Sequence[int | None]) -> list[QuestionWindow]:
+    """Return every window with the answers that are from it, given the window of each answer."""
+    return [
+        QuestionWindow(
+            window.start, window.end, window.tokens, [place for place, source in enumerate(sources) if source == number]
+        )
+        for number, window in enumerate(read_windows(encoded.tokens, encoded.windows))
+    ]
 
 
 def _with_null(spans: list[AnswerSpan], cls_score: float, choice: WindowChoice | None) -> list[AnswerSpan]:

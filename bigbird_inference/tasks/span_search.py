@@ -16,11 +16,16 @@ from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 
 @dataclass(frozen=True, slots=True)
 class CharacterSpan:
-    """Code points `[start, end)` of the text and the score of answering with them."""
+    """Code points `[start, end)` of the text, the score of answering with them, and which window that is from."""
 
     start: int
     end: int
     score: float
+    window: int
+
+
+_Found = tuple[float, int, int, int]
+"""-score, start, end, window: sorted, the best comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +83,19 @@ def best_spans(
     edges = _Edges.of(tokens)
     bounds, windows_of, rows = _start_bounds(edges, windows, max_tokens)
     row_starts = edges.starts[rows]
-    best: list[tuple[float, int, int]] = []  # (-score, start, end), sorted, at most top_k
+    best: list[_Found] = []  # sorted, at most top_k
     for index in np.lexsort((row_starts, -bounds)):
         start = int(row_starts[index])
         if len(best) == top_k and best[-1][:2] < (-bounds[index], start):
             break
-        window, row = windows[windows_of[index]], int(rows[index])
+        number, row = int(windows_of[index]), int(rows[index])
+        window = windows[number]
         first = int(edges.first_visible[row])
         stop = min(row + max_tokens, window.first_token + len(window.ends))
         probabilities = window.ends[first - window.first_token : stop - window.first_token]
         scores = window.starts[row - window.first_token] * probabilities
-        best = _merge(best, start, edges.ends[first:stop], scores, top_k)
-    return [CharacterSpan(start, end, -negative) for negative, start, end in best]
+        best = _merge(best, start, edges.ends[first:stop], scores, number, top_k)
+    return [CharacterSpan(start, end, -negative, window) for negative, start, end, window in best]
 
 
 def _start_bounds(
@@ -122,21 +128,21 @@ def _maximum_ahead(values: Float64Array, width: int) -> Float64Array:
 
 
 def _merge(
-    best: list[tuple[float, int, int]], start: int, ends: Int64Array, scores: Float64Array, top_k: int
-) -> list[tuple[float, int, int]]:
+    best: list[_Found], start: int, ends: Int64Array, scores: Float64Array, window: int, top_k: int
+) -> list[_Found]:
     """Add one start's spans to the best ones, keep the better of equal spans, and cut to `top_k`."""
     if len(best) == top_k:
         promising = scores >= -best[-1][0]
         ends, scores = ends[promising], scores[promising]
-    distinct = {(known_start, end): negative for negative, known_start, end in best}
+    distinct = {(known_start, end): (negative, source) for negative, known_start, end, source in best}
     added: set[int] = set()
     for index in np.lexsort((ends, -scores)):
         end = int(ends[index])
         if end in added:
             continue
         added.add(end)
-        negative = -float(scores[index])
-        distinct[start, end] = min(negative, distinct.get((start, end), negative))
+        found = (-float(scores[index]), window)
+        distinct[start, end] = min(found, distinct.get((start, end), found))
         if len(added) == top_k:
             break
-    return sorted((negative, *span) for span, negative in distinct.items())[:top_k]
+    return sorted((negative, *span, source) for span, (negative, source) in distinct.items())[:top_k]

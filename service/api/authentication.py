@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bigbird_inference.errors import AdminDisabled, Forbidden, Unauthorized
 from service.api.problems import documented_problems, service_problem
-from service.api.request_state import PROBES, request_record
+from service.api.request_state import PLAYGROUND_FOLDER, PROBES, request_record
 from service.security.access import Access, Key
 
 KEY_SCHEME = "apiKey"
@@ -33,7 +33,7 @@ _ADMIN = HTTPBearer(
 # Asked by machines that hold no keys (probes, Prometheus), and what a person reads before having one.
 _OPEN_PATHS = PROBES | {"/", "/docs", "/openapi.json"}
 _READING = ("GET", "HEAD")
-_OPEN_FOLDER = "/docs/assets/"
+_OPEN_FOLDERS = ("/docs/assets/", PLAYGROUND_FOLDER)
 
 
 class KeyGate:
@@ -99,7 +99,7 @@ RequireAdmin = Depends(_require_admin)
 
 def _is_open(scope: Scope) -> bool:
     path: str = scope["path"]
-    return scope["method"] in _READING and (path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER))
+    return scope["method"] in _READING and (path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS))
 
 
 def _unauthorized() -> Unauthorized:

@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from pydantic.json_schema import models_json_schema
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
@@ -43,7 +43,7 @@ class _WholeFiles(StaticFiles):
 
 
 def install_docs_page(app: FastAPI) -> None:
-    """Serve Swagger UI for the application's own description, and lead browsers there."""
+    """Serve Swagger UI for the application's own description."""
     app.mount(_ASSETS, _WholeFiles(packages=[(_ASSET_PACKAGE, "static")]), name="docs-assets")
 
     @app.get(PATH, include_in_schema=False)
@@ -58,13 +58,9 @@ def install_docs_page(app: FastAPI) -> None:
         page.headers["Content-Security-Policy"] = _content_security_policy(bytes(page.body))
         return page
 
-    @app.get("/", include_in_schema=False)
-    async def start() -> RedirectResponse:
-        return RedirectResponse(_relative(PATH))
-
 
 def _relative(path: str) -> str:
-    """Return a path of this server as it is written in `/docs` or `/`, whatever stands before both."""
+    """Return a path of this server as it is written in `/docs`, whatever stands before it."""
     return path.removeprefix("/")
 
 

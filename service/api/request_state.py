@@ -17,6 +17,9 @@ V2_LIVE, V2_READY = f"{V2}/health/live", f"{V2}/health/ready"
 PROBES = frozenset({LIVE, READY, METRICS, V2_LIVE, V2_READY})
 """What watches the service asks for these; they need no key, are not bounded, and leave no log line."""
 
+PLAYGROUND_FOLDER = "/playground/"
+"""What the page at `/` is made of; open, as the page is."""
+
 MODEL_REVISION_HEADER = "X-Model-Revision"
 TOKENS_HEADER, WINDOWS_HEADER = "X-Tokens", "X-Windows"
 """What an answer took, in dialects that have no `usage`."""

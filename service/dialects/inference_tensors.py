@@ -3,7 +3,8 @@
 An answer's fields become tensors by their types, one row for each text: a number or a string `[texts]`, a list
 `[texts, longest]`, a list of lists `[texts, longest, longest]`; what a shorter row lacks is 0 or the empty string, and
 `<field>.count` tells how long each is. Parts of an entity or an alternative are tensors of their own, `entities.start`.
-Whole answers stand in `json`, a string for each text.
+Whole answers stand in `json`, a string for each text; what they have only if it is asked for stands there alone, if it
+has parts.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 from bigbird_inference.errors import InvalidInput, MalformedRequest
+from bigbird_inference.tasks.declaration import LeftOut
 
 BYTES = "BYTES"
 JSON_OUTPUT = "json"
@@ -57,12 +59,15 @@ def columns(answer: type[Any]) -> list[Column]:
 
 
 def _columns(kind: Any, path: tuple[str, ...], axes: int) -> Iterator[Column]:
+    marks = get_type_hints(kind, include_extras=True)
     for name, hint in get_type_hints(kind).items():
         own, depth = _unwrapped(hint), 0
         while get_origin(own) is list:
             own, depth = _unwrapped(get_args(own)[0]), depth + 1
         here = (*path, name)
         if dataclasses.is_dataclass(own):
+            if LeftOut() in get_args(marks[name]):
+                continue
             if depth:
                 yield Column(".".join((*here, _COUNT)), int, axes + depth - 1, here, counts=True)
             yield from _columns(own, here, axes + depth)

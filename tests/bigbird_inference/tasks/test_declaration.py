@@ -43,5 +43,6 @@ def test_every_field_is_a_text_or_an_option() -> None:
         "no_answer",
         "min_score",
         "offsets",
+        "windows",
     }
     assert TASKS["multiple-choice"].operation.texts == {"prompt"}

@@ -86,7 +86,7 @@ def test_tasks_that_tell_positions_take_the_unit(task: Any) -> None:
     operation = TASKS[task].operation
     fields = list(answer_fields(operation.answer))
     marked = {name for name, hint in fields if Position() in getattr(hint, "__metadata__", ())}
-    assert marked == {name for name, _ in fields} & {"start", "end"}
+    assert marked == {name for name, _ in fields} & {"start", "end", "taken_start", "taken_end"}
     assert ("offsets" in operation.options) == bool(marked)
     assert operation.located_in in (operation.texts if marked else {None})
 

@@ -1,0 +1,75 @@
+// The service, as this page asks it: its models, a task's answer, and problems with their codes.
+
+/** What the service refused, or why it could not be asked. */
+export class Problem extends Error {
+  constructor(code, { status = 0, detail = "", requestId = null, retryAfter = null } = {}) {
+    super(detail || code);
+    Object.assign(this, { code, status, detail, requestId, retryAfter });
+  }
+}
+
+export class Service {
+  /** The key is held here and nowhere else; null where none was given. */
+  #key = null;
+
+  useKey(key) {
+    this.#key = key || null;
+  }
+
+  get hasKey() {
+    return this.#key !== null;
+  }
+
+  /** Return the loaded models, as `/v1/models` describes them. */
+  async models() {
+    const { answer } = await this.#fetch("v1/models", { method: "GET" });
+    return answer;
+  }
+
+  /** Return a task's answer, and how long it took from here and in the service, in milliseconds. */
+  async ask(path, body, signal) {
+    return this.#fetch(path.replace(/^\//, ""), {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      signal,
+    });
+  }
+
+  async #fetch(path, options) {
+    const headers = { Accept: "application/json", ...options.headers };
+    if (this.#key !== null) headers.Authorization = `Bearer ${this.#key}`;
+    const began = performance.now();
+    let response, text;
+    try {
+      response = await fetch(new URL(path, document.baseURI), {
+        ...options,
+        headers,
+        cache: "no-store",
+        credentials: "omit",
+      });
+      text = await response.text();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Problem("unreachable");
+    }
+    const took = performance.now() - began;
+    const answer = parsed(text);
+    if (response.ok && answer !== null) return { answer, took };
+    const retry = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+    throw new Problem(answer?.code ?? "other", {
+      status: response.status,
+      detail: answer?.detail ?? `HTTP ${response.status}`,
+      requestId: response.headers.get("X-Request-Id"),
+      retryAfter: Number.isNaN(retry) ? null : retry,
+    });
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

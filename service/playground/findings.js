@@ -1,0 +1,149 @@
+// What was found, as a table beside the marks: everything that the marks show, in words and in reach of every key.
+
+import { bar, element } from "./dom.js";
+import { format, headings, page, said } from "./texts.js";
+
+const ROWS = 25;
+
+export class FindingsTable {
+  #findings = [];
+  #shown = [];
+  #first = 0;
+  #current = -1;
+  #body = element("tbody");
+  #rows = element("span", { class: "rows" });
+  #earlier = element("button", { type: "button", class: "quiet", aria: { label: page.previous }, text: "‹" });
+  #later = element("button", { type: "button", class: "quiet", aria: { label: page.next }, text: "›" });
+
+  /** `onSelect(place)` is called with the finding that is chosen. */
+  constructor(caption, onSelect) {
+    this.onSelect = onSelect;
+    this.#earlier.addEventListener("click", () => this.#turnTo(this.#first - ROWS));
+    this.#later.addEventListener("click", () => this.#turnTo(this.#first + ROWS));
+    const head = [headings.label, headings.text, headings.score, headings.place];
+    this.pager = element("div", { class: "pager" }, this.#earlier, this.#rows, this.#later);
+    this.node = element(
+      "div",
+      { class: "findings" },
+      element(
+        "table",
+        {},
+        element("caption", { text: caption }),
+        element("thead", {}, element("tr", {}, head.map((title) => element("th", { scope: "col", text: title })))),
+        this.#body,
+      ),
+      this.pager,
+    );
+  }
+
+  show(findings, isShown = () => true) {
+    this.#findings = findings;
+    this.filter(isShown);
+  }
+
+  filter(isShown) {
+    this.#shown = this.#findings.flatMap((finding, place) => (isShown(finding) ? [place] : []));
+    this.#turnTo(0);
+  }
+
+  /** The places of the findings that are shown. */
+  get shown() {
+    return this.#shown;
+  }
+
+  /** Set one row apart, and turn to its page. */
+  select(place) {
+    this.#current = place;
+    const row = this.#shown.indexOf(place);
+    if (row >= 0 && (row < this.#first || row >= this.#first + ROWS)) this.#turnTo(row - (row % ROWS));
+    else this.#draw();
+  }
+
+  /** Return the finding before or after another one, of those that are shown; it goes round. */
+  neighbour(place, step) {
+    if (!this.#shown.length) return -1;
+    const row = this.#shown.indexOf(place);
+    if (row >= 0) return this.#shown[(row + step + this.#shown.length) % this.#shown.length];
+    const after = this.#shown.findIndex((other) => other > place);
+    if (step > 0) return this.#shown[Math.max(0, after)];
+    return this.#shown.at(after > 0 ? after - 1 : -1);
+  }
+
+  #turnTo(first) {
+    this.#first = Math.max(0, Math.min(first, Math.floor(Math.max(0, this.#shown.length - 1) / ROWS) * ROWS));
+    this.#draw();
+  }
+
+  #draw() {
+    const last = Math.min(this.#shown.length, this.#first + ROWS);
+    this.#body.replaceChildren(...this.#shown.slice(this.#first, last).map((place) => this.#row(place)));
+    this.pager.hidden = this.#shown.length <= ROWS;
+    this.#rows.textContent = said.rows(this.#first + 1, last, this.#shown.length);
+    this.#earlier.disabled = this.#first === 0;
+    this.#later.disabled = last === this.#shown.length;
+  }
+
+  #row(place) {
+    const finding = this.#findings[place];
+    const current = place === this.#current;
+    const text = finding.empty
+      ? element("span", { class: "empty-answer", text: said.noAnswer })
+      : element("button", {
+          type: "button",
+          class: "finding",
+          dir: "auto",
+          text: finding.text,
+          aria: current ? { current: "true" } : {},
+          onclick: () => this.onSelect(place),
+        });
+    return element(
+      "tr",
+      { class: current ? "current" : undefined },
+      element("td", {}, element("span", { class: `sample kind-${finding.kind}`, text: finding.label })),
+      element("td", {}, text),
+      element("td", { class: "number" }, bar(finding.score), element("span", { text: finding.scored })),
+      element("td", { class: "number place", text: finding.empty ? "" : `${finding.at[0]}–${finding.at[1]}` }),
+    );
+  }
+}
+
+/** Which labels and which scores are shown; nothing is asked of the service again. */
+export class EntityFilter {
+  #hidden = new Set();
+  #minimum = 0;
+
+  /** `onChange(isShown)` is called with what tells whether a finding is shown. */
+  constructor(findings, onChange) {
+    const counts = new Map();
+    for (const { label, kind } of findings) counts.set(label, { kind, number: (counts.get(label)?.number ?? 0) + 1 });
+    const isShown = (finding) => finding.score >= this.#minimum && !this.#hidden.has(finding.label);
+    const legend = [...counts].map(([label, { kind, number }]) => {
+      const box = element("input", { type: "checkbox", checked: true, value: label });
+      box.addEventListener("change", () => {
+        if (box.checked) this.#hidden.delete(label);
+        else this.#hidden.add(label);
+        onChange(isShown);
+      });
+      return element(
+        "label",
+        { class: "legend-label" },
+        box,
+        element("span", { class: `sample kind-${kind}`, text: label }),
+        element("span", { class: "number", text: format.count(number) }),
+      );
+    });
+    const output = element("output", { text: format.percent(0) });
+    const slider = element("input", { type: "range", min: "0", max: "1", step: "0.01", value: "0" });
+    slider.addEventListener("input", () => {
+      this.#minimum = slider.valueAsNumber;
+      output.textContent = format.percent(this.#minimum);
+      onChange(isShown);
+    });
+    this.node = element(
+      "div",
+      { class: "filter" },
+      element("fieldset", {}, element("legend", { text: page.legend }), legend),
+      element("label", { class: "minimum" }, element("span", { text: page.minimum }), slider, output),
+    );
+  }
+}

@@ -1,0 +1,34 @@
+// What went wrong, in words with what to do; where the service says when to ask again, the seconds until then.
+
+import { element } from "./dom.js";
+import { countdown, problems, requestId } from "./texts.js";
+
+/** Show a problem; return what takes it away again. */
+export function showProblem(node, problem) {
+  const [what, todo] = problems[problem.code] ?? problems.other;
+  const wait = element("p", { class: "wait", hidden: problem.retryAfter === null });
+  node.replaceChildren(
+    element("p", { class: "what", text: what }),
+    element("p", { text: todo }),
+    ...(problem.detail && problem.code !== "unauthorized" ? [element("p", { class: "detail", text: problem.detail })] : []),
+    wait,
+    ...(problem.requestId ? [element("p", { class: "hint", text: requestId(problem.requestId) })] : []),
+  );
+  node.hidden = false;
+  let timer = 0;
+  if (problem.retryAfter !== null) {
+    const until = Date.now() + 1000 * problem.retryAfter;
+    const tick = () => {
+      const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
+      wait.textContent = countdown(left);
+      if (left === 0) clearInterval(timer);
+    };
+    timer = setInterval(tick, 250);
+    tick();
+  }
+  return () => {
+    clearInterval(timer);
+    node.hidden = true;
+    node.replaceChildren();
+  };
+}

@@ -1,0 +1,20 @@
+// Every task that the page knows, in the order in which it offers them; which of them, the loaded models say.
+
+import { classification, entities, questionAnswering } from "./document_tasks.js";
+import { generation, maskFilling } from "./language_tasks.js";
+import { multipleChoice, nextSentence, reranking, similarity } from "./passage_tasks.js";
+
+export const TASKS = [
+  questionAnswering,
+  classification,
+  entities,
+  similarity,
+  reranking,
+  maskFilling,
+  multipleChoice,
+  nextSentence,
+  generation,
+];
+
+/** What an answer cost: of each item. */
+export const usagesOf = (task, answer) => (task.usages ? task.usages(answer) : [answer.usage]);
