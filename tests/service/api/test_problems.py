@@ -33,7 +33,8 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["request_id"] == response.headers["x-request-id"]
     assert set(body) <= {"type", "title", "status", "detail", "error", "code", "request_id", "index", "errors"}
     fields = "; ".join(f"{entry['field']}: {entry['message']}" for entry in body.get("errors", []))
-    assert body["error"] == (fields or body["detail"])
+    error = body["error"]
+    assert (error["message"] if isinstance(error, dict) else error) == (fields or body["detail"])
     return body
 
 
