@@ -120,9 +120,10 @@ def create_app(
         },
     )
     app.include_router(task_routes())
-    for router in (named_models.router, tei.router, tei.information, rerank.router, openai.router):
+    # A path is compared with one route after the other: those that models are asked on come first.
+    for router in (open_inference.inference, named_models.router, openai.router, rerank.router, tei.router):
         app.include_router(router)
-    for router in (open_inference.health, open_inference.router, open_inference.inference):
+    for router in (tei.information, open_inference.health, open_inference.router):
         app.include_router(router)
     app.include_router(model_routes.router)
     app.include_router(operation_routes.router)
