@@ -39,9 +39,8 @@ demo-real: bundles-real/real-embed/manifest.json ## Download a real sentence enc
 	@echo "Search a folder of long documents: $(BIN)/python examples/search.py FOLDER QUESTION --url http://$(HOST):$(PORT)"
 	@BIGBIRD_CPU_PRECISION=$${BIGBIRD_CPU_PRECISION:-fp32} exec $(BIN)/bigbird serve --models bundles-real --host $(HOST) --port $(PORT)
 
-real-models/real-embed/config.json: scripts/real_models.py | $(VENV)/.installed-demo
+real-models/real-embed/config.json: | $(VENV)/.installed-demo
 	@$(BIN)/python -m scripts.real_models $(@D)
-	@touch $@
 
 bundles-real/real-embed/manifest.json: real-models/real-embed/config.json
 	@$(BIN)/bigbird export $(<D) --output $(@D) --buckets $(REAL_BUCKETS) --overwrite

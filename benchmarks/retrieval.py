@@ -214,9 +214,10 @@ def main() -> None:
         vectors = _vectors(cache, checkpoint, contender, own)
         ranks[contender.label] = reciprocal_ranks(vectors[::2], vectors[1::2])
         print("\n".join(f"{name}: {text}" for name, text in rows_of(ranks)[-1].items()), file=sys.stderr, flush=True)
+    ends = "" if arguments.tokens is None else f", each cut off at {arguments.tokens:,}"
     notes = [
-        f"{len(pairs)} documents; halves of {min(lengths):,} to {max(lengths):,} tokens, median {np.median(lengths):,.0f}"
-        + ("" if arguments.tokens is None else f", each cut off at {arguments.tokens:,}"),
+        f"{len(pairs)} documents; halves of {min(lengths):,} to {max(lengths):,} tokens, median "
+        f"{np.median(lengths):,.0f}{ends}",
         f"In brackets, {_LEVEL:.0%} bootstrap intervals over documents, {_DRAWS:,} draws; differences are of the same "
         "documents.",
         "BERT is the encoder as it is, with its own positions; BigBird is the same weights with positions repeated to "

