@@ -222,6 +222,7 @@ def main() -> None:
         "documents.",
         "BERT is the encoder as it is, with its own positions; BigBird is the same weights with positions repeated to "
         "4,096. Halves longer than the model are read in windows, which are averaged.",
+        "Computed in what the server chooses on a CPU: bf16 where the processor and OpenVINO have it.",
     ]
     write_report("retrieval", "Finding the second half of a long document", rows_of(ranks), notes, folder=RESULTS)
 
