@@ -66,7 +66,7 @@ NEEDS_A_NETWORK = {
     "docs/checkpoints.md": "tests/model_export/test_look_alikes.py",
     "docs/real_models.md": "tests/scripts/test_real_models.py",
 }
-"""Pages whose commands download or need what was downloaded, and what stands in; their options must exist all the same."""
+"""Pages whose commands download or need what was downloaded, and what stands in; options must exist all the same."""
 
 
 def read_make(words: Sequence[str]) -> None:
