@@ -13,11 +13,14 @@ DEMO_TASKS := qa classify ner
 DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
 INT8_BUNDLES := $(DEMO_BUNDLES:bundles/%=bundles-int8/%)
 
+# Each is compared with torch; fewer of them export in less time.
+REAL_BUCKETS := 64,128,256,384,512,704,1024,1536,2048,3072,4096
+
 BENCHMARKS := models serving http memory host_work dialects
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo demo-bundles test test-integration test-slow soak lint types check audit bench bench-quick bench-accuracy clean
+.PHONY: help install demo demo-real demo-bundles test test-integration test-slow soak lint types check audit bench bench-quick bench-accuracy clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -30,6 +33,19 @@ demo: $(VENV)/.installed-demo ## Export the demo checkpoints and serve them on 1
 	@exec $(BIN)/bigbird serve --models bundles --host $(HOST) --port $(PORT)
 
 demo-bundles: $(DEMO_BUNDLES)
+
+# In fp32, the vectors are those of sentence-transformers; see docs/real_models.md for what bf16 changes.
+demo-real: bundles-real/real-embed/manifest.json ## Download a real sentence encoder (84 MB), export it, serve it
+	@echo "Search a folder of long documents: $(BIN)/python examples/search.py FOLDER QUESTION --url http://$(HOST):$(PORT)"
+	@BIGBIRD_CPU_PRECISION=$${BIGBIRD_CPU_PRECISION:-fp32} exec $(BIN)/bigbird serve --models bundles-real --host $(HOST) --port $(PORT)
+
+real-models/real-embed/config.json: | $(VENV)/.installed-demo
+	@$(BIN)/python -m scripts.real_models $(@D)
+
+bundles-real/real-embed/manifest.json: real-models/real-embed/config.json
+	@$(BIN)/bigbird export $(<D) --output $(@D) --buckets $(REAL_BUCKETS) --overwrite
+	@cp $(<D)/NOTICE.txt $(@D)/
+	@touch $@
 
 # Several run side by side on one terminal: lines, each with its model's name, in place of bars.
 bundles/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors examples/checkpoints/demo-%/config.json
@@ -79,7 +95,7 @@ bundles-int8/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors
 	$(BIN)/bigbird export $(<D) --output $(@D) --precision int8 --tolerance 4 --overwrite
 
 clean: ## Remove .venv, bundles and caches
-	rm -rf $(VENV) .audit bundles bundles-int8 benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .audit bundles bundles-int8 bundles-real real-models benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -45,6 +45,7 @@ class BucketChoice(click.ParamType[tuple[int, ...] | BucketStep]):
         return BucketStep(int(step[1]), int(step[2]) if step[2] else None)
 
 
+_MOST_POSITIONS = 2**20  # a manifest takes no longer model
 _PLACE = "{precision}"
 
 
@@ -122,6 +123,11 @@ class CalibrationTexts(click.ParamType[tuple[str, ...]]):
     metavar="PATH_OR_ID",
     help="Where the tokenizer is, if not in the checkpoint: a folder, a file (spiece.model, tokenizer.json), or the id "
     "of a model on the hub.",
+)
+@click.option(
+    "--positions",
+    type=click.IntRange(1, _MOST_POSITIONS),
+    help="Of a BERT encoder, which becomes a BigBird: how many positions its own are repeated to. 4096 when absent.",
 )
 @click.option(
     "--text-pieces",
@@ -211,7 +217,8 @@ def command(
     """Export CHECKPOINT, a folder or the id of a model on the Hugging Face hub (organisation/name@revision:folder).
 
     A folder may hold weights of Hugging Face (safetensors, pytorch_model.bin, flax_model.msgpack), a LoRA adapter of
-    PEFT, or weights of google-research or TensorFlow Model Garden; which, is told by its contents.
+    PEFT, or weights of google-research or TensorFlow Model Garden; which, is told by its contents. A BERT encoder of
+    Hugging Face becomes a BigBird.
 
     What is seen in it is said before anything is made. Every bucket is compared with torch before the bundle is put in
     place.

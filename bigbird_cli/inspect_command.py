@@ -114,6 +114,8 @@ def _facts(manifest: Manifest) -> Iterable[str]:
         f"pattern {manifest.pattern}{_KERNELS[frozenset(manifest.kernels)]}",
     )
     yield from fact("length", f"up to {manifest.max_length} tokens; token types of pairs: {manifest.pair_types}")
+    if manifest.pooling is not None:
+        yield from fact("pooling", manifest.pooling)
     if manifest.max_batch_items is not None:
         yield from fact("batches", f"of {manifest.max_batch_items} at most: larger ones would change the numbers")
     if manifest.labels:

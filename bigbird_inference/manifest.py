@@ -32,6 +32,8 @@ TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]
 Attention = Literal["full", "block_sparse"]
 PairTypes = Literal["segments", "zeros"]
 """Token types of a pair of texts: 0 and 1 for the two, or 0 for both."""
+SentencePooling = Literal["cls", "mean"]
+"""What an encoder was trained to make one vector of a text with: the state of CLS, or the mean of all."""
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Note = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -191,12 +193,13 @@ class Source:
     """The checkpoint that was exported.
 
     `name` is its folder's name or hub id, `kind` the format of its weights (`safetensors`, `pytorch`, `flax`,
-    `google-research`, `model-garden`; with `+lora` where an adapter was merged into them), `sha256` covers weights,
-    configuration and tokenizer. `assumptions` are the facts that the checkpoint does not state, and what was assumed;
-    `changes`, a line each, what was taken otherwise than it stands in its files: renamed, merged, left out. `note` is
-    what its maker wants everybody to know who asks the model; the service shows it. `ignore_weights` and `base` are
-    what was said at export of tensors to leave out and of an adapter's base, so that the checkpoint is read in the same
-    way again.
+    `google-research`, `model-garden`; with `+lora` where an adapter was merged into them, and after `bert, ` where a
+    BERT encoder became a BigBird), `sha256` covers weights, configuration and tokenizer. `assumptions` are the facts
+    that the checkpoint does not state, and what was assumed; `changes`, a line each, what was taken otherwise than it
+    stands in its files: renamed, merged, left out. `note` is what its maker wants everybody to know who asks the model;
+    the service shows it. `ignore_weights` and `base` are what was said at export of tensors to leave out and of an
+    adapter's base, so that the checkpoint is read in the same way again; so is `positions`, how many a BERT's were
+    repeated to, and None of any other checkpoint.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -208,6 +211,7 @@ class Source:
     changes: list[str] = field(default_factory=list)
     ignore_weights: list[str] = field(default_factory=list)
     base: str | None = None
+    positions: Tokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +300,8 @@ class Manifest:
     and are empty where a task has none. `max_batch_items` is the largest batch in which a document's numbers do not
     depend on the others (int8: 1), None if any. A graph's `attention_kernel` tells standard operators from
     onnxruntime's `MultiHeadAttention`. `known_answer` is None while a bundle is made. `cpu_runs` were measured where
-    other runtimes were installed.
+    other runtimes were installed. `pooling` is how the encoder was trained to make one vector of a text, None where the
+    checkpoint does not say.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -321,6 +326,7 @@ class Manifest:
     versions: dict[str, str]
     known_answer: KnownAnswer | None = None
     cpu_runs: list[CpuRun] = field(default_factory=list)
+    pooling: SentencePooling | None = None
 
     @property
     def files(self) -> list[HashedFile | TokenizerFile | Graph]:

@@ -133,7 +133,9 @@ class BigBirdConfig:
             ConfigError: A field has the wrong type or a value that cannot work.
         """
         model_type = values.get("model_type", "big_bird")
-        _require(model_type == "big_bird", "model_type", f"is {model_type!r:.80}; only big_bird can be exported")
+        _require(
+            model_type == "big_bird", "model_type", f"is {model_type!r:.80}; only big_bird and bert can be exported"
+        )
         _require(
             not values.get("add_cross_attention", False),
             "add_cross_attention",

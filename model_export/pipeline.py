@@ -326,9 +326,11 @@ class _Building:
                 changes=list(prepared.loaded.changes),
                 ignore_weights=list(checkpoint.ignore_weights),
                 base=prepared.base,
+                positions=checkpoint.positions,
             ),
             model=cast(ModelConfig, config.to_dict()),
             versions=_versions() | {"opset": str(OPSET)},
+            pooling=checkpoint.pooling,
         )
 
 

@@ -110,6 +110,8 @@ class Prepared:
         tokenizer = checkpoint.tokenizer
         yield "tokenizer", tokenizer.file.name + and_added([token.content for token in tokenizer.added_tokens])
         yield "attention", f"blocks of {config.block_size}, random blocks of {self.pattern}"
+        if checkpoint.pooling is not None:
+            yield "pooling", checkpoint.pooling
         if checkpoint.task in _PAIRED_TASKS:
             yield "pairs", f"token types {self.pair_types}"
         yield from (("assumed", line) for line in checkpoint.assumptions)

@@ -46,6 +46,7 @@ def verify_bundle(folder: Path, checkpoint_folder: Path, tokenizer: str | None =
         base=manifest.source.base,
         labels=tuple(manifest.labels) or None,
         tokenizer=tokenizer,
+        positions=manifest.source.positions,
     )
     checkpoint = read_checkpoint(checkpoint_folder, said)
     found, recorded = checkpoint.sha256(), manifest.source.sha256

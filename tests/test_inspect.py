@@ -107,6 +107,7 @@ MANIFEST: dict[str, Any] = {
         "changes": ["the prefix module. is taken off every name"],
         "ignore_weights": [],
         "base": None,
+        "positions": None,
     },
     "model": {
         "attention_type": "block_sparse",
@@ -137,6 +138,7 @@ MANIFEST: dict[str, Any] = {
         ],
     },
     "cpu_runs": [],
+    "pooling": None,
 }
 
 REPORT = """\
@@ -298,6 +300,13 @@ def test_a_check_of_unchanged_files_says_how_many(folder: Path) -> None:
     status, printed, _ = run(folder, "--check")
     assert status == 0
     assert printed.endswith("\n  checked     4 files match their hashes\n")
+
+
+def test_the_pooling_of_an_encoder_is_told(folder: Path) -> None:
+    assert "\n  pooling " not in run(folder)[1]
+    values = copy.deepcopy(MANIFEST) | {"pooling": "cls"}
+    (folder / "manifest.json").write_text(json.dumps(values), encoding="utf-8")
+    assert "\n  pooling     cls\n" in run(folder)[1]
 
 
 @pytest.mark.parametrize("file", FILES)

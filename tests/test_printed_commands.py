@@ -62,8 +62,11 @@ NOT_RUN = {
 """A part of each such command that is not run as it stands, and what stands in for it."""
 
 
-NEEDS_A_NETWORK = {"docs/checkpoints.md": "tests/model_export/test_look_alikes.py"}
-"""Pages whose commands all ask the hub, and what stands in for it; their options must exist all the same."""
+NEEDS_A_NETWORK = {
+    "docs/checkpoints.md": "tests/model_export/test_look_alikes.py",
+    "docs/real_models.md": "tests/scripts/test_real_models.py",
+}
+"""Pages whose commands download or need what was downloaded, and what stands in; options must exist all the same."""
 
 
 def read_make(words: Sequence[str]) -> None:

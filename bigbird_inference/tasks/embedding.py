@@ -43,12 +43,13 @@ class EmbeddingRequest:
         Listed(),
     ]
     pooling: Annotated[
-        Pooling,
+        Pooling | None,
         Field(
             description="What the embedding is: the hidden state of `[CLS]`, the mean of the hidden states of all "
-            "tokens with the special ones, or what the model's pooler makes of `[CLS]`, if it has one."
+            "tokens with the special ones, or what the model's pooler makes of `[CLS]`, if it has one. When absent, "
+            "what the model was trained with, if its checkpoint says so, and otherwise `mean`."
         ),
-    ] = "mean"
+    ] = None
     normalize: Annotated[bool, Field(description="Whether the embedding is scaled to length 1.")] = True
     tokens: Annotated[
         bool, Field(description="Whether each token's vector is returned, too. For one text, not for a list.")
@@ -82,6 +83,11 @@ class EmbeddingAnswer:
         Field(description="The windows in the order of the text, if `windows` asked for them."),
         LeftOut(),
     ] = None
+
+
+def default_pooling(manifest: Manifest) -> Pooling:
+    """Return how a model pools where a request does not say."""
+    return manifest.pooling or "mean"
 
 
 class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
@@ -138,11 +144,12 @@ class Embedding(Task[EmbeddingRequest, EmbeddingAnswer]):
 
     def _pool(self, encoded: EncodedRequest[EmbeddingRequest], outputs: Sequence[Outputs]) -> Float64Array:
         """Return one vector for each window, `[windows, hidden_size]`."""
-        if encoded.request.pooling == "pooler":
+        pooling = encoded.request.pooling or default_pooling(self.manifest)
+        if pooling == "pooler":
             pooled = take_output(outputs, "pooled", [(self._width,)] * len(encoded.windows))
             return np.stack(pooled).astype(np.float64)
         hidden = take_output(outputs, "hidden", self._hidden_shapes(encoded))
-        if encoded.request.pooling == "cls":
+        if pooling == "cls":
             return np.stack([array[0] for array in hidden]).astype(np.float64)
         return np.stack([array.mean(axis=0, dtype=np.float64) for array in hidden])
 

@@ -13,7 +13,7 @@ from typing import Protocol, get_args
 
 import torch
 
-from bigbird_inference.manifest import PairTypes, TrainableTask
+from bigbird_inference.manifest import PairTypes, SentencePooling, TrainableTask
 from model_export.checkpoints.checkpoint_tokenizer import CheckpointTokenizer
 from model_export.checkpoints.held_tasks import held_tasks
 from model_export.checkpoints.labels import LABELLED_TASKS, numbered_labels, settle_labels
@@ -70,6 +70,7 @@ class CheckpointOptions:
         tokenizer: Where its tokenizer is, if not in its folder: a folder, a file, or an id on the Hugging Face hub.
         text_pieces: User-defined pieces of its vocabulary that stay pieces where a text holds them.
         labels: What the outputs of the head are called, in their order.
+        positions: How many positions those of a BERT are repeated to.
     """
 
     task: str | None = None
@@ -79,6 +80,7 @@ class CheckpointOptions:
     tokenizer: str | None = None
     text_pieces: tuple[str, ...] = ()
     labels: tuple[str, ...] | None = None
+    positions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class Checkpoint:
         changes: What was taken otherwise than it stands in the files, a line each.
         note: What its maker wants everybody to know who asks the model.
         ignore_weights: Patterns, as of a shell, of tensors that are left out.
+        positions: How many positions those of a BERT were repeated to; None of any other checkpoint.
+        pooling: How it was trained to make one vector of a text, where it says.
     """
 
     folder: Path
@@ -129,6 +133,8 @@ class Checkpoint:
     changes: tuple[str, ...] = ()
     note: str | None = None
     ignore_weights: tuple[str, ...] = ()
+    positions: int | None = None
+    pooling: SentencePooling | None = None
 
     def load(self, pattern: Pattern) -> LoadedCheckpoint:
         """Read the weights into a model.

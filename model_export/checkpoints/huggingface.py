@@ -13,8 +13,8 @@ from typing import Any
 from safetensors.torch import save_file
 
 from bigbird_inference.manifest import PairTypes
+from model_export.checkpoints import bert, huggingface_weights, lora
 from model_export.checkpoints import huggingface_configuration as configuration
-from model_export.checkpoints import huggingface_weights, lora
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, Weights
 from model_export.checkpoints.checkpoint_tokenizer import VOCABULARY_FILES, FoundTokenizer
 from model_export.checkpoints.files import optional_file, read_json, regular_file
@@ -24,6 +24,7 @@ from model_export.checkpoints.lora import LoraAdapter
 from model_export.checkpoints.lora_weights import LoraWeights
 from model_export.checkpoints.pytorch import huggingface_names
 from model_export.checkpoints.safetensors_files import WEIGHTS_FILE
+from model_export.checkpoints.sentence_pooling import FoundPooling, find_pooling
 from model_export.config import BigBirdConfig
 from model_export.errors import CheckpointError, ConfigError
 from model_export.nn.model import BigBird
@@ -102,11 +103,16 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     parts = _Parts.find(folder, options.base)
     config_file = parts.config_file()
     values, faults, assumptions = _values(config_file, with_labels=options.labels is None)
+    is_bert, given = values["model_type"] == bert.MODEL_TYPE, values
     try:
+        if is_bert:
+            values = bert.as_big_bird(values, options.positions)
         config = BigBirdConfig.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{config_file}: {error}") from error
     weights, found = parts.weights(tied=config.tie_word_embeddings)
+    if is_bert:
+        weights = bert.bert_weights(weights, given, config.max_position_embeddings)
     tensors = weights.read(options.ignore_weights).tensors
     architectures = values.get("architectures")
     held = held_tasks(lambda task: weights.names(task, config), tensors, config)
@@ -121,19 +127,22 @@ def read(folder: Path, options: CheckpointOptions) -> Checkpoint:
     if task == "generate":
         config, of_decoder = configuration.as_decoder(config_file.parent, config)
         changes += of_decoder
+    pooling = find_pooling(config_file.parent) if task == "embed" else FoundPooling()
     return Checkpoint(
         folder=folder,
         config=config,
         task=task,
         weights=weights,
         tokenizer=tokenizer,
-        files=(config_file, *weights.files, *tokenizer.files),
+        files=(config_file, *weights.files, *tokenizer.files, *pooling.files),
         default_pattern=configuration.pattern(config_file, values),
         pair_types=configuration.pair_types(config_file, values, task),
         assumptions=(*assumptions, *assumed_task),
-        changes=(*changes, *tokenizer.changes),
+        changes=(*changes, *tokenizer.changes, *pooling.changes),
         note=configuration.note(config_file, values),
         ignore_weights=options.ignore_weights,
+        positions=config.max_position_embeddings if is_bert else None,
+        pooling=pooling.pooling,
     )
 
 

@@ -34,7 +34,7 @@ LABEL_FIELDS = ("id2label", "label2id", "num_labels")
 """Everything that it says of labels."""
 _NOTE = TypeAdapter(Note)
 
-# The task of an architecture's name, after `BigBirdFor` or `FlaxBigBirdFor`.
+# The task of an architecture, without a `Flax` before its name.
 TASKS = {
     "BigBirdForQuestionAnswering": "qa",
     "BigBirdForNaturalQuestions": "qa",  # not in transformers; the weights tell whether its further head is there
@@ -45,9 +45,18 @@ TASKS = {
     "BigBirdForMultipleChoice": "multiple-choice",
     "BigBirdForCausalLM": "generate",
     "BigBirdModel": "embed",
+    "BertForQuestionAnswering": "qa",
+    "BertForSequenceClassification": "classify",
+    "BertForTokenClassification": "ner",
+    "BertForMaskedLM": "fill-mask",
+    "BertForPreTraining": "fill-mask",
+    "BertForNextSentencePrediction": "next-sentence",
+    "BertForMultipleChoice": "multiple-choice",
+    "BertModel": "embed",
 }
 # They compute nothing: a head among their weights is that of the class which was trained.
-_CLASSES_WITHOUT_HEAD = ("PreTrainedModel", "BigBirdPreTrainedModel")
+_CLASSES_WITHOUT_HEAD = ("PreTrainedModel", "BigBirdPreTrainedModel", "BertPreTrainedModel")
+_ENCODERS = ("BigBirdModel", "BertModel")
 # transformers' tokenizer gives pairs no token types, so these are trained on zeros. Question answering makes them
 # itself, and so does the data of next-sentence prediction.
 _TRAINED_ON_ZEROS = ("classify", "multiple-choice")
@@ -85,7 +94,7 @@ def task_of_weights(config_file: Path, architectures: object, held: Sequence[str
     named = _architectures(architectures)
     if len(held) == 1 and held[0] in UNMISTAKABLE and all(name in _CLASSES_WITHOUT_HEAD for name in named):
         return held[0], "its head is the only one among the weights, and architectures names no task"
-    choices = [*held, "embed"] if not held or "BigBirdModel" in named else held
+    choices = [*held, "embed"] if not held or any(name in named for name in _ENCODERS) else held
     found = f"the weights have a head for {', '.join(held)}" if held else "the weights have no head that is known"
     raise CheckpointError(
         f"{config_file}: architectures {named!r:.80} name no task, and {found}; give one with --task "

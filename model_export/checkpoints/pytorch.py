@@ -146,7 +146,9 @@ def _modules(task: str, config: BigBirdConfig) -> Iterator[tuple[str, str]]:
             yield f"encoder.layers.{layer}.{own}", f"bert.encoder.layer.{layer}.{source}"
     if task == "embed" and not config.has_pooler:
         return
-    yield from _HEAD_MODULES[task].items()
+    for own, source in _HEAD_MODULES[task].items():
+        if config.qa_feed_forward or not own.startswith("head.feed_forward"):
+            yield own, source
     if task == "qa" and config.has_answer_types:
         yield from _ANSWER_TYPES.items()
 

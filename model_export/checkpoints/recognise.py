@@ -1,6 +1,6 @@
 """Which source a checkpoint folder comes from, told by its contents.
 
-config.json + weights of PyTorch or Flax   Hugging Face
+config.json + weights of PyTorch or Flax   Hugging Face; of a BigBird, or of a BERT that becomes one (`bert`)
 a TensorFlow checkpoint, names bert/...    google-research
 a TensorFlow 2 object checkpoint           Model Garden
 """
@@ -37,6 +37,10 @@ def read_checkpoint(folder: Path, options: CheckpointOptions = CheckpointOptions
     with links_followed(options.follow_links):
         source = next(source for source in _SOURCES if source.recognises(folder))
         checkpoint: Checkpoint = source.read(folder, options)
+    if options.positions is not None and checkpoint.positions is None:
+        raise CheckpointError(
+            f"{folder}: is a BigBird, which has the positions that it was trained with; leave --positions out"
+        )
     if options.labels is not None and checkpoint.task not in LABELLED_TASKS:
         raise CheckpointError(f"{folder}: is for {checkpoint.task}, whose answers have no labels; leave --labels out")
     try:

@@ -17,6 +17,7 @@ from bigbird_inference.errors import InvalidInput
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.tasks.classification import ClassificationRequest, ScoreFunction
 from bigbird_inference.tasks.declaration import Text
+from bigbird_inference.tasks.embedding import default_pooling
 from bigbird_inference.tokenization.tokenizer import Tokenizer, check_unicode
 from bigbird_inference.version import service_version
 from service.api.answering import Asked, answer, answer_without_run, listed_items
@@ -283,7 +284,7 @@ async def info(
     numbers = {label: number for number, label in enumerate(manifest.labels)}
     classifier = {"id2label": labels, "label2id": numbers}
     kinds: dict[str, dict[str, Any]] = {
-        "embed": {"embedding": {"pooling": "mean"}},
+        "embed": {"embedding": {"pooling": default_pooling(manifest)}},
         "classify": {"reranker" if len(labels) == 1 else "classifier": classifier},
     }
     return ServerInformation(

