@@ -119,9 +119,10 @@ def create_app(
             "auto_configure": False,
         },
     )
-    app.include_router(task_routes())
     # A path is compared with one route after the other: those that models are asked on come first.
-    for router in (open_inference.inference, named_models.router, openai.router, rerank.router, tei.router):
+    for router in (open_inference.inference, task_routes(), named_models.router):
+        app.include_router(router)
+    for router in (openai.router, rerank.router, tei.router):
         app.include_router(router)
     for router in (tei.information, open_inference.health, open_inference.router):
         app.include_router(router)

@@ -121,17 +121,23 @@ def output_tensor(
     nested = [_reach(answer, column.path) for answer in answers]
     if column.counts:
         nested = [_counts(value, column.axes) for value in nested]
+    missing = "" if column.kind is str else column.kind(0)
+    if not column.axes:
+        return OutputTensor(column, (len(nested),), [missing if value is None else value for value in nested])
     shape = [len(nested), *(max(_lengths(nested, axis), default=0) for axis in range(1, column.axes + 1))]
     hold((math.prod(shape) - sum(map(_values, nested))) * _FILLING_BYTES)
-    missing = "" if column.kind is str else column.kind(0)
     return OutputTensor(column, tuple(shape), list(_padded(nested, shape, missing)))
 
 
 def _reach(value: Any, path: tuple[str, ...]) -> Any:
     """Return what a path leads to, in every part of a list that it passes."""
-    if isinstance(value, list):
-        return [_reach(part, path) for part in value]
-    return value if not path or value is None else _reach(getattr(value, path[0]), path[1:])
+    for place, name in enumerate(path):
+        if isinstance(value, list):
+            return [_reach(part, path[place:]) for part in value]
+        if value is None:
+            return None
+        value = getattr(value, name)
+    return value
 
 
 def _values(nested: Any) -> int:
@@ -153,12 +159,12 @@ def _lengths(nested: Sequence[Any], axis: int) -> Iterator[int]:
 
 
 def _padded(value: Any, shape: Sequence[int], missing: Any) -> Iterator[Any]:
-    if not shape:
-        yield missing if value is None else value
-        return
     parts = value or []
-    for part in parts:
-        yield from _padded(part, shape[1:], missing)
+    if len(shape) == 1:
+        yield from (missing if part is None else part for part in parts)
+    else:
+        for part in parts:
+            yield from _padded(part, shape[1:], missing)
     yield from [missing] * ((shape[0] - len(parts)) * math.prod(shape[1:]))
 
 

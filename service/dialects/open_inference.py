@@ -188,6 +188,9 @@ class InferenceAnswer(BaseModel):
     outputs: list[InferredTensor]
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False)
+
+
 class _MessageRoute(APIRoute):
     """Reads a body that may have a binary part, and whose content type clients leave out."""
 
@@ -294,10 +297,9 @@ async def _infer(request: Request, serving: Serving, name: str, version: str | N
                 entry["data"] = tensor.values
             described.append(entry)
         about = {"model_name": answered.model.name, "model_version": str(answered.model.version)}
-        about |= {} if message.id is None else {"id": message.id}
         # Texts are Unicode by now; an id comes back as it is, escaped, since it may be what UTF-8 cannot hold.
-        outputs = json.dumps(described, ensure_ascii=False).encode()
-        head = json.dumps(about)[:-1].encode() + b', "outputs": ' + outputs + b"}"
+        known_as = b"" if message.id is None else b'"id": ' + json.dumps(message.id).encode() + b", "
+        head = b"{" + known_as + _JSON.encode({**about, "outputs": described}).encode()[1:]
         if parts:
             headers[HEADER_LENGTH] = str(len(head))
             headers["Content-Type"] = "application/octet-stream"
