@@ -56,6 +56,14 @@ def forms_of(task: TaskName, text: str) -> dict[str, Request]:
                 "Hugging Face, by model": ("/models/ner", {"inputs": text}),
                 "tensors": ("/v2/models/ner/infer", {"inputs": [tensor], "outputs": [{"name": "json"}]}),
             }
+        case "embed":
+            return {
+                "native": ("/embed", {"text": text}),
+                "Hugging Face and Text Embeddings Inference": ("/embed", {"inputs": text}),
+                "OpenAI, float": ("/v1/embeddings", {"input": text, "model": "embed"}),
+                "OpenAI, base64": ("/v1/embeddings", {"input": text, "model": "embed", "encoding_format": "base64"}),
+                "tensors": ("/v2/models/embed/infer", {"inputs": [tensor], "outputs": [{"name": "embedding"}]}),
+            }
         case _:
             return {
                 "native": ("/classify", {"text": text}),
@@ -105,7 +113,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="20 requests of each form")
     arguments = parser.parse_args()
     rows: list[Row] = []
-    tasks: tuple[TaskName, ...] = ("classify", "qa", "ner")
+    tasks: tuple[TaskName, ...] = ("classify", "qa", "ner", "embed")
     with tempfile.TemporaryDirectory() as made:
         for task in tasks:
             model = noise_model(task, VOCABULARY, Path(made))

@@ -67,6 +67,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VOCABULARY = ROOT / "examples" / "checkpoints" / "demo-qa" / SENTENCEPIECE_FILE
 DOCUMENTS = ROOT / "examples" / "documents"
 TOKENS = 4096
+WIDTH = 768
+"""Of the base configuration's vectors."""
 QUESTION = "What does the report say about the budget?"
 LABELS: dict[TaskName, list[str]] = {"classify": ["a", "b"], "ner": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]}
 BODIES: dict[TaskName, TaskBodies] = {task: TaskBodies(TASKS[task].operation) for task in ("classify", "qa", "ner")}
@@ -93,9 +95,14 @@ class NoiseSession:
         self._noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
         if task == "ner":
             self._noise[:, 0] += _OUTSIDE
+        self._output = _output_of(task)
 
     def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
-        return {"logits": np.broadcast_to(self._noise, (len(batch.input_ids), *self._noise.shape))}
+        return {self._output: np.broadcast_to(self._noise, (len(batch.input_ids), *self._noise.shape))}
+
+
+def _output_of(task: TaskName) -> str:
+    return "hidden" if task == "embed" else "logits"
 
 
 def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
@@ -104,7 +111,7 @@ def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
     ids = write_tokenizer(vocabulary.read_bytes(), vocabulary, file, _PIECES, vocab_size=2**20)
     tokenizer = Tokenizer(file, ids.cls, ids.sep, 0, ids.mask).load()
     labels = LABELS.get(task, [])
-    last = len(labels) or 2
+    last = WIDTH if task == "embed" else len(labels) or 2
     shape: list[int | str] = ["batch", last] if task == "classify" else ["batch", "length", last]
     nothing = "0" * 64
     manifest = Manifest(
@@ -121,13 +128,13 @@ def noise_model(task: TaskName, vocabulary: Path, folder: Path) -> LoadedModel:
         tokenizer=TokenizerFile(file.name, 0, nothing, ids.cls, ids.sep, 0, ids.mask, None),
         weights=HashedFile("weights.bin", 0, nothing),
         inputs=[Tensor(name, "int64", ["batch", "length"]) for name in ("input_ids", "attention_mask")],
-        outputs=[Tensor("logits", "float32", shape)],
+        outputs=[Tensor(_output_of(task), "float32", shape)],
         graphs=[Graph("graph.onnx", 0, nothing, "full", "composed", 1, TOKENS, 1)],
         buckets=[Bucket(TOKENS, "full", [Parity("composed", 0, 0, 1, 1, None, 1, [TOKENS])], None, False)],
         source=Source("noise", "none", nothing, []),
         model={
             "attention_type": "original_full",
-            "hidden_size": 1,
+            "hidden_size": WIDTH,
             "num_attention_heads": 1,
             "num_hidden_layers": 1,
             "num_random_blocks": 3,
