@@ -60,7 +60,7 @@ def test_vectors(server: str, found: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("asked", "status", "code", "message"),
     [
-        ("refused", 422, "invalid_request", "Invalid fields: parameters.align_to_words."),
+        ("refused", 422, "invalid_request", "parameters.align_to_words: Value error, Input should be False"),
         ("unknown", 404, "model_not_found", "no model 'other'"),
     ],
 )

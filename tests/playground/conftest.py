@@ -24,13 +24,14 @@ REPORT_VIOLATIONS = """
 OpenPage = Callable[..., Any]
 
 
-@pytest.fixture(scope="package")
+# For a module and not for the folder: as long as it is open, this process has a running event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with chromium(find_chromium() or find_program("chromium", "chromium")) as running:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     with running_command(COMMAND, SETTINGS) as running:
         yield running
