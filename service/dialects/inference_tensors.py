@@ -27,6 +27,8 @@ _KINDS: dict[type, tuple[str, str]] = {bool: ("BOOL", "?"), int: ("INT64", "<i8"
 _LENGTH = struct.Struct("<I")
 # What fills a row up, in the binary extension; it is less in JSON.
 _FILLING_BYTES = 8
+# A number in JSON, with what separates it.
+_NUMBER_BYTES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,22 @@ def output_tensor(
     return OutputTensor(column, tuple(shape), list(_padded(nested, shape, missing)))
 
 
+def bytes_of(column: Column, answer: Any) -> int:
+    """Return how many bytes a text's own values of a tensor have, about, and rather too many."""
+    found = _reach(answer, column.path)
+    if column.counts or column.kind is not str:
+        return _values(found) * _NUMBER_BYTES
+    return sum(_NUMBER_BYTES + len(text.encode()) for text in _texts(found))
+
+
+def _texts(nested: Any) -> Iterator[str]:
+    if isinstance(nested, list):
+        for part in nested:
+            yield from _texts(part)
+    elif nested is not None:
+        yield str(nested)
+
+
 def _reach(value: Any, path: tuple[str, ...]) -> Any:
     """Return what a path leads to, in every part of a list that it passes."""
     for place, name in enumerate(path):
@@ -141,7 +159,10 @@ def _reach(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _values(nested: Any) -> int:
-    return sum(map(_values, nested)) if isinstance(nested, list) else 1
+    """Return how many values there are, each list's by its length if it holds no lists."""
+    if not isinstance(nested, list):
+        return 1
+    return sum(map(_values, nested)) if nested and isinstance(nested[0], list) else len(nested)
 
 
 def _counts(value: Any, axes: int) -> Any:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 
 from bigbird_inference.errors import InvalidInput, ModelNotFound
@@ -26,7 +27,7 @@ from service.api.json_body import most_values, require_json, require_plain
 from service.api.problems import TASK_PROBLEMS, documented_problems
 from service.api.request_state import V2_LIVE, V2_READY, ServingDependency
 from service.dialects.inference_messages import HEADER_LENGTH, InferenceBody, read_message, terms_of
-from service.dialects.inference_tensors import BYTES, JSON_OUTPUT, output_tensor
+from service.dialects.inference_tensors import BYTES, JSON_OUTPUT, bytes_of, output_tensor
 from service.request_run import ItemResult
 from service.serving import Serving
 
@@ -188,9 +189,6 @@ class InferenceAnswer(BaseModel):
     outputs: list[InferredTensor]
 
 
-_JSON = json.JSONEncoder(ensure_ascii=False)
-
-
 class _MessageRoute(APIRoute):
     """Reads a body that may have a binary part, and whose content type clients leave out."""
 
@@ -251,13 +249,20 @@ async def infer_with_version(
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What is kept of a text's answer."""
+    """What is kept of a text's answer.
+
+    Attributes:
+        answer: The task's.
+        written: The same as JSON, or nothing if that is not asked for.
+        size: Bytes in the tensors that are asked for, about.
+    """
 
     answer: Any
     written: bytes
+    size: int
 
     def __len__(self) -> int:
-        return 2 * len(self.written)
+        return self.size
 
 
 async def _infer(request: Request, serving: Serving, name: str, version: str | None) -> Response:
@@ -271,9 +276,12 @@ async def _infer(request: Request, serving: Serving, name: str, version: str | N
     body = message.task_body(binary, terms)
     items, _ = terms.bodies.items(body, serving.settings)
     wanted = message.wanted(terms)
+    tensors = [terms.columns[name] for name in wanted if name != JSON_OUTPUT]
 
     def write(own: LoadedModel, result: ItemResult) -> _Row:
-        return _Row(result.answer, terms.bodies.write(own.name, result))
+        written = terms.bodies.write(own.name, result) if JSON_OUTPUT in wanted else b""
+        size = sum(bytes_of(column, result.answer) for column in tensors)
+        return _Row(result.answer, written, size + 2 * len(written))
 
     headers: dict[str, str] = {}
 
@@ -298,8 +306,8 @@ async def _infer(request: Request, serving: Serving, name: str, version: str | N
             described.append(entry)
         about = {"model_name": answered.model.name, "model_version": str(answered.model.version)}
         # Texts are Unicode by now; an id comes back as it is, escaped, since it may be what UTF-8 cannot hold.
-        known_as = b"" if message.id is None else b'"id": ' + json.dumps(message.id).encode() + b", "
-        head = b"{" + known_as + _JSON.encode({**about, "outputs": described}).encode()[1:]
+        known_as = b"" if message.id is None else b'"id":' + json.dumps(message.id).encode() + b","
+        head = b"{" + known_as + to_json({**about, "outputs": described}, inf_nan_mode="null")[1:]
         if parts:
             headers[HEADER_LENGTH] = str(len(head))
             headers["Content-Type"] = "application/octet-stream"

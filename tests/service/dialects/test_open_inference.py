@@ -273,6 +273,11 @@ async def test_what_fills_rows_up_counts_as_answer() -> None:
     assert every.status_code == 422 and "ask for the output `json` alone" in every.json()["detail"]
     assert whole.status_code == one.status_code == 200
     assert one.json()["outputs"][0]["shape"] == [201, 100]
+    # Without the output `json`, nothing else is written that could be counted.
+    alone = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["10"]}]}
+    async with running_app(models, max_answer_bytes=1_000) as (_, client):
+        refused = await client.post(path, json={**alone, "outputs": [{"name": "entities.start"}]})
+    assert refused.status_code == 422 and refused.json()["code"] == "answer_too_large"
 
 
 @asynchronous
