@@ -39,6 +39,8 @@ export class Service {
   async #fetch(path, options) {
     const headers = { Accept: "application/json", ...options.headers };
     if (this.#key !== null) headers.Authorization = `Bearer ${this.#key}`;
+    // No header can hold it, so no key is like that.
+    if (/[^\x21-\x7e]/.test(this.#key ?? "")) throw new Problem("unauthorized", { status: 401 });
     const began = performance.now();
     let response, text;
     try {

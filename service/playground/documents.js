@@ -37,19 +37,27 @@ const UNREAD = /^(head|iframe|math|noscript|object|script|style|svg|template|tit
 const BLOCK = /^(address|article|aside|br|d[dlt]|details|div|fig(caption|ure)|footer|form|header|hr|li|main|nav|section|summary|tr)$/i;
 const APART = /^(blockquote|h[1-6]|ol|p|pre|table|ul)$/i;
 
+const LOOKED_AT = 64;
+
 /** Return what a reader sees of an HTML file, a line for each block. No element is ever made of it. */
 export function textOfHtml(html) {
+  // What was read is a long beginning, which nobody looks at again, and the end.
+  let beginning = "";
   let read = "";
   let verbatim = 0;
   const lines = (number) => {
     read = read.replace(/ +$/, "");
-    while (read && !read.endsWith("\n".repeat(number))) read += "\n";
+    while (beginning + read && !read.endsWith("\n".repeat(number))) read += "\n";
+    if (read.length > LOOKED_AT) {
+      beginning += read.slice(0, -LOOKED_AT);
+      read = read.slice(-LOOKED_AT);
+    }
   };
   const say = (text) => {
     const said = verbatim ? text : text.replace(/[ \t\r\n\f]+/g, " ");
     read += verbatim || !/(^|\s)$/.test(read.slice(-1)) ? said : said.trimStart();
   };
-  const tag = /<!--|<(\/?)([a-z][^\s/>]*)/gi;
+  const tag = /<!--|<[!?]|<(\/?)([a-z][^\s/>]*)/gi;
   for (let at = 0; at < html.length; ) {
     tag.lastIndex = at;
     const found = tag.exec(html);
@@ -59,7 +67,7 @@ export function textOfHtml(html) {
     at = after(html, whole === "<!--" ? "-->" : ">", tag.lastIndex);
     if (!name) continue;
     if (!closing && UNREAD.test(name)) {
-      const end = new RegExp(`</${name}`, "gi");
+      const end = new RegExp(`</${name}[\\s>]${/^head$/i.test(name) ? "|<body" : ""}`, "gi");
       end.lastIndex = at;
       at = end.exec(html)?.index ?? html.length;
     }
@@ -68,7 +76,7 @@ export function textOfHtml(html) {
     else if (APART.test(name)) lines(2);
     else if (BLOCK.test(name)) lines(1);
   }
-  return read.trim();
+  return (beginning + read).trim();
 }
 
 function after(text, mark, from) {

@@ -138,6 +138,7 @@ async function chooseExample(name) {
 function openDocument(document) {
   openings += 1;
   opened = document;
+  delete byId("editor").dataset.touched;
   asking?.abort();
   exchanges = exchanges.filter((one) => !one.task.usesDocument);
   byId("document-name").textContent = opened.name;
@@ -284,6 +285,8 @@ function showExchange(shown) {
 function select(chosen, spoken = true) {
   const finding = exchange?.view.findings[chosen];
   if (!finding || finding.empty) return;
+  // What is being written is not thrown away for what is looked at.
+  if (byId("editor").dataset.touched) return;
   place = chosen;
   setMode("read");
   reading.select(exchange.view.findings.filter(({ empty }) => !empty).indexOf(finding));

@@ -95,12 +95,12 @@ export class ReadingView {
     const block = this.#blocks[this.#blockAt(position)];
     if (!block) return;
     const share = (position - block.start) / Math.max(1, block.end - block.start);
-    this.#root.scrollTop = block.node.offsetTop - this.#root.offsetTop + share * block.node.offsetHeight - 24;
+    this.#root.scrollTop = block.node.offsetTop + share * block.node.offsetHeight - 24;
   }
 
   /** Return which part of the text is in sight, from and to, in UTF-16 units. */
   sight() {
-    const top = this.#root.scrollTop + this.#root.offsetTop;
+    const top = this.#root.scrollTop;
     return [this.#positionAt(top), this.#positionAt(top + this.#root.clientHeight)];
   }
 

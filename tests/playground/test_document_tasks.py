@@ -35,6 +35,33 @@ def test_the_answer_and_its_alternatives_are_marked_and_listed(open_page: OpenPa
     assert len(text_before(page, "mark.current")) == 56
 
 
+def test_what_is_being_written_is_not_thrown_away_for_what_is_looked_at(open_page: OpenPage) -> None:
+    page = open_page()
+    write_document(page, "Oslo is north. Nobody forgets Oslo.")
+    ask(page, "Oslo?")
+    page.click("#edit")
+    page.fill("#editor", "Rome is south.")
+    page.locator("#result tbody button").nth(1).click()
+    assert page.is_visible("#editor") and page.input_value("#editor") == "Rome is south."
+    page.click("#read")
+    expect(page.locator("#reading")).to_have_text("Rome is south.")
+
+
+def test_the_ruler_leads_to_where_a_window_begins(open_page: OpenPage) -> None:
+    page = open_page(viewport={"width": 680, "height": 450})
+    write_document(page, "\n".join(f"word{number} is here" for number in range(600)))
+    page.evaluate("document.querySelector('#reading').scrollTop = 0")
+    ask(page, "nothing?")
+    page.locator("#ruler button").nth(4).click()
+    began = page.evaluate("""() => {
+        const { top } = document.querySelector("#reading").getBoundingClientRect();
+        return [...document.querySelectorAll("#reading .block")].find(
+            (block) => block.getBoundingClientRect().bottom > top + 30).textContent;
+    }""")
+    share = 4 / page.locator("#ruler button").count()
+    assert abs(int(re.search(r"word(\d+)", began)[1]) / 600 - share) < 0.1  # type: ignore[index]
+
+
 def test_an_answer_that_is_not_there_is_said_in_words(open_page: OpenPage) -> None:
     page = open_page()
     write_document(page, "Oslo is north.")
@@ -191,6 +218,14 @@ def test_a_paste_of_two_hundred_thousand_characters_is_taken(open_page: OpenPage
             "<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table><pre>x  y\n z</pre><!-- <p>no -->",
             "Title\n\nOslo is north\nof here & there.\n\na b\nc\n\nx  y\n z",
             id="what a reader sees of HTML",
+        ),
+        pytest.param(
+            "whole.html",
+            "text/html",
+            "<!DOCTYPE html><?xml version='1.0'?><head><title>t</title>"
+            "<body><p>No end of head</p><header>Kept</header>end" + "<p>many</p>" * 10_000,
+            "No end of head\n\nKept\nend" + "\n\nmany" * 10_000,
+            id="HTML of a whole page, and much of it",
         ),
     ],
 )

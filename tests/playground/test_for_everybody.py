@@ -116,6 +116,7 @@ def test_what_is_found_is_said_to_screen_readers(open_page: OpenPage) -> None:
     "size",
     [
         pytest.param({"width": 320, "height": 640}, id="a narrow screen"),
+        pytest.param({"width": 1024, "height": 700}, id="a small window"),
         # What a window of 1360 by 900 has at 200%.
         pytest.param({"width": 680, "height": 450}, id="enlarged twice"),
     ],
@@ -127,6 +128,8 @@ def test_nothing_is_cut_off(size: dict[str, int], open_page: OpenPage) -> None:
     ask(page)
     assert len(marks(page)) > 1
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    # A name of usual length needs no more than two lines.
+    assert page.locator("#result tbody td:nth-child(2)").first.bounding_box()["width"] > 70
     page.locator("#take summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
