@@ -129,9 +129,9 @@ def _facts(manifest: Manifest) -> Iterable[str]:
         "mask": [tokenizer.mask_id],
         "end of text": [tokenizer.eos_id, *tokenizer.further_eos_ids],
     }
-    shown = (f"{role} {' or '.join('none' if own is None else str(own) for own in ids[role])}" for role in ids)
+    roles = (f"{role} {' or '.join('none' if own is None else str(own) for own in ids[role])}" for role in ids)
     library = _LIBRARIES[tokenizer.kind] + and_added([token.content for token in tokenizer.added_tokens])
-    yield from fact("tokenizer", f"{library}; ids: {listed(shown)}")
+    yield from fact("tokenizer", f"{library}; ids: {listed(roles)}")
     for name, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
         yield from fact(
             name, listed(f"{tensor.name} {tensor.dtype} [{listed(map(str, tensor.shape))}]" for tensor in tensors)

@@ -16,7 +16,7 @@ def _setting_options() -> list[click.Parameter]:
     options: list[click.Parameter] = [
         click.Option(
             [f"--{name.replace('_', '-')}"],
-            help=f"{field.description} [env: {environment_name(name)}; default: {_shown(field.default)}]",
+            help=f"{field.description} [env: {environment_name(name)}; default: {_default_text(field.default)}]",
             metavar="VALUE",
             multiple=name == "host",
         )
@@ -34,7 +34,7 @@ def _setting_options() -> list[click.Parameter]:
     ]
 
 
-def _shown(default: object) -> str:
+def _default_text(default: object) -> str:
     return "unset" if default is None else str(default)
 
 

@@ -150,7 +150,7 @@ def _contradiction(manifest: Manifest) -> str | None:
     known = manifest.known_answer
     repeated = [label for label, times in Counter(manifest.labels).items() if times > 1]
     if repeated:
-        return f"labels: {repeated[0]!r:.80} stands there twice; give each label a name of its own"
+        return f"labels: {repeated[0]!r:.80} is given twice; give each label a name of its own"
     if len(set(files)) < len(files):
         return "graphs: two parts of the bundle are the same file"
     if max(ids) >= manifest.model["vocab_size"]:

@@ -65,9 +65,9 @@ def leads_out(folder: Path, target: Path) -> str | None:
     own = folder.resolve()
     if any(target.is_relative_to(root) for root in (own, *_contents_in_hub_cache(own))):
         return None
-    shown = str(target) if str(target).isprintable() else repr(str(target))
+    printable = str(target) if str(target).isprintable() else repr(str(target))
     return (
-        f"leads out of the folder, to {shown}; copy the folder with files in place of links: "
+        f"leads out of the folder, to {printable}; copy the folder with files in place of links: "
         f"cp -rL {shlex.quote(str(folder))} NEW_FOLDER"
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 INDENT = "  "
 _WIDTH = 100
 _LABEL_WIDTH = 12
-_ADDED_SHOWN = 5
+_ADDED_NAMED = 5
 _FIXED_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -30,5 +30,5 @@ def and_added(names: Sequence[str]) -> str:
     """Return what follows the name of a vocabulary: how many tokens were added to it, and the first of them."""
     if not names:
         return ""
-    shown = ", ".join(f"{name!r:.80}" for name in names[:_ADDED_SHOWN])
-    return f" and {len(names)} added tokens ({shown}{', ...' if len(names) > _ADDED_SHOWN else ''})"
+    first_names = ", ".join(f"{name!r:.80}" for name in names[:_ADDED_NAMED])
+    return f" and {len(names)} added tokens ({first_names}{', ...' if len(names) > _ADDED_NAMED else ''})"

@@ -13,8 +13,8 @@ def shortened(name: str) -> str:
 
 def first_few(names: Sequence[str]) -> list[str]:
     """Return as much of a list as a person reads, and how many more there are: a checkpoint may hold any number."""
-    shown = [shortened(name) for name in names[:_LISTED]]
-    return shown if len(names) <= _LISTED else [*shown, f"and {len(names) - _LISTED:,} more"]
+    named = [shortened(name) for name in names[:_LISTED]]
+    return named if len(names) <= _LISTED else [*named, f"and {len(names) - _LISTED:,} more"]
 
 
 def printable(text: str) -> str:

@@ -47,10 +47,10 @@ def _table(checkpoints: Iterable[PublicCheckpoint]) -> str:
     lines = [_row(_COLUMNS), _row("---" for _ in _COLUMNS)]
     for one in _in_order(checkpoints):
         sources = " ".join(f"[{number}]({_address(one, source)})" for number, source in enumerate(one.sources, 1))
-        shown = f"[{one.id}]({_HUB}/{one.id})"
+        link = f"[{one.id}]({_HUB}/{one.id})"
         special = one.problem or one.special
         lines.append(
-            _row([one.language, shown, one.weights, one.size, one.tokenizer, special, one.licence, one.run, sources])
+            _row([one.language, link, one.weights, one.size, one.tokenizer, special, one.licence, one.run, sources])
         )
     return "\n".join(lines) + "\n"
 

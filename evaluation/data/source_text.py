@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_SHOWN = 20
+_MOST_TOLD = 20
 _LINE_END = re.compile(rb"\r\n?|\n")
 
 
@@ -37,9 +37,9 @@ class SeveralMistakes(DataError):
     """
 
     def __init__(self, path: Path, mistakes: Sequence[tuple[int | None, str]]) -> None:
-        shown = "" if len(mistakes) <= _SHOWN else f", the first {_SHOWN} of them"
-        super().__init__(path, None, f"{len(mistakes)} mistakes{shown}:")
-        self._each = [str(DataError(path, line, problem)) for line, problem in mistakes[:_SHOWN]]
+        beyond = "" if len(mistakes) <= _MOST_TOLD else f", the first {_MOST_TOLD} of them"
+        super().__init__(path, None, f"{len(mistakes)} mistakes{beyond}:")
+        self._each = [str(DataError(path, line, problem)) for line, problem in mistakes[:_MOST_TOLD]]
 
     def __str__(self) -> str:
         """Return all lines."""

@@ -65,7 +65,7 @@ def _require_names(labels: Sequence[str]) -> None:
     repeated = [label for label, times in Counter(labels).items() if times > 1]
     if repeated:
         raise ConfigError(
-            f"labels: {repeated[0]!r:.80} stands there twice, and answers with it could not be told apart; give each "
+            f"labels: {repeated[0]!r:.80} is given twice, and answers with it could not be told apart; give each "
             f"of the {len(labels)} outputs a name of its own with --labels"
         )
     if "" in labels:

@@ -166,7 +166,7 @@ def read_message(body: bytes, header_length: str | None, most_values: int) -> tu
         most_values: Most values in the JSON.
 
     Raises:
-        MalformedRequest: It is no JSON, or not so long.
+        MalformedRequest: It is not JSON, or not so long.
         InvalidInput: A field is missing or wrong.
     """
     length = len(body)

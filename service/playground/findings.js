@@ -7,7 +7,7 @@ const ROWS = 25;
 
 export class FindingsTable {
   #findings = [];
-  #shown = [];
+  #visible = [];
   #first = 0;
   #current = -1;
   #body = element("tbody");
@@ -42,45 +42,45 @@ export class FindingsTable {
   }
 
   filter(isShown) {
-    this.#shown = this.#findings.flatMap((finding, place) => (isShown(finding) ? [place] : []));
+    this.#visible = this.#findings.flatMap((finding, place) => (isShown(finding) ? [place] : []));
     this.#turnTo(0);
   }
 
   /** The places of the findings that are shown. */
-  get shown() {
-    return this.#shown;
+  get visible() {
+    return this.#visible;
   }
 
   /** Set one row apart, and turn to its page. */
   select(place) {
     this.#current = place;
-    const row = this.#shown.indexOf(place);
+    const row = this.#visible.indexOf(place);
     if (row >= 0 && (row < this.#first || row >= this.#first + ROWS)) this.#turnTo(row - (row % ROWS));
     else this.#draw();
   }
 
   /** Return the finding before or after another one, of those that are shown; it goes round. */
   neighbour(place, step) {
-    if (!this.#shown.length) return -1;
-    const row = this.#shown.indexOf(place);
-    if (row >= 0) return this.#shown[(row + step + this.#shown.length) % this.#shown.length];
-    const after = this.#shown.findIndex((other) => other > place);
-    if (step > 0) return this.#shown[Math.max(0, after)];
-    return this.#shown.at(after > 0 ? after - 1 : -1);
+    if (!this.#visible.length) return -1;
+    const row = this.#visible.indexOf(place);
+    if (row >= 0) return this.#visible[(row + step + this.#visible.length) % this.#visible.length];
+    const after = this.#visible.findIndex((other) => other > place);
+    if (step > 0) return this.#visible[Math.max(0, after)];
+    return this.#visible.at(after > 0 ? after - 1 : -1);
   }
 
   #turnTo(first) {
-    this.#first = Math.max(0, Math.min(first, Math.floor(Math.max(0, this.#shown.length - 1) / ROWS) * ROWS));
+    this.#first = Math.max(0, Math.min(first, Math.floor(Math.max(0, this.#visible.length - 1) / ROWS) * ROWS));
     this.#draw();
   }
 
   #draw() {
-    const last = Math.min(this.#shown.length, this.#first + ROWS);
-    this.#body.replaceChildren(...this.#shown.slice(this.#first, last).map((place) => this.#row(place)));
-    this.pager.hidden = this.#shown.length <= ROWS;
-    this.#rows.textContent = said.rows(this.#first + 1, last, this.#shown.length);
+    const last = Math.min(this.#visible.length, this.#first + ROWS);
+    this.#body.replaceChildren(...this.#visible.slice(this.#first, last).map((place) => this.#row(place)));
+    this.pager.hidden = this.#visible.length <= ROWS;
+    this.#rows.textContent = said.rows(this.#first + 1, last, this.#visible.length);
     this.#earlier.disabled = this.#first === 0;
-    this.#later.disabled = last === this.#shown.length;
+    this.#later.disabled = last === this.#visible.length;
   }
 
   #row(place) {

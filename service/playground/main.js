@@ -253,8 +253,8 @@ function showWorking() {
 
 // What came of it.
 
-function showExchange(shown) {
-  exchange = shown;
+function showExchange(chosen) {
+  exchange = chosen;
   place = -1;
   byId("results").hidden = !exchange;
   byId("windows").textContent = "";
@@ -293,7 +293,7 @@ function select(chosen, spoken = true) {
   exchange.table.select(place);
   ruler.choose(finding.window);
   tellWindows(finding.window);
-  if (spoken) tell(said.finding(exchange.table.shown.indexOf(place) + 1, exchange.table.shown.length, finding), false);
+  if (spoken) tell(said.finding(exchange.table.visible.indexOf(place) + 1, exchange.table.visible.length, finding), false);
 }
 
 function step(by) {

@@ -150,15 +150,15 @@ export class ReadingView {
   }
 
   #draw(block) {
-    const shown = block.findings.filter((place) => this.#isMarked(place));
-    const drawing = `${this.#marking}:${shown}:${block.findings.includes(this.#current) ? this.#current : ""}`;
+    const visible = block.findings.filter((place) => this.#isMarked(place));
+    const drawing = `${this.#marking}:${visible}:${block.findings.includes(this.#current) ? this.#current : ""}`;
     if (block.drawn === drawing) return;
-    if (!shown.length) {
+    if (!visible.length) {
       this.#undraw(block);
       block.drawn = drawing;
       return;
     }
-    const inside = shown.map((place) => {
+    const inside = visible.map((place) => {
       const { start, end } = this.#findings[place];
       return { place, start: Math.max(start, block.start) - block.start, end: Math.min(end, block.end) - block.start };
     });

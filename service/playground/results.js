@@ -48,7 +48,7 @@ const DRAWN = {
     const counted = element("p", { class: "counted", text: view.summary });
     const filter = new EntityFilter(view.findings, (isShown) => {
       table.filter(isShown);
-      counted.textContent = said.entities(table.shown.length, view.findings.length);
+      counted.textContent = said.entities(table.visible.length, view.findings.length);
       onFilter(isShown, counted.textContent);
     });
     return { table, node: element("div", {}, counted, view.findings.length ? [filter.node, table.node] : null) };

@@ -14,7 +14,7 @@ import { said, take } from "./texts.js";
 export function fillTakeAlong(node, exchange, hasKey, tell) {
   const address = new URL(exchange.path.replace(/^\//, ""), document.baseURI).href;
   const programs = snippets(address, exchange.body, hasKey);
-  const shown = element("pre", { tabIndex: 0, aria: { label: take.request } });
+  const output = element("pre", { tabIndex: 0, aria: { label: take.request } });
   const kinds = Object.keys(programs).map((kind) =>
     element("button", {
       type: "button",
@@ -26,7 +26,7 @@ export function fillTakeAlong(node, exchange, hasKey, tell) {
   let copied;
   function show(kind) {
     copied = programs[kind];
-    shown.textContent = copied;
+    output.textContent = copied;
     for (const button of kinds) button.setAttribute("aria-pressed", String(button.dataset.kind === kind));
   }
   show("curl");
@@ -36,9 +36,9 @@ export function fillTakeAlong(node, exchange, hasKey, tell) {
       "div",
       { class: "line kinds" },
       kinds,
-      element("button", { type: "button", class: "quiet", text: take.copy, onclick: () => copy(copied, shown, tell, said.copied) }),
+      element("button", { type: "button", class: "quiet", text: take.copy, onclick: () => copy(copied, output, tell, said.copied) }),
     ),
-    shown,
+    output,
     element("h3", { text: take.answer }),
     element(
       "div",
@@ -53,7 +53,7 @@ export function fillTakeAlong(node, exchange, hasKey, tell) {
         onclick: () => {
           const link = linkTo({ task: exchange.task.id, model: exchange.answer.model ?? exchange.results?.[0].model, question: exchange.question });
           history.replaceState(null, "", link);
-          copy(link, shown, tell, said.linkCopied);
+          copy(link, output, tell, said.linkCopied);
         },
       }),
     ),
@@ -88,14 +88,14 @@ function save(name, type, content) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-async function copy(text, shown, tell, done) {
+async function copy(text, output, tell, done) {
   try {
     await navigator.clipboard.writeText(text);
     tell(done);
   } catch {
     // No clipboard without HTTPS on other hosts than this one.
-    shown.textContent = text;
-    getSelection().selectAllChildren(shown);
+    output.textContent = text;
+    getSelection().selectAllChildren(output);
     tell(said.copyFailed);
   }
 }

@@ -70,13 +70,13 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
-        fields = "".join(f" {name}={_shown(value)}" for name, value in getattr(record, "fields", {}).items())
+        fields = "".join(f" {name}={_value_text(value)}" for name, value in getattr(record, "fields", {}).items())
         exception = _exception_of(record)
         lines = [f"{time} {record.levelname:<8} {_message_of(record)}{fields}"]
         return "\n".join(lines if exception is None else [*lines, exception])
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

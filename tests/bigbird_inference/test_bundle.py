@@ -493,7 +493,7 @@ def test_the_schema_is_valid_and_takes_the_manifest() -> None:
 
 
 CONTRADICTIONS = [
-    pytest.param(_set("labels", value=["O", "B", "O"]), "labels: 'O' stands there twice", id="a label twice"),
+    pytest.param(_set("labels", value=["O", "B", "O"]), "labels: 'O' is given twice", id="a label twice"),
     pytest.param(_set("tokenizer", "file", value="weights.bin"), "graphs", id="weights that are the vocabulary"),
     pytest.param(_set("graphs", 1, "file", value="graph-full.onnx"), "graphs", id="two graphs in one file"),
     pytest.param(_set("graphs", 1, "attention", value="full"), "graphs: two have the same", id="two graphs alike"),

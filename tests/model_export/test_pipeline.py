@@ -165,7 +165,7 @@ def test_labels_that_a_person_gave_hold_in_the_bundle_and_when_it_is_checked_aga
     folder = Path(shutil.copytree(small_export.checkpoint, tmp_path / "checkpoint"))
     config = json.loads((folder / "config.json").read_text()) | {"id2label": {"0": "O", "1": "PER", "2": "PER"}}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match=r"checkpoint: labels: 'PER' stands there twice"):
+    with pytest.raises(ConfigError, match=r"checkpoint: labels: 'PER' is given twice"):
         export_checkpoint(folder, tmp_path / "bundle", ONE_BUCKET)
     given = ExportOptions(buckets=(112,), labels=("O", "B-PER", "I-PER"))
     manifest = export_checkpoint(folder, tmp_path / "bundle", given)

@@ -30,8 +30,8 @@ def answered(open_page: OpenPage) -> Any:
 
 def test_the_request_runs_as_it_is_copied(open_page: OpenPage, tmp_path: Path) -> None:
     page = answered(open_page)
-    shown = downloaded_json(page, "[data-file='answer.json']")["entities"]
-    assert [entity["text"] for entity in shown] == ["Zoë 🚀 Åse", "Oslo"]
+    listed = downloaded_json(page, "[data-file='answer.json']")["entities"]
+    assert [entity["text"] for entity in listed] == ["Zoë 🚀 Åse", "Oslo"]
     programs = {
         "curl": ["bash"],
         "python": [sys.executable],
@@ -42,7 +42,7 @@ def test_the_request_runs_as_it_is_copied(open_page: OpenPage, tmp_path: Path) -
         program = page.evaluate("document.querySelector('#taken pre').textContent")
         ended = subprocess.run([*command], input=program, text=True, capture_output=True, check=False, cwd=tmp_path)
         assert ended.returncode == 0, (kind, ended.stderr)
-        assert json.loads(ended.stdout)["entities"] == shown
+        assert json.loads(ended.stdout)["entities"] == listed
 
 
 def test_entities_are_read_back_from_conll(open_page: OpenPage, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class KilledExports:
 
     def kill_one(self, seconds: float, *, overwrite: bool, in_renaming: bool) -> None:
         """Start an export, kill it, and look; then let one finish, and look again."""
-        before = self._shown()
+        before = self._revision_there()
         if not overwrite:
             _remove(self.output)
         name, started = self._start(overwrite=overwrite)
@@ -153,12 +153,12 @@ class KilledExports:
         status = _wait(process)
         os.close(reading)
         if status != 0 or self._look() != name:
-            self.failures.append(f"the next export ended with {status}, and {self._shown()} is there")
+            self.failures.append(f"the next export ended with {status}, and {self._revision_there()} is there")
         others = sorted(path.name for path in self.folder.iterdir() if path != self.output)
         if others:
             self.failures.append(f"the next export left {others}")
 
-    def _shown(self) -> str | None:
+    def _revision_there(self) -> str | None:
         """Return which export's bundle the manifest says is there."""
         manifest = self.output / "manifest.json"
         return json.loads(manifest.read_text())["source"]["name"] if manifest.exists() else None
@@ -174,7 +174,7 @@ class KilledExports:
         status = _wait(reader)
         if status != 0:
             self.failures.append(f"a bundle that is there cannot be served: {visible}")
-        return self._shown()
+        return self._revision_there()
 
 
 def _check(folders: list[Path]) -> int:

@@ -131,9 +131,9 @@ def surface(kind: str, piece: str) -> str:
 
 
 def _byte_alphabet() -> dict[int, str]:
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    return {byte: chr(byte) for byte in shown} | {byte: chr(256 + index) for index, byte in enumerate(hidden)}
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return {byte: chr(byte) for byte in visible} | {byte: chr(256 + index) for index, byte in enumerate(hidden)}
 
 
 BYTES = _byte_alphabet()
@@ -154,8 +154,8 @@ def walked_spans(kind: str, text: str, pieces: Sequence[str]) -> list[tuple[int,
         taken = normal[at : at + len(own)]
         assert "".join(letter for letter, _, _ in taken) == own, (piece, text)
         at += len(own)
-        shown = [(begin, end) for _, begin, end in taken if not text[begin:end].isspace()]
-        spans.append((shown[0][0], shown[-1][1]) if shown else (-1, -1))
+        visible = [(begin, end) for _, begin, end in taken if not text[begin:end].isspace()]
+        spans.append((visible[0][0], visible[-1][1]) if visible else (-1, -1))
     assert at == len(normal)
     return spans
 

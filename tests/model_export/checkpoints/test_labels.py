@@ -124,7 +124,7 @@ def test_two_outputs_of_one_name_are_refused_and_can_be_named(
     saved: dict[str, Path], tmp_path: Path, task: str, fields: dict[str, Any]
 ) -> None:
     folder = edited(saved[task], tmp_path / "checkpoint", **fields)
-    with pytest.raises(ConfigError, match=r"^\S+checkpoint: labels: '(PER|LABEL_1)' stands there twice.* --labels$"):
+    with pytest.raises(ConfigError, match=r"^\S+checkpoint: labels: '(PER|LABEL_1)' is given twice.* --labels$"):
         read_checkpoint(folder).load(PATTERN)
     named = read_checkpoint(folder, CheckpointOptions(labels=("A", "B", "C"))).load(PATTERN)
     assert (named.model.config.labels, named.changes) == (("A", "B", "C"), ())
@@ -137,7 +137,7 @@ def test_two_outputs_of_one_name_are_refused_and_can_be_named(
     [
         pytest.param(("A", "B"), "labels: 2 are given, and the head has 3 outputs", id="too few"),
         pytest.param(("names.txt",), "or give a file that is there; none is 'names.txt'", id="no such file"),
-        pytest.param(("A", "B", "A"), "'A' stands there twice", id="one twice"),
+        pytest.param(("A", "B", "A"), "'A' is given twice", id="one twice"),
         pytest.param(("A", "", "C"), "labels: number 1 has no name", id="an empty one"),
     ],
 )

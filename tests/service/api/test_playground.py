@@ -100,13 +100,13 @@ async def test_switched_off_it_leads_to_the_docs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "shown"), [([], True), (["--no-playground"], False), (["--playground", "false"], False)]
+    ("flags", "served_page"), [([], True), (["--no-playground"], False), (["--playground", "false"], False)]
 )
-def test_a_flag_switches_it_off(flags: list[str], shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flag_switches_it_off(flags: list[str], served_page: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Settings] = []
     monkeypatch.setattr(serve_command, "serve", lambda settings: served.append(settings) or 0)
     assert CliRunner().invoke(serve_command.command, flags).exit_code == 0
-    assert [settings.playground for settings in served] == [shown]
+    assert [settings.playground for settings in served] == [served_page]
 
 
 @asynchronous

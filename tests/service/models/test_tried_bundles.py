@@ -100,7 +100,7 @@ def _an_unlisted_file(folder: Path, vocabulary: Path) -> None:
         pytest.param(lambda *at: write_bundle(at[0], endless(), at[1]), "have not ended", id="a loop of 2^62 trips"),
         pytest.param(lambda *at: write_bundle(at[0], hungry(), at[1]), "of memory", id="12 GB"),
         pytest.param(_labels, "classify with 1000 labels needs", id="a thousand labels over two outputs"),
-        pytest.param(_a_label_twice, "labels: 'report' stands there twice", id="a label twice"),
+        pytest.param(_a_label_twice, "labels: 'report' is given twice", id="a label twice"),
         pytest.param(_no_room_for_a_token, "max_length: ", id="no room for a token"),
         pytest.param(_an_unlisted_file, "takes tensors from 'extra2.bin'", id="a file that no hash covers"),
     ],

@@ -193,7 +193,7 @@ def test_a_bundle_that_cannot_be_served_stops_the_start_with_one_line_that_names
         (256, 256, None, 96),
         (64, 64, None, 1),
     ],
-    ids=["usual", "unlimited", "raised already", "enough", "less waiting", "small", "hopeless"],
+    ids=["usual", "unlimited", "raised already", "enough", "less waiting", "small", "too few"],
 )
 def test_connections_fit_into_the_limit_of_open_files(
     soft: int,

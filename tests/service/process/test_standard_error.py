@@ -215,7 +215,7 @@ def test_a_terminal_shows_what_libraries_print_as_it_is() -> None:
         "start_log('info', 'auto')\nos.write(2, b'native words')"
     )
     terminal, inside = os.openpty()
-    with closing(os.fdopen(terminal, "rb", buffering=0)) as shown:
+    with closing(os.fdopen(terminal, "rb", buffering=0)) as output:
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=inside, check=True, timeout=60)
-        assert shown.read(100) == b"native words"
+        assert output.read(100) == b"native words"
     os.close(inside)
