@@ -188,10 +188,19 @@ def check_size(name: str, value: str | list[str] | None, settings: Settings) -> 
         TextTooLarge: It is not; the message names the field.
     """
     texts = value if isinstance(value, list) else [] if value is None else [value]
-    if len(texts) > settings.max_list_items:
-        raise TextTooLarge(f"{name} has {len(texts)} items; at most {settings.max_list_items} are accepted.")
+    check_count(name, len(texts), settings)
     for text in texts:
         if len(text) > settings.max_characters:
             raise TextTooLarge(
                 f"{name} has a text of {len(text)} characters; at most {settings.max_characters} are accepted."
             )
+
+
+def check_count(name: str, count: int, settings: Settings) -> None:
+    """Do nothing if a field's list has no more items than are configured.
+
+    Raises:
+        TextTooLarge: It has; the message names the field.
+    """
+    if count > settings.max_list_items:
+        raise TextTooLarge(f"{name} has {count} items; at most {settings.max_list_items} are accepted.")

@@ -6,11 +6,9 @@ A task's own path has the native form and that of Hugging Face; which of them it
 from service.api.request_state import OPENAI_EMBEDDINGS, V2
 from service.telemetry.request_record import Dialect
 
-RERANK_PATHS = ("/v1/rerank", "/v2/rerank")
-
 _DIALECTS: dict[str, Dialect] = {
     OPENAI_EMBEDDINGS: "openai",
-    **dict.fromkeys(RERANK_PATHS, "rerank"),
+    **dict.fromkeys(("/v1/rerank", "/v2/rerank"), "rerank"),
     **dict.fromkeys(("/predict", "/similarity", "/tokenize", "/decode", "/info", "/rerank"), "tei"),
 }
 

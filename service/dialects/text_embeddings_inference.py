@@ -25,7 +25,7 @@ from service.api.authentication import RequireKey
 from service.api.json_body import JsonRoute
 from service.api.problems import documented_problems
 from service.api.request_state import ServingDependency
-from service.api.task_bodies import MANY, ONE, PAIR, OneOrMany, as_list, check_size
+from service.api.task_bodies import MANY, ONE, PAIR, OneOrMany, as_list, check_count, check_size
 from service.dialects.bodies import AnyModel, DialectBody, Truncate, dialect_router
 from service.dialects.huggingface import HuggingFaceLabel, write_labels
 from service.dialects.vectors import SIMILARITY, SimilarityBody
@@ -205,7 +205,7 @@ async def decode(request: Request, body: DecodeBody, serving: ServingDependency)
     """Return the text of each list of ids."""
     given: Sequence[Any] = body.ids
     lists = given if _ids_kind(given) == MANY else [given]
-    check_size("ids", [""] * len(lists), serving.settings)
+    check_count("ids", len(lists), serving.settings)
 
     def write(model: LoadedModel, ids: Sequence[int]) -> bytes:
         return json.dumps(_text(model.task.tokenizer, ids, special=not body.skip_special_tokens)).encode()
