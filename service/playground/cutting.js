@@ -1,0 +1,72 @@
+// How a text is cut for drawing: into blocks, each laid out by itself, and parts of blocks, whose marks are drawn at once.
+//
+// A block is whole lines. Only of a line that is longer than a block there are several; where it is cut, it always wraps.
+// No cut goes through a character as readers see it, nor through a finding, unless that is longer than a part.
+
+const PART = 1200;
+const BLOCK = 16_000;
+
+/** Return `[{ start, end, continues, cuts }]`, in UTF-16 units: together they are the text; parts end at `cuts`. */
+export function blocksOf(text, findings = []) {
+  const wholes = wholesOf(findings);
+  const pastWhole = (at) => Math.max(at, wholes[lastOf(wholes, ({ start }) => start < at)]?.end ?? 0);
+  let graphemes;
+  const pastGrapheme = (at) => {
+    graphemes ??= new Intl.Segmenter("en", { granularity: "grapheme" }).segment(text);
+    const { index, segment } = graphemes.containing(at) ?? { index: at };
+    return index === at ? at : index + segment.length;
+  };
+  const cutNear = (at) => {
+    let cut = at - PART / 2 + text.slice(at - PART / 2, at).lastIndexOf(" ") + 1;
+    if (text[cut - 1] !== " ") cut = at;
+    for (let before = -1; before !== cut; ) {
+      before = cut;
+      cut = pastGrapheme(pastWhole(cut));
+    }
+    return cut;
+  };
+  let known = 0;
+  const lineEnd = (at) => {
+    if (known < at) known = text.indexOf("\n", at - 1) + 1 || text.length;
+    return known;
+  };
+
+  const blocks = [];
+  for (let start = 0; start < text.length; ) {
+    const continues = start > 0 && text[start - 1] !== "\n";
+    let end = lineEnd(Math.min(text.length, start + (continues ? 1 : PART)));
+    for (let past = pastWhole(end); past > end; past = pastWhole(end)) end = lineEnd(past);
+    if (end - start > BLOCK) {
+      const before = text.slice(start, start + PART).lastIndexOf("\n") + 1;
+      end = before && !continues ? start + before : Math.min(end, cutNear(start + BLOCK));
+    }
+    const cuts = [];
+    for (let at = start; at < end; cuts.push(at)) at = end - at > 1.5 * PART ? Math.min(end, cutNear(at + PART)) : end;
+    blocks.push({ start, end, continues, cuts });
+    start = end;
+  }
+  return blocks;
+}
+
+/** Return the place of the last item for which something holds that holds for none after one for which it does not. */
+export function lastOf(items, holds) {
+  let [low, high] = [0, items.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (holds(items[middle])) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/** Return what is not to be cut: findings, joined where they overlap. */
+function wholesOf(findings) {
+  const wholes = [];
+  const short = findings.filter(({ start, end }) => end - start <= PART);
+  for (const { start, end } of short.sort((one, other) => one.start - other.start)) {
+    const last = wholes.at(-1);
+    if (last && start < last.end) last.end = Math.max(last.end, end);
+    else wholes.push({ start, end });
+  }
+  return wholes.filter(({ start, end }) => end - start <= PART);
+}
