@@ -131,6 +131,9 @@ export const take = {
   request: "The same request",
   formats: { json: "JSON", conll: "CoNLL", spacy: "spaCy", labelStudio: "Label Studio" },
   answer: "The answer",
+  overlapping: (left) =>
+    `${plural(left, "entity", "entities")} left out of CoNLL and of spaCy's “ents”, where none may overlap a longer one. ` +
+    "spaCy's “spans”, JSON and Label Studio hold all.",
 };
 
 // What went wrong, and what to do. The service's own words follow where they say more.
