@@ -216,7 +216,7 @@ def test_a_paste_of_two_hundred_thousand_characters_is_taken(open_page: OpenPage
             "<title>x</title><h1>Title</h1><script>alert(1)</script><style>p{}</style>"
             "<p>Oslo  is\n<b>no</b>rth<br>of <img src=https://example.com/x onerror=alert(2)>here &amp; there.</p>"
             "<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table><pre>x  y\n z</pre><!-- <p>no -->",
-            "Title\n\nOslo is north\nof here & there.\n\na b\nc\n\nx  y\n z",
+            "Title\n\nOslo is north\nof here & there.\n\na\tb\nc\n\nx  y\n z",
             id="what a reader sees of HTML",
         ),
         pytest.param(
