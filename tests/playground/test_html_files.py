@@ -30,7 +30,8 @@ READ = {
     ),
     "programs, styles, templates and pictures are not read": (
         '<title>no <b></title>A<script>if (a<b) "</p>"</script><style>p{content:">"}</style><p>'
-        "<template><p>no</template><noscript><p>no</noscript>B<svg><title>no</title><path/><svg/></svg>C<svg/>D<textarea>no <p></textarea>",
+        "<template><p>no</template><noscript><p>no</noscript>B"
+        "<svg><title>no</title><path/><svg/></svg>C<svg/>D<textarea>no <p></textarea>",
         "A\n\nBCD",
     ),
     "references without semicolons, and unknown ones": (
