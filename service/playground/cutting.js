@@ -17,12 +17,8 @@ export function blocksOf(text, findings = []) {
     return index === at ? at : index + segment.length;
   };
   const cutNear = (at) => {
-    let cut = at - PART / 2 + text.slice(at - PART / 2, at).lastIndexOf(" ") + 1;
-    if (text[cut - 1] !== " ") cut = at;
-    for (let before = -1; before !== cut; ) {
-      before = cut;
-      cut = pastGrapheme(pastWhole(cut));
-    }
+    let cut = at - (text.slice(at - PART / 2, at).match(/[^ ]*$/)[0].length % (PART / 2));
+    for (let before; before !== cut; cut = pastGrapheme(pastWhole(cut))) before = cut;
     return cut;
   };
   let known = 0;
@@ -48,7 +44,7 @@ export function blocksOf(text, findings = []) {
   return blocks;
 }
 
-/** Return the place of the last item for which something holds that holds for none after one for which it does not. */
+/** Return the place of the last item that passes; none passes after one that does not. */
 export function lastOf(items, holds) {
   let [low, high] = [0, items.length];
   while (low < high) {

@@ -1,19 +1,21 @@
 // What a reader sees of an HTML file.
 //
-// Its tags are written anew, without attributes and without what loads, runs or hides itself from readers. Of that the
-// browser's own parser, which knows how elements end and what `&eacute` means, makes a document, and this reads it.
+// Tags are written anew, without attributes and what loads or runs. Of that the browser's own parser, which knows how
+// elements end and what `&eacute` means, makes a document to read.
 
-// What has no tags inside, what is not read although it has, what would change how the rest is parsed, and what ends
-// without a tag of its own. A line begins with each `BLOCK`, and an empty line stands around what is `APART`.
+// What has no tags inside, what is not read although it has, what changes how the rest is parsed, and what needs no end.
+// A line begins with each `BLOCK`, an empty line stands around what is `APART`.
 const RAW = /^(iframe|noembed|noframes|noscript|script|style|textarea|title|xmp)$/;
 const UNREAD = /^(audio|canvas|datalist|math|object|svg|template|video)$/;
 const DROPPED = /^(body|frame|frameset|head|html|plaintext)$/;
-const UNENDED = /^(br|caption|col(group)?|d[dt]|embed|hr|img|input|li|link|meta|option|p|source|t[dhr]|tbody|tfoot|thead|track|wbr)$/;
+const UNENDED = /^(br|caption|col(group)?|d[dt]|hr|img|input|li|link|meta|option|p|source|t[dhr]|t(body|foot|head)|wbr)$/;
 const BLOCK =
   /^(address|article|aside|caption|center|d[dlt]|details|dialog|div|fieldset|fig(caption|ure)|footer|form|header|hr|legend|li|main|nav|option|section|summary|tr)$/;
 const APART = /^(blockquote|h[1-6]|listing|menu|ol|p|pre|table|ul)$/;
 // Parsers take longer for each element, the deeper it stands.
 const DEEPEST = 400;
+// What was apart stays apart, `&am<!-- -->p;` for one.
+const NOTHING = "<!---->";
 
 const ATTRIBUTE = /[\s/]*([^\s/>][^\s/>=]*)(?:\s*=\s*(?:"([^"]*)"?|'([^']*)'?|([^\s>]*)))?/y;
 const NOT_DISPLAYED = /(^|;)\s*display\s*:\s*none\s*(!|;|$)/i;
@@ -27,7 +29,7 @@ function cleaned(html) {
   const closesAtOnce = /^\s*<\?xml/.test(html);
   const tag = /<!--|<[!?]|<\/(?![a-z])|<(\/?)([a-z][^\s/>]*)/gi;
   const written = [];
-  let [depth, tooDeep] = [0, 0];
+  let depth = 0;
   for (let at = 0; at < html.length; ) {
     tag.lastIndex = at;
     const found = tag.exec(html);
@@ -35,8 +37,7 @@ function cleaned(html) {
     if (!found) break;
     const [whole, closing, spelt] = found;
     if (!spelt) {
-      // What was apart stays apart, `&am<!-- -->p;` for one.
-      written.push("<!---->");
+      written.push(NOTHING);
       at = whole === "<!--" ? after(/--!?>/g, tag.lastIndex - 2) : after(/>/g, tag.lastIndex);
       continue;
     }
@@ -54,22 +55,14 @@ function cleaned(html) {
       end.lastIndex = at;
       at = end.exec(html)?.index ?? html.length;
     }
-    if (RAW.test(name) || DROPPED.test(name) || !/^[a-z][a-z\d-]*$/.test(name)) {
-      written.push("<!---->");
-      continue;
-    }
-    if (!ended && !UNENDED.test(name)) {
-      const isTooDeep = closing ? tooDeep > 0 : depth === DEEPEST;
-      if (isTooDeep) {
-        tooDeep += closing ? -1 : 1;
-        written.push(BLOCK.test(name) || APART.test(name) ? "<hr>" : "<!---->");
-        continue;
-      }
-      depth = Math.max(0, depth + (closing ? -1 : 1));
-    }
+    const nests = !ended && !UNENDED.test(name);
+    const isTooDeep = nests && depth + !closing > DEEPEST;
+    if (nests) depth = Math.max(0, depth + (closing ? -1 : 1));
     const own = UNREAD.test(name) ? "template" : name;
-    written.push(closing ? `</${own}>` : `<${own}${hidden ? " hidden" : ""}>`);
-    if (ended && !closing && !UNENDED.test(name)) written.push(`</${own}>`);
+    if (isTooDeep && (BLOCK.test(name) || APART.test(name))) written.push("<hr>");
+    else if (isTooDeep || RAW.test(name) || DROPPED.test(name) || !/^[a-z][a-z\d-]*$/.test(name)) written.push(NOTHING);
+    else if (closing) written.push(`</${own}>`);
+    else written.push(`<${own}${hidden ? " hidden" : ""}>`, ended && !UNENDED.test(name) ? `</${own}>` : "");
   }
   return written.join("");
 }

@@ -8,6 +8,7 @@ import { blocksOf, lastOf } from "./cutting.js";
 import { element, prefersStill } from "./dom.js";
 
 const LINE_CHARACTERS = 72;
+const LAST_WORD = /(?<!\S)[^\s\p{M}]\S{0,23}$/u;
 
 export class ReadingView {
   #root;
@@ -232,10 +233,16 @@ export class ReadingView {
     const mark = element("mark", {
       class: `kind-${finding.kind}${current ? " current" : ""}${open.length > 1 ? " overlap" : ""}`,
       data: { findings: [best.place, ...open.map(({ place }) => place).filter((place) => place !== best.place)].join(" ") },
-      text: part.text.slice(from, to),
     });
+    const text = part.text.slice(from, to);
     const ends = open.map(({ place }) => this.#findings[place]).filter(({ end }) => end === part.start + to);
-    if (ends.length) mark.dataset.tag = ends.map(({ tag }) => tag).join(" · ");
+    const tag = ends.map((one) => one.tag).join(" · ");
+    if (!tag) mark.append(text);
+    else {
+      const last = LAST_WORD.exec(text)?.index ?? text.length;
+      mark.append(text.slice(0, last), element("span", { data: { tag }, text: text.slice(last) }));
+      mark.dataset.tag = tag;
+    }
     return mark;
   }
 

@@ -29,7 +29,6 @@ export const page = {
   reading: "Document with marks. N and P go to the next and the previous one.",
   ruler: "Windows of the document",
   options: "Options",
-  ask: "Ask",
   stop: "Stop",
   previous: "Previous",
   next: "Next",
@@ -43,8 +42,6 @@ export const page = {
   keyUse: "Use this key",
   keyWhy: "It is kept in this page's memory and forgotten when you close or reload it.",
   asked: "Asked about this document",
-  clear: "Clear",
-  noScript: "This page needs JavaScript.",
 };
 
 export const said = {
@@ -56,7 +53,6 @@ export const said = {
   copyFailed: "The browser did not allow copying; the text is selected, press Ctrl+C.",
   noModels: "No model is loaded. See the server's log, or /health/ready, for why.",
   noTasks: "The loaded models serve nothing that this page can show; the API reference lists what they do.",
-  warming: (seconds) => `The models are warming up. Next look in ${plural(seconds, "second")}.`,
   empty: {
     document: "There is no document yet. Paste one, open a file, or choose an example.",
     field: (label) => `${label} is empty.`,
@@ -98,7 +94,6 @@ export const headings = {
   label: "Label",
   score: "Score",
   place: "Characters",
-  passage: "Passage",
   caption: "Findings in the order of the document",
   answersCaption: "Answers, best first",
 };
@@ -109,7 +104,6 @@ export const cost = {
   buckets: "Buckets",
   queue: "Queue",
   model: "Model",
-  rest: "Tokenising, decoding, transfer",
   total: "Round trip",
   times: (queue, model, rest) =>
     `${milliseconds(queue)} in the queue, ${milliseconds(model)} in the model, ${milliseconds(rest)} for all else`,
@@ -124,9 +118,7 @@ export const take = {
   curl: "curl",
   python: "Python",
   javascript: "JavaScript",
-  json: "Answer as JSON",
   copy: "Copy",
-  save: "Save",
   link: "Copy a link",
   request: "The same request",
   formats: { json: "JSON", conll: "CoNLL", spacy: "spaCy", labelStudio: "Label Studio" },
