@@ -1,24 +1,24 @@
 // How a text is cut for drawing: into blocks, each laid out by itself, and parts of blocks, whose marks are drawn at once.
 //
 // A block is whole lines. Only of a line that is longer than a block there are several; where it is cut, it always wraps.
-// No cut goes through a character as readers see it, nor through a finding, unless that is longer than a part.
+// No cut goes through a character as readers see it, nor through a finding, unless those are longer than a part.
 
 const PART = 1200;
 const BLOCK = 16_000;
+const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 /** Return `[{ start, end, continues, cuts }]`, in UTF-16 units: together they are the text; parts end at `cuts`. */
 export function blocksOf(text, findings = []) {
   const wholes = wholesOf(findings);
   const pastWhole = (at) => Math.max(at, wholes[lastOf(wholes, ({ start }) => start < at)]?.end ?? 0);
-  let graphemes;
-  const pastGrapheme = (at) => {
-    graphemes ??= new Intl.Segmenter("en", { granularity: "grapheme" }).segment(text);
-    const { index, segment } = graphemes.containing(at) ?? { index: at };
-    return index === at ? at : index + segment.length;
+  // The last cut is no further away than a block, however long a row of flags is.
+  const pastGrapheme = (at, last) => {
+    const found = GRAPHEMES.segment(text.slice(last, at + PART)).containing(at - last);
+    return !found || last + found.index === at ? at : last + found.index + found.segment.length;
   };
-  const cutNear = (at) => {
+  const cutNear = (at, last) => {
     let cut = at - (text.slice(at - PART / 2, at).match(/[^ ]*$/)[0].length % (PART / 2));
-    for (let before; before !== cut; cut = pastGrapheme(pastWhole(cut))) before = cut;
+    for (let before; before !== cut && cut < at + PART; cut = pastGrapheme(pastWhole(cut), last)) before = cut;
     return cut;
   };
   let known = 0;
@@ -34,10 +34,10 @@ export function blocksOf(text, findings = []) {
     for (let past = pastWhole(end); past > end; past = pastWhole(end)) end = lineEnd(past);
     if (end - start > BLOCK) {
       const before = text.slice(start, start + PART).lastIndexOf("\n") + 1;
-      end = before && !continues ? start + before : Math.min(end, cutNear(start + BLOCK));
+      end = before && !continues ? start + before : Math.min(end, cutNear(start + BLOCK, start));
     }
     const cuts = [];
-    for (let at = start; at < end; cuts.push(at)) at = end - at > 1.5 * PART ? Math.min(end, cutNear(at + PART)) : end;
+    for (let at = start; at < end; cuts.push(at)) at = end - at > 1.5 * PART ? Math.min(end, cutNear(at + PART, at)) : end;
     blocks.push({ start, end, continues, cuts });
     start = end;
   }
