@@ -26,6 +26,15 @@ export function fillTexts(texts, root = document) {
   for (const one of root.querySelectorAll("[data-placeholder]")) one.placeholder = texts[one.dataset.placeholder];
 }
 
+/** Change what is shown; where that takes the focus away from what had it, `next(held)` gets it. */
+export function keepFocus(change, next) {
+  const held = document.activeElement;
+  change();
+  const { activeElement } = document;
+  if (held !== document.body && (activeElement === document.body || !activeElement.checkVisibility()))
+    next(held)?.focus({ preventScroll: true });
+}
+
 let numbered = 0;
 /** Return an id that no other element has. */
 export const freshId = (prefix) => `${prefix}-${++numbered}`;

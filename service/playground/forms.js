@@ -45,12 +45,14 @@ export function numberField(label, { value = null, min, max, leaveOut = value })
   };
 }
 
-export function choiceField(label, choices) {
-  const select = element("select", {}, choices.map((choice) => element("option", { value: choice, text: choice })));
+/** One of several; the first is the service's own default and left out, and so is `unset`, the words for none of them. */
+export function choiceField(label, choices, unset) {
+  const offered = [...(unset ? [["", unset]] : []), ...choices.map((choice) => [choice, choice])];
+  const select = element("select", {}, offered.map(([value, text]) => element("option", { value, text })));
   return {
     node: labelled(label, select),
     get value() {
-      return select.value === choices[0] ? undefined : select.value;
+      return select.selectedIndex > 0 ? select.value : undefined;
     },
     missing: () => null,
   };
