@@ -16,6 +16,12 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** The head of a table. */
+export function tableHead(titles, looks) {
+  const cells = titles.map((title) => element("th", { scope: "col", text: title }));
+  return element("thead", { class: looks }, element("tr", {}, cells));
+}
+
 export const byId = (id) => document.getElementById(id);
 
 /** Fill in what the HTML names by key. */

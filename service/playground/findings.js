@@ -1,6 +1,6 @@
 // What was found, as a table beside the marks: everything that the marks show, in words and in reach of every key.
 
-import { bar, element, keepFocus } from "./dom.js";
+import { bar, element, keepFocus, tableHead } from "./dom.js";
 import { format, headings, page, said } from "./texts.js";
 
 const ROWS = 25;
@@ -20,7 +20,6 @@ export class FindingsTable {
     this.onSelect = onSelect;
     this.#earlier.addEventListener("click", () => this.#turnTo(this.#first - ROWS));
     this.#later.addEventListener("click", () => this.#turnTo(this.#first + ROWS));
-    const head = [headings.label, headings.text, headings.score, headings.place];
     this.pager = element("div", { class: "pager" }, this.#earlier, this.#rows, this.#later);
     this.node = element(
       "div",
@@ -29,7 +28,7 @@ export class FindingsTable {
         "table",
         {},
         element("caption", { text: caption }),
-        element("thead", {}, element("tr", {}, head.map((title) => element("th", { scope: "col", text: title })))),
+        tableHead([headings.label, headings.text, headings.score, headings.place]),
         this.#body,
       ),
       this.pager,

@@ -210,19 +210,15 @@ async function ask(event) {
   if (asking) return;
   if (task.usesDocument) commitEdit();
   const all = { ...desk.fields, ...desk.options };
-  const invalid = byId("form").querySelector("input:invalid");
-  if (invalid) {
-    byId("options").open ||= byId("options").contains(invalid);
-    invalid.focus();
-    tell(`${invalid.labels[0].textContent}: ${invalid.validationMessage}`);
+  if (task.usesDocument && !opened.text.trim()) {
+    tell(said.empty.document);
     return;
   }
-  const missing = [
-    ...(task.usesDocument && !opened.text.trim() ? [said.empty.document] : []),
-    ...Object.values(all).map((field) => field.missing()),
-  ].find(Boolean);
-  if (missing) {
-    tell(missing);
+  const flawed = Object.values(all).find((field) => field.wrong?.());
+  if (flawed) {
+    byId("options").open ||= byId("options").contains(flawed.node);
+    flawed.node.querySelector("input, textarea").focus();
+    tell(flawed.wrong());
     return;
   }
   performance.mark("bigbird:asked");
@@ -443,32 +439,34 @@ async function troubled(problem, again) {
   // Whoever asked has the button for that.
   endProblem = showProblem(node, problem, again === ask || problem.code === "unauthorized" ? null : again);
   if (held) node.querySelector("button")?.focus();
+  node.scrollIntoView({ block: "nearest" });
 }
 
 // What people do.
 
-byId("form").addEventListener("submit", ask);
-byId("stop").addEventListener("click", () => asking?.abort());
-byId("model").addEventListener("change", (event) => chooseModel(event.target.value));
-byId("skip").addEventListener("click", (event) => {
+const on = (id, type, listener) => byId(id).addEventListener(type, listener);
+on("form", "submit", ask);
+on("stop", "click", () => asking?.abort());
+on("model", "change", (event) => chooseModel(event.target.value));
+on("skip", "click", (event) => {
   event.preventDefault();
   byId(exchange ? "results" : "ask").focus();
 });
-byId("read").addEventListener("click", commitEdit);
-byId("edit").addEventListener("click", () => setMode("edit"));
-byId("editor").addEventListener("input", (event) => {
+on("read", "click", commitEdit);
+on("edit", "click", () => setMode("edit"));
+on("editor", "input", (event) => {
   event.target.dataset.touched = "true";
 });
-byId("file").addEventListener("change", (event) => {
+on("file", "change", (event) => {
   takeFile(event.target.files[0]);
   event.target.value = "";
 });
-byId("previous").addEventListener("click", () => step(-1));
-byId("next").addEventListener("click", () => step(1));
-byId("take").addEventListener("toggle", () => {
+on("previous", "click", () => step(-1));
+on("next", "click", () => step(1));
+on("take", "toggle", () => {
   if (byId("take").open && exchange) fillTakeAlong(byId("taken"), exchange, service.hasKey, tell);
 });
-byId("reading").addEventListener("keydown", (event) => {
+on("reading", "keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
   const by = { n: 1, p: -1 }[event.key.toLowerCase()];
   if (!by) return;
@@ -500,7 +498,7 @@ document.addEventListener("drop", (event) => {
   if (task?.usesDocument) takeFile(file);
 });
 let frame = 0;
-byId("reading").addEventListener("scroll", () => {
+on("reading", "scroll", () => {
   frame ||= requestAnimationFrame(() => {
     frame = 0;
     showSight();

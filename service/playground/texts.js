@@ -126,6 +126,9 @@ export const take = {
   answer: "The answer",
 };
 
+const busy = ["The service is busy.", "Ask again in a moment."];
+const behindProxy = ["A proxy before the service gets no answer from it.", "Check that the service is running, then try again."];
+
 // What went wrong, and what to do. The service's own words follow where they say more.
 export const problems = {
   unreachable: ["The service cannot be reached.", "Check that it is running and that you are connected, then try again."],
@@ -135,9 +138,9 @@ export const problems = {
   unauthorized: ["The key is not known here.", "Enter another one, or ask whoever runs the service."],
   forbidden: ["This key does not allow that.", "Use another one."],
   model_not_found: ["This model is not loaded any more.", "Choose another one; the list has been read again."],
-  queue_full: ["The service is busy.", "Ask again in a moment."],
-  too_many_requests: ["The service is busy.", "Ask again in a moment."],
-  too_many_connections: ["The service is busy.", "Ask again in a moment."],
+  queue_full: busy,
+  too_many_requests: busy,
+  too_many_connections: busy,
   not_ready: ["The service is not ready yet.", "Its models are warming up; ask again in a moment."],
   draining: ["The service is shutting down.", "Ask again once it is back."],
   deadline_exceeded: ["This took longer than the service allows.", "Ask about a shorter text, or ask again when less is going on."],
@@ -151,9 +154,9 @@ export const problems = {
   // What has none of these codes: most of it is from a proxy before the service.
   408: ["The request took too long to get there.", "Check your connection, then ask again."],
   413: ["This is more text than a proxy before the service lets through.", "Shorten it, or raise the proxy's limit."],
-  429: ["A proxy before the service takes no more requests for now.", "Ask again in a moment."],
-  502: ["A proxy before the service gets no answer from it.", "Check that the service is running, then try again."],
-  503: ["A proxy before the service does not reach it.", "Check that the service is running, then try again."],
+  429: busy,
+  502: behindProxy,
+  503: behindProxy,
   504: ["A proxy before the service did not wait for the answer.", "Ask about a shorter text, or let the proxy wait longer."],
 };
 export const countdown = (seconds) => (seconds > 0 ? `You can ask again in ${plural(seconds, "second")}.` : "You can ask again now.");
@@ -166,6 +169,14 @@ export const examples = {
   short: { name: "Research note", button: "Research", size: "110 tokens" },
 };
 
+const window_stride = "Tokens that windows share";
+const texts = {
+  passages: "Texts",
+  passage: (number) => `Text ${number}`,
+  more: "One more text",
+  less: (number) => `Remove text ${number}`,
+};
+
 export const tasks = {
   qa: {
     name: "Question",
@@ -175,17 +186,14 @@ export const tasks = {
     no_answer: "The document may not say",
     top_k: "Answers",
     max_answer_tokens: "Longest answer, in tokens",
-    window_stride: "Tokens that windows share",
+    window_stride,
   },
-  classify: { name: "Classify", ask: "Classify", text_pair: "Second text, for models of pairs", window_stride: "Tokens that windows share" },
-  ner: { name: "Entities", ask: "Find entities", aggregation: "How tokens are joined", window_stride: "Tokens that windows share" },
+  classify: { name: "Classify", ask: "Classify", text_pair: "Second text, for models of pairs", window_stride },
+  ner: { name: "Entities", ask: "Find entities", aggregation: "How tokens are joined", window_stride },
   embed: {
     name: "Similarity",
     ask: "Compare",
-    passages: "Texts",
-    passage: (number) => `Text ${number}`,
-    more: "One more text",
-    less: (number) => `Remove text ${number}`,
+    ...texts,
     pooling: "Pooling",
     own: "as the model says",
     caption: "Cosine similarity of each two texts",
@@ -195,10 +203,7 @@ export const tasks = {
     name: "Rerank",
     ask: "Rank",
     query: "Query",
-    passages: "Texts",
-    passage: (number) => `Text ${number}`,
-    more: "One more text",
-    less: (number) => `Remove text ${number}`,
+    ...texts,
     caption: "Texts, the one that answers best first",
     exampleQuery: "When was the bridge closed?",
     example: ["The bridge was closed for repairs in May.", "Revenue rose by four percent."],
