@@ -71,10 +71,6 @@ class RecordingCapturingSession(RecordingSession):
         assert isinstance(self._session, CapturingSession)
         return self._session.drop_wrong_captures()
 
-    def forget_captures(self) -> None:
-        assert isinstance(self._session, CapturingSession)
-        self._session.forget_captures()
-
 
 @dataclass(frozen=True, slots=True)
 class RecordingServer:
