@@ -36,9 +36,7 @@ class EagerModel:
         device: Where it runs, as torch calls it.
     """
 
-    def __init__(
-        self, checkpoint: Path, length: int, attention: str, dtype: torch.dtype, device: str = "cpu"
-    ) -> None:
+    def __init__(self, checkpoint: Path, length: int, attention: str, dtype: torch.dtype, device: str = "cpu") -> None:
         self._logits = _Logits(_load(checkpoint, attention, dtype)).to(device)
         self._device = device
         # A short input switches the model to full attention for good; here all inputs are of one length.

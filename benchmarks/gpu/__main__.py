@@ -35,8 +35,9 @@ from benchmarks.report import QUICK_RESULTS, RESULTS, machine_facts
 from benchmarks.worker import WorkerFailed
 from bigbird_inference.runtime.cuda.features import RUNGS
 from bigbird_inference.runtime.cuda.nvml import open_nvml
+from bigbird_inference.runtime.cuda.probe import MachineProbe
+from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
-from model_export.errors import ExportError
 
 MINUTES = 25.0
 REACHED, MISSED, NOT_MEASURED = 0, 1, 2
@@ -46,23 +47,22 @@ _MEASURED_CODE = ("benchmarks/gpu", "bigbird_inference", "model_export", "servic
 
 
 class Part(NamedTuple):
-    """What is measured in one go.
-
-    Attributes:
-        name: For people.
-        cells: Names the cells that a plan asks for.
-        measure: Yields cells as they are measured, of those that are missing.
-    """
+    """What is measured in one go: names the cells that a plan asks for, and yields those that are missing."""
 
     name: str
     cells: Callable[[Plan], Sequence[str]]
     measure: Callable[[Plan, Sequence[str]], Iterator[Cells]]
 
 
+def _number_cells(plan: Plan) -> list[str]:
+    compared = dict.fromkeys((FIRST_RUNG, plan.features))
+    return [f"numbers/{features}/{length}" for features in compared for length in plan.buckets]
+
+
 def _product_cells(plan: Plan) -> list[str]:
-    """Name a layer's products with its weights."""
-    hidden, wide = plan.width, 4 * plan.width
-    return [f"ceiling/{plan.saturating_tokens} x {a} x {b}" for a, b in ((hidden, hidden), (hidden, wide), (wide, hidden))]
+    # The products of a layer with its weights.
+    rows, width = plan.saturating_tokens, plan.width
+    return [f"ceiling/{rows} x {inner * width} x {columns * width}" for inner, columns in ((1, 1), (1, 4), (4, 1))]
 
 
 def _speed_cells(plan: Plan) -> list[str]:
@@ -72,11 +72,7 @@ def _speed_cells(plan: Plan) -> list[str]:
 
 PARTS = (
     Part("ladder", lambda plan: [f"ladder/{rung}" for rung in RUNGS], numbers.measure_ladder),
-    Part(
-        "numbers",
-        lambda plan: [f"numbers/{rungs}/{length}" for rungs in dict.fromkeys((FIRST_RUNG, plan.features)) for length in plan.buckets],
-        numbers.measure_numbers,
-    ),
+    Part("numbers", _number_cells, numbers.measure_numbers),
     Part("kernels", lambda plan: [f"kernels/{length}" for length in plan.buckets], numbers.measure_kernels),
     Part("ceiling", _product_cells, speed.measure_ceiling),
     Part("memory", lambda plan: [f"memory/{each}" for each in (*plan.lengths, "all")], serving.measure_memory),
@@ -85,33 +81,25 @@ PARTS = (
 )
 
 
-class WrongNumbers(Exception):
-    """The device computes something else than torch does; no time of it means anything."""
-
-
-def run(plan: Plan, results: Results, ends_at: float, write: Callable[[], None]) -> None:
-    """Measure what is missing.
+def run(plan: Plan, results: Results, ends_at: float, write: Callable[[], None]) -> str | None:
+    """Measure what is missing; return why the first rung's numbers are wrong: then no time would mean anything.
 
     Args:
         plan: What is measured.
         results: What was measured before; what is found is kept there.
         ends_at: Nothing is begun after this time of the monotonic clock.
         write: Writes what was found so far, for people.
-
-    Raises:
-        WrongNumbers: The first rung's numbers are wrong, or could not be compared.
     """
     for part in PARTS:
         plan = replace(plan, features=kept_features(results))
         if missing := results.missing(part.cells(plan)):
             print(f"-- {part.name}: {len(missing)} to measure", flush=True)
-            begin = time.monotonic()
             _fill(part, plan, results, missing, ends_at)
-            print(f"   {time.monotonic() - begin:.0f} s", flush=True)
             write()
-        first_rung = {name: why for name, why in results.gaps.items() if _has_numbers_of(name, FIRST_RUNG)}
-        for name, why in first_rung.items():
-            raise WrongNumbers(f"{name}: {why}")
+        for name, why in results.gaps.items():
+            if _has_numbers_of(name, FIRST_RUNG):
+                return f"{name}: {why}"
+    return None
 
 
 def _fill(part: Part, plan: Plan, results: Results, missing: Sequence[str], ends_at: float) -> None:
@@ -145,8 +133,10 @@ def missing_gpu() -> str | None:
     if not torch.cuda.is_available():
         build = "is built without CUDA" if torch.version.cuda is None else "sees none"
         return f"no GPU: torch {torch.__version__} {build}; --device cpu runs the benchmark's code without one"
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        return "no GPU: this onnxruntime is built without CUDA; install onnxruntime-gpu, and not onnxruntime beside it"
+    try:
+        MachineProbe().count_gpus()
+    except DeviceUnavailable as error:
+        return f"no GPU: {error}"
     return None
 
 
@@ -157,7 +147,7 @@ def facts(plan: Plan) -> dict[str, str]:
         code.update(file.read_bytes())
     found = {name: str(fact) for name, fact in machine_facts().items() if name != "date"}
     found |= {"model": f"{plan.layers} layers, {plan.width} wide, random weights", "code": code.hexdigest()[:12]}
-    if plan.on_gpu:
+    if plan.device != CPU:
         gpu = torch.cuda.get_device_properties(plan.device)
         memory, cudnn = gpu.total_memory / 2**30, torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         driver = open_nvml().nvmlSystemGetDriverVersion()
@@ -168,9 +158,9 @@ def facts(plan: Plan) -> dict[str, str]:
 
 def exit_status(results: Results, plan: Plan) -> int:
     """Return what the process ends with."""
-    if plan.on_gpu:
-        return REACHED if all(target.reached(results) for target in report.TARGETS) else MISSED
-    return MISSED if results.gaps else REACHED
+    if plan.device == CPU:
+        return MISSED if results.gaps else REACHED
+    return REACHED if all(target.reached for target in report.targets(results)) else MISSED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -201,17 +191,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         print(plan.bundle, flush=True)
-        run(plan, results, ends_at, write)
-    except (ExportError, WorkerFailed) as error:
+    except WorkerFailed as error:
         print(f"there is no bundle to measure: {reason(error)}", file=sys.stderr)
         return NOT_MEASURED
-    except WrongNumbers as error:
-        print(f"the numbers are wrong, so nothing is timed: {error}", file=sys.stderr)
+    if (wrong := run(plan, results, ends_at, write)) is not None:
+        print(f"nothing is timed before the numbers of the first rung are right: {wrong}", file=sys.stderr)
         return NOT_MEASURED
     for name, why in results.gaps.items():
         print(f"{name}: {why}", file=sys.stderr)
-    if plan.on_gpu:
-        print(report.section(results))
+    print(report.section(results))
     return exit_status(results, plan)
 
 

@@ -5,19 +5,18 @@ logits there, so a run holds everything from ids to logits, and the device has f
 their length, so that no peer needs a padding mask: the fastest case of each.
 """
 
-import math
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from statistics import median
 
+import numpy as np
 import torch
 import torch._dynamo
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.benchmark import Timer
 
 from benchmarks.gpu.plan import CPU, FIRST_RUNG, Plan
 from benchmarks.random_documents import random_batch
@@ -31,7 +30,6 @@ from bigbird_inference.runtime.session import (
     OutOfMemory,
     Outputs,
     RunControl,
-    Session,
     Shape,
 )
 from model_export.checkpoints.recognise import read_checkpoint
@@ -49,13 +47,13 @@ LOWER_RUNGS = (FIRST_RUNG, *(",".join(RUNGS[:number]) for number in range(1, len
 CONTENDERS = (OURS, *(f"{OURS}, {features}" for features in LOWER_RUNGS), TRANSFORMERS, DENSE)
 """Ours as it serves, ours on each lower rung, the peers."""
 
-DTYPES: Mapping[str, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+DTYPES: Mapping[str, torch.dtype] = {"fp16": torch.float16, "fp32": torch.float32}
 
 _BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 _MOST_COMPILED = 64
 _UNRECORDED_RUNS = 3
 # Long enough for the GPU's clocks to settle.
-_TIMED_REPEATS, _TIMED_SECONDS = 7, 0.1
+_TIMED_SECONDS = 0.7
 
 
 def contenders(plan: Plan) -> dict[str, Load]:
@@ -85,9 +83,7 @@ class OurSessions:
         opened = CudaDevice(device, features=GpuFeatures.parse(features)).open(checked)
         assert opened.ladder is not None
         self._ladder = opened.ladder
-        self._sessions: dict[int, Session] = {
-            bucket.length: opened.sessions[bucket.attention] for bucket in opened.manifest.buckets
-        }
+        self._sessions = {bucket.length: opened.sessions[bucket.attention] for bucket in opened.manifest.buckets}
 
     def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
         """Run a batch; as `Session.run`.
@@ -130,12 +126,7 @@ class Ours:
 
 
 def _transformers(checkpoint: Path, device: str, precision: str, length: int, documents: Sequence[int]) -> Run:
-    """Return transformers' model as its users run it.
-
-    Raises:
-        ImportError: transformers is not installed.
-    """
-    # Only this process needs it, and a GPU host need not have it.
+    """Return transformers' model as its users run it; only this process needs it, and a GPU host need not have it."""
     from benchmarks.transformers_models import EagerModel
 
     return EagerModel(checkpoint, length, "block_sparse", DTYPES[precision], device)
@@ -157,9 +148,8 @@ class Reference:
     def logits(self, batch: Batch) -> Float32Array:
         arrays = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
         with torch.inference_mode():
-            logits: torch.Tensor = self._model(*(torch.from_numpy(array).to(self._device) for array in arrays))
-        found: Float32Array = logits.cpu().numpy()
-        return found
+            logits = self._model(*(torch.from_numpy(array).to(self._device) for array in arrays))
+        return np.asarray(logits.cpu())
 
 
 class Dense:
@@ -187,16 +177,17 @@ class Dense:
         with torch.inference_mode(), sdpa_kernel([self._backend]):
             if shape not in self._forwards:
                 self._forwards[shape] = self._forward if self._device == CPU else self._recorded(inputs)
-            found: Float32Array = self._forwards[shape](*inputs).float().cpu().numpy()
-        return found
+            return np.asarray(self._forwards[shape](*inputs).float().cpu())
 
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int, dropout: Dropout
     ) -> torch.Tensor:
         """Attend fully, in the form that our layers take for one of their own layouts."""
         batch, length, width = query.shape
-        apart = [states.view(batch, length, heads, width // heads).transpose(1, 2) for states in (query, key, value)]
-        return heads_together(F.scaled_dot_product_attention(*apart))
+        query, key, value = (
+            states.view(batch, length, heads, width // heads).transpose(1, 2) for states in (query, key, value)
+        )
+        return heads_together(F.scaled_dot_product_attention(query, key, value))
 
     def _forward(self, input_ids: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
         """Map int64 `[batch, length]` ids and token types to logits."""
@@ -210,13 +201,12 @@ class Dense:
         """Return the forward pass of a shape as one launch instead of hundreds."""
         inputs = [tensor.to(self._device) for tensor in example]
         # What a first run sets up must not be recorded, and must not run on the default stream.
-        default = torch.cuda.current_stream(self._device)
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(default)
+        stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
             for _ in range(_UNRECORDED_RUNS):
                 self._forward(*inputs)
-        default.wait_stream(stream)
+        torch.cuda.synchronize(self._device)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             logits = self._forward(*inputs)
@@ -235,28 +225,18 @@ def fastest_backend(heads: int, length: int, head_dim: int, device: str, precisi
 
     torch's own order of preference is by what is stable, not by what is fast on this device.
     """
-    tensors = [torch.randn(1, heads, length, head_dim, device=device, dtype=DTYPES[precision]) for _ in range(3)]
-    attend = partial(F.scaled_dot_product_attention, *tensors)
+    query, key, value = torch.randn(3, 1, heads, length, head_dim, device=device, dtype=DTYPES[precision])
+    attend = partial(F.scaled_dot_product_attention, query, key, value)
     seconds: dict[SDPBackend, float] = {}
     for backend in _BACKENDS:
         with sdpa_kernel([backend]), suppress(RuntimeError), warnings.catch_warnings():
             # A backend that is not there says why in a warning, then raises.
             warnings.simplefilter("ignore")
-            seconds[backend] = timed(attend, device)
+            seconds[backend] = timed(attend)
     return min(seconds, key=lambda backend: seconds[backend])
 
 
-def timed(run: Callable[[], object], device: str) -> float:
-    """Return the median seconds of a run: of repeats of many in a row, each until the device has done all of them."""
-
-    def repeat(runs: int) -> float:
-        begin = time.perf_counter()
-        for _ in range(runs):
-            run()
-        if device != CPU:
-            torch.cuda.synchronize(device)
-        return (time.perf_counter() - begin) / runs
-
-    repeat(1)
-    runs = 1 if device == CPU else math.ceil(_TIMED_SECONDS / repeat(3))
-    return median(repeat(runs) for _ in range(_TIMED_REPEATS))
+def timed(run: Callable[[], object]) -> float:
+    """Return the median seconds of a run, until the device has done it."""
+    timer = Timer("run()", globals={"run": run})
+    return float(timer.blocked_autorange(min_run_time=_TIMED_SECONDS).median)

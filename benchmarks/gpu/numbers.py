@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 
 from benchmarks.gpu.contenders import OurSessions, RungLost, torch_model
@@ -32,8 +33,6 @@ from model_export.export.references import References
 from model_export.export.signature import signature
 from model_export.export.verify import Verifier
 
-PRINTS_KERNELS = "ORT_ENABLE_ATTENTION_KERNEL_DEBUG_INFO"
-
 _BUCKET = re.compile(r"^bucket (\d+)$")
 _KERNEL = re.compile(r"Operator=\S+.*\bSdpaKernel=(\w+)")
 
@@ -42,7 +41,8 @@ def measure_ladder(plan: Plan, missing: Sequence[str]) -> Iterator[Cells]:
     """Yield what became of each rung, tried as the service tries them at its start."""
     bundle = Bundle(plan.bundle.resolve(), read_manifest(plan.bundle))
     outcomes = try_rungs(bundle, plan.device, GpuFeatures(), threading.Event())
-    yield {f"ladder/{outcome.rung}": asdict(outcome) for outcome in outcomes}
+    for outcome in map(asdict, outcomes):
+        yield {f"ladder/{outcome.pop('rung')}": outcome}
 
 
 def measure_numbers(plan: Plan, missing: Sequence[str]) -> Iterator[Cells]:
@@ -58,9 +58,7 @@ class _Numbers:
     """Sessions and reference, in their process."""
 
     def __init__(self, bundle: Path, checkpoint: Path, device: str) -> None:
-        self._bundle = bundle
-        self._device = device
-        self._sessions: dict[str, OurSessions] = {}
+        self._sessions = cache(partial(OurSessions, bundle, device))
         manifest, model = read_manifest(bundle), torch_model(checkpoint)
         plans = [BucketPlan(bucket.length, bucket.attention) for bucket in manifest.buckets]
         references = References.of_model(model, signature(manifest.task, model.config))
@@ -68,9 +66,7 @@ class _Numbers:
 
     def compare(self, features: str, length: int) -> Cell:
         """Return how far a bucket is from torch, as a CUDA graph where one is recorded, or what is wrong with it."""
-        if features not in self._sessions:
-            self._sessions[features] = OurSessions(self._bundle, self._device, features)
-        sessions = self._sessions[features]
+        sessions = self._sessions(features)
         try:
             parity = self._verifier.compare(length, sessions)
             recorded = sessions.record([Shape(len(parity.documents), length)])
@@ -78,12 +74,8 @@ class _Numbers:
                 parity = self._verifier.compare(length, sessions)
         except (ExportError, RungLost) as error:
             return {"failed": str(error)}
-        return {
-            "difference": parity.max_abs_difference,
-            "tolerance": parity.tolerance,
-            "correlation": parity.correlation,
-            "recorded": bool(recorded),
-        }
+        figures = {"difference": parity.max_abs_difference, "tolerance": parity.tolerance}
+        return {**figures, "correlation": parity.correlation, "recorded": bool(recorded)}
 
 
 def measure_kernels(plan: Plan, missing: Sequence[str]) -> Iterator[Cells]:
@@ -93,7 +85,7 @@ def measure_kernels(plan: Plan, missing: Sequence[str]) -> Iterator[Cells]:
     """
     lengths = [name.removeprefix("kernels/") for name in missing]
     command = [sys.executable, "-m", "benchmarks.gpu.numbers", str(plan.bundle), plan.device, plan.features, *lengths]
-    environment = os.environ | {PRINTS_KERNELS: "1"}
+    environment = os.environ | {"ORT_ENABLE_ATTENTION_KERNEL_DEBUG_INFO": "1"}
     process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout=ANSWER_SECONDS, check=True)
     kernels = parse_kernels(process.stdout.decode(errors="replace").splitlines())
     yield {f"kernels/{length}": operators for length, operators in kernels.items()}
@@ -112,12 +104,8 @@ def parse_kernels(lines: Iterable[str]) -> dict[int, Counter[str]]:
     return kernels
 
 
-def _run_each_once(bundle: Path, device: str, features: str, lengths: Sequence[int]) -> None:
-    sessions = OurSessions(bundle, device, features)
-    for length in lengths:
-        print(f"bucket {length}", flush=True)
-        sessions.run(random_batch([0], length))
-
-
 if __name__ == "__main__":
-    _run_each_once(Path(sys.argv[1]), sys.argv[2], sys.argv[3], [int(length) for length in sys.argv[4:]])
+    opened = OurSessions(Path(sys.argv[1]), *sys.argv[2:4])
+    for tokens in map(int, sys.argv[4:]):
+        print(f"bucket {tokens}", flush=True)
+        opened.run(random_batch([0], tokens))

@@ -1,19 +1,16 @@
-"""What was measured, for people: a page with every figure, the targets, and the GPU's section of docs/performance.md."""
+"""What was measured, for people: a page of all figures, the targets, and the GPU's section of docs/performance.md."""
 
 import datetime
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.gpu.contenders import CONTENDERS, DENSE, OURS, TRANSFORMERS
 from benchmarks.gpu.results import Results
-from benchmarks.report import table
+from benchmarks.report import Row, table
 
 BEGIN, END = "<!-- gpu: begin -->", "<!-- gpu: end -->"
 LONG, MEDIUM = 4096, 1024
-
-Rows = list[dict[str, Any]]
 
 
 class Target(NamedTuple):
@@ -21,32 +18,57 @@ class Target(NamedTuple):
 
     Attributes:
         subject: What is measured.
-        figure: What it is, or None if it was not measured.
+        found: What it is, or None if it was not measured.
         bound: What it must be.
         is_upper: Whether it must be at most that, rather than at least.
     """
 
     subject: str
-    figure: Callable[[Results], float | None]
+    found: float | None
     bound: float
     is_upper: bool = False
 
-    def row(self, results: Results) -> dict[str, Any]:
-        """Return the target, and what was measured."""
-        found = self.figure(results)
+    @property
+    def reached(self) -> bool:
+        return self.found is not None and (self.found <= self.bound if self.is_upper else self.found >= self.bound)
+
+    def row(self) -> Row:
         must = f"at {'most' if self.is_upper else 'least'} {self.bound:g}"
-        return {"Target": self.subject, "Must be": must, "Measured": "not measured" if found is None else f"{found:.2f}"}
-
-    def reached(self, results: Results) -> bool:
-        """Tell whether it was measured and reached."""
-        found = self.figure(results)
-        return found is not None and (found <= self.bound if self.is_upper else found >= self.bound)
+        found = "not measured" if self.found is None else f"{self.found:.2f}"
+        return {"Target": self.subject, "Must be": must, "Measured": found}
 
 
-def speed_rows(results: Results) -> Rows:
+def targets(results: Results) -> list[Target]:
+    """Hold what was measured against what must be."""
+    ours, transformers, dense = (best(results, name, LONG) for name in (OURS, TRANSFORMERS, DENSE))
+    served = next((cell["server / bare"] for _, cell in results.under("server")), None)
+    return [
+        Target("Share of the buckets whose attention runs in fused kernels", share_of_fused(results), 1),
+        Target(f"{LONG:,} tokens, times as fast as {TRANSFORMERS}", _ratio(ours, transformers), 5),
+        Target(f"{LONG:,} tokens, times as fast as {DENSE}", _ratio(ours, dense), 1.2),
+        *(
+            Target(
+                f"{tokens:,} tokens, share of the matrix-product ceiling at the saturating batch",
+                share_of_ceiling(results, tokens),
+                0.45,
+            )
+            for tokens in (MEDIUM, LONG)
+        ),
+        Target(
+            f"Time of a document of {LONG:,} tokens, by that of one of {MEDIUM:,}",
+            _ratio(best(results, OURS, MEDIUM), ours),
+            4.4,
+            is_upper=True,
+        ),
+        Target("Server on mixed traffic, share of the bare executor's tokens per second", served, 0.85),
+        Target("GPU memory once all buckets ran, by that once one did", memory_ratio(results), 1.15, is_upper=True),
+    ]
+
+
+def speed_rows(results: Results) -> list[dict[str, Any]]:
     """Return a row for each contender, length and number of documents that was timed."""
     ceiling = max((cell["operations/s"] for _, cell in results.under("ceiling")), default=None)
-    rows: Rows = []
+    rows: list[dict[str, Any]] = []
     for (tokens, documents, contender), cell in results.under("speed"):
         seconds, count = cell["seconds"], int(documents)
         rate = count / median(seconds)
@@ -88,7 +110,7 @@ def share_of_fused(results: Results) -> float | None:
 
 
 def memory_ratio(results: Results) -> float | None:
-    """Return the memory of all buckets by that of the one that takes most alone."""
+    """Return the memory once all buckets ran, by that once the one that takes most ran alone; all graphs are loaded."""
     found = {length: cell["bytes"] for (length,), cell in results.under("memory")}
     together = found.pop("all", None)
     return together / max(found.values()) if together and found else None
@@ -98,49 +120,16 @@ def _ratio(above: float | None, below: float | None) -> float | None:
     return None if above is None or below is None else above / below
 
 
-TARGETS = (
-    Target("Share of the buckets whose attention runs in fused kernels", share_of_fused, 1),
-    *(
-        Target(
-            f"{LONG:,} tokens, times as fast as {name}",
-            lambda results, name=name: _ratio(best(results, OURS, LONG), best(results, name, LONG)),
-            bound,
-        )
-        for name, bound in ((TRANSFORMERS, 5), (DENSE, 1.2))
-    ),
-    *(
-        Target(
-            f"{tokens:,} tokens, share of the matrix-product ceiling at the saturating batch",
-            lambda results, tokens=tokens: share_of_ceiling(results, tokens),
-            0.45,
-        )
-        for tokens in (MEDIUM, LONG)
-    ),
-    Target(
-        f"Time of a document of {LONG:,} tokens, by that of one of {MEDIUM:,}",
-        lambda results: _ratio(best(results, OURS, MEDIUM), best(results, OURS, LONG)),
-        4.4,
-        is_upper=True,
-    ),
-    Target(
-        "Server on mixed traffic, share of the bare executor's tokens per second",
-        lambda results: next((cell["server / bare"] for _, cell in results.under("server")), None),
-        0.85,
-    ),
-    # Hard to reach while each session has the weights and an arena of its own; the target stays.
-    Target("GPU memory of all buckets, by that of the largest alone", memory_ratio, 1.15, is_upper=True),
-)
-
-
 def write_page(results: Results, folder: Path) -> None:
     """Write every figure, beside the file that holds them."""
-    lines = ["# Speed on a GPU", "", *table(_targets(results)), "", *table(speed_rows(results)), ""]
-    for part in ("ladder", "numbers", "kernels", "ceiling", "memory", "server"):
-        cells = [{part: "/".join(rest), **cell} for rest, cell in results.under(part)]
-        lines += [*table(cells), ""] if cells else []
-    lines += [f"- no figures of {name}: {why}" for name, why in results.gaps.items()]
-    lines += [f"- {name}: {fact}" for name, fact in results.facts.items()]
-    (folder / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    cells = {
+        part: [{part: "/".join(rest), **cell} for rest, cell in results.under(part)]
+        for part in ("ladder", "numbers", "kernels", "ceiling", "memory", "server")
+    }
+    gaps = [f"- no figures of {name}: {why}" for name, why in results.gaps.items()]
+    facts = [f"- {name}: {fact}" for name, fact in results.facts.items()]
+    page = _tables("# Speed on a GPU", _target_rows(results), speed_rows(results), *cells.values())
+    (folder / "gpu.md").write_text("\n".join([page, "", *gaps, *facts, ""]), encoding="utf-8")
 
 
 def fill_docs(results: Results, page: Path) -> None:
@@ -153,22 +142,22 @@ def fill_docs(results: Results, page: Path) -> None:
 def section(results: Results) -> str:
     """Return the targets with what was reached, what became of the rungs, and everybody's best speed at each length."""
     if not results.cells:
-        return "\n".join(["**Nothing on this page has been measured on a GPU yet.**", "", *table(_targets(results))])
+        return _tables("**Nothing on this page has been measured on a GPU yet.**", _target_rows(results))
     today, facts = datetime.datetime.now(datetime.UTC).date(), results.facts
+    said = f"Written by `python -m benchmarks.gpu` on {today}: {facts.get('gpu', 'no GPU')}; {facts['versions']}.\n"
+    said += f"Figures that are missing: {len(results.gaps)} ([all](../benchmarks/results/gpu.md))."
     lengths = sorted({row["tokens"] for row in speed_rows(results)})
-    speeds = [
+    speeds: list[Row] = [
         {"Documents per second": name, **{f"{tokens:,} tokens": best(results, name, tokens) for tokens in lengths}}
         for name in CONTENDERS
     ]
-    rungs = [{"Rung": rung, **cell} for (rung,), cell in results.under("ladder")]
-    return "\n".join(
-        [
-            f"Written by `python -m benchmarks.gpu` on {today}: {facts.get('gpu')}; {facts['versions']}.",
-            f"Figures that are missing: {len(results.gaps)} ([all](../benchmarks/results/gpu.md)).",
-            *("", *table(_targets(results)), "", *table(rungs), "", *table(speeds)),
-        ]
-    )
+    rungs: list[Row] = [{"Rung": rung, **cell} for (rung,), cell in results.under("ladder")]
+    return _tables(said, _target_rows(results), rungs, speeds)
 
 
-def _targets(results: Results) -> Rows:
-    return [target.row(results) for target in TARGETS]
+def _target_rows(results: Results) -> list[Row]:
+    return [target.row() for target in targets(results)]
+
+
+def _tables(head: str, *tables: list[Row]) -> str:
+    return "\n\n".join([head, *("\n".join(table(rows)) for rows in tables if rows)])

@@ -8,8 +8,8 @@
     server                                what it delivers on mixed traffic
     speed/TOKENS/DOCUMENTS/CONTENDER      seconds of a run
 
-A cell that has no figures holds `failed`, the reason, or `unmeasured`, the reason: then the time was over or the part
-ended early, and the next call tries it again.
+A cell without figures holds `failed`, the reason, or `unmeasured`, the reason: the time was over or the part ended
+early, and the next call tries it again.
 """
 
 import json

@@ -86,13 +86,7 @@ def measure_server(plan: Plan, missing: Sequence[str]) -> Iterator[Cells]:
 
 
 class BareExecutor:
-    """Runs batches on sessions, without a server.
-
-    Args:
-        bundle: Whose sessions.
-        device: Where they run.
-        features: Of the GPU that they use.
-    """
+    """Runs batches on sessions, without a server."""
 
     def __init__(self, bundle: Path, device: str, features: str) -> None:
         self._sessions = OurSessions(bundle, device, features)

@@ -53,13 +53,7 @@ def measure_speed(plan: Plan, missing: Sequence[str]) -> Iterator[Cells]:
 
 
 class Runner:
-    """A contender in its process.
-
-    Args:
-        load: Makes it.
-        length: Of its documents, in tokens.
-        counts: How many of them at a time.
-    """
+    """A contender in its process."""
 
     def __init__(self, load: Load, length: int, counts: Sequence[int]) -> None:
         # Compilers warn about themselves; what matters here is whether they succeed.
@@ -94,15 +88,8 @@ class Runner:
         return (time.perf_counter() - begin) / runs
 
 
-class Race:
-    """Contenders at one length, each in its process. One that ends or does not answer is out, the others go on.
-
-    Args:
-        compared: By name.
-        length: In tokens.
-        counts: Documents at a time.
-        start: Starts a process.
-    """
+class Race(ExitStack):
+    """Contenders at one length, each in its process. One that ends or does not answer is out, the others go on."""
 
     def __init__(
         self,
@@ -111,24 +98,14 @@ class Race:
         counts: Sequence[int],
         start: Callable[..., LimitedWorker] = LimitedWorker,
     ) -> None:
-        self._compared = compared
+        super().__init__()
         self._length = length
         self._counts = counts
-        self._start = start
-        self._processes = ExitStack()
-        self._workers: dict[str, LimitedWorker] = {}
         self._out: dict[str, str] = {}
-
-    def __enter__(self) -> "Race":
-        for name, load in self._compared.items():
-            worker = self._start(name, ANSWER_SECONDS, Runner, load, self._length, self._counts)
-            self._workers[name] = self._processes.enter_context(worker)
-        for name in self._compared:
-            self._let(name, lambda worker: worker.wait_until_made())
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._processes.close()
+        self._workers = {
+            name: self.enter_context(start(name, ANSWER_SECONDS, Runner, load, length, counts))
+            for name, load in compared.items()
+        }
 
     def cells(self, config: BigBirdConfig, reference: Float32Array) -> Iterator[Cells]:
         """Yield the cells of each number of documents.
@@ -137,6 +114,8 @@ class Race:
             config: The model's shape.
             reference: Logits of the first documents.
         """
+        for name in self._workers:
+            self._let(name, lambda worker: worker.wait_until_made())
         warmed = {documents: self._warmed(documents, config, reference) for documents in self._counts}
         for documents, cells in warmed.items():
             timed_cells = cells | self._timed(documents, cells)
@@ -144,9 +123,9 @@ class Race:
 
     def _warmed(self, documents: int, config: BigBirdConfig, reference: Float32Array) -> dict[str, Cell]:
         """Let all compile and warm at the same time; a cell that has not failed can be timed."""
-        for name in self._compared:
+        for name in self._workers:
             self._let(name, lambda worker: worker.ask("attempt", "warm", documents))
-        answers = {name: self._let(name, lambda worker: worker.answer()) for name in self._compared}
+        answers = {name: self._let(name, lambda worker: worker.answer()) for name in self._workers}
         is_full = self._length <= config.full_attention_edge
         cells: dict[str, Cell] = {}
         for name, answer in answers.items():
@@ -209,11 +188,10 @@ class _Products:
     """
 
     def __init__(self, device: str, precision: str) -> None:
-        self._device = device
         self._options: Any = {"device": device, "dtype": DTYPES[precision]}
 
     def rate(self, rows: int, inner: int, columns: int) -> float:
         """Return operations per second."""
         left, right = torch.randn(rows, inner, **self._options), torch.randn(inner, columns, **self._options)
         product = torch.empty(rows, columns, **self._options)
-        return 2 * rows * inner * columns / timed(lambda: torch.mm(left, right, out=product), self._device)
+        return 2 * rows * inner * columns / timed(lambda: torch.mm(left, right, out=product))
