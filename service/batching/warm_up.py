@@ -44,8 +44,8 @@ _MEASURED_RUNS = 3
 _MEASURED_SECONDS = 0.1
 # Beside traffic, a bucket's larger batches are measured while doubling one saves at least a tenth.
 _WORTH_DOUBLING = 0.9
-# Between two recorded sizes a batch is filled up to the larger one, so the steps are small.
-_CAPTURED_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+# The smaller a batch, the more of its time is launching.
+_CAPTURED_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
 
 ResultT = TypeVar("ResultT")
 

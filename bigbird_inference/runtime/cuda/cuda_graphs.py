@@ -20,10 +20,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from bigbird_inference.manifest import Manifest
-from bigbird_inference.runtime.cuda import iobinding
 from bigbird_inference.runtime.cuda.iobinding import Places
 from bigbird_inference.runtime.cuda.levels import (
     LEAST_GAIN,
@@ -48,8 +44,6 @@ from bigbird_inference.runtime.session import (
 _GRAPH_ID = "gpu_graph_id"
 # Each keeps memory of the GPU for its kernels' arguments, its inputs and its outputs.
 MOST_RECORDINGS = 32
-
-unfit: Callable[[Manifest], str | None] = iobinding.unfit
 
 
 def load_options(options: LoadOptions) -> LoadOptions:
@@ -97,16 +91,14 @@ class RecordingSession:
         return sum(each.replay_seconds for each in own), sum(each.ordinary_seconds for each in own)
 
     def serves(self, shape: Shape) -> bool:
-        """Tell whether a replay runs a batch of this shape, and sooner than an ordinary run."""
-        return self._choose(shape) is not None
+        """Tell whether a shape is recorded."""
+        return shape in self._recordings
 
     def run(self, batch: Batch, control: RunControl | None = None) -> Outputs:
-        """Replay a batch of a shape that is served; see `Session.run`. A replay is never ended."""
+        """Replay a batch of a recorded shape; see `Session.run`. A replay is never ended."""
         if control is not None and control.terminated:
             raise RunTerminated("the run's end was asked for before it began")
-        recording = self._choose(Shape(*batch.input_ids.shape))
-        assert recording is not None
-        return self._replay(recording, batch)
+        return self._replay(self._recordings[Shape(*batch.input_ids.shape)], batch)
 
     def capture(self, shapes: Sequence[Shape], *, pinned: bool = False) -> Sequence[Shape]:
         """Record shapes, the smallest first, for as long as that saves time; return all those recorded.
@@ -157,18 +149,3 @@ class RecordingSession:
 
     def _replay(self, recording: _Recording, batch: Batch) -> Outputs:
         return recording.places.run(batch, run_options({_GRAPH_ID: str(recording.graph_id)}))
-
-    def _choose(self, shape: Shape) -> _Recording | None:
-        """Return the recording that runs a batch of this shape fastest, or None if an ordinary run does.
-
-        A batch is filled up to the next recorded number of rows of its length if the replay of that takes no longer
-        than an ordinary run of the batch as it is, which lies on a straight line between those that were measured.
-        """
-        if shape in self._recordings:
-            return self._recordings[shape]
-        own = [self._recordings[kept] for kept in sorted(self._recordings) if kept.length == shape.length]
-        larger = next((each for each in own if each.shape.rows >= shape.rows), None)
-        if larger is None:
-            return None
-        ordinary = np.interp(shape.rows, [each.shape.rows for each in own], [each.ordinary_seconds for each in own])
-        return larger if larger.replay_seconds <= ordinary else None

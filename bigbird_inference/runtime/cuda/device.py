@@ -12,7 +12,7 @@ from types import ModuleType
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Attention, Manifest
-from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName, RungOutcome, said_by
+from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName, RungOutcome, said_by, unfit
 from bigbird_inference.runtime.cuda.ladder import Ladder
 from bigbird_inference.runtime.cuda.levels import Level, LoadedGraph, LoadOptions
 from bigbird_inference.runtime.devices import CPU
@@ -107,16 +107,13 @@ class CudaDevice:
                 outcomes[rung] = RungOutcome(rung, "not_asked", f"gpu_features is {self._features}")
             elif rung in self._withheld:
                 outcomes[rung] = self._withheld[rung]
+            elif (reason := unfit(rung, manifest)) is not None:
+                outcomes[rung] = RungOutcome(rung, "unfit", reason)
             else:
                 try:
-                    module = importlib.import_module(f"bigbird_inference.runtime.cuda.{rung}")
-                    reason = module.unfit(manifest)
+                    modules[rung] = importlib.import_module(f"bigbird_inference.runtime.cuda.{rung}")
                 except Exception as error:
-                    reason = f"its module cannot be imported: {said_by(error)}"
-                if reason is None:
-                    modules[rung] = module
-                else:
-                    outcomes[rung] = RungOutcome(rung, "unfit", reason)
+                    outcomes[rung] = RungOutcome(rung, "unfit", f"it cannot be imported: {said_by(error)}")
         return modules, outcomes
 
     def _load_all(

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from bigbird_inference.manifest import Manifest
+
 RungName = Literal["fused_attention", "iobinding", "cuda_graphs"]
 RUNGS: tuple[RungName, ...] = get_args(RungName)
 
@@ -51,6 +53,17 @@ class GpuFeatures:
 
     def __str__(self) -> str:
         return ",".join(self.rungs) or "none" if self.pinned else "auto"
+
+
+def unfit(rung: RungName, manifest: Manifest) -> str | None:
+    """Return why a bundle cannot have a rung, and what to do, or None if it can."""
+    if rung == "fused_attention":
+        if manifest.kernels == {"composed", "fused"}:
+            return None
+        return f"the bundle has {' '.join(manifest.kernels)} graphs only; export the checkpoint with --precision fp16"
+    if any(tensor.name == "positions" for tensor in manifest.inputs):
+        return "its graphs take positions, of which every batch has another number"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,10 @@
 
 from functools import partial
 
-from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.cuda.levels import Level, LoadedGraph, LoadOptions
 from bigbird_inference.runtime.session import Shape
 
 _LONGEST_GRID_AXIS = 65_535
-
-
-def unfit(manifest: Manifest) -> str | None:
-    """Return why a bundle cannot have this rung, or None."""
-    if manifest.kernels == {"composed", "fused"}:
-        return None
-    return f"the bundle has {' '.join(manifest.kernels)} graphs only; export the checkpoint with --precision fp16"
 
 
 def load_options(options: LoadOptions) -> LoadOptions:

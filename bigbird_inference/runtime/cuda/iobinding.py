@@ -10,20 +10,13 @@ from functools import partial
 
 import numpy as np
 
-from bigbird_inference.manifest import Manifest, Tensor
+from bigbird_inference.manifest import Tensor
 from bigbird_inference.runtime.cuda.levels import Level, LoadedGraph, LoadOptions, run_options
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch, Outputs, RunControl, Shape, meaning_of
 
 # Each keeps memory of the GPU; what is asked for beyond runs on the rung below.
 MOST_SHAPES = 64
-
-
-def unfit(manifest: Manifest) -> str | None:
-    """Return why a bundle cannot have this rung, or None."""
-    if any(tensor.name == "positions" for tensor in manifest.inputs):
-        return "its graphs take positions, of which every batch has another number"
-    return None
 
 
 def load_options(options: LoadOptions) -> LoadOptions:
@@ -47,7 +40,6 @@ class Places:
 
     def __init__(self, graph: LoadedGraph, shape: Shape) -> None:
         self._graph = graph
-        self._rows = shape.rows
         self._binding = graph.session.io_binding()
         self._inputs = {tensor.name: _value(graph, tensor, shape) for tensor in graph.manifest.inputs}
         self._outputs = {tensor.name: _value(graph, tensor, shape) for tensor in graph.manifest.outputs}
@@ -57,18 +49,13 @@ class Places:
             self._binding.bind_ortvalue_output(name, value)
 
     def run(self, batch: Batch, options: onnxruntime.RunOptions) -> Outputs:
-        """Run a batch; what it has fewer rows than the shape is filled up with copies of its last, and not returned.
-
-        Raises:
-            RunTerminated, OutOfMemory, DeviceLost: As in `Session.run`.
-        """
-        rows = len(batch.input_ids)
+        """Run a batch of the shape; raises as `Session.run`."""
         try:
             for name, value in self._inputs.items():
-                value.update_inplace(np.pad(getattr(batch, name), ((0, self._rows - rows), (0, 0)), mode="edge"))
+                value.update_inplace(getattr(batch, name))
             self._graph.session.run_with_iobinding(self._binding, options)
             # From the host's memory, onnxruntime gives a view.
-            return {name: value.numpy()[:rows].copy() for name, value in self._outputs.items()}
+            return {name: value.numpy().copy() for name, value in self._outputs.items()}
         except Exception as error:
             meaning = meaning_of(error)
             if meaning is None:

@@ -14,7 +14,7 @@ from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import climb
 from bigbird_inference.runtime.cuda.device import CudaDevice
-from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName, said_by
+from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName, said_by, unfit
 from bigbird_inference.runtime.cuda.ladder import Ladder
 from bigbird_inference.runtime.session import (
     CapturingSession,
@@ -26,6 +26,7 @@ from bigbird_inference.runtime.session import (
 )
 from tests.bigbird_inference.runtime.cuda.model_of_sums import EDGE, LONG, SHORT, batch, bundle_of_sums, logits
 from tests.bigbird_inference.runtime.cuda.stand_in import StandIn, Way, gpu
+from tests.fake_model import fake_manifest
 
 __all__ = ["gpu"]
 
@@ -80,9 +81,9 @@ def test_a_batch_runs_on_the_highest_rung_that_serves_its_shape(gpu: StandIn, bu
     ladder = ladder_of(bundle)
     gpu.ways()
     answers(ladder, ROWS)
-    answers(ladder, ROWS[:2])  # filled up to three
+    answers(ladder, ROWS[:2])  # no recording of two
     answers(ladder, [[5] * 6])  # no recording of this length
-    assert gpu.ways() == ["replayed", "replayed", "bound"]
+    assert gpu.ways() == ["replayed", "bound", "bound"]
 
 
 def test_what_gains_nothing_is_not_kept_unless_it_is_pinned(
@@ -351,13 +352,11 @@ def test_a_run_whose_end_was_asked_for_gives_nothing(gpu: StandIn, bundle: Bundl
         ladder.sessions["full"].run(batch(ROWS), control)
 
 
-def test_a_graph_that_takes_positions_has_no_fixed_places(gpu: StandIn, bundle: Bundle) -> None:
-    from bigbird_inference.runtime.cuda import cuda_graphs, iobinding
-    from tests.fake_model import fake_manifest
-
-    for module in (iobinding, cuda_graphs):
-        assert "positions" in (module.unfit(fake_manifest("fill-mask")) or "")
-        assert module.unfit(bundle.manifest) is None
+def test_a_graph_that_takes_positions_has_no_fixed_places(bundle: Bundle) -> None:
+    reasons = {rung: unfit(rung, fake_manifest("fill-mask")) or "" for rung in RUNGS}
+    assert "composed graphs only" in reasons["fused_attention"]
+    assert "positions" in reasons["iobinding"] and "positions" in reasons["cuda_graphs"]
+    assert [unfit(rung, bundle.manifest) for rung in RUNGS] == [None, None, None]
 
 
 def test_the_name_of_the_machine_is_not_told() -> None:
