@@ -152,7 +152,8 @@ def facts(plan: Plan) -> dict[str, str]:
         memory, cudnn = gpu.total_memory / 2**30, torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         driver = open_nvml().nvmlSystemGetDriverVersion()
         found["gpu"] = f"{gpu.name}, {gpu.multi_processor_count} multiprocessors, {memory:.0f} GiB; driver {driver}"
-        found["cuda"] = f"onnxruntime's {onnxruntime.cuda_version}; torch's {torch.version.cuda} with cuDNN {cudnn}"
+        built_for = getattr(onnxruntime, "cuda_version", "unknown")
+        found["cuda"] = f"onnxruntime's {built_for}; torch's {torch.version.cuda} with cuDNN {cudnn}"
     return found
 
 

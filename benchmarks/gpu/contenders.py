@@ -51,7 +51,6 @@ DTYPES: Mapping[str, torch.dtype] = {"fp16": torch.float16, "fp32": torch.float3
 
 _BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 _MOST_COMPILED = 64
-_UNRECORDED_RUNS = 3
 # Long enough for the GPU's clocks to settle.
 _TIMED_SECONDS = 0.7
 
@@ -204,7 +203,7 @@ class Dense:
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
-            for _ in range(_UNRECORDED_RUNS):
+            for _ in range(3):
                 self._forward(*inputs)
         torch.cuda.synchronize(self._device)
         graph = torch.cuda.CUDAGraph()

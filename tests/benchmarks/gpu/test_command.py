@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -139,6 +140,22 @@ def test_an_onnxruntime_that_cannot_use_the_gpu_is_named(
     monkeypatch.setattr(gpu.MachineProbe, "count_gpus", refuse)
     assert main([]) == NOT_MEASURED
     assert "built without CUDA: install" in capsys.readouterr().err
+
+
+def test_on_a_gpu_card_and_versions_are_named_and_the_targets_judged(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, list[str]], tmp_path: Path
+) -> None:
+    card = SimpleNamespace(name="An Example 9000", multi_processor_count=7, total_memory=80 << 30)
+    monkeypatch.setattr(gpu, "missing_gpu", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    monkeypatch.setattr(gpu, "open_nvml", lambda: SimpleNamespace(nvmlSystemGetDriverVersion=lambda: "580.1"))
+    monkeypatch.setattr(gpu.multiprocessing, "set_forkserver_preload", lambda modules: None)
+    monkeypatch.setattr(Plan, "bundle", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\n{END}\n")
+    assert main(["--output", str(tmp_path), "--docs", str(page)]) == MISSED
+    assert "An Example 9000, 7 multiprocessors, 80 GiB; driver 580.1; python 3." in page.read_text()
+    assert json.loads((tmp_path / "gpu.json").read_text())["cells"]["one/a"] == {"found": 1}
 
 
 def test_without_a_bundle_nothing_is_measured(
