@@ -12,7 +12,7 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cores import available_cores
-from bigbird_inference.runtime.cpu import CpuDevice, unfit_for_openvino
+from bigbird_inference.runtime.cpu_runtime_choice import CpuDevice, unfit_for_openvino
 from bigbird_inference.runtime.cuda.features import GpuFeatures
 from bigbird_inference.runtime.cuda.nvml import cuda_devices
 from bigbird_inference.runtime.cuda.probe import MachineProbe

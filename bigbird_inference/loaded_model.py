@@ -12,7 +12,7 @@ from bigbird_inference.bundle_files import FileState, ensure_same_files
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import MANIFEST_FILE, Attention, CpuPrecision, CpuRuntime, Manifest, Precision
 from bigbird_inference.runtime.cores import available_cores
-from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice, CpuDevice
 from bigbird_inference.runtime.cuda.device import CudaDevice
 from bigbird_inference.runtime.cuda.features import GpuFeatures, RungName, RungOutcome
 from bigbird_inference.runtime.cuda.ladder import Ladder

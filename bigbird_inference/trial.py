@@ -35,7 +35,7 @@ from bigbird_inference.known_answer import check_known_answer, run_unasked_ends
 from bigbird_inference.loaded_model import device_openers
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import anonymous_bytes_of, available_bytes
-from bigbird_inference.runtime.cpu import CpuChoice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bigbird_inference.runtime.devices import Devices
 from bigbird_inference.runtime.session import OutOfMemory, meaning_of
 

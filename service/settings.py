@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bigbird_inference.runtime.cpu import PrecisionChoice, RuntimeChoice
+from bigbird_inference.runtime.cpu_runtime_choice import PrecisionChoice, RuntimeChoice
 from bigbird_inference.runtime.cuda.features import GpuFeatures
 
 ENVIRONMENT_PREFIX = "BIGBIRD_"

@@ -23,7 +23,7 @@ from bigbird_inference.known_answer import run_unasked_ends
 from bigbird_inference.loaded_model import LoadedModel, OpenBundle, open_model
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import available_bytes
-from bigbird_inference.runtime.cpu import CpuChoice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bigbird_inference.runtime.cuda.features import GpuFeatures, RungName, RungOutcome
 from bigbird_inference.runtime.cuda.nvml import gpu_memory
 from bigbird_inference.runtime.cuda.probe import MachineProbe
