@@ -1,7 +1,8 @@
 """What another runtime makes of a bundle's graphs on a CPU: how far its answers are off, and its known answer.
 
 The service runs a bundle in it by itself only where the manifest has these figures
-(`bigbird_inference.runtime.cpu_runtime_choice`). They are measured at export where the runtime is installed, and for a finished bundle by `bigbird measure`.
+(`bigbird_inference.runtime.cpu_runtime_choice`). They are measured at export where the runtime is
+installed, and for a finished bundle by `bigbird measure`.
 """
 
 from collections.abc import Mapping, Sequence
