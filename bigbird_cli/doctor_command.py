@@ -67,12 +67,7 @@ def command(bundle: Path | None, as_json: bool) -> None:
 
 
 def examine(bundle: Path | None, root: Path = Path("/")) -> Report:
-    """Return everything that can be found out.
-
-    Args:
-        bundle: The bundle to try, if any.
-        root: Where the system's files are.
-    """
+    """Return everything that can be found out; the system's files are under `root`."""
     report: Report = {"versions": _versions(), "cpu": _cpu(root), "container": _container(root)}
     try:
         from bigbird_cli.doctor_trial import examine_serving  # needs onnxruntime

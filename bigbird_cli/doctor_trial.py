@@ -27,12 +27,7 @@ _OF_DEVICES = ("device", "threads", "cpu_runtime", "cpu_precision", "gpu_feature
 
 
 def examine_serving(folder: Path | None, root: Path) -> dict[str, Any]:
-    """Return what would serve, whether the bundle in a folder would be served, and what is wrong.
-
-    Args:
-        folder: The bundle, if any.
-        root: Where the system's files are.
-    """
+    """Return what would serve, whether the bundle in a folder would be served, and what is wrong."""
     probe = MachineProbe(root)
     problems: list[str] = []
     report: dict[str, Any] = {"problems": problems, "serves": False}
@@ -65,12 +60,7 @@ def examine_serving(folder: Path | None, root: Path) -> dict[str, Any]:
 
 
 def _tried(bundle: Bundle, devices: Devices, settings: Settings) -> dict[str, Any]:
-    """Run the bundle as a start would.
-
-    Raises:
-        BundleError: It would not be served.
-        DeviceUnavailable: The settings ask for what is not there.
-    """
+    """Run the bundle as a start would; raises if it would not be served."""
     if devices.on_gpu:
         features, limit = GpuFeatures.parse(settings.gpu_features), settings.gpu_memory_limit_bytes
         found = try_rungs(bundle, devices.names[0], features, threading.Event(), memory_limit_bytes=limit)

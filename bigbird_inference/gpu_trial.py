@@ -14,7 +14,6 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,11 +34,6 @@ from bigbird_inference.trial import Limits, end_with_whoever_waits, failure, ref
 _SECONDS, _SECONDS_PER_MEGABYTE = 120.0, 0.1
 
 
-def seconds_of(manifest: Manifest) -> float:
-    """Return how long a trial may take, by the size of the weights."""
-    return _SECONDS + _SECONDS_PER_MEGABYTE * manifest.weights.bytes / 2**20
-
-
 def try_rungs(
     bundle: Bundle,
     device: str,
@@ -51,18 +45,14 @@ def try_rungs(
 ) -> list[RungOutcome]:
     """Return what becomes of the rungs that are asked for; blocks for as long as that takes.
 
-    Args:
-        bundle: The bundle, with the right hashes.
-        device: For example `cuda:0`; `cpu` as in `CudaDevice`.
-        features: What is tried.
-        given_up: Ends the trial when it is set.
-        memory_limit_bytes: As in `CudaDevice`.
-        seconds: When a process that has not ended is ended; None for `seconds_of` the manifest.
+    `device` and `memory_limit_bytes` are as in `CudaDevice`. A process is ended after `seconds`, by default in proportion
+    to the weights, or when `given_up` is set.
 
     Raises:
         BundleError: Not even the first rung answers, or the trial was given up.
     """
-    limits = Limits(available_bytes() or sys.maxsize, seconds or seconds_of(bundle.manifest), least_share=1.0)
+    seconds = seconds or _SECONDS + _SECONDS_PER_MEGABYTE * bundle.manifest.weights.bytes / 2**20
+    limits = Limits(available_bytes() or sys.maxsize, seconds, least_share=1.0)
     outcomes: dict[RungName, RungOutcome] = {}
     while True:
         left = tuple(rung for rung in features.rungs if rung not in outcomes or outcomes[rung].state == "on")
@@ -131,12 +121,7 @@ def _tell(line: object) -> None:
     print(json.dumps(line), flush=True)
 
 
-def _main(arguments: Sequence[str]) -> int:
-    folder, device, rungs, pinned, memory_limit_bytes = arguments
-    asked = GpuFeatures(GpuFeatures.parse(rungs).rungs, bool(int(pinned)))
-    return main(Path(folder), device, asked, int(memory_limit_bytes))
-
-
 if __name__ == "__main__":
     # Python would take onnxruntime down in order, for nothing.
-    os._exit(_main(sys.argv[1:]))
+    asked = GpuFeatures(GpuFeatures.parse(sys.argv[3]).rungs, bool(int(sys.argv[4])))
+    os._exit(main(Path(sys.argv[1]), sys.argv[2], asked, int(sys.argv[5])))

@@ -66,12 +66,7 @@ class _Recording(NamedTuple):
 
 
 class RecordingSession:
-    """A graph with recordings of some shapes, on one thread.
-
-    Args:
-        graph: Loaded as `load_options` says.
-        clock: Seconds.
-    """
+    """A graph, loaded as `load_options` says, with recordings of some shapes, on one thread."""
 
     def __init__(self, graph: LoadedGraph, clock: Callable[[], float] = time.perf_counter) -> None:
         self._graph = graph
@@ -101,14 +96,10 @@ class RecordingSession:
         return self._replay(self._recordings[Shape(*batch.input_ids.shape)], batch)
 
     def capture(self, shapes: Sequence[Shape], *, pinned: bool = False) -> Sequence[Shape]:
-        """Record shapes, the smallest first, for as long as that saves time; return all those recorded.
+        """Record shapes that have run, the smallest first, for as long as that saves time; return all those recorded.
 
         The smaller the shape, the more of its time is launching. When one gains nothing, larger ones of its length are
-        not tried; when one finds no memory, no other is.
-
-        Args:
-            shapes: What may be recorded; each has run before.
-            pinned: Whether to keep what gains nothing.
+        not tried, unless `pinned`; when one finds no memory, no other is.
         """
         ended: set[int] = set()
         for shape in sorted(set(shapes) - set(self._recordings), key=lambda shape: shape.rows * shape.length):

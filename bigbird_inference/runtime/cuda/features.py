@@ -27,12 +27,7 @@ faster."""
 
 @dataclass(frozen=True, slots=True)
 class GpuFeatures:
-    """What `BIGBIRD_GPU_FEATURES` asks for.
-
-    Attributes:
-        rungs: What is tried.
-        pinned: Whether what gives the right numbers is kept even if it gains nothing.
-    """
+    """What `BIGBIRD_GPU_FEATURES` asks for: what is tried, and whether it is kept even if it gains nothing."""
 
     rungs: tuple[RungName, ...] = RUNGS
     pinned: bool = False
@@ -68,15 +63,10 @@ def unfit(rung: RungName, manifest: Manifest) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RungOutcome:
-    """What became of a rung.
+    """What became of a rung: whether it is on, or why not, in a word and in a sentence.
 
-    Attributes:
-        rung: Its name.
-        state: Whether it is on, and if not, why in one word.
-        reason: The same in a sentence; empty where it is on.
-        difference: The largest from the first rung's answers, or None if there is none to compare.
-        seconds: What its probes took.
-        seconds_below: What they took on the rung below.
+    `difference` is the largest from the first rung's answers, `seconds` what the probes took, `seconds_below` what they
+    took on the rung below; None where nothing was measured.
     """
 
     rung: RungName

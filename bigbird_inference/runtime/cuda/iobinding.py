@@ -31,12 +31,7 @@ def open_level(graph: LoadedGraph) -> Level:
 
 
 class Places:
-    """The inputs and outputs of a shape, bound to memory of their own.
-
-    Args:
-        graph: Whose they are.
-        shape: Sequences and tokens.
-    """
+    """The inputs and outputs of a shape, bound to memory of their own."""
 
     def __init__(self, graph: LoadedGraph, shape: Shape) -> None:
         self._graph = graph
@@ -70,11 +65,7 @@ def _value(graph: LoadedGraph, tensor: Tensor, shape: Shape) -> onnxruntime.OrtV
 
 
 class BoundSession:
-    """A graph whose shapes get places when they are first run.
-
-    Args:
-        graph: The loaded graph.
-    """
+    """A graph whose shapes get places when they are first run."""
 
     def __init__(self, graph: LoadedGraph) -> None:
         self._graph = graph

@@ -45,13 +45,7 @@ _SAME_GRAPH = 0.1
 
 
 class Probe(NamedTuple):
-    """A batch by which rungs are compared.
-
-    Attributes:
-        attention: The graph's kind.
-        batch: What is run.
-        allowed: How far an answer may be from the first rung's.
-    """
+    """A batch by which rungs are compared, and how far an answer may be from the first rung's."""
 
     attention: Attention
     batch: Batch
@@ -63,17 +57,10 @@ Problems = Mapping[RungName, tuple[State, str]]
 
 
 class Ladder:
-    """The rungs of a bundle on one GPU.
+    """The rungs of a bundle on one GPU; all calls but `outcomes` belong on the thread that runs batches.
 
-    All calls but `outcomes` belong on the thread that runs batches.
-
-    Args:
-        name: Of bundle and device, for the log.
-        manifest: The bundle's.
-        levels: For each kind of attention, the first rung and those above it that could be opened, ascending.
-        outcomes: Of those that could not, and are not tried.
-        pinned: Whether what is right is kept, faster or not.
-        clock: Seconds.
+    `levels` are those that could be opened, from the first rung up, for each kind of attention; `outcomes` tell of the
+    others. If `pinned`, what is right is kept, faster or not. `name` is of bundle and device, for the log.
     """
 
     def __init__(
@@ -238,12 +225,7 @@ class Ladder:
 
 
 class LadderSession:
-    """One graph, run on the highest rung that is on.
-
-    Args:
-        ladder: Whose.
-        levels: From the first rung up.
-    """
+    """One graph, run on the highest rung of its ladder that is on."""
 
     def __init__(self, ladder: Ladder, levels: Sequence[Level]) -> None:
         self._ladder = ladder

@@ -18,13 +18,7 @@ _TIMED_RUNS = 3
 
 
 class LoadOptions(NamedTuple):
-    """How onnxruntime loads a graph and runs it, beyond what every rung asks for.
-
-    Attributes:
-        kernel: Of its attention.
-        settings: Options of the CUDA provider.
-        run_config: Entries of the options of every run.
-    """
+    """How a graph is loaded: kernel, further options of the CUDA provider, entries of the options of every run."""
 
     kernel: AttentionKernelName
     settings: Mapping[str, str] = {}
@@ -33,15 +27,7 @@ class LoadOptions(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedGraph:
-    """A graph that onnxruntime has loaded.
-
-    Attributes:
-        session: Onnxruntime's.
-        manifest: Of its bundle.
-        attention: The graph's kind.
-        device: Kind and number, as onnxruntime names it.
-        run_config: Entries of the options of every run.
-    """
+    """A graph that onnxruntime has loaded on a device (kind and number), with the options of its ordinary runs."""
 
     session: onnxruntime.InferenceSession
     manifest: Manifest
@@ -81,14 +67,10 @@ def _always(shape: Shape) -> bool:
 
 
 class Level(NamedTuple):
-    """One graph on one rung.
+    """One graph on one rung; `rung` is None on the first.
 
-    Attributes:
-        rung: Its name, or None for the first.
-        session: Runs the graph there.
-        serves: Tells whether it runs a shape; otherwise the level below does.
-        recorder: The session, where it records.
-        same_graph: Whether it launches the kernels of the rung below.
+    A shape that it does not serve runs on the level below. `recorder` is the session if it records; `same_graph` says
+    that it launches the kernels of the rung below.
     """
 
     rung: RungName | None

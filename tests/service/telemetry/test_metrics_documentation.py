@@ -11,9 +11,10 @@ from tests.service.running_app import running_app
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 # They have samples on a GPU host only, so that their labels cannot be read here.
 ON_GPU_HOSTS = {
-    "bigbird_gpu_memory_used_bytes",
-    "bigbird_gpu_memory_total_bytes",
-    "bigbird_gpu_utilization_ratio",
+    "bigbird_gpu_feature": ["model", "device", "feature", "state"],
+    "bigbird_gpu_memory_used_bytes": ["device"],
+    "bigbird_gpu_memory_total_bytes": ["device"],
+    "bigbird_gpu_utilization_ratio": ["device"],
 }
 UNITS = {"seconds": "seconds", "bytes": "bytes", "ratio": "ratio", "tokens": "tokens"}
 
@@ -40,7 +41,7 @@ async def test_the_table_of_metrics_is_what_the_server_shows() -> None:
     printed: dict[str, Row] = {}
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = list(family.samples[0].labels) if family.samples else ["device"]
+        labels = list(family.samples[0].labels) if family.samples else ON_GPU_HOSTS[name]
         names = sorted(label for label in labels if label != "le")
         printed[name] = (name, family.type, names, unit_of(name), family.documentation)
         assert bool(family.samples) == (name not in ON_GPU_HOSTS), name
