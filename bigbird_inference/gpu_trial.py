@@ -45,8 +45,8 @@ def try_rungs(
 ) -> list[RungOutcome]:
     """Return what becomes of the rungs that are asked for; blocks for as long as that takes.
 
-    `device` and `memory_limit_bytes` are as in `CudaDevice`. A process is ended after `seconds`, by default in proportion
-    to the weights, or when `given_up` is set.
+    `device` and `memory_limit_bytes` are as in `CudaDevice`. A process is ended after `seconds`, by default by the size
+    of the weights, or when `given_up` is set.
 
     Raises:
         BundleError: Not even the first rung answers, or the trial was given up.
