@@ -3,18 +3,27 @@
 import { classification, entities, questionAnswering } from "./document_tasks.js";
 import { generation, maskFilling } from "./language_tasks.js";
 import { multipleChoice, nextSentence, reranking, similarity } from "./passage_tasks.js";
+import { tasks as words } from "../texts.js";
+
+const byDefault = ({ id }) => ({
+	words: words[id],
+	path: `/${id}`,
+	models: (models) => models.filter(({ task }) => task === id),
+	fields: () => ({}),
+	options: () => ({}),
+	body: (values) => values,
+});
 
 export const TASKS = [
-  questionAnswering,
-  classification,
-  entities,
-  similarity,
-  reranking,
-  maskFilling,
-  multipleChoice,
-  nextSentence,
-  generation,
-];
+	questionAnswering,
+	classification,
+	entities,
+	similarity,
+	reranking,
+	maskFilling,
+	multipleChoice,
+	nextSentence,
+	generation,
+].map((task) => ({ ...byDefault(task), ...task }));
 
-/** What an answer cost: of each item. */
 export const usagesOf = (task, answer) => (task.usages ? task.usages(answer) : [answer.usage]);
