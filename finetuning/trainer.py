@@ -87,7 +87,9 @@ class Trainer(Generic[SourceT, PartT]):
         self._seed, self._precision = seed, precision
         self._settings = {"seed": seed, "precision": precision.name, **(settings or {})}
         self._scaler = precision.gradient_scaler()
-        self._weights = [*model.parameters(), *self._aids.parameters()]
+        self._weights = [
+            weight for module in (model, self._aids) for weight in module.parameters() if weight.requires_grad
+        ]
         groups: list[dict[str, Any]] = [
             {"params": [weight for weight in self._weights if weight.ndim >= 2]},
             {"params": [weight for weight in self._weights if weight.ndim < 2], "weight_decay": 0.0},
@@ -120,7 +122,7 @@ class Trainer(Generic[SourceT, PartT]):
             return False
         state = read_state(self._state_file)
         check_settings(self._state_file, state["settings"], self._settings)
-        self.model.load_state_dict(state["model"])
+        self._load_weights(state["model"])
         self._aids.load_state_dict(state["aids"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._scaler.load_state_dict(state["scaler"])
@@ -133,7 +135,7 @@ class Trainer(Generic[SourceT, PartT]):
         """Write the state, so that a crash at any time leaves the old or the new one."""
         state = {
             "settings": self._settings,
-            "model": self.model.state_dict(),
+            "model": self._trained_weights(),
             "aids": self._aids.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "scaler": self._scaler.state_dict(),
@@ -146,7 +148,7 @@ class Trainer(Generic[SourceT, PartT]):
 
     def load_best(self) -> None:
         """Return the model the weights of the best measurement."""
-        self.model.load_state_dict(read_state(self.best_file)["model"])
+        self._load_weights(read_state(self.best_file)["model"])
 
     def run(self, progress: Progress, stop: Callable[[], bool] = lambda: False) -> None:
         """Trains from the current position to the end, or until it is to stop.
@@ -250,9 +252,18 @@ class Trainer(Generic[SourceT, PartT]):
         )
         return measured
 
+    def _trained_weights(self) -> dict[str, torch.Tensor]:
+        """Return the model's state without its frozen weights, which stand in the checkpoint that it started from."""
+        frozen = {name for name, weight in self.model.named_parameters() if not weight.requires_grad}
+        return {name: tensor for name, tensor in self.model.state_dict().items() if name not in frozen}
+
+    def _load_weights(self, trained: Mapping[str, torch.Tensor]) -> None:
+        """Take over what `_trained_weights` returned."""
+        self.model.load_state_dict({**self.model.state_dict(), **trained})
+
     def _write_best(self) -> None:
         """Keep the current weights as the best ones; the state with the same weights was saved before."""
-        write_state(self.best_file, {"total_steps": self.position.total_steps, "model": self.model.state_dict()})
+        write_state(self.best_file, {"total_steps": self.position.total_steps, "model": self._trained_weights()})
 
     def _restore_best(self) -> None:
         """Write the best weights that a crash kept from being written: the state was saved with them just before."""
