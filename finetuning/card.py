@@ -63,6 +63,7 @@ class Card:
         labels = f"- Labels: {', '.join(self.labels)}\n" if self.labels else ""
         notes = "".join(f"- {note}\n" for note in self.notes) + ("\n" if self.notes else "")
         blocks = "drawn anew at every step" if self.random_blocks == "fresh" else "fixed, those of the pattern"
+        made = "A BigBird" if self.base is None else "An adapter of a BigBird"
         return f"""---
 library_name: bigbird-serve
 pipeline_tag: {_PIPELINE_TAGS[self.task]}
@@ -70,7 +71,7 @@ pipeline_tag: {_PIPELINE_TAGS[self.task]}
 
 # {self.name}
 
-{"A BigBird" if self.base is None else "An adapter"} for `{self.task}`, fine-tuned with `bigbird finetune` from `{self.source}`; {self.head}.
+{made} for `{self.task}`, fine-tuned with `bigbird finetune` from `{self.source}`; {self.head}.
 
 {labels}- Windows of {self.max_length} tokens in training and measuring
 - Random blocks in training: {blocks}; measured and to be exported with the pattern `{self.pattern}`:
