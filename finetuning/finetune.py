@@ -19,7 +19,7 @@ from finetuning.failure_hints import explained
 from finetuning.flash_attention import FlashAttention
 from finetuning.forward import Precision, recompute_activations
 from finetuning.history import Curve, Measurement, require_matplotlib
-from finetuning.lora import adapt, require_adaptable
+from finetuning.lora import adapt, rate_factor, require_adaptable
 from finetuning.objective import Batching, FileObjective, Note
 from finetuning.options import DeviceName, FinetuneOptions
 from finetuning.output_folder import OutputFolder
@@ -241,6 +241,7 @@ def _trainer(
         seed=options.seed,
         precision=ready.precision,
         settings=settings,
+        rate_factor=rate_factor if options.lora is not None else lambda name: 1.0,
         after_save=lambda trainer: curve.write_numbers(trainer.history),
         after_measurement=lambda trainer: curve.redraw(trainer.history),
     )

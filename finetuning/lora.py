@@ -31,6 +31,9 @@ from model_export.nn.model import BigBird
 ALPHA_PER_RANK = 2
 """`lora_alpha` as a multiple of the rank, so that what a learning rate does hardly depends on the rank."""
 
+_B_FACTOR = 4.0
+_WHOLE_FACTOR = 10.0
+
 _PEFT_PREFIX = "base_model.model."
 _TASK_TYPES = {"classify": "SEQ_CLS", "ner": "TOKEN_CLS", "qa": "QUESTION_ANS"}
 # Heads that a BERT and a BigBird have alike, under the same names.
@@ -148,6 +151,18 @@ def adapt(model: BigBird, rank: int, seed: int) -> None:
                 setattr(module, name, LoraLinear(child, rank, generator))
     if model.config.token_types == "case":
         model.embeddings.token_type.requires_grad_(True)
+
+
+def rate_factor(name: str) -> float:
+    """Return by what the learning rate of a weight is multiplied in a model that was adapted.
+
+    `lora_B` begins with zeros and learns faster than `lora_A` (LoRA+, Hayou et al. 2024). A head that is new, and rows
+    of token types, learn as fast as weights that nothing depends on yet. With one rate for all, a sentence encoder
+    found no entity after as many tokens as gave an F1 of 0.36 with these.
+    """
+    if name.endswith(".lora_A"):
+        return 1.0
+    return _B_FACTOR if name.endswith(".lora_B") else _WHOLE_FACTOR
 
 
 def save_adapter(model: BigBird, source: Checkpoint, task: str, folder: Path, *, base: str, pattern: str) -> None:

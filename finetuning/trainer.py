@@ -61,6 +61,7 @@ class Trainer(Generic[SourceT, PartT]):
         precision: Precision,
         settings: Mapping[str, Setting] | None = None,
         aids: nn.Module | None = None,
+        rate_factor: Callable[[str], float] = lambda name: 1.0,
         after_save: "Callable[[Trainer[SourceT, PartT]], None] | None" = None,
         after_measurement: "Callable[[Trainer[SourceT, PartT]], None] | None" = None,
     ) -> None:
@@ -75,6 +76,7 @@ class Trainer(Generic[SourceT, PartT]):
             precision: The number format.
             settings: What else determines the training: a state that was saved with others is refused.
             aids: Modules that are trained beside the model and are no part of it.
+            rate_factor: By what the learning rate of a weight of the model is multiplied, by its name.
             after_save: Called whenever the state was saved.
             after_measurement: Called whenever the model was measured.
         """
@@ -87,15 +89,22 @@ class Trainer(Generic[SourceT, PartT]):
         self._seed, self._precision = seed, precision
         self._settings = {"seed": seed, "precision": precision.name, **(settings or {})}
         self._scaler = precision.gradient_scaler()
-        self._weights = [
-            weight for module in (model, self._aids) for weight in module.parameters() if weight.requires_grad
-        ]
-        groups: list[dict[str, Any]] = [
-            {"params": [weight for weight in self._weights if weight.ndim >= 2]},
-            {"params": [weight for weight in self._weights if weight.ndim < 2], "weight_decay": 0.0},
-        ]
+        trained = [(weight, rate_factor(name)) for name, weight in model.named_parameters() if weight.requires_grad]
+        trained += [(weight, 1.0) for weight in self._aids.parameters() if weight.requires_grad]
+        self._weights = [weight for weight, _ in trained]
+        # A learning rate for each group, and no decay of biases and norms.
+        groups = {
+            (factor, decays): [weight for weight, own in trained if own == factor and (weight.ndim >= 2) == decays]
+            for factor in sorted({factor for _, factor in trained})
+            for decays in (True, False)
+        }
+        groups = {kind: weights for kind, weights in groups.items() if weights}
+        self._rate_factors = [factor for factor, _ in groups]
         self._optimiser = torch.optim.AdamW(
-            groups,
+            [
+                {"params": weights, "weight_decay": plan.weight_decay if decays else 0.0}
+                for (_, decays), weights in groups.items()
+            ],
             lr=plan.learning_rate,
             betas=plan.betas,
             weight_decay=plan.weight_decay,
@@ -203,8 +212,8 @@ class Trainer(Generic[SourceT, PartT]):
     def _step(self, parts: Sequence[PartT], rate: float) -> float:
         self.model.train()
         torch.manual_seed(step_seed(self._seed, self.position.total_steps))
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
+        for group, factor in zip(self._optimiser.param_groups, self._rate_factors, strict=True):
+            group["lr"] = rate * factor
         self._optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for part in parts:

@@ -80,6 +80,17 @@ def test_an_adapter_is_trained_saved_and_merged_to_the_model_that_was_measured(
     assert f"bigbird export out --base {encoder} --output bundles/out" in (out / "README.md").read_text()
 
 
+def test_what_begins_from_nothing_learns_at_a_higher_rate(command: list[str], encoder: Path, tmp_path: Path) -> None:
+    assert run([*command, "--steps", "1", "--weight-decay", "0"]).exit_code == 0
+    trained = torch.load(tmp_path / "out" / "training" / "state.best", weights_only=True)["model"]
+    # Adam's first step moves each weight by its learning rate.
+    first_row = load(encoder, "embed").state_dict()["embeddings.token_type.weight"][0]
+    of_types = (trained["embeddings.token_type.weight"] - first_row).abs().max()
+    of_wide = torch.stack([weight.abs().max() for name, weight in trained.items() if name.endswith("lora_B")]).max()
+    assert of_wide > 0
+    torch.testing.assert_close(of_types / of_wide, torch.tensor(10 / 4), rtol=0.01, atol=0)
+
+
 def test_an_adapter_is_named_as_peft_names_it(command: list[str], tmp_path: Path) -> None:
     assert run([*command, "--steps", "1"]).exit_code == 0
     names = load_file(tmp_path / "out" / "adapter_model.safetensors").keys()
