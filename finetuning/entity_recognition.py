@@ -1,4 +1,4 @@
-"""Learning to find entities, from a file in CoNLL's format.
+"""Learning to find entities, from a file in CoNLL's format or from texts with offsets.
 
 Every visible token gets a label, also the later tokens of a word: serving labels tokens, and joins those of one entity.
 A new head has labels of the BIO scheme; one that is kept learns its own, whichever of the schemes that are served it
@@ -17,8 +17,8 @@ from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.entity_grouping import OUTSIDE, LabelScheme
 from bigbird_inference.tasks.entity_recognition import EntityAnswer, EntityRequest
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText, Window
-from evaluation.data.conll import ConllFile, TaggedText
 from evaluation.data.entity_tags import entity_types
+from evaluation.data.entity_texts import EntityFile, EntityText
 from evaluation.data.source_text import DataError, Mistakes
 from evaluation.metrics.entities import add_up, count_entities, micro
 from finetuning.batches import Batch, Row, row_of
@@ -32,6 +32,7 @@ from model_export.nn.model import BigBird
 EntityTask = Task[EntityRequest, EntityAnswer]
 
 NO_TARGET = -100
+_SMALLEST_ROOM = 64
 
 
 def bio_labels(entity_types: Sequence[str]) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def labels_of_entities(labels: Sequence[str]) -> dict[str, EntityLabels]:
     return found
 
 
-def can_learn(labels: Sequence[str], file: ConllFile) -> bool:
+def can_learn(labels: Sequence[str], file: EntityFile) -> bool:
     """Tell whether a model with these labels can find all entities of a file, and tell neighbours apart if it does."""
     own = labels_of_entities(labels)
     return OUTSIDE in labels and all(
@@ -94,13 +95,28 @@ class EntityRecognition(FileObjective[TokenRow]):
     def __init__(
         self,
         task: EntityTask,
-        training: ConllFile,
-        evaluation: ConllFile,
+        training: EntityFile,
+        evaluation: EntityFile,
         config: BigBirdConfig,
         batching: Batching,
         window_stride: int | None = None,
+        pack_to: int | None = None,
     ) -> None:
-        super().__init__(_rows(task, training, config.labels, window_stride), config, batching)
+        """Encode both files.
+
+        Args:
+            task: With windows of the training's length.
+            training: What to learn from.
+            evaluation: What to measure on.
+            config: Of the model.
+            batching: How rows are put together.
+            window_stride: Tokens that neighbouring windows share.
+            pack_to: Put short texts together into rows of up to so many tokens; None leaves each alone.
+        """
+        rows = _rows(task, training, config.labels, window_stride)
+        if pack_to is not None:
+            rows = packed(rows, pack_to, batching.seed)
+        super().__init__(rows, config, batching)
         self._task = task
         self._texts = evaluation.texts
         self._requests = encode_all(
@@ -136,7 +152,7 @@ class EntityRecognition(FileObjective[TokenRow]):
         return Measured(total.f1, {"precision": total.precision, "recall": total.recall, "entity f1": total.f1})
 
 
-def token_labels(file: ConllFile, text: TaggedText, tokens: TokenizedText, labels: Sequence[str]) -> Int64Array:
+def token_labels(file: EntityFile, text: EntityText, tokens: TokenizedText, labels: Sequence[str]) -> Int64Array:
     """Return the number of each token's label, `NO_TARGET` for tokens without characters of their own.
 
     Args:
@@ -162,7 +178,43 @@ def token_labels(file: ConllFile, text: TaggedText, tokens: TokenizedText, label
     return np.where(tokens.ends > tokens.starts, targets, NO_TARGET)
 
 
-def _rows(task: EntityTask, file: ConllFile, labels: Sequence[str], stride: int | None) -> list[TokenRow]:
+def packed(rows: Sequence[TokenRow], longest: int, seed: int) -> list[TokenRow]:
+    """Put short rows together, drawn at random, as `[CLS] A [SEP] B [SEP] ...`.
+
+    The room of each is drawn, too, all orders of magnitude alike: the model is to know texts of a line and of many
+    pages.
+
+    Args:
+        rows: Of whole texts or windows of them.
+        longest: Tokens of the largest room.
+        seed: Determines what is drawn.
+    """
+    generator = np.random.default_rng([seed, len(rows)])
+    found: list[TokenRow] = []
+    together: list[TokenRow] = []
+    room = 0
+    for index in generator.permutation(len(rows)):
+        row = rows[index]
+        if together and sum(map(len, together)) + len(row) - len(together) > room:
+            found.append(_joined(together))
+            together = []
+        if not together:
+            room = round(np.exp(generator.uniform(np.log(_SMALLEST_ROOM), np.log(max(longest, _SMALLEST_ROOM)))))
+        together.append(row)
+    return [*found, *([_joined(together)] if together else [])]
+
+
+def _joined(rows: Sequence[TokenRow]) -> TokenRow:
+    """Return rows as one that begins once."""
+    first, *others = rows
+    return TokenRow(
+        np.concatenate([first.ids, *(row.ids[1:] for row in others)]),
+        np.concatenate([first.types, *(row.types[1:] for row in others)]),
+        np.concatenate([first.token_targets, *(row.token_targets[1:] for row in others)]),
+    )
+
+
+def _rows(task: EntityTask, file: EntityFile, labels: Sequence[str], stride: int | None) -> list[TokenRow]:
     rows = []
     with Mistakes(file.path) as mistakes:
         for text in file.texts:
@@ -179,8 +231,8 @@ def _row(window: Window, targets: Int64Array) -> TokenRow:
     own[window.text_offset : window.text_offset + window.token_count] = targets[
         window.first_token : window.first_token + window.token_count
     ]
-    return TokenRow(row.ids, row.second, own)
+    return TokenRow(row.ids, row.types, own)
 
 
-def _encode(task: EntityTask, file: ConllFile, text: TaggedText, stride: int | None) -> EncodedRequest[EntityRequest]:
+def _encode(task: EntityTask, file: EntityFile, text: EntityText, stride: int | None) -> EncodedRequest[EntityRequest]:
     return encode_example(task, EntityRequest(text.text, window_stride=stride), file.path, text.line)

@@ -25,8 +25,8 @@ from service.batching.batch_runner import StuckRule
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor, ThreadExecutor
 from service.batching.policy import LeastDelay
-from service.batching.refusals import shutting_down
 from service.batching.scheduler import Scheduler, SchedulerOptions
+from service.batching.unavailable import shutting_down
 from service.models.bundle_watch import BundleWatch
 from service.models.loading import ModelLoader, within_limits
 from service.models.model_changes import ModelChanges, ModelSource

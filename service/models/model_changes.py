@@ -29,8 +29,8 @@ from bigbird_inference.errors import (
 from bigbird_inference.known_answer import check_known_answer
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import OutOfMemory, bundle_blamed, meaning_of
-from service.batching.refusals import shutting_down
 from service.batching.scheduler import Scheduler
+from service.batching.unavailable import shutting_down
 from service.models.model_folder import without_paths
 from service.models.served_models import ENDPOINTS, ChangeKind, ServedModels
 from service.telemetry.metrics import Metrics

@@ -1,5 +1,6 @@
 // Documents: the synthetic examples, files that are opened or dropped, and what is pasted.
 
+import { read, readJson } from "./api.js";
 import { said } from "./texts.js";
 
 const MAX_BYTES = 8 * 1024 * 1024;
@@ -10,12 +11,11 @@ export const typed = (text, name = said.files.typed) => ({ text, name, example: 
 
 /** Return the examples: their names, and what to ask about them. */
 export async function listExamples() {
-  return (await fetch(new URL("examples.json", FILES))).json();
+  return readJson(new URL("examples.json", FILES));
 }
 
 export async function openExample(example, name) {
-  const response = await fetch(new URL(`${example}.txt`, FILES));
-  return { text: await response.text(), name, example };
+  return { text: await read(new URL(`${example}.txt`, FILES)), name, example };
 }
 
 /** Return the text of a file; throws an Error with what to do if it holds none. */
@@ -29,7 +29,9 @@ export async function openFile(file) {
   }
   if (text.includes("\0")) throw new Error(said.files.binary);
   const isHtml = file.type === "text/html" || /\.x?html?$/i.test(file.name);
-  return { text: isHtml ? textOfHtml(text) : text, name: file.name, example: null };
+  if (isHtml) text = textOfHtml(text);
+  if (!text.trim()) throw new Error(said.files.empty);
+  return typed(text, file.name);
 }
 
 // What a reader does not see, what begins a new line, and what has an empty line around it.

@@ -51,7 +51,7 @@ export function fillTakeAlong(node, exchange, hasKey, tell) {
         class: "quiet",
         text: take.link,
         onclick: () => {
-          const link = linkTo({ task: exchange.task.id, model: exchange.answer.model ?? exchange.results?.[0].model, question: exchange.question });
+          const link = linkTo({ task: exchange.task.id, model: exchange.body.model, question: exchange.question });
           history.replaceState(null, "", link);
           copy(link, output, tell, said.linkCopied);
         },

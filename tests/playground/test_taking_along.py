@@ -102,3 +102,29 @@ def test_a_link_carries_task_model_and_question_but_no_document(open_page: OpenP
     other.wait_for_selector("#reading .block")
     assert other.input_value("#fields textarea") == "Oslo & Bergen?"
     assert "secret" not in other.content()
+
+
+def test_a_link_carries_the_model_of_tasks_about_several_texts(open_page: OpenPage) -> None:
+    page = open_page("/#task=embed", permissions=["clipboard-read", "clipboard-write"])
+    ask(page)
+    page.click("#take summary")
+    page.get_by_text("Copy a link").click()
+    expect(page.locator("#status")).to_contain_text("Link copied")
+    assert page.evaluate("navigator.clipboard.readText()").endswith("/#task=embed&model=fake-embed")
+
+
+def test_the_address_is_one_word_for_the_shell(open_page: OpenPage) -> None:
+    page = open_page()
+    page.wait_for_selector("#reading .block")
+    address = "http://127.0.0.1/it's/a$PATH/qa"
+    program = page.evaluate(
+        """async (address) => {
+            const { snippets } = await import(new URL("playground/snippets.js", document.baseURI));
+            return snippets(address, {}, false).curl;
+        }""",
+        address,
+    )
+    shown = subprocess.run(
+        ["bash"], input='curl() { printf %s "$2"; }\n' + program, text=True, capture_output=True, check=True
+    )
+    assert shown.stdout == address

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from service.api import requests_under_way
+from service.api import request_limit
 from tests.fake_model import fake_loaded_model
 from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
@@ -74,7 +74,7 @@ async def test_a_body_beyond_its_own_limit_is_413_and_leaves_nothing_behind() ->
 
 @asynchronous
 async def test_429_while_large_answers_are_not_read_and_small_ones_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests_under_way, "_SMALL_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(request_limit, "_SMALL_ANSWER_BYTES", 1000)
     large, small = ({"text": ["10"] * count} for count in (8, 1))  # of some 230 bytes each
     answered, reading = asyncio.Event(), asyncio.Event()
 
