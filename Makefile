@@ -13,9 +13,9 @@ DEMO_TASKS := qa classify ner
 DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
 INT8_BUNDLES := $(DEMO_BUNDLES:bundles/%=bundles-int8/%)
 
-# A sentence encoder that is downloaded, and adapters for it: those in examples/adapters.
+# A sentence encoder that is downloaded, and the adapters for it that are in examples/adapters.
 REAL_ENCODER := real-models/real-embed
-REAL_MODELS := real-embed real-ner real-topics
+REAL_MODELS := real-embed $(notdir $(wildcard examples/adapters/real-*))
 REAL_BUNDLES := $(REAL_MODELS:%=bundles-real/%/manifest.json)
 # Each is compared with torch; fewer of them export in less time.
 REAL_BUCKETS := 64,128,256,384,512,704,1024,1536,2048,3072,4096

@@ -54,6 +54,8 @@ right answers differ.
 
 What it cannot do:
 
+- Whole articles: it learned from paragraphs that say what something is, and a long article on a country is mostly about
+  its history. There it is often wrong and does not know it. Ask it about a document's abstract or first page.
 - A subject is an editor's choice of one of eleven: a painter is filed under People, his pictures under Arts.
 - "None of these" was learned from four kinds of texts. Of another kind, the last row tells how often it is seen to be
   of no subject: a low probability is a hint, and no proof.
