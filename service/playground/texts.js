@@ -118,12 +118,14 @@ export const take = {
   curl: "curl",
   python: "Python",
   javascript: "JavaScript",
-  json: "Answer as JSON",
   copy: "Copy",
   link: "Copy a link",
   request: "The same request",
   formats: { json: "JSON", conll: "CoNLL", spacy: "spaCy", labelStudio: "Label Studio" },
   answer: "The answer",
+  overlapping: (left) =>
+    `${plural(left, "entity", "entities")} left out of CoNLL and of spaCy's “ents”, where none may overlap a longer one. ` +
+    "spaCy's “spans”, JSON and Label Studio hold all.",
 };
 
 const busy = ["The service is busy.", "Ask again in a moment."];

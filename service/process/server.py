@@ -101,7 +101,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         logger.critical("%s; choose another with --port or --host", error)
         return _PORT_TAKEN
     except (BundleError, InvalidSettings) as error:
-        logger.critical("%s", error)
+        logger.critical("%s (`bigbird doctor` tells what this machine can serve)", error)
         return 1
     app.state.metrics.watch_log(lambda: log.dropped)
     max_connections, backlog = _fit_open_files(settings.max_connections)

@@ -175,7 +175,7 @@ def test_entities_are_marked_with_their_labels(open_page: OpenPage) -> None:
     ask(page)
     assert marks(page) == [("Zoë", "PER"), ("Oslo", "LOC"), ("Ann Lee", "PER")]
     looks = page.evaluate("""() => [...document.querySelectorAll('#reading mark')].map((mark) =>
-        [getComputedStyle(mark).textDecorationStyle, getComputedStyle(mark, '::after').content])""")
+        [getComputedStyle(mark).textDecorationStyle, getComputedStyle(mark.lastChild, '::after').content])""")
     assert looks == [["dashed", '"PER"'], ["solid", '"LOC"'], ["dashed", '"PER"']]
 
 
@@ -279,7 +279,7 @@ def test_a_paste_of_two_hundred_thousand_characters_is_taken(open_page: OpenPage
             "<title>x</title><h1>Title</h1><script>alert(1)</script><style>p{}</style>"
             "<p>Oslo  is\n<b>no</b>rth<br>of <img src=https://example.com/x onerror=alert(2)>here &amp; there.</p>"
             "<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table><pre>x  y\n z</pre><!-- <p>no -->",
-            "Title\n\nOslo is north\nof here & there.\n\na b\nc\n\nx  y\n z",
+            "Title\n\nOslo is north\nof here & there.\n\na\tb\nc\n\nx  y\n z",
             id="what a reader sees of HTML",
         ),
         pytest.param(
@@ -352,3 +352,21 @@ def test_a_dropped_file_is_opened(open_page: OpenPage) -> None:
     expect(page.locator("#document-name")).to_have_text("dropped.txt")
     ask(page, "Oslo?")
     assert marks(page) == [("Oslo", "90%")]
+
+
+def test_nothing_is_torn_where_there_is_little_room(open_page: OpenPage) -> None:
+    page = open_page(viewport={"width": 320, "height": 640})
+    write_document(page, LONG)
+    choose_task(page, "classify")
+    ask(page)
+    label, result = (page.locator(place) for place in ("#result tbody th:text('invoice')", "#result"))
+    assert label.bounding_box()["height"] < 60
+    assert result.evaluate("node => node.scrollWidth <= node.clientWidth")
+    choose_task(page, "ner")
+    write_document(page, "[PER Annabel Lee Smith] and " * 30)
+    ask(page)
+    # The tag of a mark is in one line with its last word.
+    lasts = page.locator("#reading mark > [data-tag]").evaluate_all(
+        "all => all.map((one) => one.getClientRects().length)"
+    )
+    assert len(lasts) == 30 and set(lasts) == {1}

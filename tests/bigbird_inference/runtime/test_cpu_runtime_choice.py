@@ -21,7 +21,7 @@ from bigbird_inference.manifest import (
     Precision,
 )
 from bigbird_inference.runtime import cpu
-from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice, PrecisionChoice, RuntimeChoice, as_run_by
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice, CpuDevice, PrecisionChoice, RuntimeChoice, as_run_by
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from tests.fake_model import FakeSession, fake_bucket, fake_graph, fake_manifest
 

@@ -1,6 +1,8 @@
 import pytest
 
-from benchmarks.gpu.kernels import Kernels, all_fused, parse_kernels
+from benchmarks.gpu.numbers import parse_kernels
+
+pytestmark = pytest.mark.slow
 
 PRINTED = """\
 2026-11-20 10:00:00 [W:onnxruntime] Operator=MultiHeadAttention SdpaKernel=MATH
@@ -21,17 +23,3 @@ def test_kernels_are_counted_for_each_bucket() -> None:
         4096: {"CUDNN_FLASH_ATTENTION": 1, "EFFICIENT_ATTENTION": 1},
         512: {},
     }
-
-
-@pytest.mark.parametrize(
-    ("kernels", "fused"),
-    [
-        pytest.param({704: {"FLASH_ATTENTION": 2}, 4096: {"EFFICIENT_ATTENTION": 1}}, True, id="fused everywhere"),
-        pytest.param({704: {"FLASH_ATTENTION": 2, "MATH": 1}}, False, id="one operator is not"),
-        pytest.param({704: {"FLASH_ATTENTION": 2}, 4096: {}}, False, id="a bucket printed nothing"),
-        pytest.param({704: {"SOMETHING_NEW": 2}}, False, id="a kernel that is not known to be fused"),
-        pytest.param({}, False, id="nothing ran"),
-    ],
-)
-def test_attention_is_fused_only_if_every_operator_is(kernels: Kernels, fused: bool) -> None:
-    assert all_fused(kernels) is fused
