@@ -77,9 +77,9 @@ def train(pooler: nn.Linear, training: Examples, validation: Examples, labels: i
     least, best = float("inf"), head.state_dict()
     for _ in range(_EPOCHS):
         head.train()
-        for rows in torch.randperm(len(training.labels)).split(_BATCH):
+        for rows in torch.randperm(len(training.labels)).split(_BATCH):  # type: ignore[no-untyped-call]
             optimiser.zero_grad()
-            F.cross_entropy(head(training.vectors[rows]), training.labels[rows]).backward()
+            F.cross_entropy(head(training.vectors[rows]), training.labels[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         schedule.step()
         surprise = F.cross_entropy(logits_of(head, validation.vectors), validation.labels).item()
@@ -105,5 +105,5 @@ def temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 
 @torch.no_grad()
 def _divide(head: TopicHead, by: float) -> None:
-    head.classifier.weight /= by
-    head.classifier.bias /= by
+    head.classifier.weight.div_(by)
+    head.classifier.bias.div_(by)
