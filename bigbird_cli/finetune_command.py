@@ -12,7 +12,7 @@ import click
 
 from bigbird_cli.main import packages_of
 from bigbird_cli.task_options import refuse_options_of_other_tasks, task_option
-from bigbird_inference.manifest import TrainableTask
+from bigbird_inference.manifest import TokenTypes, TrainableTask
 from evaluation.data.source_text import DataError
 from model_export.checkpoints.files import check_folder
 from model_export.checkpoints.hub import resolve
@@ -29,6 +29,8 @@ _OF_TASK = {
     "header": ["classify"],
     "label_separator": ["classify"],
     "unit": ["ner"],
+    "token_types": ["ner"],
+    "pack": ["ner"],
 }
 _POSITIVE = click.IntRange(min=1)
 _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
@@ -117,6 +119,22 @@ _POSITIVE_FLOAT = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="ner: what of a file is one text.",
 )
+@click.option(
+    "--lora",
+    metavar="RANK",
+    type=_POSITIVE,
+    help="Train low-rank differences of this rank beside the encoder's layers, and save an adapter in PEFT's format.",
+)
+@click.option(
+    "--token-types",
+    type=click.Choice(get_args(TokenTypes)),
+    help="ner: what token types tell. case: upper and lower case, for vocabularies without capitals. The checkpoint's "
+    "own when absent.",
+)
+@click.option(
+    "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Of the training; the checkpoint's own when absent."
+)
+@click.option("--pack", is_flag=True, help="ner: put short texts together into longer inputs, of many lengths.")
 @click.pass_context
 def command(context: click.Context, /, checkpoint: str, output: Path, **choices: Any) -> None:
     """Fine-tune CHECKPOINT, a folder or the id of a model on the Hugging Face hub, for a task.
@@ -154,4 +172,4 @@ def command(context: click.Context, /, checkpoint: str, output: Path, **choices:
         sys.exit(128 + stop.signal_number)
     figures = ", ".join(f"{name} {figure:.3f}" for name, figure in made.best.figures.items())
     click.echo(f"{output}: {figures} after step {made.best.total_steps}")
-    click.echo(f"next: {export_command(str(output), made.pattern, made.buckets)}")
+    click.echo(f"next: {export_command(str(output), made.pattern, made.buckets, made.base)}")

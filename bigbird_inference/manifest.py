@@ -31,6 +31,7 @@ TrainableTask = Literal["qa", "classify", "ner", "fill-mask"]
 """What `bigbird finetune` makes heads for."""
 Attention = Literal["full", "block_sparse"]
 PairTypes = Literal["segments", "zeros"]
+TokenTypes = Literal["segments", "case"]
 """Token types of a pair of texts: 0 and 1 for the two, or 0 for both."""
 SentencePooling = Literal["cls", "mean"]
 """What an encoder was trained to make one vector of a text with: the state of CLS, or the mean of all."""
@@ -106,7 +107,8 @@ class TokenizerFile:
     Any of `eos_id` and `further_eos_ids` does; there are none of the latter without the former. `kind` is the library
     that runs the vocabulary: a SentencePiece model, or a `tokenizer.json` of the `tokenizers` library. `mask_lstrip`
     tells whether the white space before a mask belongs to the mask. `added_tokens` stand beside the pieces of a
-    SentencePiece model; a `tokenizer.json` holds its own.
+    SentencePiece model; a `tokenizer.json` holds its own. `token_types` tell the segments of a pair, or
+    the case of a single text's words.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA
@@ -122,6 +124,7 @@ class TokenizerFile:
     kind: TokenizerKind = "sentencepiece"
     mask_lstrip: bool = True
     added_tokens: Annotated[list[AddedToken], Field(max_length=MOST_ADDED_TOKENS)] = field(default_factory=list)
+    token_types: TokenTypes = "segments"
 
 
 @dataclass(frozen=True, slots=True)

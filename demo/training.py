@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from demo.batches import Lengths, position_shift
-from demo.flash_attention import FlashAttention
 from demo.initialisation import initialise
 from demo.objective import Objective
 from demo.positions import PERIOD
 from demo.recipe import TOKENS_PER_BATCH, Recipe, demo_config
+from finetuning.flash_attention import FlashAttention
 from finetuning.forward import Precision
 from finetuning.objective import Measured
 from finetuning.plan import Plan, Position

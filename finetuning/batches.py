@@ -29,11 +29,11 @@ class Row:
 
     Attributes:
         ids: Token ids with the special ones, int32 `[length]`.
-        second: From here on the token type is 1; the length where it never is.
+        types: Token types, uint8 `[length]`.
     """
 
     ids: Int32Array
-    second: int
+    types: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -41,7 +41,7 @@ class Row:
 
 def row_of(sequence: EncodedSequence) -> Row:
     """Return a sequence as the service makes it in the form in which it is kept."""
-    return Row(sequence.input_ids.astype(np.int32), len(sequence) - int(sequence.token_type_ids.sum()))
+    return Row(sequence.input_ids.astype(np.int32), sequence.token_type_ids.astype(np.uint8))
 
 
 # Rows are sorted by length within so many steps: longer pools waste less, shorter ones mix better.
@@ -125,7 +125,7 @@ def pad(rows: Sequence[Row], config: BigBirdConfig) -> Batch:
     for index, row in enumerate(rows):
         ids[index, : len(row)] = row.ids
         mask[index, : len(row)] = 1
-        types[index, row.second : len(row)] = 1
+        types[index, : len(row)] = row.types
     return Batch(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(types))
 
 

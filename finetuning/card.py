@@ -33,6 +33,7 @@ class Card:
         buckets: Of the bundle that serves what was measured; None for all of the model.
         max_length: Tokens of a window in training.
         notes: What was found in the files.
+        base: What an adapter calls its base; None for a whole checkpoint.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Card:
     buckets: BucketStep | None
     max_length: int
     notes: tuple[str, ...] = ()
+    base: str | None = None
 
     def text(self) -> str:
         """Return the card in Markdown, with the metadata that the Hugging Face hub reads."""
@@ -61,6 +63,7 @@ class Card:
         labels = f"- Labels: {', '.join(self.labels)}\n" if self.labels else ""
         notes = "".join(f"- {note}\n" for note in self.notes) + ("\n" if self.notes else "")
         blocks = "drawn anew at every step" if self.random_blocks == "fresh" else "fixed, those of the pattern"
+        made = "A BigBird" if self.base is None else "An adapter of a BigBird"
         return f"""---
 library_name: bigbird-serve
 pipeline_tag: {_PIPELINE_TAGS[self.task]}
@@ -68,12 +71,12 @@ pipeline_tag: {_PIPELINE_TAGS[self.task]}
 
 # {self.name}
 
-A BigBird for `{self.task}`, fine-tuned with `bigbird finetune` from `{self.source}`; {self.head}.
+{made} for `{self.task}`, fine-tuned with `bigbird finetune` from `{self.source}`; {self.head}.
 
 {labels}- Windows of {self.max_length} tokens in training and measuring
 - Random blocks in training: {blocks}; measured and to be exported with the pattern `{self.pattern}`:
 
-      {export_command(self.name, self.pattern, self.buckets)}
+      {export_command(self.name, self.pattern, self.buckets, self.base)}
 
 {self._sent_with_requests()}{self._measured()}:
 
@@ -119,10 +122,12 @@ def buckets_of(config: BigBirdConfig, max_length: int) -> BucketStep | None:
     return BucketStep(2 * config.block_size, max(max_length, config.full_attention_edge))
 
 
-def export_command(folder: str, pattern: str, buckets: BucketStep | None) -> str:
-    """Return the command that makes a bundle of a fine-tuned checkpoint."""
+def export_command(folder: str, pattern: str, buckets: BucketStep | None, base: str | None = None) -> str:
+    """Return the command that makes a bundle of a fine-tuned checkpoint, or of an adapter and its base."""
     # The layout's own pattern need not be named.
     chosen = [] if pattern == "transformers" else ["--pattern", pattern]
+    if base is not None:
+        chosen += ["--base", base]
     if buckets is not None:
         chosen += ["--buckets", f"every:{buckets.tokens}:{buckets.longest}"]
     name = Path(folder).name

@@ -161,9 +161,7 @@ class Classification(FileObjective[TargetRow]):
                 with mistakes.collected():
                     windows = _encode(task, training[0], text, window_stride).windows
                     target = self._problem.target(text, config.labels)
-                    rows += [
-                        TargetRow(row.ids, row.second, target) for row in (row_of(one.sequence) for one in windows)
-                    ]
+                    rows += [TargetRow(row.ids, row.types, target) for row in (row_of(one.sequence) for one in windows)]
         super().__init__(rows, config, batching)
         self._task = task
         self._requests = encode_all(*evaluation, lambda text: _encode(task, evaluation[0], text, window_stride))

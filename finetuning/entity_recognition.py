@@ -32,6 +32,7 @@ from model_export.nn.model import BigBird
 EntityTask = Task[EntityRequest, EntityAnswer]
 
 NO_TARGET = -100
+_SMALLEST_ROOM = 64
 
 
 def bio_labels(entity_types: Sequence[str]) -> tuple[str, ...]:
@@ -99,8 +100,23 @@ class EntityRecognition(FileObjective[TokenRow]):
         config: BigBirdConfig,
         batching: Batching,
         window_stride: int | None = None,
+        pack_to: int | None = None,
     ) -> None:
-        super().__init__(_rows(task, training, config.labels, window_stride), config, batching)
+        """Encode both files.
+
+        Args:
+            task: With windows of the training's length.
+            training: What to learn from.
+            evaluation: What to measure on.
+            config: Of the model.
+            batching: How rows are put together.
+            window_stride: Tokens that neighbouring windows share.
+            pack_to: Put short texts together into rows of up to so many tokens; None leaves each alone.
+        """
+        rows = _rows(task, training, config.labels, window_stride)
+        if pack_to is not None:
+            rows = packed(rows, pack_to, batching.seed)
+        super().__init__(rows, config, batching)
         self._task = task
         self._texts = evaluation.texts
         self._requests = encode_all(
@@ -162,6 +178,42 @@ def token_labels(file: EntityFile, text: EntityText, tokens: TokenizedText, labe
     return np.where(tokens.ends > tokens.starts, targets, NO_TARGET)
 
 
+def packed(rows: Sequence[TokenRow], longest: int, seed: int) -> list[TokenRow]:
+    """Put short rows together, drawn at random, as `[CLS] A [SEP] B [SEP] ...`.
+
+    The room of each is drawn, too, all orders of magnitude alike: the model is to know texts of a line and of many
+    pages.
+
+    Args:
+        rows: Of whole texts or windows of them.
+        longest: Tokens of the largest room.
+        seed: Determines what is drawn.
+    """
+    generator = np.random.default_rng([seed, len(rows)])
+    found: list[TokenRow] = []
+    together: list[TokenRow] = []
+    room = 0
+    for index in generator.permutation(len(rows)):
+        row = rows[index]
+        if together and sum(map(len, together)) + len(row) - len(together) > room:
+            found.append(_joined(together))
+            together = []
+        if not together:
+            room = round(np.exp(generator.uniform(np.log(_SMALLEST_ROOM), np.log(max(longest, _SMALLEST_ROOM)))))
+        together.append(row)
+    return [*found, *([_joined(together)] if together else [])]
+
+
+def _joined(rows: Sequence[TokenRow]) -> TokenRow:
+    """Return rows as one that begins once."""
+    first, *others = rows
+    return TokenRow(
+        np.concatenate([first.ids, *(row.ids[1:] for row in others)]),
+        np.concatenate([first.types, *(row.types[1:] for row in others)]),
+        np.concatenate([first.token_targets, *(row.token_targets[1:] for row in others)]),
+    )
+
+
 def _rows(task: EntityTask, file: EntityFile, labels: Sequence[str], stride: int | None) -> list[TokenRow]:
     rows = []
     with Mistakes(file.path) as mistakes:
@@ -179,7 +231,7 @@ def _row(window: Window, targets: Int64Array) -> TokenRow:
     own[window.text_offset : window.text_offset + window.token_count] = targets[
         window.first_token : window.first_token + window.token_count
     ]
-    return TokenRow(row.ids, row.second, own)
+    return TokenRow(row.ids, row.types, own)
 
 
 def _encode(task: EntityTask, file: EntityFile, text: EntityText, stride: int | None) -> EncodedRequest[EntityRequest]:

@@ -16,20 +16,23 @@ from bigbird_inference.tokenization.tokenizer import Tokenizer
 from finetuning.card import Card, buckets_of
 from finetuning.data import PROBLEM_OF_TARGET, read_data
 from finetuning.failure_hints import explained
+from finetuning.flash_attention import FlashAttention
 from finetuning.forward import Precision, recompute_activations
 from finetuning.history import Curve, Measurement, require_matplotlib
+from finetuning.lora import adapt, rate_factor, require_adaptable
 from finetuning.objective import Batching, FileObjective, Note
 from finetuning.options import DeviceName, FinetuneOptions
 from finetuning.output_folder import OutputFolder
 from finetuning.plan import Plan, Stage
 from finetuning.progress import Progress
 from finetuning.served_task import RememberingTokenizer
-from finetuning.start import Start
+from finetuning.start import Start, set_dropout, tell_case
 from finetuning.state_file import Setting
 from finetuning.stop_signals import StopSignals
 from finetuning.task_objectives import create_objective, window_length
 from finetuning.trainer import Trainer, TrainingStopped
 from model_export.checkpoints.checkpoint import Checkpoint
+from model_export.config import BigBirdConfig
 from model_export.errors import ConfigError
 from model_export.export.buckets import BucketStep
 from model_export.export.bundle_tokenizer import write_bundle_tokenizer
@@ -47,12 +50,14 @@ class Finetuned:
         score_name: What it measured.
         pattern: Random blocks with which to export.
         buckets: With which to export; None for all of the model.
+        base: With which to export an adapter; None for a whole checkpoint.
     """
 
     best: Measurement
     score_name: str
     pattern: str
     buckets: BucketStep | None
+    base: str | None = None
 
 
 def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str | None = None) -> Finetuned:
@@ -89,6 +94,7 @@ def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str 
     best = trainer.history.best
     assert best is not None
     config = ready.model.config
+    base = None if options.lora is None else name or str(folder.resolve())
     card = Card(
         name=output.resolve().name,
         task=options.task,
@@ -105,12 +111,13 @@ def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str 
         buckets=ready.buckets,
         max_length=window_length(config, options.max_length),
         notes=tuple(note.summary for note in ready.notes),
+        base=base,
     )
     # The checkpoint first: whatever becomes of the picture, it is there.
     place.write_checkpoint(ready.model, ready.checkpoint, card)
     curve.write_numbers(trainer.history)
     curve.redraw(trainer.history)
-    return Finetuned(best, ready.objective.score_name, ready.pattern.name, ready.buckets)
+    return Finetuned(best, ready.objective.score_name, ready.pattern.name, ready.buckets, base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,17 @@ def _prepare(start: Start, options: FinetuneOptions) -> _Ready:
     pattern = _pattern(options, start.checkpoint)
     problem_type = PROBLEM_OF_TARGET[options.target] if options.task == "classify" else None
     model, head = start.model(data.labels, problem_type, pattern, options.seed)
+    if options.token_types == "case":
+        tell_case(model)
+    model.config.require_task(options.task)
+    if options.dropout is not None:
+        set_dropout(model, options.dropout)
+        if options.dropout == 0 and device.type == "cpu":
+            model.encoder.kernel = FlashAttention()
+    if options.lora is not None:
+        require_adaptable(start.checkpoint, options.task)
+        adapt(model, options.lora, options.seed)
+        head = f"{head}; low-rank differences of rank {options.lora} beside the encoder's layers"
     model.to(device)
     if options.gradient_checkpointing:
         recompute_activations(model)
@@ -145,7 +163,7 @@ def _prepare(start: Start, options: FinetuneOptions) -> _Ready:
     max_length = window_length(model.config, options.max_length)
     # Masks are filled in whole texts: there are no windows that would have to be those of the training.
     buckets = None if options.task == "fill-mask" else buckets_of(model.config, max_length)
-    objective = create_objective(data, model.config, _tokenizer(start.checkpoint), options, batching)
+    objective = create_objective(data, model.config, _tokenizer(start.checkpoint, model.config), options, batching)
     notes = (*objective.notes, *_length_notes(max_length, buckets))
     return _Ready(start.checkpoint, model, head, pattern, objective, device, precision, buckets, notes)
 
@@ -223,6 +241,7 @@ def _trainer(
         seed=options.seed,
         precision=ready.precision,
         settings=settings,
+        rate_factor=rate_factor if options.lora is not None else lambda name: 1.0,
         after_save=lambda trainer: curve.write_numbers(trainer.history),
         after_measurement=lambda trainer: curve.redraw(trainer.history),
     )
@@ -243,7 +262,7 @@ def _device(name: DeviceName) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+def _tokenizer(checkpoint: Checkpoint, config: BigBirdConfig) -> Tokenizer:
     """Return the tokenizer that the bundle will have."""
     with tempfile.TemporaryDirectory() as folder:
         file, ids = write_bundle_tokenizer(checkpoint, Path(folder))
@@ -256,4 +275,5 @@ def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:
             checkpoint.tokenizer.kind,
             mask_lstrip=checkpoint.tokenizer.mask_lstrip,
             added_tokens=checkpoint.tokenizer.added_tokens,
+            token_types=config.token_types,
         ).load()

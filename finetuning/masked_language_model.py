@@ -72,7 +72,7 @@ class Masking:
         ids[positions[fate < _MASKED]] = self._mask_id
         replaced = positions[(fate >= _MASKED) & (fate < _MASKED + _REPLACED)]
         ids[replaced] = generator.choice(self._ordinary, len(replaced))
-        return MaskedRow(ids, row.second, positions.astype(np.int32), row.ids[positions], row.number)
+        return MaskedRow(ids, row.types, positions.astype(np.int32), row.ids[positions], row.number)
 
 
 class MaskedLanguageModel(FileObjective[MaskedRow]):
@@ -172,7 +172,8 @@ def masked_rows(
         for first in range(0, len(ids), room):
             sequence = tokenizer.single(ids[first : first + room]).input_ids.astype(np.int32)
             nothing = np.empty(0, dtype=np.int32)
-            rows.append(MaskedRow(sequence, len(sequence), nothing, nothing, len(rows)))
+            types = np.zeros(len(sequence), dtype=np.uint8)
+            rows.append(MaskedRow(sequence, types, nothing, nothing, len(rows)))
     if not rows:
         raise DataError(path, None, "no visible text in the file")
     return rows

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
-from bigbird_inference.manifest import TrainableTask
+from bigbird_inference.manifest import TokenTypes, TrainableTask
 from bigbird_inference.tasks.question_answering import DEFAULT_MAX_ANSWER_TOKENS
 from evaluation.data.conll import ConllUnit
 from evaluation.data.labelled_texts import Target
@@ -54,6 +54,10 @@ class FinetuneOptions:
         label_separator: Between several labels in one cell.
         unit: What of a CoNLL file is a text.
         tokenizer: Where the checkpoint's tokenizer is, if not in its folder; its contents are what counts.
+        lora: Rank of low-rank differences that are trained in place of the encoder's weights; None trains those.
+        token_types: What token types tell the model; None for what they tell the checkpoint.
+        dropout: Everywhere in training; None for the checkpoint's own.
+        pack: Of entity recognition: whether short texts are put together into inputs of up to `max_length` tokens.
     """
 
     task: TrainableTask
@@ -87,6 +91,10 @@ class FinetuneOptions:
     label_separator: str = ","
     unit: ConllUnit = "document"
     tokenizer: str | None = field(default=None, metadata=_FREE)
+    lora: int | None = None
+    token_types: TokenTypes | None = None
+    dropout: float | None = None
+    pack: bool = False
 
     def settings(self) -> Iterator[tuple[str, Setting]]:
         """Yield what two runs of one training must have in common, under the names of the command line.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetuning.card import Card
+from finetuning.lora import save_adapter
 from finetuning.served_task import PAIR_TYPES
 from finetuning.state_file import Setting
 from model_export.checkpoints.checkpoint import Checkpoint
@@ -88,8 +89,11 @@ class OutputFolder:
         """Write the files of the checkpoint beside their places, then put them there, the configuration last."""
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path) as folder:
             writing = Path(folder)
-            save_checkpoint(model, card.task, writing, pattern=card.pattern, pair_types=PAIR_TYPES)
-            source.tokenizer.save(writing)
+            if card.base is None:
+                save_checkpoint(model, card.task, writing, pattern=card.pattern, pair_types=PAIR_TYPES)
+                source.tokenizer.save(writing)
+            else:
+                save_adapter(model, source, card.task, writing, base=card.base, pattern=card.pattern)
             (writing / _CARD_FILE).write_text(card.text(), encoding="utf-8")
             mode = (writing / CONFIG_FILE).stat().st_mode
             for file in sorted(writing.iterdir(), key=lambda file: file.name == CONFIG_FILE):

@@ -58,6 +58,7 @@ def served_task(config: BigBirdConfig, task: str, tokenizer: Tokenizer, max_leng
             kind=tokenizer.kind,
             mask_lstrip=tokenizer.mask_lstrip,
             added_tokens=list(tokenizer.added_tokens),
+            token_types=tokenizer.token_types,
         ),
         weights=nothing,
         inputs=shape.inputs,

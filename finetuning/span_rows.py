@@ -117,9 +117,9 @@ def _span_row(window: Window, span: Span | None) -> SpanRow:
     """Return a window's row; the span counts tokens of the whole context."""
     row = row_of(window.sequence)
     if span is None or not _lies_in(span, window):
-        return SpanRow(row.ids, row.second, window.text_offset, 0, 0)
+        return SpanRow(row.ids, row.types, window.text_offset, 0, 0)
     first, last = (token - window.first_token + window.text_offset for token in span)
-    return SpanRow(row.ids, row.second, window.text_offset, first, last)
+    return SpanRow(row.ids, row.types, window.text_offset, first, last)
 
 
 def _shortened(example: SquadExample) -> str:

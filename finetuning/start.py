@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bigbird_inference.manifest import ProblemType
+from bigbird_inference.tokenization.letter_case import CASE_TYPES
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.checkpoints.recognise import read_checkpoint
@@ -114,6 +115,22 @@ def initialise_head(head: nn.Module, config: BigBirdConfig, seed: int) -> None:
             nn.init.zeros_(module.bias)
         if isinstance(module, LanguageModelHead) and module.decoder_weight is not None:
             nn.init.normal_(module.decoder_weight, std=config.initializer_range, generator=generator)
+
+
+def tell_case(model: BigBird) -> None:
+    """Give a model token types that tell case, all of which mean at first what type 0 meant."""
+    if model.config.token_types == "case":
+        return
+    known = model.embeddings.token_type.weight.detach()
+    model.embeddings.token_type = nn.Embedding.from_pretrained(known[:1].repeat(CASE_TYPES, 1), freeze=False)
+    model.config = replace(model.config, token_types="case", type_vocab_size=CASE_TYPES)
+
+
+def set_dropout(model: BigBird, share: float) -> None:
+    """Make every dropout of a model drop this share."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
 
 
 def _with_new_head(

@@ -53,7 +53,8 @@ def create_objective(
             longest = options.max_answer_tokens
             return QuestionAnswering(task, data.training, data.evaluation, config, batching, stride, longest)
         case TaggedTexts():
-            return EntityRecognition(task, data.training, data.evaluation, config, batching, stride)
+            pack_to = max_length if options.pack else None
+            return EntityRecognition(task, data.training, data.evaluation, config, batching, stride, pack_to)
         case LabelledTexts():
             own, other = (options.training_file, data.training), (options.evaluation_file, data.evaluation)
             return Classification(task, own, other, config, batching, stride)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
@@ -61,6 +61,7 @@ class Trainer(Generic[SourceT, PartT]):
         precision: Precision,
         settings: Mapping[str, Setting] | None = None,
         aids: nn.Module | None = None,
+        rate_factor: Callable[[str], float] = lambda name: 1.0,
         after_save: "Callable[[Trainer[SourceT, PartT]], None] | None" = None,
         after_measurement: "Callable[[Trainer[SourceT, PartT]], None] | None" = None,
     ) -> None:
@@ -75,6 +76,7 @@ class Trainer(Generic[SourceT, PartT]):
             precision: The number format.
             settings: What else determines the training: a state that was saved with others is refused.
             aids: Modules that are trained beside the model and are no part of it.
+            rate_factor: By what the learning rate of a weight of the model is multiplied, by its name.
             after_save: Called whenever the state was saved.
             after_measurement: Called whenever the model was measured.
         """
@@ -87,13 +89,22 @@ class Trainer(Generic[SourceT, PartT]):
         self._seed, self._precision = seed, precision
         self._settings = {"seed": seed, "precision": precision.name, **(settings or {})}
         self._scaler = precision.gradient_scaler()
-        self._weights = [*model.parameters(), *self._aids.parameters()]
-        groups: list[dict[str, Any]] = [
-            {"params": [weight for weight in self._weights if weight.ndim >= 2]},
-            {"params": [weight for weight in self._weights if weight.ndim < 2], "weight_decay": 0.0},
-        ]
+        trained = [(weight, rate_factor(name)) for name, weight in model.named_parameters() if weight.requires_grad]
+        trained += [(weight, 1.0) for weight in self._aids.parameters() if weight.requires_grad]
+        self._weights = [weight for weight, _ in trained]
+        # A learning rate for each group, and no decay of biases and norms.
+        groups = {
+            (factor, decays): [weight for weight, own in trained if own == factor and (weight.ndim >= 2) == decays]
+            for factor in sorted({factor for _, factor in trained})
+            for decays in (True, False)
+        }
+        groups = {kind: weights for kind, weights in groups.items() if weights}
+        self._rate_factors = [factor for factor, _ in groups]
         self._optimiser = torch.optim.AdamW(
-            groups,
+            [
+                {"params": weights, "weight_decay": plan.weight_decay if decays else 0.0}
+                for (_, decays), weights in groups.items()
+            ],
             lr=plan.learning_rate,
             betas=plan.betas,
             weight_decay=plan.weight_decay,
@@ -120,7 +131,7 @@ class Trainer(Generic[SourceT, PartT]):
             return False
         state = read_state(self._state_file)
         check_settings(self._state_file, state["settings"], self._settings)
-        self.model.load_state_dict(state["model"])
+        self._load_weights(state["model"])
         self._aids.load_state_dict(state["aids"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._scaler.load_state_dict(state["scaler"])
@@ -133,7 +144,7 @@ class Trainer(Generic[SourceT, PartT]):
         """Write the state, so that a crash at any time leaves the old or the new one."""
         state = {
             "settings": self._settings,
-            "model": self.model.state_dict(),
+            "model": self._trained_weights(),
             "aids": self._aids.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "scaler": self._scaler.state_dict(),
@@ -146,7 +157,7 @@ class Trainer(Generic[SourceT, PartT]):
 
     def load_best(self) -> None:
         """Return the model the weights of the best measurement."""
-        self.model.load_state_dict(read_state(self.best_file)["model"])
+        self._load_weights(read_state(self.best_file)["model"])
 
     def run(self, progress: Progress, stop: Callable[[], bool] = lambda: False) -> None:
         """Trains from the current position to the end, or until it is to stop.
@@ -201,8 +212,8 @@ class Trainer(Generic[SourceT, PartT]):
     def _step(self, parts: Sequence[PartT], rate: float) -> float:
         self.model.train()
         torch.manual_seed(step_seed(self._seed, self.position.total_steps))
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
+        for group, factor in zip(self._optimiser.param_groups, self._rate_factors, strict=True):
+            group["lr"] = rate * factor
         self._optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for part in parts:
@@ -250,9 +261,18 @@ class Trainer(Generic[SourceT, PartT]):
         )
         return measured
 
+    def _trained_weights(self) -> dict[str, torch.Tensor]:
+        """Return the model's state without its frozen weights, which stand in the checkpoint that it started from."""
+        frozen = {name for name, weight in self.model.named_parameters() if not weight.requires_grad}
+        return {name: tensor for name, tensor in self.model.state_dict().items() if name not in frozen}
+
+    def _load_weights(self, trained: Mapping[str, torch.Tensor]) -> None:
+        """Take over what `_trained_weights` returned."""
+        self.model.load_state_dict({**self.model.state_dict(), **trained})
+
     def _write_best(self) -> None:
         """Keep the current weights as the best ones; the state with the same weights was saved before."""
-        write_state(self.best_file, {"total_steps": self.position.total_steps, "model": self.model.state_dict()})
+        write_state(self.best_file, {"total_steps": self.position.total_steps, "model": self._trained_weights()})
 
     def _restore_best(self) -> None:
         """Write the best weights that a crash kept from being written: the state was saved with them just before."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from bigbird_inference.manifest import MOST_LABELS, ProblemType
+from bigbird_inference.manifest import MOST_LABELS, ProblemType, TokenTypes
+from bigbird_inference.tokenization.letter_case import CASE_TYPES
 from model_export.errors import ConfigError
 
 AttentionType = Literal["block_sparse", "original_full"]
@@ -33,6 +34,8 @@ class BigBirdConfig:
         has_answer_types: Whether the question-answering head tells the kind of answer, too, as models for Natural
             Questions do. Not a field of transformers.
         has_pooler: Whether an encoder alone has a pooler. Not a field of transformers.
+        token_types: What token types tell: segments of a pair, or the case of a single text's words. Not a field of
+            transformers.
         labels: Names in the order of the logits' last axis; empty ones where the files have none. How many a head has,
             and what those without a name are called, is settled when its weights are read (`checkpoints.labels`).
         problem_type: How classification logits are read; None lets the number of labels decide.
@@ -63,6 +66,7 @@ class BigBirdConfig:
     qa_layer_norm_eps: float | None = None
     has_answer_types: bool = False
     has_pooler: bool = True
+    token_types: TokenTypes = "segments"
     pad_token_id: int = 0
     eos_token_id: int | tuple[int, ...] | None = 2
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
@@ -91,6 +95,24 @@ class BigBirdConfig:
             f"{self.pad_token_id} is outside the vocabulary of {self.vocab_size}",
         )
         _require(len(self.labels) > 0, "id2label", "must name at least one label")
+        _require_choice(self.token_types, get_args(TokenTypes), "token_types")
+        _require(
+            self.token_types != "case" or self.type_vocab_size >= CASE_TYPES,
+            "type_vocab_size",
+            f"must be at least {CASE_TYPES} for token_types case, is {self.type_vocab_size}",
+        )
+
+    def require_task(self, task: str) -> None:
+        """Make sure that the token types are those of a task: their rows cannot tell case and segments at once.
+
+        Raises:
+            ConfigError: They tell the case of single texts, which only entity recognition gives them here.
+        """
+        _require(
+            self.token_types != "case" or task == "ner",
+            "token_types",
+            f"case is for single texts in the task ner, not for {task}; take --task ner, or a checkpoint without case",
+        )
 
     @property
     def head_dim(self) -> int:
@@ -169,7 +191,14 @@ _MOST_LAYERS = 1000
 # Of any number: sizes beyond it could not be indexed, and infinity is none.
 _LARGEST = 2**31 - 1
 # Unknown to transformers: written only where they differ from what transformers does.
-_OWN_FIELDS = ("classifier_activation", "qa_feed_forward", "qa_layer_norm_eps", "has_answer_types", "has_pooler")
+_OWN_FIELDS = (
+    "classifier_activation",
+    "qa_feed_forward",
+    "qa_layer_norm_eps",
+    "has_answer_types",
+    "has_pooler",
+    "token_types",
+)
 # Of transformers: it writes none where there are two without names.
 _USUAL_LABELS = 2
 _POSITIVE_FIELDS = (

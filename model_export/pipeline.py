@@ -311,6 +311,7 @@ class _Building:
                 kind=checkpoint.tokenizer.kind,
                 mask_lstrip=checkpoint.tokenizer.mask_lstrip,
                 added_tokens=list(checkpoint.tokenizer.added_tokens),
+                token_types=config.token_types,
             ),
             weights=HashedFile.of(folder / WEIGHTS_FILE),
             inputs=self.references.signature.inputs,

@@ -169,6 +169,7 @@ def prepare(
     """
     kernels = {precision: attention_kernels(precision, options.attention) for precision in precisions}
     checkpoint = read_checkpoint(folder, options)
+    checkpoint.config.require_task(checkpoint.task)
     plans = plan_buckets(checkpoint.config, options.buckets)
     pattern = get_pattern(options.pattern or checkpoint.default_pattern)
     # A model with a single token type knows no second segment.

@@ -48,15 +48,17 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         needed_outputs: Outputs that they must have.
         decodes_at_once: Whether decoding is a handful of numbers for each window, so that handing it to another thread
             takes longer than doing it.
+        takes_case: Whether the model may be told the case of words by token types.
 
     Raises:
-        BundleError: The manifest lacks one of them.
+        BundleError: The manifest lacks one of them, or its token types are not those of the task.
     """
 
     operation: ClassVar[Operation]
     needed_inputs: ClassVar[frozenset[str]] = frozenset()
     needed_outputs: ClassVar[frozenset[str]] = frozenset({"logits"})
     decodes_at_once: ClassVar[bool] = False
+    takes_case: ClassVar[bool] = False
 
     def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
         self.manifest = manifest
@@ -68,6 +70,10 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         for field, names in missing.items():
             if names:
                 raise BundleError(f"{field}: a bundle of the task {manifest.task} needs {', '.join(sorted(names))}")
+        if manifest.tokenizer.token_types == "case" and not self.takes_case:
+            raise BundleError(
+                f"tokenizer.token_types: case is read by the task ner alone, and the bundle is of {manifest.task}"
+            )
 
     @abstractmethod
     def encode(self, request: RequestT) -> EncodedRequest[RequestT]:

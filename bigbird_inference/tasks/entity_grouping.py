@@ -2,8 +2,10 @@
 
 `none` labels tokens; `simple` joins neighbouring tokens; `first`, `average` and `max` first give every word one label,
 so that no entity begins or ends inside a word, and then join words. They mean what they mean in the token
-classification pipeline of transformers, with three differences: any whitespace separates words, not the space alone;
-pieces of one character never belong to different words; and a token that is only whitespace is passed over.
+classification pipeline of transformers, with five differences: any whitespace separates words, not the space alone;
+punctuation around a word is none of it, so that "Paris." may be a place without its full stop; no entity goes on
+across an empty line; pieces of one character never belong to different words; and a token that is only whitespace is
+passed over.
 
 What a token label says about where entities begin and end. Three families are told apart by the model's list of labels:
 BIO ("B-PER", "I-PER"), BIOES and its other spelling BILOU (with "E-"/"L-" on the last and "S-"/"U-" on the only token
@@ -26,6 +28,7 @@ OUTSIDE = "O"
 
 POSITION_PREFIX = re.compile(r"[BIELSU]-.")
 """How a label with a position begins."""
+_EMPTY_LINE = re.compile(r"\n[^\S\n]*\r?\n|\r\r|\u2029")
 # A letter before or after a type, in more ways than are read; M and W are the inside and the single of BMES and BMEWO.
 _SPELT_POSITION = re.compile(r"([BIELSUMW])(?:[-_.:/|](.*))?|(.+)[-_.:/|]([BIELSUMW])", re.IGNORECASE)
 _OPENING = frozenset("BSU")
@@ -138,15 +141,38 @@ class _Labelled:
 def word_starts(text: str, tokens: TokenizedText, unk_id: int) -> npt.NDArray[np.bool_]:
     """Tell for each token whether it begins a word, bool `[tokens]`; the tokens must have characters of their own.
 
-    A word begins at the first token, after whitespace, and with an unknown piece (transformers' rule).
+    A word begins at the first token, after whitespace, and with an unknown piece (transformers' rule). The tokens of
+    nothing but punctuation and signs before its first letter or digit, and after its last one, are words of their own.
     """
     positions = np.unique(tokens.starts)
     free = {int(position): position == 0 or text[position - 1].isspace() for position in positions}
     begins = np.array([free[int(start)] for start in tokens.starts], dtype=np.bool_)
     begins |= tokens.ids == unk_id
+    begins[:1] = True
+    begins |= _outside_of_words(text, tokens, np.flatnonzero(begins))
     begins[1:] &= tokens.starts[1:] >= tokens.ends[:-1]
     begins[:1] = True
     return begins
+
+
+def _outside_of_words(text: str, tokens: TokenizedText, firsts: Int64Array) -> npt.NDArray[np.bool_]:
+    """Tell which tokens stand before the first letter or digit of their chunk, hold it, or stand after the last.
+
+    Args:
+        text: The document.
+        tokens: Its tokens.
+        firsts: First token of each chunk between whitespace, int64 `[chunks]`.
+    """
+    count = len(tokens)
+    spans = zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)
+    spelt = np.array([any(map(str.isalnum, text[start:end])) for start, end in spans], dtype=np.bool_)
+    places = np.arange(count)
+    tokens_in_chunk = np.diff(np.append(firsts, count))
+    first_spelt = np.minimum.reduceat(np.where(spelt, places, count), firsts)
+    last_spelt = np.maximum.reduceat(np.where(spelt, places, -1), firsts)
+    return np.asarray(
+        (places <= np.repeat(first_spelt, tokens_in_chunk)) | (places > np.repeat(last_spelt, tokens_in_chunk))
+    )
 
 
 def group_entities(
@@ -177,7 +203,7 @@ def group_entities(
         labelled = _Labelled(labels, scores[np.arange(len(labels)), labels], tokens.starts, tokens.ends)
     else:
         labelled = _label_words(tokens, scores, np.flatnonzero(word_starts(text, tokens, unk_id)), aggregation)
-    units = labelled if aggregation == "none" else _join(labelled, scheme)
+    units = labelled if aggregation == "none" else _join(text, labelled, scheme)
     names = scheme.labels if aggregation == "none" else [scheme.entities[entity] for entity in scheme.entity_of]
     return [
         Entity(names[label], text[start:end], start, end, score)
@@ -212,10 +238,22 @@ def _strongest(strengths: Float64Array, firsts: Int64Array, counts: Int64Array) 
     return np.asarray(candidates[first_candidates], dtype=np.int64)
 
 
-def _join(units: _Labelled, scheme: LabelScheme) -> _Labelled:
-    """Join neighbouring units of one entity type; the score of a group is the mean of its units' scores."""
+def _join(text: str, units: _Labelled, scheme: LabelScheme) -> _Labelled:
+    """Join neighbouring units of one entity type, but not across an empty line.
+
+    The score of a group is the mean of its units' scores.
+    """
     labels = units.label_ids
-    firsts = np.flatnonzero(scheme.begins(labels))
+    firsts = np.flatnonzero(scheme.begins(labels) | _after_empty_line(text, units))
     counts = np.diff(np.append(firsts, len(labels)))
     means = np.add.reduceat(units.scores, firsts) / counts
     return _Labelled(labels[firsts], means, units.starts[firsts], units.ends[firsts + counts - 1])
+
+
+def _after_empty_line(text: str, units: _Labelled) -> npt.NDArray[np.bool_]:
+    """Tell before which units a line stands that holds nothing visible, bool `[units]`."""
+    found = [
+        _EMPTY_LINE.search(text, end, start) is not None if start - end > 1 else False
+        for end, start in zip(units.ends[:-1].tolist(), units.starts[1:].tolist(), strict=True)
+    ]
+    return np.array([False, *found][: len(units.starts)], dtype=np.bool_)

@@ -20,9 +20,9 @@ from bigbird_inference.tasks.positions import End, Offsets, Start
 from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.token_merging import merge_token_logits, token_sources
-from bigbird_inference.tokenization.encoded import Window
+from bigbird_inference.tokenization.encoded import EncodedSequence, TokenizedText, Window
 from bigbird_inference.tokenization.tokenizer import SINGLE_SPECIAL_TOKENS, Tokenizer
-from bigbird_inference.tokenization.windows import plan_windows, window_capacity
+from bigbird_inference.tokenization.windows import Slice, plan_windows, window_capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         located_in="text",
         smaller_answer="raise threshold, or leave aggregation at simple",
     )
+    takes_case = True
 
     def __init__(self, manifest: Manifest, tokenizer: Tokenizer) -> None:
         super().__init__(manifest, tokenizer)
@@ -103,7 +104,7 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         capacity = window_capacity(self.manifest.max_length, SINGLE_SPECIAL_TOKENS, len(tokens))
         windows = [
             Window(
-                self.tokenizer.single(tokens.ids[part.first : part.first + part.count]),
+                self._sequence(tokens, part),
                 text_offset=1,
                 first_token=part.first,
                 token_count=part.count,
@@ -111,6 +112,10 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
             for part in plan_windows(len(tokens), capacity, request.window_stride)
         ]
         return EncodedRequest(request, tokens, windows)
+
+    def _sequence(self, tokens: TokenizedText, part: Slice) -> EncodedSequence:
+        own = slice(part.first, part.first + part.count)
+        return self.tokenizer.single(tokens.ids[own], None if tokens.types is None else tokens.types[own])
 
     def decode(self, encoded: EncodedRequest[EntityRequest], outputs: Sequence[Outputs]) -> EntityAnswer:
         """Merge the windows token by token, then group."""

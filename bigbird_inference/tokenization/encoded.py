@@ -17,11 +17,13 @@ class TokenizedText:
         starts: First code point of each token in the text, int64 `[tokens]`, never decreasing; empty if it was
             tokenised without positions.
         ends: One past the last code point of each token, int64 `[tokens]`, never decreasing; empty likewise.
+        types: Token types that the text itself tells, int64 `[tokens]`; None where they are those of segments.
     """
 
     ids: Int64Array
     starts: Int64Array
     ends: Int64Array
+    types: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -33,7 +35,7 @@ class EncodedSequence:
 
     Attributes:
         input_ids: int64 `[length]`.
-        token_type_ids: int64 `[length]`, 0 or 1.
+        token_type_ids: int64 `[length]`; 0 or 1, unless the text's own types are more.
         positions: Where a language model predicts tokens, int64 `[positions]`; None for all other models.
     """
 

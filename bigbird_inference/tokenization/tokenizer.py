@@ -9,6 +9,7 @@ little wrong and every position may be.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -17,8 +18,9 @@ import numpy as np
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError, InvalidInput
-from bigbird_inference.manifest import AddedToken, TokenizerFile, TokenizerKind
+from bigbird_inference.manifest import AddedToken, TokenizerFile, TokenizerKind, TokenTypes
 from bigbird_inference.tokenization.encoded import EncodedSequence, Int64Array, TokenizedText
+from bigbird_inference.tokenization.letter_case import case_types
 from bigbird_inference.tokenization.vocabulary import Vocabulary, load_vocabulary
 
 
@@ -65,6 +67,7 @@ class Tokenizer:
         *,
         mask_lstrip: bool = True,
         added_tokens: Sequence[AddedToken] = (),
+        token_types: TokenTypes = "segments",
     ) -> None:
         self.model_file = model_file
         self.kind = kind
@@ -74,6 +77,7 @@ class Tokenizer:
         self.mask_id = mask_id
         self.mask_lstrip = mask_lstrip
         self.added_tokens = added_tokens
+        self.token_types = token_types
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Self:
@@ -106,6 +110,7 @@ class Tokenizer:
             file.kind,
             mask_lstrip=file.mask_lstrip,
             added_tokens=file.added_tokens,
+            token_types=file.token_types,
         )
 
     def load(self) -> Self:
@@ -143,7 +148,10 @@ class Tokenizer:
             InvalidInput: The text holds a lone surrogate, so it is not Unicode.
         """
         check_unicode(text)
-        return self.vocabulary.tokens(text, before_token=before_token)
+        tokens = self.vocabulary.tokens(text, before_token=before_token)
+        if self.token_types == "case":
+            return replace(tokens, types=case_types(text, tokens.starts, tokens.ends))
+        return tokens
 
     def tokenize_without_positions(self, text: str) -> TokenizedText:
         """Tokenise a text to the same ids in half the time, for tasks that show nothing of it.
@@ -159,10 +167,13 @@ class Tokenizer:
         """Tell from ids alone whether some token surely stands for something visible."""
         return bool(self.vocabulary.visible[tokens.ids].any())
 
-    def single(self, ids: Int64Array) -> EncodedSequence:
-        """Build `[CLS] ids [SEP]`; every token type is 0."""
+    def single(self, ids: Int64Array, types: Int64Array | None = None) -> EncodedSequence:
+        """Build `[CLS] ids [SEP]`; every token type is 0 but those of the text that are given."""
         input_ids = np.concatenate(([self.cls_id], ids, [self.sep_id])).astype(np.int64)
-        return EncodedSequence(input_ids, np.zeros(len(input_ids), dtype=np.int64))
+        token_type_ids = np.zeros(len(input_ids), dtype=np.int64)
+        if types is not None:
+            token_type_ids[1:-1] = types
+        return EncodedSequence(input_ids, token_type_ids)
 
     def pair(self, first_ids: Int64Array, second_ids: Int64Array, *, segments: bool = True) -> EncodedSequence:
         """Build `[CLS] first [SEP] second [SEP]`.

@@ -30,7 +30,8 @@ _BLOCK_SIZE = 64
 _FIELDS = (
     *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_dropout_prob"),
     *("attention_probs_dropout_prob", "type_vocab_size", "initializer_range", "layer_norm_eps", "pad_token_id"),
-    *("classifier_dropout", "tie_word_embeddings", "problem_type", "architectures", "tokenizer_class", NOTE_FIELD),
+    *("classifier_dropout", "tie_word_embeddings", "problem_type", "architectures", "tokenizer_class", "token_types"),
+    NOTE_FIELD,
     *LABEL_FIELDS,
 )
 _DEFAULTS = {"vocab_size": 30522, "max_position_embeddings": 512, "hidden_act": "gelu"}

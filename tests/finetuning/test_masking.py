@@ -15,7 +15,7 @@ FILE = Path("texts.txt")
 def long_row(tokenizer: Tokenizer, number: int = 0) -> MaskedRow:
     texts = [PlainText(sentence(800, seed=4), 1)]
     row = masked_rows(tokenizer, FILE, texts, 10_000, joined=False)[0]
-    return MaskedRow(row.ids, row.second, row.positions, row.tokens, number)
+    return MaskedRow(row.ids, row.types, row.positions, row.tokens, number)
 
 
 def test_fifteen_of_a_hundred_tokens_are_chosen_and_of_these_eighty_masked_and_ten_replaced(

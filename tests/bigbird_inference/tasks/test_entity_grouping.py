@@ -177,16 +177,42 @@ def test_tokens_without_characters_part_no_entity() -> None:
         ("a\nb\tc\u3000d", "a|b|c|d", [1, 1, 1, 1]),
         (" a", "a", [1]),
         ("北京", "北|京", [1, 0]),
+        ("(New York).", "(|New|Yo|rk|)|.", [1, 1, 1, 0, 1, 1]),
+        ("U.S. ... $5", "U|.|S|.|.|..|$|5", [1, 0, 0, 1, 1, 1, 1, 1]),
     ],
-    ids=["spaces part words, punctuation does not", "all whitespace parts words", "the first token", "no spaces"],
+    ids=[
+        "spaces part words, punctuation within does not",
+        "all whitespace parts words",
+        "the first token",
+        "no spaces",
+        "punctuation around a word is none of it",
+        "punctuation alone",
+    ],
 )
 def test_words_begin_after_whitespace(text: str, pieces: str, expected: list[int]) -> None:
     assert word_starts(text, cut(text, pieces), UNKNOWN).astype(int).tolist() == expected
 
 
+@pytest.mark.parametrize("how", ["first", "average", "max"])
+def test_a_full_stop_is_part_of_an_entity_only_if_the_model_says_so(how: Aggregation) -> None:
+    assert group("in Paris.", "in|Pa|ris|.", BIO, "O B-LOC I-LOC O", how) == [("LOC", "Paris")]
+    assert group("in the U.S.", "in|the|U|.|S|.", BIO, "O O B-LOC I-LOC I-LOC I-LOC", how) == [("LOC", "U.S.")]
+
+
+@pytest.mark.parametrize("how", ["simple", "first", "average", "max"])
+@pytest.mark.parametrize(
+    ("between", "joined"),
+    [(" ", True), ("\n", True), ("\n\n", False), ("\r\n\r\n", False), ("\n \t\n", False), ("  ", True)],
+)
+def test_no_entity_goes_on_across_an_empty_line(how: Aggregation, between: str, joined: bool) -> None:
+    text = f"Ann{between}Lee"
+    expected = [("PER", text)] if joined else [("PER", "Ann"), ("PER", "Lee")]
+    assert group(text, "Ann|Lee", BIO, "B-PER I-PER", how) == expected
+
+
 def test_bytes_of_one_character_are_one_word() -> None:
     tokens = TokenizedText(np.full(5, 9), np.array([0, 2, 2, 2, 3]), np.array([1, 3, 3, 3, 4]))
-    assert word_starts("a 😀b", tokens, UNKNOWN).tolist() == [True, True, False, False, False]
+    assert word_starts("a 😀b", tokens, UNKNOWN).tolist() == [True, True, False, False, True]
 
 
 def transformers_entities(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from demo.flash_attention import FlashAttention
+from finetuning.flash_attention import FlashAttention
 from model_export.config import BigBirdConfig
 from model_export.nn.model import BigBird, build_model, twin_of
 from model_export.patterns.registry import get_pattern

@@ -1,7 +1,7 @@
 """Attention for training on a CPU: the same sums as the composed kernel, through PyTorch's own fused operator.
 
 Scores and weights are never laid down in memory, which halves the time of a training step. The operator has no dropout
-on a CPU; the demo models train without.
+on a CPU, so it is for training without.
 """
 
 from dataclasses import dataclass
