@@ -26,7 +26,7 @@ from bulk.sources.inputs import Format, Inputs, Shard, Survey
 PARQUET, JSON_LINES = ".parquet", ".jsonl"
 # On a CPU a batch costs as much as its tokens, however it is cut; a GPU needs large ones to be busy.
 _CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 4096, 32_768
-_BATCH_ITEMS = 64
+BATCH_ITEMS = 64
 
 Item = TypeVar("Item")
 
@@ -144,14 +144,13 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
     inputs = Inputs(job.inputs, format=job.input_format, document_column=document_column)
     rows = ResultRows(operation, keep_text=job.keep_text)
     parts = encoded_parts(inputs.rows(folder.position, job.shard), maker, model.task, model.manifest, folder.answered)
-    tokens = job.batch_tokens or (_GPU_BATCH_TOKENS if model.devices.on_gpu else _CPU_BATCH_TOKENS)
     with (
         _Shown(survey, folder.counts_so_far) as shown,
         DeviceThreads(len(model.devices.names)) as devices,
         closing(_one_ahead(parts)) as encoded,
     ):
         answering = PartAnswering(
-            model.task, model.buckets(), devices, max_batch_tokens=tokens, max_batch_items=_BATCH_ITEMS
+            model.task, model.buckets(), devices, max_batch_tokens=batch_tokens(job, model), max_batch_items=BATCH_ITEMS
         )
         for part in encoded:
             for answers in answering.answers(part):
@@ -159,6 +158,11 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
                 shown.batch(part, answers.finished, answers.real_tokens)
             folder.finish_part(part.after, part.bytes)
             shown.part(part)
+
+
+def batch_tokens(job: Job, model: LoadedModel) -> int:
+    """Return the most tokens of a batch."""
+    return job.batch_tokens or (_GPU_BATCH_TOKENS if model.devices.on_gpu else _CPU_BATCH_TOKENS)
 
 
 def _part_row(finished: Finished, rows: ResultRows) -> PartRow:
