@@ -289,6 +289,10 @@ class JobFolder:
         """
         if self.output.exists() and not self._state.replaces:
             raise JobError(f"{self.output} has appeared since the job began; move it away, and run the command again")
+        if not self._state.replaces:
+            # Killed behind this, the next run finds the job's own file there.
+            self._state.replaces = True
+            self._write_state()
         made.replace(self.output)
         _folder_to_disk(self.output.parent)
         (self.folder / _PART).unlink(missing_ok=True)

@@ -126,6 +126,21 @@ def test_nobodys_file_is_written_over(tmp_path: Path) -> None:
     assert output.read_text() == "mine"
 
 
+def test_a_kill_right_after_the_output_was_placed_leaves_a_job_that_comes_to_its_end(tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    for _ in range(2):
+        with opened(output) as folder:
+            made = folder.folder / "rows.parquet"
+            made.write_text("made")
+            if not folder.finished:
+                folder.append([row(0)])
+                folder.finish_part(Position(row=1), 0)
+                folder.finish()
+            folder.place(made)
+        folder.rows_file.write_bytes(lines(row(0)))  # as if it had not been deleted yet
+    assert output.read_text() == "made"
+
+
 def test_two_processes_do_not_work_on_one_job(tmp_path: Path) -> None:
     with opened(tmp_path / "out.jsonl"), pytest.raises(JobError, match="another process works on this job"):
         opened(tmp_path / "out.jsonl")
