@@ -157,6 +157,7 @@ READERS: dict[str, Callable[[Sequence[str]], None]] = {
     "docker": read_docker,
     "kubectl": read_kubectl,
     "git": lambda words: None,
+    "mkdir": lambda words: None,
 }
 RUN_HERE = {".venv/bin/bigbird", ".venv/bin/python", "curl", "openapi-python-client", "openapi-typescript"}
 
