@@ -21,6 +21,7 @@ from bigbird_inference.manifest import Precision
 from model_export.checkpoints.checkpoint_tokenizer import SENTENCEPIECE_FILE
 from model_export.checkpoints.huggingface import save_checkpoint
 from model_export.config import BigBirdConfig
+from model_export.export.trace import AttentionChoice
 from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
 from model_export.pipeline import export_checkpoint
@@ -44,19 +45,22 @@ _ATTENTION_GAIN = 2.0
 _EXPORTING = ("nn", "patterns", "export", "config.py", "pipeline.py")
 
 
-def base_checkpoint(layers: int = BASE_CONFIG.num_hidden_layers) -> Path:
+def base_checkpoint(layers: int = BASE_CONFIG.num_hidden_layers, width: int = BASE_CONFIG.hidden_size) -> Path:
     """Return the folder of the checkpoint, in the layout of Hugging Face; the task is `classify`, with eight labels.
 
     Args:
         layers: Fewer than the base configuration's for what need not be exact.
+        width: Of the hidden states, likewise; whole heads.
     """
-    return cached(f"checkpoint-{layers}-layers", CHECKPOINT_SOURCES, partial(_write_checkpoint, layers))
+    return cached(f"checkpoint-{_size(layers, width)}", CHECKPOINT_SOURCES, partial(_write_checkpoint, layers, width))
 
 
 def base_bundle(
     precision: Precision = "fp32",
     buckets: Sequence[int] | None = None,
     layers: int = BASE_CONFIG.num_hidden_layers,
+    attention: AttentionChoice | None = None,
+    width: int = BASE_CONFIG.hidden_size,
 ) -> Path:
     """Return the folder of a bundle of the checkpoint; exported on the first call.
 
@@ -66,15 +70,18 @@ def base_bundle(
         precision: Of the graphs.
         buckets: Padded lengths in tokens; the edge of full attention, 704, is always one of them. None for the default.
         layers: Of the checkpoint.
+        attention: Its attention kernels; None for the precision's own.
+        width: Of the checkpoint.
     """
     lengths = None if buckets is None else sorted({*buckets, BASE_CONFIG.full_attention_edge})
     calibration = random_texts() if precision == "int8" else ()
-    options = ExportOptions(buckets=lengths, precision=precision, calibration=calibration)
+    options = ExportOptions(buckets=lengths, precision=precision, attention=attention, calibration=calibration)
 
     def export(folder: Path) -> None:
-        export_checkpoint(base_checkpoint(layers), folder, options, name="base")
+        export_checkpoint(base_checkpoint(layers, width), folder, options, name="base")
 
-    name = f"base-{layers}-layers-{precision}-{'-'.join(map(str, lengths)) if lengths else 'default'}"
+    kernels = f"-{attention}" if attention else ""
+    name = f"base-{_size(layers, width)}-{precision}{kernels}-{'-'.join(map(str, lengths)) if lengths else 'default'}"
     return cached(name, [*CHECKPOINT_SOURCES, *_exporting_code()], export)
 
 
@@ -92,14 +99,25 @@ def _exporting_code() -> list[Path]:
     return sorted(file for entry in entries for file in (entry.rglob("*.py") if entry.is_dir() else [entry]))
 
 
-def _write_checkpoint(layers: int, folder: Path) -> None:
+def _size(layers: int, width: int) -> str:
+    return f"{layers}-layers" + ("" if width == BASE_CONFIG.hidden_size else f"-{width}-wide")
+
+
+def _write_checkpoint(layers: int, width: int, folder: Path) -> None:
     folder.mkdir()
-    save_checkpoint(_random_model(layers), TASK, folder)
+    save_checkpoint(_random_model(layers, width), TASK, folder)
     shutil.copy(VOCABULARY, folder / SENTENCEPIECE_FILE)
 
 
-def _random_model(layers: int) -> BigBird:
-    model = build_model(replace(BASE_CONFIG, num_hidden_layers=layers), TASK, get_pattern("transformers")).eval()
+def _random_model(layers: int, width: int) -> BigBird:
+    config = replace(
+        BASE_CONFIG,
+        num_hidden_layers=layers,
+        hidden_size=width,
+        num_attention_heads=width // BASE_CONFIG.head_dim,
+        intermediate_size=width * BASE_CONFIG.intermediate_size // BASE_CONFIG.hidden_size,
+    )
+    model = build_model(config, TASK, get_pattern("transformers")).eval()
     generator = torch.Generator().manual_seed(_SEED)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

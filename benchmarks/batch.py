@@ -25,7 +25,7 @@ from benchmarks.peak_memory import resident_memory
 from benchmarks.report import QUICK_RESULTS, RESULTS, Row, write_report
 from bigbird_inference.batch_run import run_batch
 from bigbird_inference.loaded_model import LoadedModel
-from bigbird_inference.runtime.cpu import CpuChoice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bulk.job import BATCH_ITEMS, Job, batch_tokens, run_job
 from bulk.model import load
 from bulk.parts import encoded_parts

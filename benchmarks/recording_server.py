@@ -71,10 +71,6 @@ class RecordingCapturingSession(RecordingSession):
         assert isinstance(self._session, CapturingSession)
         return self._session.drop_wrong_captures()
 
-    def forget_captures(self) -> None:
-        assert isinstance(self._session, CapturingSession)
-        self._session.forget_captures()
-
 
 @dataclass(frozen=True, slots=True)
 class RecordingServer:
@@ -90,8 +86,12 @@ class RecordingServer:
 
 
 @contextlib.contextmanager
-def recording_server(models: Path) -> Iterator[RecordingServer]:
+def recording_server(models: Path, environment: Mapping[str, str] | None = None) -> Iterator[RecordingServer]:
     """Serve the bundles of a folder on a free loopback port.
+
+    Args:
+        models: Folder of bundles.
+        environment: More variables for the server, `BIGBIRD_...`.
 
     Raises:
         RuntimeError: It ended or was not ready in time; the message holds what it printed.
@@ -105,7 +105,12 @@ def recording_server(models: Path) -> Iterator[RecordingServer]:
         record = record_file.open(encoding="ascii")
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.recording_server", str(record_file)],
-            env={**os.environ, "BIGBIRD_MODELS": str(models), "BIGBIRD_PORT": str(port)},
+            env={
+                **os.environ,
+                **(environment or {}),
+                "BIGBIRD_MODELS": str(models),
+                "BIGBIRD_PORT": str(port),
+            },
             stderr=log,
         )
         try:

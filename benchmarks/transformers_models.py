@@ -33,10 +33,12 @@ class EagerModel:
         length: In tokens, whole blocks.
         attention: `block_sparse` or `original_full`.
         dtype: Of weights and activations.
+        device: Where it runs, as torch calls it.
     """
 
-    def __init__(self, checkpoint: Path, length: int, attention: str, dtype: torch.dtype) -> None:
-        self._logits = _Logits(_load(checkpoint, attention, dtype))
+    def __init__(self, checkpoint: Path, length: int, attention: str, dtype: torch.dtype, device: str = "cpu") -> None:
+        self._logits = _Logits(_load(checkpoint, attention, dtype)).to(device)
+        self._device = device
         # A short input switches the model to full attention for good; here all inputs are of one length.
         self._attention = "original_full" if length <= BASE_CONFIG.full_attention_edge else attention
 
@@ -47,10 +49,11 @@ class EagerModel:
             ValueError: The model did not attend as it was asked to.
         """
         with torch.inference_mode():
-            logits: torch.Tensor = self._logits(*(torch.from_numpy(getattr(batch, name)) for name in INPUTS))
+            tensors = (torch.from_numpy(getattr(batch, name)).to(self._device) for name in INPUTS)
+            logits: torch.Tensor = self._logits(*tensors)
         if self._logits.attention != self._attention:
             raise ValueError(f"attention became {self._logits.attention}, not {self._attention}")
-        return logits.float().numpy()
+        return logits.float().cpu().numpy()
 
 
 class CompiledModel(EagerModel):

@@ -11,7 +11,7 @@ from bigbird_cli.task_options import given_request_options, request_options
 from bigbird_inference.bundle import read_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import TaskName
-from bigbird_inference.runtime.cpu import CpuChoice, PrecisionChoice, RuntimeChoice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice, PrecisionChoice, RuntimeChoice
 from bigbird_inference.tasks.registry import TASKS
 from bulk.errors import JobError
 from bulk.job import Job, run_job

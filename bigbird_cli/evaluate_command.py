@@ -41,7 +41,7 @@ _OF_TASK = {
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="qa: SQuAD JSON, or flat questions as JSON or JSON lines; classify: .tsv, .csv, .jsonl with texts and labels "
-    "or numbers; ner: CoNLL columns.",
+    "or numbers; ner: CoNLL columns, or .jsonl with texts and offsets.",
 )
 @click.option("--against", metavar="BUNDLE_OR_URL", help="A second model, compared on the same data.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write everything as JSON here.")

@@ -124,7 +124,8 @@ def command(context: click.Context, /, checkpoint: str, output: Path, **choices:
     \b
     qa         SQuAD's JSON, v1.1 and v2.0, or flat questions as JSON or JSON lines
     classify   .tsv, .csv or .jsonl like GLUE's: texts or pairs of texts with labels or numbers
-    ner        CoNLL's columns, tagged IOB1, BIO, BIOES, BILOU or with types alone
+    ner        CoNLL's columns, tagged IOB1, BIO, BIOES, BILOU or with types alone;
+               .jsonl: texts, and their entities as [start, end, type]
     fill-mask  plain text or .jsonl: masked-language-model training
 
     The checkpoint may be for another task, or for none. A run that was stopped goes on when the same command is given

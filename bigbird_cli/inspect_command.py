@@ -16,6 +16,7 @@ from bigbird_inference.errors import BundleError
 from bigbird_inference.extras import install_command
 from bigbird_inference.facts import INDENT, and_added, fact, listed, wrapped
 from bigbird_inference.manifest import MANIFEST_FILE, Bucket, Manifest, TokenizerKind
+from bigbird_inference.runtime.cuda.features import RUNGS, unfit
 
 _LIBRARIES: dict[TokenizerKind, str] = {"sentencepiece": "SentencePiece", "tokenizers": "tokenizer.json"}
 _KERNELS = {
@@ -142,6 +143,10 @@ def _facts(manifest: Manifest) -> Iterable[str]:
     yield from fact("self-test", asked or "none")
     for run in manifest.cpu_runs:
         yield from fact("on a CPU", described(run))
+    reasons = {rung: unfit(rung, manifest) for rung in RUNGS}
+    possible = listed(rung for rung in RUNGS if reasons[rung] is None) or "nothing"
+    others = "".join(f"; not {rung}: {reason}" for rung, reason in reasons.items() if reason is not None)
+    yield from fact("on a GPU", f"{possible} can be tried, which `bigbird doctor` does{others}")
 
 
 def _buckets(manifest: Manifest) -> Iterable[str]:

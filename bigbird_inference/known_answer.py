@@ -9,12 +9,13 @@ The export writes the answer with the functions that check it here.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Attention, KnownOutput, Manifest
+from bigbird_inference.runtime.cuda.ladder import Ladder, Probe, allowed_difference
 from bigbird_inference.runtime.session import Batch, Float32Array, Int64Array, Outputs, Session
 
 # Numbers of an output that stand in the manifest, and positions at which a language model is asked, at most.
@@ -55,6 +56,33 @@ def check_known_answer(manifest: Manifest, sessions: Mapping[Attention, Session]
                 )
 
 
+def climb(ladder: Ladder) -> None:
+    """Ask a GPU's first rung for the known answer, and keep those rungs above it that answer as it does, and sooner.
+
+    The probes are the known answer's inputs, and the shortest and the longest bucket of each kind of attention where it
+    asks nothing of them. Belongs on the thread that will run batches.
+
+    Raises:
+        BundleError: The first rung does not give the known answer.
+        OutOfMemory, DeviceLost: As in `Session.run`, of the first rung.
+    """
+    manifest = ladder.manifest
+    check_known_answer(manifest, ladder.first)
+    run_unasked_ends(manifest, ladder.first)
+    ladder.compare(list(_probes(manifest, ladder.first)))
+
+
+def _probes(manifest: Manifest, kinds: Iterable[Attention]) -> Iterator[Probe]:
+    known = manifest.known_answer
+    attention = {bucket.length: bucket.attention for bucket in manifest.buckets}
+    runs = [(run.bucket, run.length, known.token_ids) for run in known.runs] if known is not None else []
+    padding = [manifest.tokenizer.pad_id]
+    runs += [(length, length, padding) for kind in kinds for length in _unasked_ends(manifest, kind)]
+    for bucket, length, token_ids in runs:
+        batch = known_answer_batch(manifest, token_ids, length, bucket)
+        yield Probe(attention[bucket], batch, allowed_difference(manifest, bucket))
+
+
 def run_unasked_ends(manifest: Manifest, sessions: Mapping[Attention, Session]) -> None:
     """Run the shortest and the longest bucket of each graph, if the known answer does not ask for it.
 
@@ -68,11 +96,8 @@ def run_unasked_ends(manifest: Manifest, sessions: Mapping[Attention, Session]) 
         BundleError: An output is not finite, or has another shape than the manifest says.
         OutOfMemory, DeviceLost: As in `Session.run`.
     """
-    known = manifest.known_answer
-    asked = {run.bucket for run in known.runs} if known is not None else set()
     for attention, session in sessions.items():
-        lengths = [bucket.length for bucket in manifest.buckets if bucket.attention == attention]
-        for length in sorted({max(lengths), min(lengths)} - asked):
+        for length in _unasked_ends(manifest, attention):
             batch = known_answer_batch(manifest, [manifest.tokenizer.pad_id], length, length)
             outputs = session.run(batch)
             _check_shapes(manifest, outputs, batch)
@@ -82,6 +107,13 @@ def run_unasked_ends(manifest: Manifest, sessions: Mapping[Attention, Session]) 
                         f"the model from {manifest.source.name!r} gives no answer in bucket {length}: {name} is not "
                         "finite; export the checkpoint again"
                     )
+
+
+def _unasked_ends(manifest: Manifest, attention: Attention) -> list[int]:
+    known = manifest.known_answer
+    asked = {run.bucket for run in known.runs} if known is not None else set()
+    lengths = [bucket.length for bucket in manifest.buckets if bucket.attention == attention]
+    return sorted({max(lengths), min(lengths)} - asked)
 
 
 def _check_shapes(manifest: Manifest, outputs: Outputs, batch: Batch) -> None:

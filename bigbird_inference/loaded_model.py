@@ -10,12 +10,14 @@ from bigbird_inference.buckets import ModelVersion, ServedBucket
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.bundle_files import FileState, ensure_same_files
 from bigbird_inference.errors import BundleError
-from bigbird_inference.manifest import MANIFEST_FILE, Attention, Bucket, CpuPrecision, CpuRuntime, Manifest, Precision
+from bigbird_inference.manifest import MANIFEST_FILE, Attention, CpuPrecision, CpuRuntime, Manifest, Precision
 from bigbird_inference.runtime.cores import available_cores
-from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice, CpuDevice
 from bigbird_inference.runtime.cuda.device import CudaDevice
+from bigbird_inference.runtime.cuda.features import GpuFeatures, RungName, RungOutcome
+from bigbird_inference.runtime.cuda.ladder import Ladder
 from bigbird_inference.runtime.devices import Devices
-from bigbird_inference.runtime.graph_sessions import OpenedGraphs, served_kernel
+from bigbird_inference.runtime.graph_sessions import OpenedGraphs
 from bigbird_inference.runtime.session import Session
 from bigbird_inference.tasks.base import Task
 from bigbird_inference.tasks.registry import create_task
@@ -27,8 +29,6 @@ OpenBundle = Callable[[Bundle], OpenedGraphs]
 """Loads the graphs of a bundle on one device."""
 
 _FOR_GPUS: frozenset[Precision] = frozenset({"fp16", "bf16"})
-# An axis of a CUDA grid, along which the fused kernels lay out sequences times heads.
-_LONGEST_GRID_AXIS = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class LoadedModel:
         runtime: What runs its graphs.
         computes_in: What that computes in where a graph has float32.
         version: How often a model of this name has been loaded, this time included.
+        ladders: The rungs on each GPU, in the devices' order; none on a CPU.
     """
 
     name: str
@@ -60,6 +61,7 @@ class LoadedModel:
     runtime: CpuRuntime = "onnxruntime"
     computes_in: CpuPrecision = "fp32"
     version: int = 1
+    ladders: tuple[Ladder, ...] = ()
 
     @property
     def model_version(self) -> ModelVersion:
@@ -87,21 +89,12 @@ class LoadedModel:
                 takes_positions=any(tensor.name == "positions" for tensor in self.manifest.inputs),
                 attention=bucket.attention,
                 position_bytes=_position_bytes(self.manifest),
-                max_items=self._most_items(bucket),
+                max_items=self.manifest.max_batch_items,
                 replicas=tuple(self.sessions[bucket.attention][1:]),
                 version=self.version,
             )
             for bucket in sorted(self.manifest.buckets, key=lambda bucket: bucket.length)
         ]
-
-    def _most_items(self, bucket: Bucket) -> int | None:
-        """Return the largest batch that does not change a document's numbers, and that the kernels can lay out."""
-        manifest = self.manifest
-        if not self.devices.on_gpu or served_kernel(manifest, "fused") != "fused":
-            return manifest.max_batch_items
-        rows = 1 if bucket.attention == "full" else bucket.length // manifest.block_size - 2
-        most = _LONGEST_GRID_AXIS // (rows * manifest.model["num_attention_heads"])
-        return min(most, manifest.max_batch_items or most)
 
 
 def _misplaced(name: str, manifest: Manifest, devices: Devices) -> str | None:
@@ -125,7 +118,8 @@ def device_openers(
     threads: int = 0,
     cpu: CpuChoice | None = None,
     memory_limit_bytes: int = 0,
-    cuda_graphs: bool = True,
+    features: GpuFeatures | None = None,
+    withheld: Mapping[RungName, RungOutcome] | None = None,
 ) -> list[OpenBundle]:
     """Return what loads bundles on each device.
 
@@ -134,14 +128,18 @@ def device_openers(
         threads: Threads of a run on the CPU; 0 for one per available core.
         cpu: What runs them on the CPU.
         memory_limit_bytes: Most memory of each GPU; 0 for no limit.
-        cuda_graphs: Whether the runs of a GPU may be recorded.
+        features: Which rungs are tried on a GPU.
+        withheld: Rungs that are not, because of what became of them in a trial.
 
     Raises:
         DeviceUnavailable: What was asked for cannot run here.
     """
     if not devices.on_gpu:
         return [CpuDevice(threads or available_cores(), cpu).open]
-    return [CudaDevice(name, memory_limit_bytes=memory_limit_bytes, graphs=cuda_graphs).open for name in devices.names]
+    return [
+        CudaDevice(name, memory_limit_bytes=memory_limit_bytes, features=features, withheld=withheld).open
+        for name in devices.names
+    ]
 
 
 def open_model(bundle: Bundle, devices: Devices, openers: Sequence[OpenBundle]) -> LoadedModel:
@@ -185,4 +183,5 @@ def open_model(bundle: Bundle, devices: Devices, openers: Sequence[OpenBundle]) 
         bundle.revision,
         opened[0].runtime,
         opened[0].computes_in,
+        ladders=tuple(own.ladder for own in opened if own.ladder is not None),
     )

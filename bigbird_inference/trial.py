@@ -24,8 +24,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bigbird_inference.bundle import Bundle, read_manifest
 from bigbird_inference.errors import BundleError
@@ -33,7 +35,7 @@ from bigbird_inference.known_answer import check_known_answer, run_unasked_ends
 from bigbird_inference.loaded_model import device_openers
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import anonymous_bytes_of, available_bytes
-from bigbird_inference.runtime.cpu import CpuChoice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bigbird_inference.runtime.devices import Devices
 from bigbird_inference.runtime.session import OutOfMemory, meaning_of
 
@@ -49,7 +51,7 @@ _SHARE_OF_AVAILABLE = 0.95
 _LOOK_SECONDS = 0.02
 # A trial beside others' requests leaves them three quarters of the cores.
 _NICENESS = 5
-_REFUSED = 3
+REFUSED = 3
 _LONGEST_MESSAGE = 2000
 
 
@@ -61,11 +63,13 @@ class Limits:
         memory_bytes: Beyond what the process has already.
         seconds: Of processor time.
         ends_at_available: Whether the memory is all that is there, and the bundle may need more.
+        least_share: What a process that works gets of a core at least; with 1, the clock counts.
     """
 
     memory_bytes: int
     seconds: float
     ends_at_available: bool = False
+    least_share: float = _LEAST_SHARE
 
 
 def limits_of(manifest: Manifest, available: int | None) -> Limits:
@@ -118,7 +122,7 @@ class Watch:
                 "weights and its manifest let expect; export the checkpoint again"
             )
         used = _processor_seconds(self._process)
-        waited = (time.monotonic() - self._began_at) * _LEAST_SHARE
+        waited = (time.monotonic() - self._began_at) * limits.least_share
         if max(waited, (used or 0.0) - self._seconds_before) > limits.seconds:
             return BundleError(
                 f"its graphs have not ended after {limits.seconds:.0f} s of processor time, several times what a model "
@@ -152,11 +156,42 @@ def try_bundle(
     Raises:
         BundleError: It went beyond the limits, or its graphs cannot be loaded or run.
     """
-    trial = ["-m", "bigbird_inference.trial", str(bundle.folder), str(threads), cpu.runtime, cpu.precision]
-    command = [sys.executable, "-P", *trial]
+    limits = limits or limits_of(bundle.manifest, available_bytes())
+    ended = run_apart(
+        "bigbird_inference.trial", [str(bundle.folder), str(threads), cpu.runtime, cpu.precision], limits, given_up
+    )
+    error = ended.error if ended.status == 0 or ended.error is not None else failure(ended.status, ended.output)
+    if error is not None:
+        named = str(error).startswith(str(bundle.folder))
+        raise BundleError(f"{'' if named else f'{bundle.folder}: '}{error}") from error.__cause__
+
+
+class Ended(NamedTuple):
+    """How a process ended.
+
+    Attributes:
+        status: As `subprocess` gives it.
+        output: What it printed.
+        error: Why it was ended from outside, or None if it was not.
+    """
+
+    status: int
+    output: str
+    error: BundleError | None
+
+
+def run_apart(module: str, arguments: Sequence[str], limits: Limits, given_up: threading.Event) -> Ended:
+    """Run a module in a process of its own; blocks until that has ended.
+
+    Args:
+        module: Its name; it calls `end_with_whoever_waits`.
+        arguments: Its arguments.
+        limits: What it may take.
+        given_up: Ends it when it is set.
+    """
+    command = [sys.executable, "-P", "-m", module, *arguments]
     # What is imported there is what is imported here, wherever that lies.
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    limits = limits or limits_of(bundle.manifest, available_bytes())
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -169,11 +204,7 @@ def try_bundle(
         finally:
             process.kill()
         output = process.stdout.read() if process.stdout is not None else b""
-    if error is None and process.returncode != 0:
-        error = _failure(process.returncode, output.decode("utf-8", "replace"))
-    if error is not None:
-        named = str(error).startswith(str(bundle.folder))
-        raise BundleError(f"{'' if named else f'{bundle.folder}: '}{error}") from error.__cause__
+    return Ended(process.returncode, output.decode("utf-8", "replace"), error)
 
 
 def _follow(process: subprocess.Popen[bytes], limits: Limits, given_up: threading.Event) -> BundleError | None:
@@ -188,9 +219,9 @@ def _follow(process: subprocess.Popen[bytes], limits: Limits, given_up: threadin
     return None
 
 
-def _failure(status: int, output: str) -> BundleError:
+def failure(status: int, output: str) -> BundleError:
     """Return what became of a trial that ended by itself."""
-    if status == _REFUSED and output:
+    if status == REFUSED and output:
         error = BundleError(output.splitlines()[-1])
         meaning = meaning_of(error)
         error.__cause__ = meaning if isinstance(meaning, OutOfMemory) else None
@@ -201,9 +232,7 @@ def _failure(status: int, output: str) -> BundleError:
 
 def main(folder: Path, threads: int, cpu: CpuChoice) -> int:
     """Load and run a bundle's graphs once; return the exit status, and print why if it cannot be served."""
-    threading.Thread(target=_end_with_whoever_waits, daemon=True).start()
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+    end_with_whoever_waits()
     try:
         bundle = Bundle(folder, read_manifest(folder))
         (open_bundle,) = device_openers(Devices(), threads=threads, cpu=cpu)
@@ -211,17 +240,28 @@ def main(folder: Path, threads: int, cpu: CpuChoice) -> int:
         check_known_answer(opened.manifest, opened.sessions)
         run_unasked_ends(opened.manifest, opened.sessions)
     except Exception as error:
-        # onnxruntime's exception classes share no public base.
-        line = " ".join(str(error).split())[:_LONGEST_MESSAGE]
-        print(line if isinstance(error, BundleError) else f"its graphs cannot be run: {line}", flush=True)
-        return _REFUSED
+        return refuse(error)
     return 0
 
 
-def _end_with_whoever_waits() -> None:
-    """End this process when the one that started it has ended, however that happened."""
-    sys.stdin.buffer.read()
-    os._exit(1)
+def end_with_whoever_waits() -> None:
+    """Leave cores to others, and end this process when the one that started it has ended, however that happened."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+
+
+def refuse(error: Exception) -> int:
+    """Print why a bundle cannot be run, as the last line, and return the status that says so."""
+    # onnxruntime's exception classes share no public base.
+    line = " ".join(str(error).split())[:_LONGEST_MESSAGE]
+    print(line if isinstance(error, BundleError) else f"its graphs cannot be run: {line}", flush=True)
+    return REFUSED
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from bigbird_inference.bundle import open_bundle
 from bigbird_inference.errors import BundleError, ServiceError
 from bigbird_inference.known_answer import check_known_answer
 from bigbird_inference.loaded_model import LoadedModel, device_openers, open_model
-from bigbird_inference.runtime.cpu import CpuChoice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bigbird_inference.runtime.cuda.probe import MachineProbe
 from bigbird_inference.runtime.devices import DeviceUnavailable, choose
 from bigbird_inference.runtime.session import DeviceLost, OutOfMemory, bundle_blamed

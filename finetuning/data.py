@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigbird_inference.manifest import ProblemType
-from evaluation.data.conll import ConllFile, read_conll
+from evaluation.data.entity_files import read_entities
+from evaluation.data.entity_texts import EntityFile
 from evaluation.data.labelled_texts import Columns, LabelledText, Target, read_labelled_texts
 from evaluation.data.plain_texts import PlainText, read_texts
 from evaluation.data.source_text import DataError
@@ -41,10 +42,10 @@ class LabelledTexts:
 
 @dataclass(frozen=True, slots=True)
 class TaggedTexts:
-    """Two files of CoNLL, and the labels of the model's tokens."""
+    """Two files of texts with entities, and the labels of the model's tokens."""
 
-    training: ConllFile
-    evaluation: ConllFile
+    training: EntityFile
+    evaluation: EntityFile
     labels: tuple[str, ...]
 
 
@@ -77,12 +78,12 @@ def read_data(options: FinetuneOptions, own_labels: Sequence[str] | None) -> Dat
         case "fill-mask":
             return PlainTexts(_plain_texts(training, options), _plain_texts(evaluation, options))
         case "ner":
-            tagged = read_conll(training, unit=options.unit)
+            tagged = read_entities(training, unit=options.unit)
             if not tagged.labels:
                 raise DataError(training, None, "no entity is tagged in the file")
             kept = own_labels is not None and can_learn(own_labels, tagged)
             labels = tuple(own_labels or ()) if kept else bio_labels(tagged.labels)
-            return TaggedTexts(tagged, read_conll(evaluation, unit=options.unit, model_labels=labels), labels)
+            return TaggedTexts(tagged, read_entities(evaluation, unit=options.unit, model_labels=labels), labels)
         case "classify":
             return _read_labelled(options, own_labels)
 

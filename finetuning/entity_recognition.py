@@ -1,4 +1,4 @@
-"""Learning to find entities, from a file in CoNLL's format.
+"""Learning to find entities, from a file in CoNLL's format or from texts with offsets.
 
 Every visible token gets a label, also the later tokens of a word: serving labels tokens, and joins those of one entity.
 A new head has labels of the BIO scheme; one that is kept learns its own, whichever of the schemes that are served it
@@ -17,8 +17,8 @@ from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.entity_grouping import OUTSIDE, LabelScheme
 from bigbird_inference.tasks.entity_recognition import EntityAnswer, EntityRequest
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText, Window
-from evaluation.data.conll import ConllFile, TaggedText
 from evaluation.data.entity_tags import entity_types
+from evaluation.data.entity_texts import EntityFile, EntityText
 from evaluation.data.source_text import DataError, Mistakes
 from evaluation.metrics.entities import add_up, count_entities, micro
 from finetuning.batches import Batch, Row, row_of
@@ -71,7 +71,7 @@ def labels_of_entities(labels: Sequence[str]) -> dict[str, EntityLabels]:
     return found
 
 
-def can_learn(labels: Sequence[str], file: ConllFile) -> bool:
+def can_learn(labels: Sequence[str], file: EntityFile) -> bool:
     """Tell whether a model with these labels can find all entities of a file, and tell neighbours apart if it does."""
     own = labels_of_entities(labels)
     return OUTSIDE in labels and all(
@@ -94,8 +94,8 @@ class EntityRecognition(FileObjective[TokenRow]):
     def __init__(
         self,
         task: EntityTask,
-        training: ConllFile,
-        evaluation: ConllFile,
+        training: EntityFile,
+        evaluation: EntityFile,
         config: BigBirdConfig,
         batching: Batching,
         window_stride: int | None = None,
@@ -136,7 +136,7 @@ class EntityRecognition(FileObjective[TokenRow]):
         return Measured(total.f1, {"precision": total.precision, "recall": total.recall, "entity f1": total.f1})
 
 
-def token_labels(file: ConllFile, text: TaggedText, tokens: TokenizedText, labels: Sequence[str]) -> Int64Array:
+def token_labels(file: EntityFile, text: EntityText, tokens: TokenizedText, labels: Sequence[str]) -> Int64Array:
     """Return the number of each token's label, `NO_TARGET` for tokens without characters of their own.
 
     Args:
@@ -162,7 +162,7 @@ def token_labels(file: ConllFile, text: TaggedText, tokens: TokenizedText, label
     return np.where(tokens.ends > tokens.starts, targets, NO_TARGET)
 
 
-def _rows(task: EntityTask, file: ConllFile, labels: Sequence[str], stride: int | None) -> list[TokenRow]:
+def _rows(task: EntityTask, file: EntityFile, labels: Sequence[str], stride: int | None) -> list[TokenRow]:
     rows = []
     with Mistakes(file.path) as mistakes:
         for text in file.texts:
@@ -182,5 +182,5 @@ def _row(window: Window, targets: Int64Array) -> TokenRow:
     return TokenRow(row.ids, row.second, own)
 
 
-def _encode(task: EntityTask, file: ConllFile, text: TaggedText, stride: int | None) -> EncodedRequest[EntityRequest]:
+def _encode(task: EntityTask, file: EntityFile, text: EntityText, stride: int | None) -> EncodedRequest[EntityRequest]:
     return encode_example(task, EntityRequest(text.text, window_stride=stride), file.path, text.line)

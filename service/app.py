@@ -14,17 +14,12 @@ from prometheus_client import CollectorRegistry, ProcessCollector, disable_creat
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.version import service_version
 from service.api import model_routes, operation_routes
-from service.api.authentication import KeyGate
-from service.api.body_limits import BodyLimit, BodyTimeout
-from service.api.host_check import HostCheck, hosts_are_checked
+from service.api.early_refusals import refuse_early
 from service.api.openapi import DescribedApplication, install_docs_page
 from service.api.playground import docs_instead, playground_routes
 from service.api.problems import install_problem_handlers
-from service.api.request_context import RequestContext
-from service.api.requests_under_way import RequestLimit
-from service.api.response_headers import SecurityHeaders, allow_origins
 from service.api.task_routes import task_routes
-from service.dialects import named_models, open_inference, openai, rerank
+from service.dialects import huggingface_routes, open_inference, openai, rerank
 from service.dialects import text_embeddings_inference as tei
 from service.models.loading import ModelLoader
 from service.security.access import read_access
@@ -120,7 +115,7 @@ def create_app(
         },
     )
     # A path is compared with one route after the other: those that models are asked on come first.
-    for router in (open_inference.inference, task_routes(), named_models.router):
+    for router in (open_inference.inference, task_routes(), huggingface_routes.router):
         app.include_router(router)
     for router in (openai.router, rerank.router, tei.router):
         app.include_router(router)
@@ -135,22 +130,6 @@ def create_app(
     app.state.addresses = []
     app.state.metrics = metrics
     app.state.settings = settings
-    # From the route outwards: what is added last sees a request first.
-    app.add_middleware(
-        RequestLimit,
-        max_requests=settings.max_requests,
-        max_bytes=settings.max_requests_bytes,
-        max_answers_bytes=settings.max_answers_bytes,
-        metrics=metrics,
-    )
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(BodyTimeout, seconds=settings.body_timeout_seconds)
-    app.add_middleware(KeyGate, access=access)
-    if settings.cors_origins:
-        allow_origins(app, settings.cors_origins)
-    if hosts_are_checked(settings.hosts, settings.allowed_host_names):
-        app.add_middleware(HostCheck, listening=settings.hosts, allowed=settings.allowed_host_names)
-    app.add_middleware(RequestContext, metrics=metrics, tracing=tracing)
-    app.add_middleware(SecurityHeaders)
+    refuse_early(app, settings, access, metrics, tracing)
     metrics.declare_keys(key.name for key in access.keys)
     return app

@@ -25,14 +25,15 @@ from service.batching.batch_runner import StuckRule
 from service.batching.cost_model import CostModel
 from service.batching.executor import Executor, ThreadExecutor
 from service.batching.policy import LeastDelay
-from service.batching.refusals import shutting_down
 from service.batching.scheduler import Scheduler, SchedulerOptions
+from service.batching.unavailable import shutting_down
 from service.models.bundle_watch import BundleWatch
 from service.models.loading import ModelLoader, within_limits
 from service.models.model_changes import ModelChanges, ModelSource
 from service.models.model_folder import without_paths
 from service.models.served_models import ModelState, ServedModels
 from service.settings import Settings
+from service.telemetry.gpu_metrics import FeatureState
 from service.telemetry.metrics import Metrics
 from service.text_turns import TextTurns
 
@@ -43,6 +44,8 @@ _PLACES_ON_A_GPU = 2
 # Of what is free after loading; the rest is for the CUDA libraries and recorded graphs.
 _SHARE_OF_A_GPU = 0.85
 _BUNDLE_WATCH_SECONDS = 2.0
+# A few runs of single sequences each time.
+_ANSWER_WATCH_SECONDS = 300.0
 
 
 class Serving:
@@ -119,7 +122,7 @@ class Serving:
         self._on_failure = on_failure
         self.damaged: Mapping[ModelVersion, str] = {}
         self._warming: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
         self._deadline: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -128,6 +131,7 @@ class Serving:
         for model in self.models.values():
             self.changes.declare(model)
         self.metrics.watch_models(self.model_states)
+        self.metrics.watch_gpu_features(self.gpu_features)
         self.metrics.watch_service(
             lambda: self.scheduler.waiting_tokens,
             lambda: float(self.ready),
@@ -138,7 +142,9 @@ class Serving:
         self._loop = asyncio.get_running_loop()
         await self.scheduler.start()
         self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
-        self._watching = asyncio.create_task(self._watch_bundles(), name="bundle watch")
+        self._watches = [asyncio.create_task(self._watch_bundles(), name="bundle watch")]
+        if self.devices.on_gpu:
+            self._watches.append(asyncio.create_task(self._watch_answers(), name="answer watch"))
 
     async def warmed(self) -> None:
         """Wait until the models are warm, or have failed to become so."""
@@ -179,7 +185,7 @@ class Serving:
     async def stop(self) -> None:
         """Drain and stop."""
         self.begin_drain()
-        for task in (self._watching, self._warming):
+        for task in (*self._watches, self._warming):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -247,6 +253,15 @@ class Serving:
             names = ", ".join(map(repr, damaged))
             raise NotReady(f"Files were changed while they are served; reload or restart. Models: {names}")
 
+    def gpu_features(self) -> list[FeatureState]:
+        """Return what became of every rung of every model on each GPU; nothing on a CPU."""
+        return [
+            (name, device, replace(outcome, reason=without_paths(outcome.reason, self.settings.models)))
+            for name, model in sorted(self.models.items())
+            for device, ladder in zip(model.devices.names, model.ladders, strict=False)
+            for outcome in ladder.outcomes
+        ]
+
     def _damage(self) -> dict[str, str]:
         """Return what was done to the files of models that still are served from them, by name."""
         found = {name: self.damaged.get(model.model_version) for name, model in self.models.items()}
@@ -276,6 +291,26 @@ class Serving:
             for version in self.damaged.keys() - damaged.keys():
                 logger.warning("model %s is served again", version.model)
             self.damaged = damaged
+
+    async def _watch_answers(self) -> None:
+        """Ask GPUs again and again whether they still answer as at the start."""
+        while True:
+            await asyncio.sleep(_ANSWER_WATCH_SECONDS)
+            if self.models.warm:
+                await self.check_rungs()
+
+    async def check_rungs(self) -> None:
+        """Let every rung of every model answer its probes again, in turn with the batches; a wrong one is given up.
+
+        A device whose first rung is wrong counts as lost.
+        """
+        for name, model in sorted(self.models.items()):
+            for number, ladder in enumerate(model.ladders):
+                try:
+                    await self.scheduler.buckets.call(number, ladder.check)
+                except Exception as error:
+                    # Out of memory now, or the device has died, of which the log tells.
+                    logger.warning("%s could not be asked again on %s: %s", name, model.devices.names[number], error)
 
     async def _warm_up(self) -> None:
         try:

@@ -5,6 +5,7 @@ overrides and win. An invalid value stops start-up with the setting's name.
 """
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,11 +15,17 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bigbird_inference.runtime.cpu import PrecisionChoice, RuntimeChoice
+from bigbird_inference.runtime.cpu_runtime_choice import PrecisionChoice, RuntimeChoice
+from bigbird_inference.runtime.cuda.features import GpuFeatures
 
 ENVIRONMENT_PREFIX = "BIGBIRD_"
 
 LogFormat = Literal["auto", "json", "text"]
+
+# Variables that are refused, and what has taken their place.
+_REPLACED = {
+    "BIGBIRD_CUDA_GRAPHS": "BIGBIRD_GPU_FEATURES=fused_attention,iobinding does what `false` did; `true` is the default"
+}
 
 # Variables that begin like settings: of `bigbird evaluate`, and of the tests.
 _OF_OTHERS = re.compile(r"(AGAINST_)?API_KEY|TESTS_.*")
@@ -49,6 +56,10 @@ def _check_origin(origin: str) -> None:
     if _ORIGIN.fullmatch(likely[0]) is None:
         raise ValueError(f"{origin!r} is no origin; write https://app.example.com, with commas between several")
     raise ValueError(f"{origin!r} is no origin as browsers send it; write {' or '.join(likely)}")
+
+
+def _features(value: str) -> str:
+    return str(GpuFeatures.parse(value))
 
 
 MODEL_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
@@ -99,7 +110,12 @@ class Settings(BaseSettings):
     gpu_memory_limit_bytes: int = Field(
         0, ge=0, description="Most memory that a model takes on each GPU; 0 means no limit."
     )
-    cuda_graphs: bool = Field(True, description="Whether frequent shapes are recorded as CUDA graphs at start.")
+    gpu_features: Annotated[str, AfterValidator(_features)] = Field(
+        "auto",
+        description="What is tried on a GPU beyond onnxruntime's own way, and kept where it gives the same answers "
+        "sooner: `auto` for all of it; `none`; or some of `fused_attention`, `iobinding` and `cuda_graphs`, with "
+        "commas between them, which are kept even if they gain nothing (docs/running.md).",
+    )
     threads: int = Field(0, ge=0, description="Threads within an operator on the CPU; 0 means the available cores.")
     cpu_runtime: RuntimeChoice = Field(
         "auto",
@@ -263,6 +279,8 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         InvalidSettings: A value is invalid; every invalid setting is named.
     """
+    if replaced := [f"{name} is no setting any more: {_REPLACED[name]}" for name in os.environ if name in _REPLACED]:
+        raise InvalidSettings("\n".join(replaced))
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:

@@ -8,7 +8,7 @@ import pytest
 from scripts import write_checkpoints_page, write_settings, write_task_fields
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = (ROOT / "examples" / "README.md", ROOT / "examples" / "clients" / "README.md")
+EXAMPLES = tuple(ROOT / "examples" / folder / "README.md" for folder in (".", "clients", "gold"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *EXAMPLES])
 
 

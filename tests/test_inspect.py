@@ -156,6 +156,8 @@ entities: ner, fp32, revision {revision}
               token_type_ids int64 [batch, length]
   outputs     logits float32 [batch, length, 3]
   self-test   354 tokens in bucket 704 (to 0.001), 3073 tokens in bucket 4096 (to 0.001)
+  on a GPU    iobinding, cuda_graphs can be tried, which `bigbird doctor` does; not fused_attention:
+              the bundle has composed graphs only; export the checkpoint with --precision fp16
 
   bucket  attention         max     mean   std   corr.   same      memory  lengths compared
      704  full          1.2e-06  3.1e-07  0.63  1.0000  1.000     unknown  1 351 353 704

@@ -1,208 +1,207 @@
-"""How well the service uses a GPU: numbers, kernels, ceilings, memory, the whole server, and the peers.
+"""How well the service uses a GPU: its numbers, the ladder of GPU features, speed, memory, the whole server.
 
-    python -m benchmarks.gpu --prepare            makes checkpoint and bundles, some minutes, mostly on the CPU
-    python -m benchmarks.gpu                      measures, within 8 minutes; results in benchmarks/results/gpu.*
-    python -m benchmarks.gpu --dry-run-on-cpu     rehearses the same code with a small model; measures nothing
+    python -m benchmarks.gpu                 everything, in 25 minutes, on a GPU host
+    python -m benchmarks.gpu --minutes 10    as much as that allows; the next call goes on with what is missing
+    python -m benchmarks.gpu --device cpu    the same code with a small model, where there is no GPU
 
-Nothing is downloaded. Numbers are checked first; if they are wrong, nothing is timed. Otherwise every part survives the
-failure of another, and what was found is written after each.
+Figures go to gpu.json and gpu.md in benchmarks/results, and into the GPU's section of docs/performance.md. Nothing is
+downloaded. Numbers are checked first: if they are wrong, nothing is timed. Otherwise every part survives the failure of
+another, and what was found is written after each step. Cells of gpu.json are kept for as long as machine, versions and
+code are the same.
 
-Exit status: 0 if every target was reached, 1 if one was missed or could not be measured, 2 if nothing was measured
-because there is no GPU, no bundle, or its numbers are wrong. A rehearsal has no targets: 1 if a part failed.
+Exit status: 0 if every target was reached, 1 if one was missed or could not be measured, 2 if nothing was timed because
+there is no GPU, no bundle, or its numbers are wrong. On a CPU nothing is judged: 1 if a figure is missing.
 """
 
 import argparse
+import hashlib
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from benchmarks.gpu.batches import COMPARED_DOCUMENTS, filled_batch
-from benchmarks.gpu.bundles import fp32_bundle, measured_bundle
-from benchmarks.gpu.ceilings import measure_ceilings
-from benchmarks.gpu.contenders import gpu_contenders
-from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.kernels import used_kernels
-from benchmarks.gpu.memory import measure_memory
-from benchmarks.gpu.numerics import WrongNumbers, check_numbers
-from benchmarks.gpu.peers import Reference
-from benchmarks.gpu.plan import MEASUREMENT, REHEARSAL, Plan
-from benchmarks.gpu.recordings import measure_recordings
-from benchmarks.gpu.report import write
-from benchmarks.gpu.speed import SpeedTest
-from benchmarks.gpu.targets import verdicts
-from benchmarks.limited_worker import LimitedWorker, reason
-from benchmarks.report import QUICK_RESULTS, RESULTS
+from benchmarks.base_checkpoint import ROOT
+from benchmarks.gpu import numbers, report, serving, speed
+from benchmarks.gpu.contenders import CONTENDERS
+from benchmarks.gpu.plan import CPU, FIRST_RUNG, ON_A_CPU, Plan, plan_for
+from benchmarks.gpu.results import Cells, Results
+from benchmarks.limited_worker import reason
+from benchmarks.report import QUICK_RESULTS, RESULTS, machine_facts
 from benchmarks.worker import WorkerFailed
+from bigbird_inference.runtime.cuda.features import RUNGS
+from bigbird_inference.runtime.cuda.nvml import open_nvml
+from bigbird_inference.runtime.cuda.probe import MachineProbe
+from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
-from model_export.checkpoints.recognise import read_checkpoint
-from model_export.errors import ExportError
 
-MINUTES = 7.5
+MINUTES = 25.0
 REACHED, MISSED, NOT_MEASURED = 0, 1, 2
 
-_PRELOADED = [
-    "benchmarks.gpu.bundles",
-    "benchmarks.gpu.memory",
-    "benchmarks.gpu.numerics",
-    "benchmarks.gpu.recordings",
-    "benchmarks.gpu.speed",
-    "torch._dynamo",
-]
+_PRELOADED = ["benchmarks.gpu.numbers", "benchmarks.gpu.serving", "benchmarks.gpu.speed", "torch._dynamo"]
+_MEASURED_CODE = ("benchmarks/gpu", "bigbird_inference", "model_export", "service")
 
 
-class GpuBenchmark:
-    """Runs the parts one after the other and writes what they have found.
+class Part(NamedTuple):
+    """What is measured in one go: names the cells that a plan asks for, and yields those that are missing."""
+
+    name: str
+    cells: Callable[[Plan], Sequence[str]]
+    measure: Callable[[Plan, Sequence[str]], Iterator[Cells]]
+
+
+def _number_cells(plan: Plan) -> list[str]:
+    compared = dict.fromkeys((FIRST_RUNG, plan.features))
+    return [f"numbers/{features}/{length}" for features in compared for length in plan.buckets]
+
+
+def _product_cells(plan: Plan) -> list[str]:
+    # The products of a layer with its weights.
+    rows, width = plan.saturating_tokens, plan.width
+    return [f"ceiling/{rows} x {inner * width} x {columns * width}" for inner, columns in ((1, 1), (1, 4), (4, 1))]
+
+
+def _speed_cells(plan: Plan) -> list[str]:
+    shapes = [f"{length}/{documents}" for length in plan.lengths for documents in plan.documents_at(length)]
+    return [f"speed/{shape}/{contender}" for shape in shapes for contender in CONTENDERS]
+
+
+PARTS = (
+    Part("ladder", lambda plan: [f"ladder/{rung}" for rung in RUNGS], numbers.measure_ladder),
+    Part("numbers", _number_cells, numbers.measure_numbers),
+    Part("kernels", lambda plan: [f"kernels/{length}" for length in plan.buckets], numbers.measure_kernels),
+    Part("ceiling", _product_cells, speed.measure_ceiling),
+    Part("memory", lambda plan: [f"memory/{each}" for each in (*plan.lengths, "all")], serving.measure_memory),
+    Part("server", lambda plan: ["server/mixed"], serving.measure_server),
+    Part("speed", _speed_cells, speed.measure_speed),
+)
+
+
+def run(plan: Plan, results: Results, ends_at: float, write: Callable[[], None]) -> str | None:
+    """Measure what is missing; return why the first rung's numbers are wrong: then no time would mean anything.
 
     Args:
         plan: What is measured.
-        folder: Where the report is written.
-        seconds: No part begins after this time.
+        results: What was measured before; what is found is kept there.
+        ends_at: Nothing is begun after this time of the monotonic clock.
+        write: Writes what was found so far, for people.
     """
+    for part in PARTS:
+        plan = replace(plan, features=kept_features(results))
+        if missing := results.missing(part.cells(plan)):
+            print(f"-- {part.name}: {len(missing)} to measure", flush=True)
+            _fill(part, plan, results, missing, ends_at)
+            write()
+        for name, why in results.gaps.items():
+            if _has_numbers_of(name, FIRST_RUNG):
+                return f"{name}: {why}"
+    return None
 
-    def __init__(self, plan: Plan, folder: Path, seconds: float) -> None:
-        self.findings = Findings()
-        self._plan = plan
-        self._folder = folder
-        self._seconds = seconds
-        self._ends_at = 0.0
-        self._checkpoint = plan.checkpoint()
-        self._bundle = measured_bundle(plan)
 
-    def run(self) -> None:
-        """Run every part; the peers last, because they can take as long as they like.
+def _fill(part: Part, plan: Plan, results: Results, missing: Sequence[str], ends_at: float) -> None:
+    why = "no time was left"
+    try:
+        if time.monotonic() < ends_at:
+            for cells in part.measure(plan, missing):
+                results.keep(cells)
+                if time.monotonic() > ends_at:
+                    break
+            else:
+                why = "nothing was found"
+    except Exception as error:
+        print(error, file=sys.stderr, flush=True)
+        why = reason(error)
+    results.keep({name: {"unmeasured": why} for name in results.missing(missing)})
 
-        Raises:
-            WrongNumbers: The device computes something else than torch does.
-        """
-        self._ends_at = time.monotonic() + self._seconds
-        self._part("numbers", self._numbers)
-        if self._plan.precision != "fp32":
-            self._part("numbers in fp32", self._fp32_numbers)
-        self._part("kernels", self._kernels)
-        self._part("recordings", self._recordings)
-        self._part("ceilings", self._ceilings)
-        self._part("memory", self._memory)
-        self._part("server", self._server)
-        self._part("speed", self._speed)
 
-    def _part(self, name: str, measure: Callable[[], None]) -> None:
-        print(f"-- {name}", flush=True)
-        begin = time.monotonic()
-        if begin > self._ends_at:
-            self.findings.failures[name] = "there was no time left for it"
-        else:
-            try:
-                measure()
-            except WrongNumbers:
-                raise
-            except Exception as error:
-                print(error, file=sys.stderr, flush=True)
-                self.findings.failures[name] = reason(error)
-            self.findings.seconds[name] = time.monotonic() - begin
-        write(self.findings, self._plan, self._folder)
+def kept_features(results: Results) -> str:
+    """Return the rungs that the ladder kept, as `BIGBIRD_GPU_FEATURES` has them; none if their numbers are wrong."""
+    features = ",".join(rung for (rung,), cell in results.under("ladder") if cell["state"] == "on") or FIRST_RUNG
+    return FIRST_RUNG if any(_has_numbers_of(name, features) for name in results.gaps) else features
 
-    def _numbers(self) -> None:
-        plan = self._plan
-        self.findings.checked += check_numbers(plan, self._bundle, self._checkpoint, plan.lengths)
 
-    def _fp32_numbers(self) -> None:
-        bundle = fp32_bundle(self._plan)
-        self.findings.checked += check_numbers(self._plan, bundle, self._checkpoint, self._plan.fp32_buckets)
-
-    def _kernels(self) -> None:
-        plan = self._plan
-        self.findings.kernels = used_kernels(self._bundle, plan.device, plan.buckets, plan.answer_seconds)
-        for length, names in self.findings.kernels.items():
-            print(f"bucket {length}: {', '.join(names) or 'no attention kernel was printed'}", flush=True)
-
-    def _recordings(self) -> None:
-        self.findings.recorded = measure_recordings(self._plan, self._bundle)
-
-    def _ceilings(self) -> None:
-        config = read_checkpoint(self._checkpoint).config
-        self.findings.ceilings = measure_ceilings(self._plan, config)
-
-    def _memory(self) -> None:
-        self.findings.memory = measure_memory(self._plan, self._bundle)
-
-    def _server(self) -> None:
-        # Needs packages of the service that nothing else here needs.
-        from benchmarks.gpu.server import measure_server
-
-        self.findings.served = measure_server(self._plan, self._bundle)
-
-    def _speed(self) -> None:
-        plan = self._plan
-        config = read_checkpoint(self._checkpoint).config
-        references = {}
-        with LimitedWorker("reference", plan.answer_seconds, Reference, self._checkpoint, plan.device) as worker:
-            worker.wait_until_made()
-            for length in plan.lengths:
-                references[length] = worker.call("logits", filled_batch(COMPARED_DOCUMENTS, length))
-        with SpeedTest(gpu_contenders(plan, self._bundle, self._checkpoint), plan).loaded() as test:
-            self.findings.remarks = test.remarks
-            for length in plan.lengths:
-                if time.monotonic() > self._ends_at:
-                    self.findings.failures[f"speed at {length} tokens"] = "there was no time left for it"
-                    continue
-                self.findings.cells += test.measure(length, config, references[length])
-                write(self.findings, plan, self._folder)
+def _has_numbers_of(cell: str, features: str) -> bool:
+    return cell.startswith("numbers/") and cell.split("/")[1] == features
 
 
 def missing_gpu() -> str | None:
     """Return in one line why there is nothing to measure on, or None."""
     if not torch.cuda.is_available():
         build = "is built without CUDA" if torch.version.cuda is None else "sees none"
-        return f"no GPU: torch {torch.__version__} {build}; --dry-run-on-cpu rehearses the benchmark without one"
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        return "no GPU: this onnxruntime is built without CUDA; install onnxruntime-gpu, and not onnxruntime beside it"
+        return f"no GPU: torch {torch.__version__} {build}; --device cpu runs the benchmark's code without one"
+    try:
+        MachineProbe().count_gpus()
+    except DeviceUnavailable as error:
+        return f"no GPU: {error}"
     return None
 
 
-def exit_status(findings: Findings, plan: Plan) -> int:
+def facts(plan: Plan) -> dict[str, str]:
+    """Return what must be the same for figures to be compared: machine, versions, model, code."""
+    code = hashlib.sha256()
+    for file in sorted(file for folder in _MEASURED_CODE for file in (ROOT / folder).rglob("*.py")):
+        code.update(file.read_bytes())
+    found = {name: str(fact) for name, fact in machine_facts().items() if name != "date"}
+    found |= {"model": f"{plan.layers} layers, {plan.width} wide, random weights", "code": code.hexdigest()[:12]}
+    if plan.device != CPU:
+        gpu = torch.cuda.get_device_properties(plan.device)
+        memory, cudnn = gpu.total_memory / 2**30, torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        driver = open_nvml().nvmlSystemGetDriverVersion()
+        found["gpu"] = f"{gpu.name}, {gpu.multi_processor_count} multiprocessors, {memory:.0f} GiB; driver {driver}"
+        built_for = getattr(onnxruntime, "cuda_version", "unknown")
+        found["cuda"] = f"onnxruntime's {built_for}; torch's {torch.version.cuda} with cuDNN {cudnn}"
+    return found
+
+
+def exit_status(results: Results, plan: Plan) -> int:
     """Return what the process ends with."""
-    if plan.is_judged:
-        return REACHED if all(verdict.reached for verdict in verdicts(findings)) else MISSED
-    return MISSED if findings.failures or any(cell.failure for cell in findings.cells) else REACHED
+    if plan.device == CPU:
+        return MISSED if results.gaps else REACHED
+    return REACHED if all(target.reached for target in report.targets(results)) else MISSED
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prepare", action="store_true", help="make checkpoint and bundles, and measure nothing")
-    parser.add_argument("--dry-run-on-cpu", action="store_true", help="rehearse with a small model on the CPU")
-    parser.add_argument("--output", type=Path, help="folder of the report")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="no part begins after this time")
-    arguments = parser.parse_args()
-    plan = REHEARSAL if arguments.dry_run_on_cpu else MEASUREMENT
-    if arguments.prepare:
-        for make in (plan.checkpoint, lambda: measured_bundle(plan), lambda: fp32_bundle(plan)):
-            print(make(), flush=True)
-        return REACHED
-    if plan.is_on_gpu and (missing := missing_gpu()) is not None:
-        print(missing, file=sys.stderr)
+    parser.add_argument("--device", choices=("cuda", CPU), default="cuda", help="cpu: a small model, nothing judged")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="nothing is begun after this time")
+    parser.add_argument("--output", type=Path, help="folder of gpu.json and gpu.md")
+    parser.add_argument("--docs", type=Path, help="page whose GPU section is filled")
+    options = parser.parse_args(arguments)
+    ends_at = time.monotonic() + options.minutes * 60
+    if options.device == CPU:
+        plan, folder, page = ON_A_CPU, options.output or QUICK_RESULTS, options.docs
+    elif (problem := missing_gpu()) is not None:
+        print(problem, file=sys.stderr)
         return NOT_MEASURED
-    folder = arguments.output or (RESULTS if plan.is_judged else QUICK_RESULTS)
+    else:
+        plan = plan_for(torch.cuda.get_device_properties(0).total_memory)
+        folder, page = options.output or RESULTS, options.docs or ROOT / "docs" / "performance.md"
     # Importing takes seconds, and every part has processes of its own.
     multiprocessing.set_forkserver_preload(_PRELOADED)
+    results = Results(folder / "gpu.json", facts(plan))
+
+    def write() -> None:
+        report.write_page(results, folder)
+        if page is not None:
+            report.fill_docs(results, page)
+
     try:
-        benchmark = GpuBenchmark(plan, folder, arguments.minutes * 60)
-        benchmark.run()
-    except (ExportError, WorkerFailed) as error:
+        print(plan.bundle, flush=True)
+    except WorkerFailed as error:
         print(f"there is no bundle to measure: {reason(error)}", file=sys.stderr)
         return NOT_MEASURED
-    except WrongNumbers as error:
-        print(f"wrong numbers, so nothing was timed: {error}", file=sys.stderr)
+    if (wrong := run(plan, results, ends_at, write)) is not None:
+        print(f"nothing is timed before the numbers of the first rung are right: {wrong}", file=sys.stderr)
         return NOT_MEASURED
-    for part, why in benchmark.findings.failures.items():
-        print(f"{part} failed: {why}", file=sys.stderr)
-    if plan.is_judged:
-        print("\n".join(str(verdict) for verdict in verdicts(benchmark.findings)))
-    return exit_status(benchmark.findings, plan)
+    for name, why in results.gaps.items():
+        print(f"{name}: {why}", file=sys.stderr)
+    print(report.section(results))
+    return exit_status(results, plan)
 
 
 if __name__ == "__main__":

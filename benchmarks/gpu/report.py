@@ -1,149 +1,163 @@
-"""The table, the statements and the plot of the GPU benchmark, from what was found so far."""
+"""What was measured, for people: a page of all figures, the targets, and the GPU's section of docs/performance.md."""
 
-import contextlib
-from collections.abc import Sequence
+import datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
-from benchmarks.gpu.cells import Cell, fastest
-from benchmarks.gpu.contenders import DENSE_COMPILED, FLEX, TRANSFORMERS
-from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.plan import Plan
-from benchmarks.gpu.targets import ceiling_share, comparisons, verdicts
-from benchmarks.report import Row, write_report
+from benchmarks.gpu.contenders import CONTENDERS, DENSE, OURS, TRANSFORMERS
+from benchmarks.gpu.results import Results
+from benchmarks.report import Row, table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-NAME = "gpu"
-TITLE = "Speed on a GPU"
-
-_BASELINES = {"vs transformers": TRANSFORMERS, "vs dense, compiled": DENSE_COMPILED, "vs FlexAttention": FLEX}
+BEGIN, END = "<!-- gpu: begin -->", "<!-- gpu: end -->"
+LONG, MEDIUM = 4096, 1024
 
 
-def write(findings: Findings, plan: Plan, folder: Path) -> None:
-    """Write what was found so far, over what was written before; without matplotlib there is no plot."""
-    plot = None
-    if any(cell.seconds for cell in findings.cells):
-        with contextlib.suppress(ImportError):
-            plot = figure(findings.cells)
-    write_report(NAME, TITLE, rows(findings), notes(findings, plan), plot, folder)
+class Target(NamedTuple):
+    """What must be reached on an H200.
+
+    Attributes:
+        subject: What is measured.
+        found: What it is, or None if it was not measured.
+        bound: What it must be.
+        is_upper: Whether it must be at most that, rather than at least.
+    """
+
+    subject: str
+    found: float | None
+    bound: float
+    is_upper: bool = False
+
+    @property
+    def reached(self) -> bool:
+        return self.found is not None and (self.found <= self.bound if self.is_upper else self.found >= self.bound)
+
+    def row(self) -> Row:
+        must = f"at {'most' if self.is_upper else 'least'} {self.bound:g}"
+        found = "not measured" if self.found is None else f"{self.found:.2f}"
+        return {"Target": self.subject, "Must be": must, "Measured": found}
 
 
-def rows(findings: Findings) -> list[Row]:
-    """Return the table: a row for each contender, variant and number of documents."""
-    return [_row(findings, cell) for cell in findings.cells]
-
-
-def _row(findings: Findings, cell: Cell) -> Row:
-    row: Row = {
-        "tokens": cell.length,
-        "contender": cell.contender,
-        "variant": cell.variant,
-        "documents": cell.documents,
-        "repeats": len(cell.seconds),
-        "median ms": median(cell.seconds) * 1000 if cell.seconds else None,
-        "fastest ms": min(cell.seconds) * 1000 if cell.seconds else None,
-        "slowest ms": max(cell.seconds) * 1000 if cell.seconds else None,
-        "documents/s": cell.documents_per_second,
-        "tokens/s": None if cell.documents_per_second is None else cell.documents_per_second * cell.length,
-        "share of ceiling": ceiling_share(findings, cell),
-    }
-    for column, baseline in _BASELINES.items():
-        same_batch = [other for other in findings.cells if other.documents == cell.documents]
-        other = fastest(same_batch, baseline, cell.length)
-        row[column] = (
-            cell.documents_per_second / other.documents_per_second
-            if cell.documents_per_second and other is not None and other.documents_per_second
-            else None
-        )
-    row["difference"] = cell.difference
-    row["failed"] = cell.failure
-    return row
-
-
-def notes(findings: Findings, plan: Plan) -> list[str]:
-    """Say what was found beside the times, how all of it came about, and what was aimed at."""
-    lines = [] if plan.is_judged else ["A rehearsal with two small layers on a CPU: these times mean nothing."]
-    lines += [f"{part} failed: {why}" for part, why in findings.failures.items()]
-    lines += [str(verdict) for verdict in verdicts(findings)] if plan.is_judged else []
-    lines += comparisons(findings.cells) if plan.is_judged else []
-    lines += _part_notes(findings, plan)
-    lines += [f"{name}: {remark}." for name, remark in findings.remarks.items()]
-    lines += [
-        f"{plan.model} in {plan.precision}, the same weights in all; documents that fill their "
-        "length. A run is from ids in ordinary memory to logits there. Every contender in a process of its own, warmed "
-        "at every shape; they take turns. Medians of repeats.",
-        "vs: times as many documents per second as the best variant of that peer at the same number of documents.",
-        "Share of ceiling: operations of the model's matrix products, along its own attention pattern, by the rate of "
-        "the fastest of its matrix products alone.",
-        "Difference: the largest of the logits of two documents from torch in fp32, in standard deviations of these; "
-        "dense attention is another function above 704 tokens.",
-        "Compiled peers: torch.compile of the layer with fixed shapes, and the whole pass as a CUDA graph.",
-        "Seconds of the parts: " + ", ".join(f"{part} {took:.0f}" for part, took in findings.seconds.items()) + ".",
+def targets(results: Results) -> list[Target]:
+    """Hold what was measured against what must be."""
+    ours, transformers, dense = (best(results, name, LONG) for name in (OURS, TRANSFORMERS, DENSE))
+    served = next((cell["server / bare"] for _, cell in results.under("server")), None)
+    return [
+        Target("Share of the buckets whose attention runs in fused kernels", share_of_fused(results), 1),
+        Target(f"{LONG:,} tokens, times as fast as {TRANSFORMERS}", _ratio(ours, transformers), 5),
+        Target(f"{LONG:,} tokens, times as fast as {DENSE}", _ratio(ours, dense), 1.2),
+        *(
+            Target(
+                f"{tokens:,} tokens, share of the matrix-product ceiling at the saturating batch",
+                share_of_ceiling(results, tokens),
+                0.45,
+            )
+            for tokens in (MEDIUM, LONG)
+        ),
+        Target(
+            f"Time of a document of {LONG:,} tokens, by that of one of {MEDIUM:,}",
+            _ratio(best(results, OURS, MEDIUM), ours),
+            4.4,
+            is_upper=True,
+        ),
+        Target("Server on mixed traffic, share of the bare executor's tokens per second", served, 0.85),
+        Target("GPU memory once all buckets ran, by that once one did", memory_ratio(results), 1.15, is_upper=True),
     ]
-    return lines
 
 
-def _part_notes(findings: Findings, plan: Plan) -> list[str]:
-    lines = []
-    for checked in findings.checked:
-        parity = checked.parity
-        lines.append(
-            f"Numbers, {checked.precision}, bucket {checked.length:,}: at most {parity.max_abs_difference:.3g} from "
-            f"torch in fp32, tolerance {parity.tolerance:.3g}, correlation {parity.correlation:.6f}."
+def speed_rows(results: Results) -> list[dict[str, Any]]:
+    """Return a row for each contender, length and number of documents that was timed."""
+    ceiling = max((cell["operations/s"] for _, cell in results.under("ceiling")), default=None)
+    rows: list[dict[str, Any]] = []
+    for (tokens, documents, contender), cell in results.under("speed"):
+        seconds, count = cell["seconds"], int(documents)
+        rate = count / median(seconds)
+        rows.append(
+            {
+                "tokens": int(tokens),
+                "documents": count,
+                "contender": contender,
+                "repeats": len(seconds),
+                "median ms": median(seconds) * 1000,
+                "fastest ms": min(seconds) * 1000,
+                "slowest ms": max(seconds) * 1000,
+                "documents/s": rate,
+                "tokens/s": rate * int(tokens),
+                "share of ceiling": cell["operations"] / median(seconds) / ceiling if ceiling else None,
+                "difference": cell["difference"],
+                "remark": cell["remark"],
+            }
         )
-    for length, names in (findings.kernels or {}).items():
-        chosen = ", ".join(f"{name} ({count} operators)" for name, count in names.items()) or "none printed"
-        lines.append(f"Attention kernels, bucket {length:,}: {chosen}.")
-    for length, documents in (findings.recorded or {}).items():
-        counts = ", ".join(map(str, documents)) or "none"
-        lines.append(f"CUDA graphs, bucket {length:,}: numbers of documents that were recorded: {counts}.")
-    if findings.ceilings is not None:
-        rates = "; ".join(f"{shape} {rate / 1e12:,.3g}" for shape, rate in findings.ceilings.products.items())
-        lines.append(
-            f"Ceilings: {plan.precision} matrix products in TFLOP/s: {rates}; copy within the memory "
-            f"{findings.ceilings.copy / 1e9:,.0f} GB/s, read and written."
-        )
-        lines += [f"{key}: {value}" for key, value in findings.ceilings.facts.items()]
-    if findings.memory is not None:
-        alone = ", ".join(f"{length:,} {used >> 20:,} MiB" for length, used in findings.memory.alone.items())
-        lines.append(
-            f"Memory after batches of {plan.served_tokens:,} tokens: buckets alone {alone}; {findings.memory.buckets} "
-            f"buckets together {findings.memory.together >> 20:,} MiB, {findings.memory.ratio:.2f} of the largest."
-        )
-    if findings.served is not None:
-        served = findings.served
-        lines.append(
-            f"Server, log-normal lengths with a median of 900 tokens, {plan.connections} connections, batches of up to "
-            f"{plan.served_tokens:,} tokens: {served.documents:,.0f} documents/s, {served.tokens:,.0f} tokens/s, "
-            f"{served.share:.2f} of the bare executor's {served.bare_tokens:,.0f}; {served.batch:.1f} documents in a "
-            f"batch; the load generator took {served.generator_cores:.2f} cores."
-        )
-    return lines
+    return rows
 
 
-def figure(cells: Sequence[Cell]) -> "Figure":
-    """Plot documents per second over the documents at a time, for each length the best variant of each contender."""
-    from matplotlib.figure import Figure
+def best(results: Results, contender: str, tokens: int) -> float | None:
+    """Return a contender's documents per second at the batch that suits it best."""
+    own = (row for row in speed_rows(results) if (row["contender"], row["tokens"]) == (contender, tokens))
+    return max((row["documents/s"] for row in own), default=None)
 
-    lengths = sorted({cell.length for cell in cells})
-    names = list(dict.fromkeys(cell.contender for cell in cells))
-    plot = Figure(figsize=(5 * len(lengths), 5), layout="constrained")
-    for axes, length in zip(plot.subplots(1, len(lengths), squeeze=False)[0], lengths, strict=True):
-        counts = sorted({cell.documents for cell in cells if cell.length == length})
-        for name in names:
-            best = [
-                (count, cell.documents_per_second)
-                for count in counts
-                if (cell := fastest([each for each in cells if each.documents == count], name, length)) is not None
-            ]
-            axes.plot(*zip(*best, strict=True) if best else ([], []), marker="o", label=name)
-        axes.set(xscale="log", yscale="log", xlabel="documents at a time", title=f"{length:,} tokens")
-        axes.set_xticks(counts, [str(count) for count in counts])
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
-    plot.axes[0].set_ylabel("documents/s")
-    plot.legend(*plot.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
-    return plot
+
+def share_of_ceiling(results: Results, tokens: int) -> float | None:
+    """Return our share of the rate of the fastest matrix product, at the largest batch."""
+    own = [row for row in speed_rows(results) if (row["contender"], row["tokens"]) == (OURS, tokens)]
+    return max(own, key=lambda row: int(row["documents"]))["share of ceiling"] if own else None
+
+
+def share_of_fused(results: Results) -> float | None:
+    """Return in how many of the buckets all attention ran in kernels that onnxruntime calls ..._ATTENTION."""
+    fused = [bool(cell) and all(name.endswith("_ATTENTION") for name in cell) for _, cell in results.under("kernels")]
+    return sum(fused) / len(fused) if fused else None
+
+
+def memory_ratio(results: Results) -> float | None:
+    """Return the memory once all buckets ran, by that once the one that takes most ran alone; all graphs are loaded."""
+    found = {length: cell["bytes"] for (length,), cell in results.under("memory")}
+    together = found.pop("all", None)
+    return together / max(found.values()) if together and found else None
+
+
+def _ratio(above: float | None, below: float | None) -> float | None:
+    return None if above is None or below is None else above / below
+
+
+def write_page(results: Results, folder: Path) -> None:
+    """Write every figure, beside the file that holds them."""
+    cells = {
+        part: [{part: "/".join(rest), **cell} for rest, cell in results.under(part)]
+        for part in ("ladder", "numbers", "kernels", "ceiling", "memory", "server")
+    }
+    gaps = [f"- no figures of {name}: {why}" for name, why in results.gaps.items()]
+    facts = [f"- {name}: {fact}" for name, fact in results.facts.items()]
+    page = _tables("# Speed on a GPU", _target_rows(results), speed_rows(results), *cells.values())
+    (folder / "gpu.md").write_text("\n".join([page, "", *gaps, *facts, ""]), encoding="utf-8")
+
+
+def fill_docs(results: Results, page: Path) -> None:
+    """Replace what a page has between its marks."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{section(results)}\n\n{END}{after}", encoding="utf-8")
+
+
+def section(results: Results) -> str:
+    """Return the targets with what was reached, what became of the rungs, and everybody's best speed at each length."""
+    if not results.cells:
+        return _tables("**Nothing on this page has been measured on a GPU yet.**", _target_rows(results))
+    today, facts = datetime.datetime.now(datetime.UTC).date(), results.facts
+    said = f"Written by `python -m benchmarks.gpu` on {today}: {facts.get('gpu', 'no GPU')}; {facts['versions']}.\n"
+    said += f"Figures that are missing: {len(results.gaps)} ([all](../benchmarks/results/gpu.md))."
+    lengths = sorted({row["tokens"] for row in speed_rows(results)})
+    speeds: list[Row] = [
+        {"Documents per second": name, **{f"{tokens:,} tokens": best(results, name, tokens) for tokens in lengths}}
+        for name in CONTENDERS
+    ]
+    rungs: list[Row] = [{"Rung": rung, **cell} for (rung,), cell in results.under("ladder")]
+    return _tables(said, _target_rows(results), rungs, speeds)
+
+
+def _target_rows(results: Results) -> list[Row]:
+    return [target.row() for target in targets(results)]
+
+
+def _tables(head: str, *tables: list[Row]) -> str:
+    return "\n\n".join([head, *("\n".join(table(rows)) for rows in tables if rows)])

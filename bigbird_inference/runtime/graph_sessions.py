@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import MANIFEST_FILE, Attention, AttentionKernelName, CpuPrecision, CpuRuntime, Manifest
+from bigbird_inference.runtime.cuda.ladder import Ladder
 from bigbird_inference.runtime.session import Session
 
 
@@ -26,12 +27,14 @@ class OpenedGraphs(NamedTuple):
         sessions: By kind of attention.
         runtime: What runs them.
         computes_in: What that computes in where a graph has float32.
+        ladder: The rungs of a GPU; None on a CPU.
     """
 
     manifest: Manifest
     sessions: Mapping[Attention, Session]
     runtime: CpuRuntime = "onnxruntime"
     computes_in: CpuPrecision = "fp32"
+    ladder: Ladder | None = None
 
 
 def served_kernel(manifest: Manifest, preferred: AttentionKernelName) -> AttentionKernelName:
@@ -39,22 +42,19 @@ def served_kernel(manifest: Manifest, preferred: AttentionKernelName) -> Attenti
     return preferred if preferred in manifest.kernels else next(iter(manifest.kernels))
 
 
-def open_sessions(
-    bundle: Bundle, open_session: SessionOpener, preferred: AttentionKernelName = "composed"
-) -> OpenedGraphs:
-    """Load the graphs that the buckets of a bundle need.
+def open_sessions(bundle: Bundle, open_session: SessionOpener) -> OpenedGraphs:
+    """Load the graphs that the buckets of a bundle need, of standard operators if there are such.
 
     Args:
         bundle: The bundle.
         open_session: Opens a graph.
-        preferred: The attention kernel that suits the device.
 
     Raises:
         BundleError: A graph cannot be loaded, or the buckets do not partition the lengths as they must.
     """
     check_buckets(bundle)
     manifest = bundle.manifest
-    kernel = served_kernel(manifest, preferred)
+    kernel = served_kernel(manifest, "composed")
     kinds = dict.fromkeys(bucket.attention for bucket in manifest.buckets)
     return OpenedGraphs(
         manifest, {kind: open_session(bundle.path(manifest.graph(kind, kernel).file), manifest) for kind in kinds}

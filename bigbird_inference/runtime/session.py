@@ -141,10 +141,6 @@ class CapturingSession(Protocol):
         """Repeat everything recorded, forget all of it if one differs from an ordinary run; return what is left."""
         ...
 
-    def forget_captures(self) -> None:
-        """Forget everything recorded, because another model is about to take memory; called on the same thread."""
-        ...
-
 
 _TERMINATED = (
     "terminate flag being set to true",  # onnxruntime

@@ -11,7 +11,7 @@ be comments, lines that begin with `#`.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,7 @@ from evaluation.data.entity_tags import (
     spans_of_tags,
     violations,
 )
+from evaluation.data.entity_texts import Entity, EntityFile, EntityText
 from evaluation.data.source_text import Mistakes, read_source, unknown_label
 
 ConllUnit = Literal["sentence", "document"]
@@ -35,56 +36,42 @@ _SPACES = re.compile(" +")
 
 
 @dataclass(frozen=True, slots=True)
-class TaggedEntity:
-    """An entity: words `[first, stop)`, and the code points `[start, end)` of the text that they are."""
+class TaggedEntity(Entity):
+    """An entity that words `[first, stop)` are."""
 
-    label: str
     first: int
     stop: int
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
-class TaggedText:
-    """A sentence, or a document of several.
+class TaggedText(EntityText):
+    """A sentence, or a document of several: words joined by single spaces, sentences by line breaks.
 
     Attributes:
+        entities: What the tags mean; none goes on from one sentence into the next.
+        line: Where the first word stands in the file.
         words: As in the file.
         tags: As in the file, one for each word.
-        text: The words joined by single spaces (documents: sentences joined by line breaks).
         word_starts: Where each word begins in the text, in code points.
-        entities: What the tags mean, in the order of the text; none goes on from one sentence into the next.
-        line: Where the first word stands in the file.
-        document: Number of the document that it is, or is part of, from 0.
     """
 
+    entities: tuple[TaggedEntity, ...]
     words: tuple[str, ...]
     tags: tuple[str, ...]
-    text: str
     word_starts: tuple[int, ...]
-    entities: tuple[TaggedEntity, ...]
-    line: int
-    document: int = 0
+
+    def count_cuts(self, spans: Iterable[tuple[int, int]]) -> int:
+        """Count the spans `[start, end)` that begin or end elsewhere than a word does."""
+        starts = set(self.word_starts)
+        ends = {begin + len(word) for begin, word in zip(self.word_starts, self.words, strict=True)}
+        return sum(start not in starts or end not in ends for start, end in spans)
 
 
 @dataclass(frozen=True, slots=True)
-class ConllFile:
-    """All texts of a file in its order, never empty, and how they are tagged.
+class ConllFile(EntityFile):
+    """The sentences or documents of a file; without `-DOCSTART-`, which divides it, every sentence is a document."""
 
-    Attributes:
-        path: The file.
-        scheme: How it is tagged.
-        labels: The entity types, sorted.
-        texts: Its sentences or documents.
-        divided: Whether `-DOCSTART-` says where documents begin; if not, every sentence is one.
-    """
-
-    path: Path
-    scheme: TaggingScheme
-    labels: tuple[str, ...]
     texts: tuple[TaggedText, ...]
-    divided: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +123,9 @@ def read_conll(
     )
     return ConllFile(
         path,
-        scheme or detect_scheme(sequences, reading.scheme),
         tuple(sorted({entity.label for text in texts for entity in text.entities})),
         texts,
+        scheme or detect_scheme(sequences, reading.scheme),
         divided,
     )
 
@@ -240,7 +227,7 @@ def _join(sentences: Sequence[_Sentence], document: int, scheme: LabelScheme) ->
         for span in spans_of_tags([word.tag for word in sentence], scheme):
             first, stop = offset + span.first, offset + span.stop
             end = starts[stop - 1] + len(words[stop - 1].word)
-            entities.append(TaggedEntity(span.label, first, stop, starts[first], end))
+            entities.append(TaggedEntity(span.label, starts[first], end, first, stop))
     return TaggedText(
         words=tuple(word.word for word in words),
         tags=tuple(word.tag for word in words),

@@ -1,8 +1,8 @@
-"""CoNLL files: the words of a document, written as one text, are one request.
+"""Entities: each document, or each sentence of a CoNLL file, is one request.
 
-The service answers with characters, the file speaks of words. Expected entities are taken to the text's characters, and
-an entity is right if it has the same type, the same first and the same last character; so one that begins or ends
-inside a word is wrong, and it is not widened to the word, because nobody who uses the service would do that.
+The service answers with characters. CoNLL's files speak of words, and are taken to the characters of the text that the
+words make. An entity is right if it has the same type, the same first and the same last character; so one that begins
+or ends inside a word is wrong, and it is not widened to the word, because nobody who uses the service would do that.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -13,8 +13,10 @@ import numpy as np
 
 from evaluation.asking import Answer, Outcome
 from evaluation.connection import ModelInfo
-from evaluation.data.conll import ConllUnit, TaggedText, read_conll
+from evaluation.data.conll import ConllUnit
+from evaluation.data.entity_files import read_entities
 from evaluation.data.entity_tags import TaggingScheme, entity_types
+from evaluation.data.entity_texts import EntityText
 from evaluation.datasets.base import Dataset, Item, Judgement
 from evaluation.figures import Decisions, Figure, IntArray, Scores
 from evaluation.metrics.entities import EntityCounts, count_entities, macro_f1, micro
@@ -28,8 +30,8 @@ class EntityRecognition(Dataset):
     Args:
         path: The file.
         model: Tells which types of entities there are.
-        unit: Whether documents or sentences are sent.
-        scheme: How the file must be tagged; None finds out.
+        unit: Whether documents or sentences are sent; sentences only of a CoNLL file.
+        scheme: How a CoNLL file must be tagged; None finds out.
         fields: More fields of the requests, such as `aggregation`.
     """
 
@@ -43,14 +45,14 @@ class EntityRecognition(Dataset):
     ) -> None:
         self._types = entity_types(model.labels)
         self._unit = unit
-        self._file = read_conll(path, unit=unit, scheme=scheme, model_labels=model.labels)
+        self._file = read_entities(path, unit=unit, scheme=scheme, model_labels=model.labels)
         items = [Item({"text": text.text, **fields}, text.document, text.line) for text in self._file.texts]
         super().__init__(path, items)
 
     @property
     def description(self) -> str:
         count = sum(len(text.entities) for text in self._file.texts)
-        content = f"CoNLL columns tagged {self._file.scheme}, {len(self.items)} texts with {count} entities"
+        content = f"{self._file.format}, {len(self.items)} texts with {count} entities"
         if self._unit == "document" and not self._file.divided:
             return f"{content}; no -DOCSTART- says where documents begin, so each sentence is a text of its own"
         return content
@@ -72,7 +74,10 @@ class EntityRecognition(Dataset):
             self._figure("macro F1", tally, macro_f1),
             *(self._figure_of_type(number, entity, tally) for number, entity in enumerate(self._types)),
         ]
-        cut = sum(_count_cuts(*pair) for pair in zip(self._file.texts, found, strict=True))
+        cut = sum(
+            text.count_cuts(place for _, place in entities)
+            for text, entities in zip(self._file.texts, found, strict=True)
+        )
         notes = (
             [f"{cut} of {sum(map(len, found))} found entities begin or end inside a word of the file."] if cut else []
         )
@@ -113,7 +118,7 @@ class EntityRecognition(Dataset):
         return Figure(f"F1 of {entity}", statistic, tally[:, number, 2], detail=True)
 
 
-def _judge(text: TaggedText, outcome: Outcome) -> Judgement:
+def _judge(text: EntityText, outcome: Outcome) -> Judgement:
     expected, found = _expected(text), _entities(outcome)
     answered = isinstance(outcome, Answer)
     total = micro(count_entities(expected, found))
@@ -125,7 +130,7 @@ def _judge(text: TaggedText, outcome: Outcome) -> Judgement:
     )
 
 
-def _listed(text: TaggedText, entities: set[_Entity]) -> list[dict[str, Any]]:
+def _listed(text: EntityText, entities: set[_Entity]) -> list[dict[str, Any]]:
     """Return entities as the service writes them, by where they stand."""
     return [
         {"entity": label, "text": text.text[start:end], "start": start, "end": end}
@@ -133,7 +138,7 @@ def _listed(text: TaggedText, entities: set[_Entity]) -> list[dict[str, Any]]:
     ]
 
 
-def _expected(text: TaggedText) -> set[_Entity]:
+def _expected(text: EntityText) -> set[_Entity]:
     return {(entity.label, (entity.start, entity.end)) for entity in text.entities}
 
 
@@ -145,13 +150,6 @@ def _entities(outcome: Outcome) -> set[_Entity]:
     if not isinstance(outcome, Answer):
         return set()
     return {(entity["entity"], (entity["start"], entity["end"])) for entity in outcome.body["entities"]}
-
-
-def _count_cuts(text: TaggedText, entities: set[_Entity]) -> int:
-    """Count entities that begin or end elsewhere than a word does."""
-    starts = set(text.word_starts)
-    ends = {begin + len(word) for begin, word in zip(text.word_starts, text.words, strict=True)}
-    return sum(start not in starts or end not in ends for _, (start, end) in entities)
 
 
 def _numbered(entities: Sequence[set[_Entity]]) -> frozenset[tuple[int, _Entity]]:

@@ -1,7 +1,8 @@
 """What another runtime makes of a bundle's graphs on a CPU: how far its answers are off, and its known answer.
 
-The service runs a bundle in it by itself only where the manifest has these figures (`bigbird_inference.runtime.cpu`).
-They are measured at export where the runtime is installed, and for a finished bundle by `bigbird measure`.
+The service runs a bundle in it by itself only where the manifest has these figures
+(`bigbird_inference.runtime.cpu_runtime_choice`). They are measured at export where the runtime is
+installed, and for a finished bundle by `bigbird measure`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from bigbird_inference.memory import peak_rise
 from bigbird_inference.progress import track
 from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cores import available_cores
-from bigbird_inference.runtime.cpu import unfit_for_openvino
+from bigbird_inference.runtime.cpu_runtime_choice import unfit_for_openvino
 from bigbird_inference.runtime.devices import CPU
 from bigbird_inference.runtime.graph_sessions import open_sessions
 from bigbird_inference.runtime.onnx_session import open_session

@@ -6,10 +6,12 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.runtime.cuda.features import RungName, State
 from service.api.authentication import RequireAdmin, RequireKey
 from service.api.problems import documented_problems
 from service.api.request_state import ServingDependency
 from service.models.served_models import ENDPOINTS
+from service.serving import Serving
 from service.settings import MODEL_NAME_PATTERN
 
 router = APIRouter(tags=["models"])
@@ -34,6 +36,18 @@ class BucketBody(AnswerBody):
     length: int
     attention: str
     max_abs_difference: float = Field(description="Largest difference of logits from the reference, at export.")
+
+
+class GpuFeatureBody(AnswerBody):
+    """What became of a feature of a model on a GPU."""
+
+    device: str
+    feature: RungName
+    state: State = Field(description="`on`, or why it is not: docs/running.md has them all.")
+    reason: str = Field(description="The same in a sentence; empty where it is on.")
+    difference: float | None = Field(description="Largest difference from the answers without any feature, or null.")
+    seconds: float | None = Field(description="What the shapes by which it was measured take, or null.")
+    seconds_without: float | None = Field(description="What they take without it, or null.")
 
 
 class SourceBody(AnswerBody):
@@ -61,6 +75,7 @@ class ModelBody(AnswerBody):
     precision: str
     runtime: str = Field(description="What runs it: `onnxruntime` or `openvino`.")
     computes_in: str = Field(description="What the runtime computes in where the graphs have float32.")
+    gpu_features: list[GpuFeatureBody] = Field(description="What became of each feature on each GPU; empty on a CPU.")
     pair_types: str
     buckets: list[BucketBody]
     source: SourceBody
@@ -114,7 +129,7 @@ async def models(serving: ServingDependency) -> ModelsBody:
     """Tell what each loaded model does and where it came from, and the state of every model that is known."""
     return ModelsBody(
         data=[ModelEntryBody(id=name, created=_created(model)) for name, model in sorted(serving.models.items())],
-        models=[_model_body(model) for _, model in sorted(serving.models.items())],
+        models=[_model_body(model, serving) for _, model in sorted(serving.models.items())],
         states=[ModelStateBody.model_validate(state) for state in serving.model_states()],
     )
 
@@ -129,7 +144,7 @@ async def models(serving: ServingDependency) -> ModelsBody:
 async def describe(name: ModelName, serving: ServingDependency) -> DescribedModelBody:
     """Tell what a loaded model does and where it came from."""
     model = serving.models.choose_any(name)
-    return DescribedModelBody(id=name, created=_created(model), **dict(_model_body(model)))
+    return DescribedModelBody(id=name, created=_created(model), **dict(_model_body(model, serving)))
 
 
 @router.post(
@@ -141,7 +156,7 @@ async def describe(name: ModelName, serving: ServingDependency) -> DescribedMode
 )
 async def load(name: ModelName, serving: ServingDependency) -> ModelBody:
     """Load, check and warm a bundle beside what is served; answer once it serves."""
-    return _model_body(await serving.changes.load(name))
+    return _model_body(await serving.changes.load(name), serving)
 
 
 @router.post(
@@ -156,7 +171,7 @@ async def reload(name: ModelName, serving: ServingDependency) -> ModelBody:
 
     Requests that the old version has accepted are answered by it. If anything fails, the old version goes on serving.
     """
-    return _model_body(await serving.changes.reload(name))
+    return _model_body(await serving.changes.reload(name), serving)
 
 
 @router.post(
@@ -176,7 +191,7 @@ def _created(model: LoadedModel) -> int:
     return max((file.modified_ns for file in model.files), default=0) // 1_000_000_000
 
 
-def _model_body(model: LoadedModel) -> ModelBody:
+def _model_body(model: LoadedModel, serving: Serving) -> ModelBody:
     manifest = model.manifest
     return ModelBody(
         name=model.name,
@@ -192,6 +207,19 @@ def _model_body(model: LoadedModel) -> ModelBody:
         precision=manifest.precision,
         runtime=model.runtime,
         computes_in=model.computes_in,
+        gpu_features=[
+            GpuFeatureBody(
+                device=device,
+                feature=outcome.rung,
+                state=outcome.state,
+                reason=outcome.reason,
+                difference=outcome.difference,
+                seconds=outcome.seconds,
+                seconds_without=outcome.seconds_below,
+            )
+            for name, device, outcome in serving.gpu_features()
+            if name == model.name
+        ],
         pair_types=manifest.pair_types,
         buckets=[
             BucketBody(

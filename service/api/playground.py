@@ -61,7 +61,7 @@ class _File:
         """Return the file, or that the browser has it already."""
         headers = {**_HEADERS, "ETag": self.etag}
         known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-        if self.etag in known:
+        if known & {self.etag, "*"}:
             return Response(status_code=304, headers=headers)
         return Response(self.content, headers={**headers, "Content-Type": self.media_type})
 
@@ -93,8 +93,8 @@ def docs_instead() -> APIRouter:
     """Return a route that leads from `/` to `/docs`."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/")
     async def start() -> RedirectResponse:
         return RedirectResponse(DOCS_PATH.removeprefix("/"))
 
+    router.add_api_route("/", start, methods=_READING, name="open_docs")
     return router

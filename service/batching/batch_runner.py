@@ -25,7 +25,7 @@ from service.batching.cost_model import CostModel, ServiceRate
 from service.batching.executor import ExecutorCalls
 from service.batching.observer import BatchObserver, FinishedBatch, SplitReason
 from service.batching.policy import Selection
-from service.batching.refusals import run_stuck
+from service.batching.unavailable import run_stuck
 
 logger = logging.getLogger(__name__)
 

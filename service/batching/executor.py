@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from bigbird_inference.runtime.session import DeviceLost
-from service.batching.refusals import executor_stopped
+from service.batching.unavailable import executor_stopped
 
 logger = logging.getLogger(__name__)
 

@@ -35,10 +35,10 @@ from service.batching.executor import Executor
 from service.batching.forecast import Forecast
 from service.batching.observer import BatchObserver
 from service.batching.policy import BatchPolicy
-from service.batching.refusals import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.served_buckets import ServedBuckets
 from service.batching.served_devices import DeviceState, ServedDevices
 from service.batching.shares import Share
+from service.batching.unavailable import executor_stopped, run_stuck, shutting_down, still_warming
 from service.batching.waiting_room import WaitingRoom
 from service.batching.warm_up import WarmUp
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from bigbird_inference.buckets import ServedBucket
-from bigbird_inference.runtime.session import CapturingSession
 from service.batching.batch_limits import BatchLimits
 from service.batching.cost_model import CostModel
 from service.batching.served_devices import ServedDevices
@@ -60,14 +59,6 @@ class ServedBuckets:
     def call(self, device: int, function: Callable[[], ResultT]) -> asyncio.Future[ResultT]:
         """Run a function on a device's executor, by its number, in turn with its batches."""
         return self._devices[device].calls.call(function)
-
-    async def forget_captures(self) -> None:
-        """Let all sessions run as usual: what is loaded now takes memory that recordings may write to."""
-        for bucket in [queue.bucket for queue in self._room.queues]:
-            for number in range(len(self._devices)):
-                session = bucket.on(number).session
-                if isinstance(session, CapturingSession):
-                    await self.call(number, session.forget_captures)
 
     async def prepare(self, buckets: Sequence[ServedBucket]) -> None:
         """Run and measure buckets that are not served yet, beside the work that is.

@@ -19,7 +19,7 @@ from service.batching.batch_runner import BatchRunner
 from service.batching.bucket_queue import QueuedItem
 from service.batching.executor import Executor, ExecutorCalls
 from service.batching.policy import Selection
-from service.batching.refusals import executor_stopped, run_stuck
+from service.batching.unavailable import executor_stopped, run_stuck
 
 logger = logging.getLogger(__name__)
 

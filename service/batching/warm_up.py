@@ -7,9 +7,8 @@ model. The other buckets are predicted from those around them (`_predict_others`
 nor its memory grows with the number of buckets.
 
 The first device is measured, and the others, which are like it, run the same shapes after it. Sessions that can record
-a shape's work (`CapturingSession`) do so in the end, device by device: a recording lasts only as long as nothing that
-lives longer than a run takes memory after it, and fails if another device is used meanwhile. Then the first device is
-measured again.
+a shape's work (`CapturingSession`) do so in the end, device by device: a recording fails if another device is used
+meanwhile, or if the shape itself takes memory that it has not taken before. Then the first device is measured again.
 
 A model that is loaded while others serve is warmed beside their work, run by run: before each run the device gives way
 to what waits. Larger batches are then measured only where they pay, and none that would take longer than anything
@@ -45,8 +44,8 @@ _MEASURED_RUNS = 3
 _MEASURED_SECONDS = 0.1
 # Beside traffic, a bucket's larger batches are measured while doubling one saves at least a tenth.
 _WORTH_DOUBLING = 0.9
-# Between two recorded sizes a batch is filled up to the larger one, so the steps are small.
-_CAPTURED_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+# The smaller a batch, the more of its time is launching.
+_CAPTURED_SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32)
 
 ResultT = TypeVar("ResultT")
 
@@ -222,6 +221,7 @@ class WarmUp:
 
     async def _capture(self, buckets: Sequence[ServedBucket]) -> None:
         """Let sessions record what they have run, one device after the other, and measure the first one again."""
+        recorded: set[Shape] = set()
         for number, call in enumerate(self._calls):
             capturing: dict[int, tuple[CapturingSession, list[Shape]]] = {}
             for bucket in buckets:
@@ -233,8 +233,10 @@ class WarmUp:
             # Twice: the second time, every recording has been repeated after every other.
             for recorder, _ in [*capturing.values(), *capturing.values()]:
                 found = await call(recorder.drop_wrong_captures)
-                logger.info("device %d recorded shapes %s", number, [tuple(shape) for shape in found])
-        if any(isinstance(bucket.session, CapturingSession) for bucket in buckets):
+                if found:
+                    logger.info("device %d recorded shapes %s", number, [tuple(shape) for shape in found])
+                recorded |= set(found) if number == 0 else set()
+        if recorded:
             for bucket in buckets:
                 await self._measure_again(bucket)
 

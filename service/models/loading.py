@@ -3,7 +3,7 @@
 Everything that can be wrong with a bundle's files is found here, before it serves. What its graphs do is bounded by
 `bigbird_inference.trial`: in a process of its own if something else is to go on serving afterwards, and in this one at
 a start (`within_limits`), where there is nothing to be protected yet and a trial would take half as long as the start.
-On a GPU there are no such bounds.
+On a GPU nothing bounds its memory; the clock bounds the trial of what is clever there (`bigbird_inference.gpu_trial`).
 """
 
 import contextlib
@@ -18,14 +18,17 @@ from typing import TypeVar
 from bigbird_inference import loaded_model
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.gpu_trial import try_rungs
 from bigbird_inference.known_answer import run_unasked_ends
 from bigbird_inference.loaded_model import LoadedModel, OpenBundle, open_model
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import available_bytes
-from bigbird_inference.runtime.cpu import CpuChoice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
+from bigbird_inference.runtime.cuda.features import GpuFeatures, RungName, RungOutcome
+from bigbird_inference.runtime.cuda.nvml import gpu_memory
 from bigbird_inference.runtime.cuda.probe import MachineProbe
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable, choose
-from bigbird_inference.runtime.session import OutOfMemory
+from bigbird_inference.runtime.session import OutOfMemory, meaning_of
 from bigbird_inference.trial import Watch, limits_of, try_bundle
 from service.models.model_folder import bundle_folder, find_bundles, without_paths
 from service.settings import InvalidSettings, Settings, environment_name
@@ -116,17 +119,35 @@ class ModelLoader:
         return replace(self._try_and_load(bundle, given_up), name=name)
 
     def _try_and_load(self, bundle: Bundle, given_up: threading.Event | None = None) -> LoadedModel:
-        if not self._chosen_devices().on_gpu:
-            try_bundle(bundle, self._settings.threads, cpu_choice(self._settings), given_up or threading.Event())
+        given_up = given_up or threading.Event()
+        if self._chosen_devices().on_gpu:
+            return self._load_on_gpu(bundle, given_up)
+        try_bundle(bundle, self._settings.threads, cpu_choice(self._settings), given_up)
         return self._load(bundle)
 
     def _load_within_limits(self, bundle: Bundle) -> LoadedModel:
         if self._chosen_devices().on_gpu:
-            return self._load(bundle)
+            return self._load_on_gpu(bundle, threading.Event())
         with within_limits(bundle.folder, bundle.manifest):
             model = self._load(bundle)
             run_unasked_ends(model.manifest, {attention: own[0] for attention, own in model.sessions.items()})
         return model
+
+    def _load_on_gpu(self, bundle: Bundle, given_up: threading.Event) -> LoadedModel:
+        """Try the rungs on the first GPU, which the others are like, and load the bundle with those that are sound."""
+        devices, settings = self._chosen_devices(), self._settings
+        features = GpuFeatures.parse(settings.gpu_features)
+        tried: Sequence[RungOutcome] = ()
+        try:
+            if features.rungs:
+                limit = settings.gpu_memory_limit_bytes
+                tried = try_rungs(bundle, devices.names[0], features, given_up, memory_limit_bytes=limit)
+            withheld = {outcome.rung: outcome for outcome in tried if outcome.state != "on"}
+            return open_model(bundle, devices, device_openers(settings, devices, withheld))
+        except BundleError as error:
+            if not isinstance(meaning_of(error), OutOfMemory):
+                raise
+            raise BundleError(f"{error}; {memory_words(devices.names[0])}") from OutOfMemory(str(error))
 
     def _load(self, bundle: Bundle) -> LoadedModel:
         devices = self._chosen_devices()
@@ -146,6 +167,18 @@ class ModelLoader:
         available = available_bytes()
         if available is not None and available < manifest.weights.bytes:
             raise OutOfMemory(f"the weights take {manifest.weights.bytes} bytes, and {available} are available")
+
+
+def memory_words(gpu: str) -> str:
+    """Return how full a GPU is, for whoever finds no room there."""
+    memory = gpu_memory(gpu)
+    free, used = memory.free_bytes(), memory.anonymous_bytes()
+    if free is None or used is None:
+        return "`nvidia-smi` shows what else uses the GPU"
+    return (
+        f"{free / 2**30:.1f} of {(free + used) / 2**30:.1f} GiB of {gpu} are free; `nvidia-smi` shows what else uses "
+        "it: end that, or choose another GPU with BIGBIRD_DEVICE"
+    )
 
 
 @contextlib.contextmanager
@@ -188,12 +221,15 @@ def load_models(settings: Settings, devices: Devices | None = None) -> dict[str,
     return ModelLoader(settings, devices).load_all()
 
 
-def device_openers(settings: Settings, devices: Devices) -> list[OpenBundle]:
+def device_openers(
+    settings: Settings, devices: Devices, withheld: Mapping[RungName, RungOutcome] | None = None
+) -> list[OpenBundle]:
     """Return what loads bundles on each device, as the settings ask for it.
 
     Args:
         settings: The service's settings.
         devices: Where to load them.
+        withheld: Rungs of a GPU that a trial has found wanting.
 
     Raises:
         InvalidSettings: The runtime or the precision that they name cannot be used; the message says why.
@@ -204,7 +240,8 @@ def device_openers(settings: Settings, devices: Devices) -> list[OpenBundle]:
             threads=settings.threads,
             cpu=cpu_choice(settings),
             memory_limit_bytes=settings.gpu_memory_limit_bytes,
-            cuda_graphs=settings.cuda_graphs,
+            features=GpuFeatures.parse(settings.gpu_features),
+            withheld=withheld,
         )
     except DeviceUnavailable as error:
         name = "cpu_precision" if settings.cpu_runtime == "auto" else "cpu_runtime"

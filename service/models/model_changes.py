@@ -26,11 +26,11 @@ from bigbird_inference.errors import (
     ModelRejected,
     ServiceError,
 )
-from bigbird_inference.known_answer import check_known_answer
+from bigbird_inference.known_answer import check_known_answer, climb
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import OutOfMemory, bundle_blamed, meaning_of
-from service.batching.refusals import shutting_down
 from service.batching.scheduler import Scheduler
+from service.batching.unavailable import shutting_down
 from service.models.model_folder import without_paths
 from service.models.served_models import ENDPOINTS, ChangeKind, ServedModels
 from service.telemetry.metrics import Metrics
@@ -201,7 +201,6 @@ class ModelChanges:
         async with self._loading:
             with contextlib.suppress(KeyError):
                 await asyncio.shield(self._retiring[name])  # three versions at once are never held
-            await self._scheduler.buckets.forget_captures()
             model = await self._loaded(name)
             model = replace(model, version=self._models.next_version(name))
             self._ensure_same_task(model)
@@ -236,8 +235,11 @@ class ModelChanges:
         """
         for device in range(len(model.devices.names)):
             sessions = {attention: own[device] for attention, own in model.sessions.items()}
+            check = partial(check_known_answer, model.manifest, sessions)
+            if model.ladders:
+                check = partial(climb, model.ladders[device])
             with bundle_blamed("the known answer cannot be computed"):
-                await self._scheduler.buckets.call(device, partial(check_known_answer, model.manifest, sessions))
+                await self._scheduler.buckets.call(device, check)
 
     async def give_up(self, model: LoadedModel, error: BundleError) -> None:
         """Serve a model no longer that does not give its known answer, and remember why."""

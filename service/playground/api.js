@@ -23,7 +23,8 @@ export class Service {
   /** Return the loaded models, as `/v1/models` describes them. */
   async models() {
     const { answer } = await this.#fetch("v1/models", { method: "GET" });
-    return answer;
+    if (!Array.isArray(answer.models)) throw new Problem("other");
+    return answer.models;
   }
 
   /** Return a task's answer, and how long it took from here and in the service, in milliseconds. */
@@ -42,30 +43,38 @@ export class Service {
     // No header can hold it, so no key is like that.
     if (/[^\x21-\x7e]/.test(this.#key ?? "")) throw new Problem("unauthorized", { status: 401 });
     const began = performance.now();
-    let response, text;
-    try {
-      response = await fetch(new URL(path, document.baseURI), {
-        ...options,
-        headers,
-        cache: "no-store",
-        credentials: "omit",
-      });
-      text = await response.text();
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      throw new Problem("unreachable");
-    }
-    const took = performance.now() - began;
-    const answer = parsed(text);
-    if (response.ok && answer !== null) return { answer, took };
-    const retry = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-    throw new Problem(answer?.code ?? "other", {
-      status: response.status,
-      detail: answer?.detail ?? `HTTP ${response.status}`,
-      requestId: response.headers.get("X-Request-Id"),
-      retryAfter: Number.isNaN(retry) ? null : retry,
-    });
+    const address = new URL(path, document.baseURI);
+    const answer = await readJson(address, { ...options, headers, cache: "no-store", credentials: "omit" });
+    return { answer, took: performance.now() - began };
   }
+}
+
+export async function readJson(address, options) {
+  const answer = parsed(await read(address, options));
+  if (answer === null) throw new Problem("other");
+  return answer;
+}
+
+/** Return the text that is at an address; throws a Problem where there is none. */
+export async function read(address, options) {
+  let response, text;
+  try {
+    response = await fetch(address, options);
+    text = await response.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("unreachable");
+  }
+  if (response.ok) return text;
+  const answer = parsed(text);
+  const retry = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+  // The error page of a proxy has nothing but its status.
+  throw new Problem(answer?.code, {
+    status: response.status,
+    detail: typeof answer?.detail === "string" ? answer.detail : `HTTP ${response.status}`,
+    requestId: response.headers.get("X-Request-Id"),
+    retryAfter: Number.isNaN(retry) ? null : retry,
+  });
 }
 
 function parsed(text) {

@@ -16,6 +16,12 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** The head of a table. */
+export function tableHead(titles, looks) {
+  const cells = titles.map((title) => element("th", { scope: "col", text: title }));
+  return element("thead", { class: looks }, element("tr", {}, cells));
+}
+
 export const byId = (id) => document.getElementById(id);
 
 /** Fill in what the HTML names by key. */
@@ -24,6 +30,15 @@ export function fillTexts(texts, root = document) {
   for (const one of root.querySelectorAll("[data-label]")) one.setAttribute("aria-label", texts[one.dataset.label]);
   for (const one of root.querySelectorAll("[data-title]")) one.title = texts[one.dataset.title];
   for (const one of root.querySelectorAll("[data-placeholder]")) one.placeholder = texts[one.dataset.placeholder];
+}
+
+/** Change what is shown; where that takes the focus away from what had it, `next(held)` gets it. */
+export function keepFocus(change, next) {
+  const held = document.activeElement;
+  change();
+  const { activeElement } = document;
+  if (held !== document.body && (activeElement === document.body || !activeElement.checkVisibility()))
+    next(held)?.focus({ preventScroll: true });
 }
 
 let numbered = 0;

@@ -1,5 +1,7 @@
 // Entities in the forms of other tools. All positions are code points, as the service gives them and Python counts.
 
+import { lastOf } from "./cutting.js";
+
 const TOKEN = /\p{L}[\p{L}\p{M}\p{N}]*|\p{N}+|[^\s]\p{M}*/gu;
 
 /**
@@ -28,25 +30,52 @@ function tokensOf(text, entities) {
   return tokens;
 }
 
-/** CoNLL: a word and its tag on each line, a tab between them, an empty line after each line of the text. */
-export function conll(text, entities) {
-  const tokens = tokensOf(text, entities);
+/** Return, in order, entities that do not overlap: of those that do, the longest, then the first. */
+export function apart(entities) {
+  const kept = [];
+  const longest = [...entities].sort((one, other) => other.end - other.start - (one.end - one.start) || one.start - other.start);
+  for (const entity of longest) {
+    const place = lastOf(kept, ({ start }) => start <= entity.start);
+    if (kept[place]?.end > entity.start || kept[place + 1]?.start < entity.end) continue;
+    kept.splice(place + 1, 0, entity);
+  }
+  return kept;
+}
+
+/**
+ * CoNLL: a word and its tag on each line, a tab between them, an empty line after each line of the text.
+ *
+ * `ofTokens` says that the entities are tokens, each with a label that has its position already.
+ */
+export function conll(text, entities, ofTokens) {
+  const kept = apart(entities);
   const characters = [...text];
   const lines = [];
   let [next, before] = [0, 0];
-  for (const token of tokens) {
+  for (const token of tokensOf(text, kept)) {
     if (lines.length && characters.slice(before, token.start).some((one) => one === "\n" || one === "\r")) lines.push("");
+    while (next < kept.length && kept[next].end <= token.start) next++;
+    const entity = kept[next];
+    const inside = entity && entity.start <= token.start;
+    const begins = inside && token.start === entity.start;
+    // A token of the model is one word.
+    if (ofTokens && inside && !begins && token.start === before) {
+      const [word, tag] = lines.pop().split("\t");
+      lines.push(`${word}${token.text}\t${tag}`);
+    } else lines.push(`${token.text}\t${inside ? tagOf(entity.entity, begins, ofTokens) : "O"}`);
     before = token.end;
-    while (next < entities.length && entities[next].end <= token.start) next++;
-    const entity = entities[next];
-    const inside = entity && entity.start <= token.start && token.end <= entity.end;
-    const tag = inside ? `${token.start === entity.start ? "B" : "I"}-${entity.entity}` : "O";
-    lines.push(`${token.text}\t${tag}`);
   }
   return `${lines.join("\n")}\n`;
 }
 
-/** spaCy: what `Doc.to_json` writes and `Doc(nlp.vocab).from_json` reads. */
+function tagOf(label, begins, ofTokens) {
+  const name = label.replace(/\s+/g, "_");
+  if (!ofTokens) return `${begins ? "B" : "I"}-${name}`;
+  const tag = /^[BIELSU]-./.test(name) ? name : `I-${name}`;
+  return begins ? tag : tag.replace(/^[BSU]/, "I");
+}
+
+/** spaCy: what `Doc.to_json` writes and `Doc(nlp.vocab).from_json` reads. Entities overlap in `spans` alone. */
 export function spacy(text, entities) {
   const characters = [...text];
   const tokens = [];
@@ -64,10 +93,13 @@ export function spacy(text, entities) {
   blank(characters.length);
   return {
     text,
-    ents: entities.map(({ start, end: stop, entity }) => ({ start, end: stop, label: entity })),
+    ents: apart(entities).map(span),
+    spans: { sc: entities.map((entity) => ({ ...span(entity), kb_id: "" })) },
     tokens: tokens.map((token, id) => ({ id, ...token })),
   };
 }
+
+const span = ({ start, end, entity }) => ({ start, end, label: entity });
 
 /** Label Studio: a task with predictions, for a labelling configuration with `label` on `text`. */
 export function labelStudio(text, entities, model) {

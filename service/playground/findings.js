@@ -1,6 +1,6 @@
 // What was found, as a table beside the marks: everything that the marks show, in words and in reach of every key.
 
-import { bar, element } from "./dom.js";
+import { bar, element, keepFocus, tableHead } from "./dom.js";
 import { format, headings, page, said } from "./texts.js";
 
 const ROWS = 25;
@@ -20,7 +20,6 @@ export class FindingsTable {
     this.onSelect = onSelect;
     this.#earlier.addEventListener("click", () => this.#turnTo(this.#first - ROWS));
     this.#later.addEventListener("click", () => this.#turnTo(this.#first + ROWS));
-    const head = [headings.label, headings.text, headings.score, headings.place];
     this.pager = element("div", { class: "pager" }, this.#earlier, this.#rows, this.#later);
     this.node = element(
       "div",
@@ -29,7 +28,7 @@ export class FindingsTable {
         "table",
         {},
         element("caption", { text: caption }),
-        element("thead", {}, element("tr", {}, head.map((title) => element("th", { scope: "col", text: title })))),
+        tableHead([headings.label, headings.text, headings.score, headings.place]),
         this.#body,
       ),
       this.pager,
@@ -56,17 +55,14 @@ export class FindingsTable {
     this.#current = place;
     const row = this.#visible.indexOf(place);
     if (row >= 0 && (row < this.#first || row >= this.#first + ROWS)) this.#turnTo(row - (row % ROWS));
-    else this.#draw();
+    else keepFocus(() => this.#draw(), () => this.#body.querySelector("[aria-current]"));
   }
 
-  /** Return the finding before or after another one, of those that are shown; it goes round. */
+  /** Return the finding before or after another one, of those that are shown and stand somewhere; it goes round. */
   neighbour(place, step) {
-    if (!this.#visible.length) return -1;
-    const row = this.#visible.indexOf(place);
-    if (row >= 0) return this.#visible[(row + step + this.#visible.length) % this.#visible.length];
-    const after = this.#visible.findIndex((other) => other > place);
-    if (step > 0) return this.#visible[Math.max(0, after)];
-    return this.#visible.at(after > 0 ? after - 1 : -1);
+    const found = this.#visible.filter((other) => !this.#findings[other].empty);
+    if (step > 0) return found.find((other) => other > place) ?? found[0] ?? -1;
+    return found.findLast((other) => other < place) ?? found.at(-1) ?? -1;
   }
 
   #turnTo(first) {
@@ -79,8 +75,9 @@ export class FindingsTable {
     this.#body.replaceChildren(...this.#visible.slice(this.#first, last).map((place) => this.#row(place)));
     this.pager.hidden = this.#visible.length <= ROWS;
     this.#rows.textContent = said.rows(this.#first + 1, last, this.#visible.length);
-    this.#earlier.disabled = this.#first === 0;
-    this.#later.disabled = last === this.#visible.length;
+    // What is disabled would lose the focus; turning beyond an end turns nothing.
+    this.#earlier.ariaDisabled = String(this.#first === 0);
+    this.#later.ariaDisabled = String(last === this.#visible.length);
   }
 
   #row(place) {

@@ -1,4 +1,5 @@
-// Fields of a form: texts, lists of texts, numbers, choices. Each has `node`, `value` and, where it matters, `missing`.
+// Fields of a form: texts, lists of texts, numbers, choices. Each has `node`, `value` and, where it matters,
+// `wrong`, which says what must be mended first.
 
 import { element, freshId } from "./dom.js";
 import { said } from "./texts.js";
@@ -27,7 +28,7 @@ export function textField(label, { value = "", rows = 2, required = true, placeh
     set value(text) {
       area.value = text;
     },
-    missing: () => (required && !area.value.trim() ? said.empty.field(label) : null),
+    wrong: () => (required && !area.value.trim() ? said.empty.field(label) : null),
   };
 }
 
@@ -41,18 +42,19 @@ export function numberField(label, { value = null, min, max, leaveOut = value })
       const number = input.valueAsNumber;
       return Number.isNaN(number) || number === leaveOut ? undefined : number;
     },
-    missing: () => null,
+    wrong: () => (input.validity.valid ? null : `${label}: ${input.validationMessage}`),
   };
 }
 
-export function choiceField(label, choices) {
-  const select = element("select", {}, choices.map((choice) => element("option", { value: choice, text: choice })));
+/** One of several; the first is the service's own default and left out, and so is `unset`, the words for none of them. */
+export function choiceField(label, choices, unset) {
+  const offered = [...(unset ? [["", unset]] : []), ...choices.map((choice) => [choice, choice])];
+  const select = element("select", {}, offered.map(([value, text]) => element("option", { value, text })));
   return {
     node: labelled(label, select),
     get value() {
-      return select.value === choices[0] ? undefined : select.value;
+      return select.selectedIndex > 0 ? select.value : undefined;
     },
-    missing: () => null,
   };
 }
 
@@ -63,7 +65,6 @@ export function switchField(label) {
     get value() {
       return box.checked || undefined;
     },
-    missing: () => null,
   };
 }
 
@@ -109,7 +110,7 @@ export function passagesField(words, { values, least = 2, most = 64 }) {
     get value() {
       return areas().map((area) => area.value).filter((text) => text.trim());
     },
-    missing() {
+    wrong() {
       return this.value.length < least ? said.empty.passages : null;
     },
   };

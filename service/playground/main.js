@@ -3,7 +3,7 @@
 import { Problem, Service } from "./api.js";
 import { costOf } from "./cost.js";
 import { listExamples, openExample, openFile, typed } from "./documents.js";
-import { byId, element, fillTexts } from "./dom.js";
+import { byId, element, fillTexts, keepFocus } from "./dom.js";
 import { readLink } from "./link.js";
 import { codePoints } from "./positions.js";
 import { showProblem } from "./problems.js";
@@ -14,15 +14,22 @@ import { fillTakeAlong } from "./take_along.js";
 import { TASKS, usagesOf } from "./tasks/registry.js";
 import { examples as exampleNames, page, said } from "./texts.js";
 
+// How much of an answer must be in sight, in pixels, for nothing to be scrolled.
+const ANSWER_HEIGHT = 150;
+
 const service = new Service();
-const reading = new ReadingView(byId("reading"), select);
+const reading = new ReadingView(byId("reading"), (mark) => select(exchange.view.findings.indexOf(marked()[mark])));
 const ruler = new Ruler(byId("ruler"), (position) => reading.goTo(position));
 
 let models = [];
 let suggestions = {};
 let linked = readLink();
 let task = null;
-let form = null;
+/** What each task's form holds, which model is chosen for it, and which exchange is shown. */
+const desks = new Map();
+let desk = null;
+/** The question that another one may be suggested in place of: it was suggested, or has been asked. */
+let settled = "";
 let opened = typed("");
 let openings = 0;
 let exchanges = [];
@@ -33,107 +40,114 @@ let asking = null;
 // What is there to ask.
 
 async function start() {
-  fillTexts(page);
+  const examples = showExamples().catch((problem) => problem);
+  await lookAround();
+  const failed = await examples;
+  if (failed) throw failed;
+}
+
+/** Do something, and say what went wrong with it. */
+async function attempt(action) {
+  try {
+    await action();
+  } catch (problem) {
+    await troubled(problem, () => attempt(action));
+  }
+}
+
+async function showExamples() {
   suggestions = await listExamples();
   byId("examples").replaceChildren(
     ...Object.keys(suggestions).map((name) =>
       element(
         "button",
-        {
-          type: "button",
-          data: { example: name },
-          onclick: () => {
-            linked = {};
-            chooseExample(name);
-          },
-        },
+        { type: "button", data: { example: name }, onclick: () => attempt(() => chooseExample(name)) },
         exampleNames[name].button,
         element("span", { class: "hint", text: exampleNames[name].size }),
       ),
     ),
   );
-  await Promise.all([chooseExample(Object.keys(suggestions)[0]), lookAround()]);
+  if (!opened.text && byId("editor").hidden) await chooseExample(Object.keys(suggestions)[0]);
 }
 
-/** Read which models there are, and offer the tasks that they serve. */
+/** Read which models there are, and offer the tasks that they serve; throws a Problem where there are none. */
 async function lookAround() {
-  try {
-    const listed = await service.models();
-    models = listed.models;
-    byId("key-form").hidden = true;
-    clearProblem();
-  } catch (problem) {
-    await troubled(problem, lookAround);
-    return;
-  }
+  models = await service.models();
   const offered = TASKS.filter((one) => one.models(models).length);
-  if (!offered.length) {
-    tell(models.length ? said.noTasks : said.noModels);
-    return;
-  }
-  byId("tasks").hidden = byId("main").hidden = false;
-  byId("tasks").replaceChildren(
-    byId("tasks").firstElementChild,
-    ...offered.map((one) =>
-      element(
-        "label",
-        {},
-        element("input", { type: "radio", name: "task", value: one.id, onchange: () => chooseTask(one) }),
-        element("span", { text: one.words.name }),
-      ),
+  byId("tasks").hidden = byId("main").hidden = !offered.length;
+  keepFocus(() => (byId("key-form").hidden = true), () => byId("ask"));
+  if (!offered.length) throw new Problem(models.length ? "no_tasks" : "no_models");
+  const drawn = offered.map((one) =>
+    element(
+      "label",
+      {},
+      element("input", { type: "radio", name: "task", value: one.id, onchange: () => chooseTask(one) }),
+      element("span", { text: one.words.name }),
     ),
   );
-  const wished = offered.find((one) => one.id === (task?.id ?? linked.task)) ?? offered[0];
-  chooseTask(wished);
+  keepFocus(
+    () => {
+      byId("tasks").replaceChildren(byId("tasks").firstElementChild, ...drawn);
+      chooseTask(offered.find((one) => one.id === (task?.id ?? linked.task)) ?? offered[0]);
+      clearProblem();
+    },
+    () => byId("tasks").querySelector(":checked"),
+  );
 }
 
 function chooseTask(chosen) {
   const changed = task !== chosen;
   task = chosen;
+  if (!desks.has(task)) desks.set(task, { fields: task.fields(), options: task.options(), exchange: null });
+  desk = desks.get(task);
   byId("tasks").querySelector(`[value="${task.id}"]`).checked = true;
   document.title = said.title(task.words.name);
-  const served = task.models(models);
-  byId("model").replaceChildren(...served.map(({ name }) => element("option", { value: name, text: name })));
-  if (served.some(({ name }) => name === linked.model)) byId("model").value = linked.model;
-  showNote();
+  const served = task.models(models).map(({ name }) => name);
+  byId("model").replaceChildren(...served.map((name) => element("option", { value: name, text: name })));
+  chooseModel([linked.model, desk.model, served[0]].find((name) => served.includes(name)));
+  linked.model = null;
   document.body.dataset.task = task.usesDocument ? "document" : "texts";
   byId("document").hidden = !task.usesDocument;
   byId("ask").textContent = task.words.ask;
   if (!changed) return;
-  form = { fields: task.fields(), options: task.options() };
-  byId("fields").replaceChildren(...Object.values(form.fields).map(({ node }) => node));
-  byId("option-fields").replaceChildren(...Object.values(form.options).map(({ node }) => node));
-  byId("options").hidden = !Object.keys(form.options).length;
+  byId("fields").replaceChildren(...Object.values(desk.fields).map(({ node }) => node));
+  byId("option-fields").replaceChildren(...Object.values(desk.options).map(({ node }) => node));
+  byId("options").hidden = !Object.keys(desk.options).length;
   suggestQuestion();
   asking?.abort();
   clearProblem();
-  showExchange(exchanges.findLast((one) => one.task === task) ?? null);
-  listExchanges();
+  showExchange(desk.exchange);
 }
 
-function showNote() {
-  const model = models.find(({ name }) => name === byId("model").value);
-  byId("note").textContent = model?.source.note ?? "";
+function chooseModel(name) {
+  desk.model = byId("model").value = name;
+  byId("note").textContent = models.find((model) => model.name === name)?.source.note ?? "";
 }
 
+/** Put a link's question into the form, or an example's, unless one stands there that was not asked yet. */
 function suggestQuestion() {
   if (!task?.asksQuestion) return;
-  const question = linked.question ?? suggestions[opened.example]?.question;
-  if (question) form.fields.question.value = question;
+  const { question } = desk.fields;
+  if (linked.question) question.value = linked.question;
+  else if (!question.value.trim() || question.value === settled)
+    question.value = settled = suggestions[opened.example]?.question ?? question.value;
+  linked.question = null;
 }
 
 // The document.
 
-/** Open an example, unless something else is opened before it is here. */
-async function chooseExample(name) {
+/** Open a document, unless something else is opened, or begun to be written, before it is here. */
+async function openWhenHere(document) {
   const own = ++openings;
   try {
-    const example = await openExample(name, exampleNames[name].name);
-    if (own === openings) openDocument(example);
-  } catch {
-    await troubled(new Problem("unreachable"), () => chooseExample(name));
+    const here = await document;
+    if (own === openings) openDocument(here);
+  } catch (problem) {
+    if (own === openings) throw problem;
   }
 }
+
+const chooseExample = (name) => openWhenHere(openExample(name, exampleNames[name].name));
 
 function openDocument(document) {
   openings += 1;
@@ -141,6 +155,7 @@ function openDocument(document) {
   delete byId("editor").dataset.touched;
   asking?.abort();
   exchanges = exchanges.filter((one) => !one.task.usesDocument);
+  for (const one of desks.values()) if (!exchanges.includes(one.exchange)) one.exchange = null;
   byId("document-name").textContent = opened.name;
   byId("synthetic").hidden = opened.example === null;
   byId("characters").textContent = said.characters(codePoints(opened.text));
@@ -148,10 +163,9 @@ function openDocument(document) {
     button.setAttribute("aria-pressed", String(button.dataset.example === opened.example));
   reading.show(opened.text);
   suggestQuestion();
-  clearProblem();
+  if (!byId("main").hidden) clearProblem();
   tell("");
-  showExchange(null);
-  listExchanges();
+  showExchange(desk?.exchange ?? null);
   setMode(opened.text ? "read" : "edit");
 }
 
@@ -163,8 +177,13 @@ function setMode(mode) {
     openings += 1;
     editor.value = opened.text;
   }
-  editor.hidden = !editing;
-  byId("reading").hidden = byId("ruler").hidden = editing;
+  keepFocus(
+    () => {
+      editor.hidden = !editing;
+      byId("reading").hidden = byId("ruler").hidden = editing;
+    },
+    () => byId("reading"),
+  );
   byId("edit").setAttribute("aria-pressed", String(editing));
   byId("read").setAttribute("aria-pressed", String(!editing));
   if (editing) editor.focus();
@@ -180,13 +199,8 @@ function commitEdit() {
   setMode("read");
 }
 
-async function takeFile(file) {
-  if (!file) return;
-  try {
-    openDocument(await openFile(file));
-  } catch (error) {
-    tell(error.message);
-  }
+function takeFile(file) {
+  if (file) openWhenHere(openFile(file)).catch((error) => tell(error.message));
 }
 
 // Asking.
@@ -195,22 +209,25 @@ async function ask(event) {
   event?.preventDefault();
   if (asking) return;
   if (task.usesDocument) commitEdit();
-  const all = { ...form.fields, ...form.options };
-  const missing = [
-    ...(task.usesDocument && !opened.text.trim() ? [said.empty.document] : []),
-    ...Object.values(all).map((field) => field.missing()),
-  ].find(Boolean);
-  if (missing) {
-    tell(missing);
+  const all = { ...desk.fields, ...desk.options };
+  if (task.usesDocument && !opened.text.trim()) {
+    tell(said.empty.document);
     return;
   }
-  linked = {};
+  const flawed = Object.values(all).find((field) => field.wrong?.());
+  if (flawed) {
+    byId("options").open ||= byId("options").contains(flawed.node);
+    flawed.node.querySelector("input, textarea").focus();
+    tell(flawed.wrong());
+    return;
+  }
   performance.mark("bigbird:asked");
   const values = Object.fromEntries(
     Object.entries(all).map(([name, field]) => [name, field.value]).filter(([, value]) => value !== undefined),
   );
   const body = { ...task.body(values, opened.text), model: byId("model").value };
   const asked = { task, path: task.path, body, text: opened.text, question: values.question ?? null };
+  settled = asked.question ?? settled;
   asking = new AbortController();
   const own = asking;
   clearProblem();
@@ -218,12 +235,11 @@ async function ask(event) {
   try {
     const { answer, took } = await service.ask(task.path, body, own.signal);
     if (own.signal.aborted) return;
-    const view = asked.task.read(answer, asked.text, body);
-    const kept = { ...asked, answer, took, view };
+    const kept = { ...asked, answer, ...understood(asked, answer, took) };
     exchanges.push(kept);
     showExchange(kept);
-    listExchanges();
-    tell(view.summary, false);
+    tell(kept.view.summary, false);
+    lead();
     requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("bigbird:marked")));
   } catch (problem) {
     if (problem.name === "AbortError") tell(said.stopped);
@@ -231,6 +247,15 @@ async function ask(event) {
   } finally {
     if (asking === own) asking = null;
     working();
+  }
+}
+
+/** Return what a task reads out of an answer; throws a Problem where the answer is none of its own. */
+function understood({ task, text, body }, answer, took) {
+  try {
+    return { view: task.read(answer, text, body), cost: costOf(usagesOf(task, answer), took) };
+  } catch {
+    throw new Problem("other");
   }
 }
 
@@ -242,20 +267,30 @@ function showWorking() {
   tell(said.working(0));
   document.body.dataset.working = "true";
   byId("stop").hidden = false;
-  byId("ask").disabled = true;
+  // A button that is disabled would lose the focus.
+  byId("ask").ariaDisabled = "true";
   return () => {
     clearInterval(timer);
     delete document.body.dataset.working;
-    byId("stop").hidden = true;
-    byId("ask").disabled = false;
+    keepFocus(() => (byId("stop").hidden = true), () => byId("ask"));
+    byId("ask").ariaDisabled = null;
   };
 }
 
 // What came of it.
 
+/** The findings that have a place in the document. */
+const marked = () => exchange.view.findings.filter(({ empty }) => !empty);
+
 function showExchange(chosen) {
   exchange = chosen;
   place = -1;
+  if (desk) desk.exchange = exchange;
+  keepFocus(drawExchange, () => byId(exchange ? "results" : "ask"));
+  listExchanges();
+}
+
+function drawExchange() {
   byId("results").hidden = !exchange;
   byId("windows").textContent = "";
   if (!exchange) {
@@ -264,21 +299,27 @@ function showExchange(chosen) {
     showSight();
     return;
   }
-  const { view } = exchange;
+  const { view, cost } = exchange;
   const { node, table } = drawResult(view, select, filter);
   exchange.table = table;
   byId("result").replaceChildren(node);
   byId("step").hidden = !table;
-  const usages = usagesOf(exchange.task, exchange.answer);
-  byId("cost").replaceChildren(costOf(usages, exchange.took));
+  byId("cost").replaceChildren(cost);
   byId("take").open = false;
   byId("taken").replaceChildren();
   if (!exchange.task.usesDocument) return;
-  reading.mark(view.findings.filter(({ empty }) => !empty));
-  ruler.draw(exchange.text.length, { ...view, buckets: usages[0].buckets, chosen: null });
+  reading.mark(marked());
+  ruler.draw(exchange.text.length, { ...view, findings: marked(), buckets: exchange.answer.usage.buckets });
   tellWindows(null);
   showSight();
   if (view.kind === "answers" && !view.findings[0].empty) select(0, false);
+}
+
+/** Bring what was found into sight: on a small screen the page is longer than the window. */
+function lead() {
+  const { top } = byId("results").getBoundingClientRect();
+  if (place >= 0) byId("reading").scrollIntoView({ block: "nearest" });
+  else if (top < 0 || top > innerHeight - ANSWER_HEIGHT) byId("results").scrollIntoView();
 }
 
 /** Look at one finding: in the text, in the table and on the ruler. */
@@ -289,11 +330,13 @@ function select(chosen, spoken = true) {
   if (byId("editor").dataset.touched) return;
   place = chosen;
   setMode("read");
-  reading.select(exchange.view.findings.filter(({ empty }) => !empty).indexOf(finding));
+  reading.select(marked().indexOf(finding));
   exchange.table.select(place);
   ruler.choose(finding.window);
   tellWindows(finding.window);
-  if (spoken) tell(said.finding(exchange.table.visible.indexOf(place) + 1, exchange.table.visible.length, finding), false);
+  if (!spoken) return;
+  tell(said.finding(exchange.table.visible.indexOf(place) + 1, exchange.table.visible.length, finding), false);
+  lead();
 }
 
 function step(by) {
@@ -302,6 +345,13 @@ function step(by) {
 }
 
 function filter(isShown, counted) {
+  if (place >= 0 && !isShown(exchange.view.findings[place])) {
+    place = -1;
+    reading.select(-1);
+    exchange.table.select(-1);
+    ruler.choose(null);
+    tellWindows(null);
+  }
   reading.filter(isShown);
   ruler.filter(exchange.view.findings, isShown);
   tell(counted, false);
@@ -314,30 +364,27 @@ function tellWindows(from) {
 function listExchanges() {
   const own = task?.asksQuestion ? exchanges.filter((one) => one.task === task) : [];
   byId("asked").hidden = own.length < 2;
-  byId("exchanges").replaceChildren(
-    ...own.map((one) =>
-      element(
-        "li",
-        {},
-        element(
-          "button",
-          {
-            type: "button",
-            aria: one === exchange ? { current: "true" } : {},
-            onclick: () => {
-              showExchange(one);
-              form.fields.question.value = one.question;
-              listExchanges();
-              tell(one.view.summary, false);
-            },
-          },
-          element("span", { class: "question", dir: "auto", text: one.question }),
-          element("span", { dir: "auto", text: one.view.findings[0].empty ? said.noAnswer : one.view.findings[0].text }),
-          element("span", { class: "number", text: one.view.findings[0].scored }),
-        ),
-      ),
-    ),
-  );
+  const drawn = own.map((one) => {
+    const [best] = one.view.findings;
+    const look = element(
+      "button",
+      { type: "button", aria: one === exchange ? { current: "true" } : {}, onclick: () => lookBack(one) },
+      element("span", { class: "question", dir: "auto", text: one.question }),
+      element("span", { dir: "auto", text: best.empty ? said.noAnswer : best.text }),
+      element("span", { class: "number", text: best.scored }),
+    );
+    return element("li", {}, look);
+  });
+  keepFocus(() => byId("exchanges").replaceChildren(...drawn), () => byId("exchanges").querySelector("[aria-current]"));
+}
+
+/** Show an earlier question again, with its answer and in the form. */
+function lookBack(earlier) {
+  showExchange(earlier);
+  desk.fields.question.value = settled = earlier.question;
+  if (task.models(models).some(({ name }) => name === earlier.body.model)) chooseModel(earlier.body.model);
+  tell(earlier.view.summary, false);
+  lead();
 }
 
 function showSight() {
@@ -354,14 +401,24 @@ function tell(text, seen = true) {
 
 let endProblem = () => {};
 function clearProblem() {
-  endProblem();
+  keepFocus(endProblem, () => byId("ask"));
 }
 
-/** Say what went wrong and what to do; a missing key is asked for, and `again` is done once it is there. */
+/** Say what went wrong and what to do; `again` is done once a missing key is there, or when a button is pressed. */
 async function troubled(problem, again) {
-  if (!(problem instanceof Problem)) throw problem;
   tell("");
-  clearProblem();
+  if (!(problem instanceof Problem)) throw problem;
+  const node = byId("problem");
+  if (problem.code === "model_not_found") {
+    try {
+      await lookAround();
+    } catch (worse) {
+      // Otherwise what went wrong first is what is told.
+      if (byId("main").hidden) [problem, again] = [worse, () => attempt(start)];
+    }
+  }
+  const held = node.contains(document.activeElement);
+  endProblem();
   if (problem.code === "unauthorized") {
     const wrong = service.hasKey;
     service.useKey(null);
@@ -370,45 +427,46 @@ async function troubled(problem, again) {
       event.preventDefault();
       service.useKey(byId("key").value.trim());
       byId("key").value = "";
-      byId("key-form").hidden = true;
       clearProblem();
+      if (!byId("main").hidden) keepFocus(() => (byId("key-form").hidden = true), () => byId("ask"));
       again();
     };
     byId("key").focus();
     if (!wrong) return;
   }
-  endProblem = showProblem(byId("problem"), problem);
-  if (byId("main").hidden) byId("main").before(byId("problem"));
-  if (problem.code === "model_not_found") {
-    try {
-      models = (await service.models()).models;
-      if (task.models(models).length) chooseTask(task);
-    } catch {
-      // What went wrong first is what is told.
-    }
-  }
+  if (byId("main").hidden) byId("main").before(node);
+  else byId("status").after(node);
+  // Whoever asked has the button for that.
+  endProblem = showProblem(node, problem, again === ask || problem.code === "unauthorized" ? null : again);
+  if (held) node.querySelector("button")?.focus();
+  node.scrollIntoView({ block: "nearest" });
 }
 
 // What people do.
 
-byId("form").addEventListener("submit", ask);
-byId("stop").addEventListener("click", () => asking?.abort());
-byId("model").addEventListener("change", showNote);
-byId("read").addEventListener("click", commitEdit);
-byId("edit").addEventListener("click", () => setMode("edit"));
-byId("editor").addEventListener("input", (event) => {
+const on = (id, type, listener) => byId(id).addEventListener(type, listener);
+on("form", "submit", ask);
+on("stop", "click", () => asking?.abort());
+on("model", "change", (event) => chooseModel(event.target.value));
+on("skip", "click", (event) => {
+  event.preventDefault();
+  byId(exchange ? "results" : "ask").focus();
+});
+on("read", "click", commitEdit);
+on("edit", "click", () => setMode("edit"));
+on("editor", "input", (event) => {
   event.target.dataset.touched = "true";
 });
-byId("file").addEventListener("change", (event) => {
+on("file", "change", (event) => {
   takeFile(event.target.files[0]);
   event.target.value = "";
 });
-byId("previous").addEventListener("click", () => step(-1));
-byId("next").addEventListener("click", () => step(1));
-byId("take").addEventListener("toggle", () => {
+on("previous", "click", () => step(-1));
+on("next", "click", () => step(1));
+on("take", "toggle", () => {
   if (byId("take").open && exchange) fillTakeAlong(byId("taken"), exchange, service.hasKey, tell);
 });
-byId("reading").addEventListener("keydown", (event) => {
+on("reading", "keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
   const by = { n: 1, p: -1 }[event.key.toLowerCase()];
   if (!by) return;
@@ -440,7 +498,7 @@ document.addEventListener("drop", (event) => {
   if (task?.usesDocument) takeFile(file);
 });
 let frame = 0;
-byId("reading").addEventListener("scroll", () => {
+on("reading", "scroll", () => {
   frame ||= requestAnimationFrame(() => {
     frame = 0;
     showSight();
@@ -448,8 +506,15 @@ byId("reading").addEventListener("scroll", () => {
 });
 addEventListener("hashchange", () => {
   linked = readLink();
-  const wished = TASKS.find((one) => one.id === linked.task && one.models(models).length);
-  if (wished) chooseTask(wished);
-  if (task) suggestQuestion();
+  const wished = TASKS.find((one) => one.id === linked.task && one.models(models).length) ?? task;
+  if (!wished) return;
+  chooseTask(wished);
+  if (linked.question) suggestQuestion();
 });
-start().catch(() => troubled(new Problem("unreachable"), start));
+// Tab goes through the page in the order in which it is seen.
+const narrow = matchMedia("(max-width: 60rem)");
+const arrange = () => keepFocus(() => byId("main")[narrow.matches ? "prepend" : "append"](byId("panel")), (held) => held);
+narrow.addEventListener("change", arrange);
+arrange();
+fillTexts(page);
+attempt(start);

@@ -1,17 +1,24 @@
 // What went wrong, in words with what to do; where the service says when to ask again, the seconds until then.
 
 import { element } from "./dom.js";
-import { countdown, problems, requestId } from "./texts.js";
+import { countdown, page, problems, requestId } from "./texts.js";
 
-/** Show a problem; return what takes it away again. */
-export function showProblem(node, problem) {
-  const [what, todo] = problems[problem.code] ?? problems.other;
+/** Show a problem, with a button for `again` unless that is null; return what takes it away again. */
+export function showProblem(node, problem, again) {
+  const [what, todo] = problems[problem.code] ?? problems[problem.status] ?? problems.other;
+  const retry = () => {
+    const button = node.querySelector("button");
+    if (button.ariaDisabled) return;
+    button.ariaDisabled = "true";
+    again();
+  };
   const wait = element("p", { class: "wait", hidden: problem.retryAfter === null });
   node.replaceChildren(
     element("p", { class: "what", text: what }),
     element("p", { text: todo }),
     ...(problem.detail && problem.code !== "unauthorized" ? [element("p", { class: "detail", text: problem.detail })] : []),
     wait,
+    ...(again ? [element("button", { type: "button", text: page.again, onclick: retry })] : []),
     ...(problem.requestId ? [element("p", { class: "hint", text: requestId(problem.requestId) })] : []),
   );
   node.hidden = false;

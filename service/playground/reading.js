@@ -1,17 +1,20 @@
 // The reading view: a document with marks, of which only what is near the window is drawn.
 //
-// The text stands in blocks of whole lines, each one text node until it comes near. Then what was found in it becomes
-// `<mark>` elements; where findings overlap, each piece tells all that hold it. So thousands of findings cost no more
-// than the few that can be seen, and what is marked can be selected, found and read aloud like any text.
+// The text stands in blocks, and each part of a block is one text node until it comes near. Then what was found in it
+// becomes `<mark>` elements; where findings overlap, each piece tells all that hold it. So thousands of findings cost no
+// more than the few that can be seen, and what is marked can be selected, found and read aloud like any text.
 
+import { blocksOf, lastOf } from "./cutting.js";
 import { element, prefersStill } from "./dom.js";
 
-const BLOCK_CHARACTERS = 1200;
 const LINE_CHARACTERS = 72;
+const LAST_WORD = /(?<!\S)[^\s\p{M}]\S{0,23}$/u;
 
 export class ReadingView {
   #root;
+  #text = "";
   #blocks = [];
+  #parts = [];
   #findings = [];
   #isShown = () => true;
   #current = -1;
@@ -26,30 +29,72 @@ export class ReadingView {
       const mark = event.target.closest?.("mark");
       if (mark && getSelection().isCollapsed) onSelect(Number(mark.dataset.findings.split(" ")[0]));
     });
+    root.addEventListener("keydown", (event) => {
+      if (event.key.toLowerCase() !== "a" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      getSelection().selectAllChildren(root);
+    });
+    // Browsers would put a line break between blocks, and change some spaces.
+    root.addEventListener("copy", (event) => {
+      const range = getSelection().getRangeAt(0);
+      if (range.collapsed || !root.contains(range.commonAncestorContainer)) return;
+      event.clipboardData.setData("text/plain", range.toString());
+      event.preventDefault();
+    });
   }
 
   /** Show another text, without marks. */
   show(text) {
     this.#observer.disconnect();
+    this.#text = text;
+    this.#blocks = [];
     this.#findings = [];
     this.#current = -1;
-    this.#blocks = blocksOf(text).map(([start, end]) => ({
-      start,
-      end,
-      text: text.slice(start, end),
-      findings: [],
-      near: false,
-      drawn: false,
-      node: element("div", { class: "block", dir: "auto" }, text.slice(start, end)),
-    }));
-    for (const block of this.#blocks) {
-      block.node.block = block;
-      const lines = block.text.split("\n").reduce((sum, line) => sum + Math.ceil(line.length / LINE_CHARACTERS || 1), 0);
-      block.node.style.containIntrinsicBlockSize = `auto ${lines * 1.7}em`;
-    }
-    this.#root.replaceChildren(...this.#blocks.map((block) => block.node));
+    this.#lay();
     this.#root.scrollTop = 0;
-    for (const block of this.#blocks) this.#observer.observe(block.node);
+  }
+
+  /** Cut the text anew, and keep what is cut as before. */
+  #lay() {
+    const known = new Map(this.#blocks.map((block) => [`${block.start} ${block.end}`, block]));
+    let before;
+    const blocks = blocksOf(this.#text, this.#findings).map((cut) => {
+      const block = known.get(`${cut.start} ${cut.end}`) ?? this.#block(cut, before);
+      if (String(block.cuts) !== String(cut.cuts)) this.#fill(block, cut.cuts);
+      before = block;
+      return block;
+    });
+    const kept = blocks.length === this.#blocks.length && blocks.every((block, number) => block === this.#blocks[number]);
+    if (!kept) this.#root.replaceChildren(...blocks.map(({ node }) => node));
+    this.#blocks = blocks;
+    this.#parts = blocks.flatMap(({ parts }) => parts);
+  }
+
+  #block({ start, end, continues }, before) {
+    // The rest of a line goes in the direction of its beginning.
+    const dir = continues ? (before.node.matches(":dir(rtl)") ? "rtl" : "ltr") : "auto";
+    const node = element("div", { class: continues ? "block continued" : "block", dir });
+    const lines = this.#text.slice(start, end).split("\n");
+    const rows = lines.reduce((sum, line) => sum + Math.ceil(line.length / LINE_CHARACTERS || 1), 0);
+    node.style.containIntrinsicBlockSize = `auto ${rows * 1.7}em`;
+    return { start, end, node, parts: [] };
+  }
+
+  #fill(block, cuts) {
+    const before = block.parts;
+    block.cuts = cuts;
+    block.parts = cuts.map((end, number) => {
+      const start = cuts[number - 1] ?? block.start;
+      const text = this.#text.slice(start, end);
+      const near = before.some((part) => part.near && part.start < end && part.end > start);
+      return { start, end, text, findings: [], near, drawn: false, node: element("span", {}, text) };
+    });
+    for (const { node } of before) this.#observer.unobserve(node);
+    for (const part of block.parts) {
+      part.node.partOfText = part;
+      this.#observer.observe(part.node);
+    }
+    block.node.replaceChildren(...block.parts.map(({ node }) => node));
   }
 
   /** Mark findings, each with `start` and `end` in UTF-16 units, in the order of the text, and a `tag` that is shown. */
@@ -58,11 +103,12 @@ export class ReadingView {
     this.#isShown = isShown;
     this.#current = -1;
     this.#marking += 1;
-    for (const block of this.#blocks) block.findings = [];
+    this.#lay();
+    for (const part of this.#parts) part.findings = [];
     findings.forEach((finding, place) => {
-      for (let at = this.#blockAt(finding.start); at < this.#blocks.length; at++) {
-        if (at > 0 && this.#blocks[at].start >= finding.end) break;
-        this.#blocks[at].findings.push(place);
+      for (let at = this.#partAt(finding.start); at < this.#parts.length; at++) {
+        if (at > 0 && this.#parts[at].start >= finding.end) break;
+        this.#parts[at].findings.push(place);
       }
     });
     this.#redraw();
@@ -80,9 +126,10 @@ export class ReadingView {
     this.#redraw();
     const finding = this.#findings[place];
     if (!finding) return;
-    const block = this.#blocks[this.#blockAt(finding.start)];
-    this.#draw(block);
-    const mark = block.node.querySelector("mark.current") ?? block.node;
+    const part = this.#parts[this.#partAt(finding.start)];
+    this.#draw(part);
+    layOut(part);
+    const mark = part.node.querySelector("mark.current") ?? part.node;
     const behavior = prefersStill() ? "instant" : "smooth";
     const distance = Math.abs(mark.getBoundingClientRect().top - this.#root.getBoundingClientRect().top);
     const near = distance < 3 * this.#root.clientHeight;
@@ -92,10 +139,12 @@ export class ReadingView {
 
   /** Scroll to a place in the text, in UTF-16 units. */
   goTo(position) {
-    const block = this.#blocks[this.#blockAt(position)];
-    if (!block) return;
-    const share = (position - block.start) / Math.max(1, block.end - block.start);
-    this.#root.scrollTop = block.node.offsetTop + share * block.node.offsetHeight - 24;
+    const part = this.#parts[this.#partAt(position)];
+    if (!part) return;
+    layOut(part);
+    const { top, height } = part.node.getBoundingClientRect();
+    const share = (position - part.start) / Math.max(1, part.end - part.start);
+    this.#root.scrollTop += top + share * height - this.#root.getBoundingClientRect().top - 24;
   }
 
   /** Return which part of the text is in sight, from and to, in UTF-16 units. */
@@ -105,62 +154,48 @@ export class ReadingView {
   }
 
   #positionAt(y) {
-    let low = 0;
-    let high = this.#blocks.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.#blocks[middle].node.offsetTop <= y) low = middle;
-      else high = middle - 1;
-    }
-    const block = this.#blocks[low];
+    const block = this.#blocks[Math.max(0, lastOf(this.#blocks, ({ node }) => node.offsetTop <= y))];
     if (!block) return 0;
     const share = (y - block.node.offsetTop) / Math.max(1, block.node.offsetHeight);
     return block.start + Math.min(1, Math.max(0, share)) * (block.end - block.start);
   }
 
-  #blockAt(position) {
-    let low = 0;
-    let high = this.#blocks.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.#blocks[middle].start <= position) low = middle;
-      else high = middle - 1;
-    }
-    return low;
+  #partAt(position) {
+    return Math.max(0, lastOf(this.#parts, ({ start }) => start <= position));
   }
 
   #moved(entries) {
     for (const entry of entries) {
-      const block = entry.target.block;
-      block.near = entry.isIntersecting;
-      if (block.near && !block.drawn) this.#draw(block);
+      const part = entry.target.partOfText;
+      part.near = entry.isIntersecting;
+      if (part.near && !part.drawn) this.#draw(part);
     }
   }
 
   #redraw() {
-    for (const block of this.#blocks) {
-      if (block.near) this.#draw(block);
-      else if (block.drawn) this.#undraw(block);
+    for (const part of this.#parts) {
+      if (part.near) this.#draw(part);
+      else if (part.drawn) this.#undraw(part);
     }
   }
 
-  #undraw(block) {
-    block.drawn = false;
-    if (block.node.childElementCount) block.node.replaceChildren(block.text);
+  #undraw(part) {
+    part.drawn = false;
+    if (part.node.childElementCount) part.node.replaceChildren(part.text);
   }
 
-  #draw(block) {
-    const visible = block.findings.filter((place) => this.#isMarked(place));
-    const drawing = `${this.#marking}:${visible}:${block.findings.includes(this.#current) ? this.#current : ""}`;
-    if (block.drawn === drawing) return;
+  #draw(part) {
+    const visible = part.findings.filter((place) => this.#isMarked(place));
+    const drawing = `${this.#marking}:${visible}:${part.findings.includes(this.#current) ? this.#current : ""}`;
+    if (part.drawn === drawing) return;
     if (!visible.length) {
-      this.#undraw(block);
-      block.drawn = drawing;
+      this.#undraw(part);
+      part.drawn = drawing;
       return;
     }
     const inside = visible.map((place) => {
       const { start, end } = this.#findings[place];
-      return { place, start: Math.max(start, block.start) - block.start, end: Math.min(end, block.end) - block.start };
+      return { place, start: Math.max(start, part.start) - part.start, end: Math.min(end, part.end) - part.start };
     });
     const edges = [...new Set(inside.flatMap(({ start, end }) => [start, end]))].sort((a, b) => a - b);
     const children = [];
@@ -171,15 +206,15 @@ export class ReadingView {
     for (let number = 0; number < edges.length - 1; number++) {
       const [from, to] = [edges[number], edges[number + 1]];
       while (upcoming < inside.length && inside[upcoming].start <= from) open.push(inside[upcoming++]);
-      open = open.filter((part) => part.end > from);
+      open = open.filter(({ end }) => end > from);
       if (!open.length) continue;
-      if (from > drawn) children.push(block.text.slice(drawn, from));
-      children.push(this.#piece(block, from, to, open));
+      if (from > drawn) children.push(part.text.slice(drawn, from));
+      children.push(this.#piece(part, from, to, open));
       drawn = to;
     }
-    children.push(block.text.slice(drawn));
-    block.node.replaceChildren(...children);
-    block.drawn = drawing;
+    children.push(part.text.slice(drawn));
+    part.node.replaceChildren(...children);
+    part.drawn = drawing;
   }
 
   /** What overlaps the finding that is looked at would only be in its way; what else overlaps is marked. */
@@ -191,17 +226,23 @@ export class ReadingView {
   }
 
   /** Return the mark of a stretch that all of some findings hold; the best of them gives it its looks. */
-  #piece(block, from, to, open) {
+  #piece(part, from, to, open) {
     const best = open.reduce((one, other) => (this.#rank(one.place) <= this.#rank(other.place) ? one : other));
     const finding = this.#findings[best.place];
-    const current = open.some((part) => part.place === this.#current);
+    const current = open.some(({ place }) => place === this.#current);
     const mark = element("mark", {
       class: `kind-${finding.kind}${current ? " current" : ""}${open.length > 1 ? " overlap" : ""}`,
-      data: { findings: [best.place, ...open.map((part) => part.place).filter((place) => place !== best.place)].join(" ") },
-      text: block.text.slice(from, to),
+      data: { findings: [best.place, ...open.map(({ place }) => place).filter((place) => place !== best.place)].join(" ") },
     });
-    const ends = open.filter((part) => part.end === to && this.#findings[part.place].end === block.start + to);
-    if (ends.length) mark.dataset.tag = ends.map((part) => this.#findings[part.place].tag).join(" · ");
+    const text = part.text.slice(from, to);
+    const ends = open.map(({ place }) => this.#findings[place]).filter(({ end }) => end === part.start + to);
+    const tag = ends.map((one) => one.tag).join(" · ");
+    if (!tag) mark.append(text);
+    else {
+      const last = LAST_WORD.exec(text)?.index ?? text.length;
+      mark.append(text.slice(0, last), element("span", { data: { tag }, text: text.slice(last) }));
+      mark.dataset.tag = tag;
+    }
     return mark;
   }
 
@@ -210,22 +251,15 @@ export class ReadingView {
   }
 }
 
+/** Give the block of a part its true height: that of what was never in sight is a guess. */
+function layOut({ node }) {
+  node.parentElement.style.contentVisibility = "visible";
+}
+
 /** Scroll a container, and nothing around it, so that an element stands in its middle. */
 function centre(root, target, behavior) {
   const own = target.getBoundingClientRect();
   const frame = root.getBoundingClientRect();
   const middle = own.top - frame.top - (root.clientHeight - Math.min(own.height, root.clientHeight)) / 2;
   root.scrollTo({ top: root.scrollTop + middle, behavior });
-}
-
-/** Cut a text into blocks of whole lines; together they are the text. */
-function blocksOf(text) {
-  const blocks = [];
-  let start = 0;
-  while (start < text.length) {
-    const end = start + BLOCK_CHARACTERS < text.length ? text.indexOf("\n", start + BLOCK_CHARACTERS) + 1 : 0;
-    blocks.push([start, end || text.length]);
-    start = end || text.length;
-  }
-  return blocks;
 }

@@ -1,6 +1,6 @@
 // What is shown beside the document for each kind of answer.
 
-import { bar, element } from "./dom.js";
+import { bar, element, tableHead } from "./dom.js";
 import { EntityFilter, FindingsTable } from "./findings.js";
 import { format, headings, said } from "./texts.js";
 
@@ -70,17 +70,9 @@ const DRAWN = {
         "table",
         { class: "ranking labels" },
         element("caption", { class: "unseen", text: view.summary }),
-        element(
-          "thead",
-          { class: view.shares.length > 1 ? undefined : "unseen" },
-          element(
-            "tr",
-            {},
-            [headings.label, headings.score, ...(view.shares.length > 1 ? [said.inWindows] : [])].map((title) =>
-              element("th", { scope: "col", class: "shares-head", text: title }),
-            ),
-          ),
-        ),
+        view.shares.length > 1
+          ? tableHead([headings.label, headings.score, said.inWindows])
+          : tableHead([headings.label, headings.score], "unseen"),
         element("tbody", {}, rows),
       ),
     };
@@ -131,7 +123,7 @@ function rankingTable({ caption, rows }) {
     "table",
     { class: "ranking" },
     element("caption", { text: caption }),
-    element("thead", { class: "unseen" }, element("tr", {}, [headings.text, headings.score].map((title) => element("th", { scope: "col", text: title })))),
+    tableHead([headings.text, headings.score], "unseen"),
     element(
       "tbody",
       {},

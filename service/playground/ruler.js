@@ -25,9 +25,9 @@ export class Ruler {
   /**
    * Draw windows and findings, all with positions in UTF-16 units.
    *
-   * `answered` tells of each window how many answers are from it, `chosen` which gave the one that is looked at.
+   * `answered` tells of each window how many answers are from it.
    */
-  draw(length, { windows = [], buckets = [], answered = [], chosen = null, findings = [], isShown = () => true } = {}) {
+  draw(length, { windows = [], buckets = [], answered = [], findings = [] } = {}) {
     this.#length = Math.max(1, length);
     const lanes = lanesOf(windows);
     const bars = windows.map((window, number) => {
@@ -36,9 +36,9 @@ export class Ruler {
         (answered[number] ? said.windowGave(answered[number]) : "");
       const lane = element("button", {
         type: "button",
-        class: `ruler-window${number === chosen ? " chosen" : ""}`,
+        class: "ruler-window",
         title,
-        aria: { label: title, ...(number === chosen ? { current: "true" } : {}) },
+        aria: { label: title },
         text: String(number + 1),
         onclick: () => this.onGoTo(window.start),
       });
@@ -48,8 +48,7 @@ export class Ruler {
       return lane;
     });
     this.#bars = bars;
-    this.#root.replaceChildren(element("div", { class: "ruler-windows" }, bars), this.#ticks(findings, isShown), this.#sight);
-    this.#root.classList.toggle("empty", windows.length === 0);
+    this.#root.replaceChildren(element("div", { class: "ruler-windows" }, bars), this.#ticks(findings), this.#sight);
   }
 
   #bars = [];
@@ -73,7 +72,7 @@ export class Ruler {
   }
 
   /** One path for each kind, however many findings there are. */
-  #ticks(findings, isShown) {
+  #ticks(findings, isShown = () => true) {
     const rows = new Map();
     const taken = new Set();
     for (const finding of findings) {

@@ -10,7 +10,7 @@ export function snippets(address, body, hasKey) {
 function curl(address, body, hasKey) {
   const key = hasKey ? ` -H "Authorization: Bearer $${KEY}"` : "";
   // JSON has no line breaks of its own, so no line of it ends the text early.
-  return `curl -s '${address}' -H 'Content-Type: application/json'${key} -d @- <<'JSON'\n${JSON.stringify(body)}\nJSON\n`;
+  return `curl -s '${address.replaceAll("'", "'\\''")}' -H 'Content-Type: application/json'${key} -d @- <<'JSON'\n${JSON.stringify(body)}\nJSON\n`;
 }
 
 function python(address, body, hasKey) {

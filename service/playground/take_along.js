@@ -1,7 +1,7 @@
 // Take it along: the request as a program, the answer as a file, a link.
 
 import { element } from "./dom.js";
-import { conll, labelStudio, spacy } from "./exports.js";
+import { apart, conll, labelStudio, spacy } from "./exports.js";
 import { linkTo } from "./link.js";
 import { snippets } from "./snippets.js";
 import { said, take } from "./texts.js";
@@ -51,24 +51,32 @@ export function fillTakeAlong(node, exchange, hasKey, tell) {
         class: "quiet",
         text: take.link,
         onclick: () => {
-          const link = linkTo({ task: exchange.task.id, model: exchange.answer.model ?? exchange.results?.[0].model, question: exchange.question });
+          const link = linkTo({ task: exchange.task.id, model: exchange.body.model, question: exchange.question });
           history.replaceState(null, "", link);
           copy(link, output, tell, said.linkCopied);
         },
       }),
     ),
+    ...overlapping(exchange),
   );
+}
+
+/** Say what a form leaves out. */
+function overlapping({ task, answer }) {
+  if (task.id !== "ner") return [];
+  const left = answer.entities.length - apart(answer.entities).length;
+  return left ? [element("p", { class: "hint", text: take.overlapping(left) })] : [];
 }
 
 const json = (value) => `${JSON.stringify(value, null, 2)}\n`;
 
-function files({ task, answer, text }) {
+function files({ task, answer, body, text }) {
   const own = [{ name: take.formats.json, file: "answer.json", type: "application/json", content: () => json(answer) }];
   if (task.id !== "ner") return own;
   const { entities, model } = answer;
   return [
     ...own,
-    { name: take.formats.conll, file: "entities.conll", type: "text/plain", content: () => conll(text, entities) },
+    { name: take.formats.conll, file: "entities.conll", type: "text/plain", content: () => conll(text, entities, body.aggregation === "none") },
     { name: take.formats.spacy, file: "entities.spacy.json", type: "application/json", content: () => json(spacy(text, entities)) },
     {
       name: take.formats.labelStudio,

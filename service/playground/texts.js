@@ -29,8 +29,8 @@ export const page = {
   reading: "Document with marks. N and P go to the next and the previous one.",
   ruler: "Windows of the document",
   options: "Options",
-  ask: "Ask",
   stop: "Stop",
+  again: "Try again",
   previous: "Previous",
   next: "Next",
   findings: "Findings",
@@ -43,8 +43,6 @@ export const page = {
   keyUse: "Use this key",
   keyWhy: "It is kept in this page's memory and forgotten when you close or reload it.",
   asked: "Asked about this document",
-  clear: "Clear",
-  noScript: "This page needs JavaScript.",
 };
 
 export const said = {
@@ -54,9 +52,6 @@ export const said = {
   stopped: "Stopped.",
   copied: "Copied.",
   copyFailed: "The browser did not allow copying; the text is selected, press Ctrl+C.",
-  noModels: "No model is loaded. See the server's log, or /health/ready, for why.",
-  noTasks: "The loaded models serve nothing that this page can show; the API reference lists what they do.",
-  warming: (seconds) => `The models are warming up. Next look in ${plural(seconds, "second")}.`,
   empty: {
     document: "There is no document yet. Paste one, open a file, or choose an example.",
     field: (label) => `${label} is empty.`,
@@ -65,6 +60,7 @@ export const said = {
   files: {
     tooLarge: (megabytes) => `The file has more than ${megabytes} MB. Save the part that you need as text.`,
     notText: "The file is not text in UTF-8. Save it as text, Markdown or HTML, and open that.",
+    empty: "There is no text in this file. Open another one.",
     binary: "The file is not text. Save the document as text, Markdown or HTML, and open that.",
     pasted: "Pasted text",
     typed: "Your text",
@@ -98,7 +94,6 @@ export const headings = {
   label: "Label",
   score: "Score",
   place: "Characters",
-  passage: "Passage",
   caption: "Findings in the order of the document",
   answersCaption: "Answers, best first",
 };
@@ -109,7 +104,6 @@ export const cost = {
   buckets: "Buckets",
   queue: "Queue",
   model: "Model",
-  rest: "Tokenising, decoding, transfer",
   total: "Round trip",
   times: (queue, model, rest) =>
     `${milliseconds(queue)} in the queue, ${milliseconds(model)} in the model, ${milliseconds(rest)} for all else`,
@@ -124,25 +118,31 @@ export const take = {
   curl: "curl",
   python: "Python",
   javascript: "JavaScript",
-  json: "Answer as JSON",
   copy: "Copy",
-  save: "Save",
   link: "Copy a link",
   request: "The same request",
   formats: { json: "JSON", conll: "CoNLL", spacy: "spaCy", labelStudio: "Label Studio" },
   answer: "The answer",
+  overlapping: (left) =>
+    `${plural(left, "entity", "entities")} left out of CoNLL and of spaCy's “ents”, where none may overlap a longer one. ` +
+    "spaCy's “spans”, JSON and Label Studio hold all.",
 };
+
+const busy = ["The service is busy.", "Ask again in a moment."];
+const behindProxy = ["A proxy before the service gets no answer from it.", "Check that the service is running, then try again."];
 
 // What went wrong, and what to do. The service's own words follow where they say more.
 export const problems = {
-  unreachable: ["The service cannot be reached.", "Check that it is running and that you are connected, then ask again."],
+  unreachable: ["The service cannot be reached.", "Check that it is running and that you are connected, then try again."],
+  no_models: ["No model is loaded.", "The server's log and /health/ready say why. Try again once one is there."],
+  no_tasks: ["No loaded model does what this page can show.", "The API reference lists what they do. Try again once others are loaded."],
   too_large: ["This is more text than the service accepts.", "Shorten it, or raise the limit that is named below."],
   unauthorized: ["The key is not known here.", "Enter another one, or ask whoever runs the service."],
   forbidden: ["This key does not allow that.", "Use another one."],
   model_not_found: ["This model is not loaded any more.", "Choose another one; the list has been read again."],
-  queue_full: ["The service is busy.", "Ask again in a moment."],
-  too_many_requests: ["The service is busy.", "Ask again in a moment."],
-  too_many_connections: ["The service is busy.", "Ask again in a moment."],
+  queue_full: busy,
+  too_many_requests: busy,
+  too_many_connections: busy,
   not_ready: ["The service is not ready yet.", "Its models are warming up; ask again in a moment."],
   draining: ["The service is shutting down.", "Ask again once it is back."],
   deadline_exceeded: ["This took longer than the service allows.", "Ask about a shorter text, or ask again when less is going on."],
@@ -152,7 +152,14 @@ export const problems = {
   answer_too_large: ["The answer is larger than one may be.", "Ask for less."],
   inference_failed: ["The model failed.", "The cause is in the server's log, under the id below."],
   internal_error: ["Something unexpected happened in the service.", "The cause is in its log, under the id below."],
-  other: ["The service did not answer as expected.", "Ask again, or look into its log."],
+  other: ["The service did not answer as expected.", "Try again, or look into its log."],
+  // What has none of these codes: most of it is from a proxy before the service.
+  408: ["The request took too long to get there.", "Check your connection, then ask again."],
+  413: ["This is more text than a proxy before the service lets through.", "Shorten it, or raise the proxy's limit."],
+  429: busy,
+  502: behindProxy,
+  503: behindProxy,
+  504: ["A proxy before the service did not wait for the answer.", "Ask about a shorter text, or let the proxy wait longer."],
 };
 export const countdown = (seconds) => (seconds > 0 ? `You can ask again in ${plural(seconds, "second")}.` : "You can ask again now.");
 export const requestId = (id) => `Request ${id}`;
@@ -164,6 +171,14 @@ export const examples = {
   short: { name: "Research note", button: "Research", size: "110 tokens" },
 };
 
+const window_stride = "Tokens that windows share";
+const texts = {
+  passages: "Texts",
+  passage: (number) => `Text ${number}`,
+  more: "One more text",
+  less: (number) => `Remove text ${number}`,
+};
+
 export const tasks = {
   qa: {
     name: "Question",
@@ -173,18 +188,16 @@ export const tasks = {
     no_answer: "The document may not say",
     top_k: "Answers",
     max_answer_tokens: "Longest answer, in tokens",
-    window_stride: "Tokens that windows share",
+    window_stride,
   },
-  classify: { name: "Classify", ask: "Classify", text_pair: "Second text, for models of pairs", window_stride: "Tokens that windows share" },
-  ner: { name: "Entities", ask: "Find entities", aggregation: "How tokens are joined", window_stride: "Tokens that windows share" },
+  classify: { name: "Classify", ask: "Classify", text_pair: "Second text, for models of pairs", window_stride },
+  ner: { name: "Entities", ask: "Find entities", aggregation: "How tokens are joined", window_stride },
   embed: {
     name: "Similarity",
     ask: "Compare",
-    passages: "Texts",
-    passage: (number) => `Text ${number}`,
-    more: "One more text",
-    less: (number) => `Remove text ${number}`,
+    ...texts,
     pooling: "Pooling",
+    own: "as the model says",
     caption: "Cosine similarity of each two texts",
     example: ["The bridge was closed for repairs in May.", "In spring, workers mended the bridge.", "Revenue rose by four percent."],
   },
@@ -192,10 +205,7 @@ export const tasks = {
     name: "Rerank",
     ask: "Rank",
     query: "Query",
-    passages: "Texts",
-    passage: (number) => `Text ${number}`,
-    more: "One more text",
-    less: (number) => `Remove text ${number}`,
+    ...texts,
     caption: "Texts, the one that answers best first",
     exampleQuery: "When was the bridge closed?",
     example: ["The bridge was closed for repairs in May.", "Revenue rose by four percent."],

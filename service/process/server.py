@@ -3,12 +3,8 @@
 import logging
 import os
 import resource
-import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping
-from types import FrameType
-from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -22,6 +18,7 @@ from service.process.drain import Drain
 from service.process.listening import CannotListen, bind
 from service.process.room import MOST_BESIDE_LIMIT
 from service.process.standard_error import start_log
+from service.process.stop_signals import DrainingServer, end_process, exit_on_signal
 from service.security.access import read_access, tell_exposure
 from service.serving import Serving
 from service.settings import InvalidSettings, Settings, unknown_variables
@@ -34,55 +31,7 @@ _SENDING_SECONDS = 5
 _OWN_FILES = 64
 # Connections that the system has opened and the server has not taken yet; it may take them all at once.
 _BACKLOG = 2048
-_STOPPED_AT_ONCE = 1
 _PORT_TAKEN = 3
-
-
-class DrainingServer(uvicorn.Server):
-    """A server that drains when it is asked to stop, after the drain delay, and then exits with status 0.
-
-    Args:
-        config: uvicorn's configuration.
-        app: The application.
-        drain: Says when everything that was accepted is answered.
-    """
-
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain: Drain) -> None:
-        super().__init__(config)
-        self._app = app
-        self._drain = drain
-        self._told_to_stop = False
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to leave; a second signal ends the process without waiting."""
-        # uvicorn would remember the signal and raise it again after a clean shutdown, which ends the process with the
-        # signal's status. A drained server has done what it was asked to do.
-        serving: Serving | None = getattr(self._app.state, "serving", None)
-        if self._told_to_stop or serving is None:
-            self.force_exit = self._told_to_stop
-            self.should_exit = True
-        else:
-            serving.begin_leaving_from_signal()
-        self._told_to_stop = True
-
-    async def on_tick(self, counter: int) -> bool:
-        """Listen until the drain is over: what comes in the meantime is refused, not lost."""
-        if self._told_to_stop:
-            # A signal during start-up found no event loop yet to tell.
-            self._app.state.serving.begin_leaving()
-        if self._drain.is_over():
-            self.should_exit = True
-        return await super().on_tick(counter)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close what is open; at a second signal that is all, and the process ends here.
-
-        Otherwise the application would be cancelled in the midst of its work, which it reports as an error.
-        """
-        await super().shutdown(sockets)
-        if self.force_exit:
-            logger.warning("stopped at once by a second signal")
-            _leave(_STOPPED_AT_ONCE)
 
 
 def _fit_open_files(connections: int) -> tuple[int, int]:
@@ -131,8 +80,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     log = start_log(settings.log_level, settings.log_format)
     for line in unknown_variables(os.environ):
         logger.warning("%s", line)
-    # Until uvicorn's own handler is there, nothing has been accepted that would need an answer.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    exit_on_signal()
     failed = False
 
     def stop_with_failure() -> None:
@@ -153,7 +101,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         logger.critical("%s; choose another with --port or --host", error)
         return _PORT_TAKEN
     except (BundleError, InvalidSettings) as error:
-        logger.critical("%s", error)
+        logger.critical("%s (`bigbird doctor` tells what this machine can serve)", error)
         return 1
     app.state.metrics.watch_log(lambda: log.dropped)
     max_connections, backlog = _fit_open_files(settings.max_connections)
@@ -205,9 +153,4 @@ def _leave_if_a_run_goes_on(app: FastAPI, status: int) -> None:
     """
     serving: Serving | None = getattr(app.state, "serving", None)
     if serving is not None and any(device.alive for device in serving.scheduler.devices):
-        _leave(status)
-
-
-def _leave(status: int) -> NoReturn:
-    logging.shutdown()
-    os._exit(status)
+        end_process(status)

@@ -1,4 +1,4 @@
-"""Memory and utilisation of the GPUs in use, as NVIDIA's management library (NVML) reports them.
+"""The GPUs in use: memory and utilisation, as NVIDIA's management library (NVML) reports them, and their features.
 
 The families are always there. They have samples only where the service uses GPUs and NVML answers: nothing here may
 disturb a service without them, so every failure of NVML means no sample.
@@ -11,6 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from bigbird_inference.runtime.cuda.features import STATES, RungOutcome
 from bigbird_inference.runtime.cuda.nvml import cuda_devices, open_nvml
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,46 @@ class GpuMetrics:
             for name, value in _readings(self._nvml, handle):
                 families[name].add_metric([device], value)
         return families.values()
+
+
+FeatureState = tuple[str, str, RungOutcome]
+"""A model, one of its devices, and what became of a rung there."""
+
+
+class GpuFeatureMetrics:
+    """A collector of what became of the rungs of each model on each GPU (docs/running.md).
+
+    Args:
+        registry: Where it is registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._read: Callable[[], Iterable[FeatureState]] = lambda: ()
+        registry.register(self)
+
+    def watch(self, read: Callable[[], Iterable[FeatureState]]) -> None:
+        """Read the states whenever the metrics are collected."""
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the family without samples."""
+        return [_feature_family()]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the states as they are now."""
+        family = _feature_family()
+        for model, device, outcome in self._read():
+            for state in STATES:
+                family.add_metric([model, device, outcome.rung, state], float(state == outcome.state))
+        return [family]
+
+
+def _feature_family() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "bigbird_gpu_feature",
+        "1 for the state that a feature is in, of a model on a GPU.",
+        labels=["model", "device", "feature", "state"],
+    )
 
 
 def _families() -> dict[str, GaugeMetricFamily]:

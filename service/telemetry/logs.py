@@ -30,6 +30,7 @@ _TEXTLESS = (
     "service.models.loading",
     "bigbird_inference.runtime",
     "service.process.server",
+    "service.process.stop_signals",
     "service.serving",
 )
 # Their messages are written for the public.

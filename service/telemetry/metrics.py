@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from bigbird_inference.manifest import Manifest
 from service.batching.observer import DropReason, FinishedBatch, SplitReason
 from service.telemetry.batch_metrics import BatchMetrics
-from service.telemetry.gpu_metrics import GpuMetrics
+from service.telemetry.gpu_metrics import FeatureState, GpuFeatureMetrics, GpuMetrics
 from service.telemetry.request_metrics import KeyMetrics, RequestMetrics
 from service.telemetry.request_record import ItemRecord, RequestRecord
 from service.telemetry.stages import StageMetrics
@@ -41,6 +41,7 @@ class Metrics:
         self._log = LogMetrics(registry)
         self.connections = ConnectionMetrics(registry)
         self._gpus = GpuMetrics(registry)
+        self._gpu_features = GpuFeatureMetrics(registry)
 
     # Set-up: every series at zero.
 
@@ -84,6 +85,10 @@ class Metrics:
         self._state.watch_device(name, description, alive, stuck)
         self._batches.declare_device(name)
         self._gpus.watch(name)
+
+    def watch_gpu_features(self, read: Callable[[], Iterable[FeatureState]]) -> None:
+        """Read what became of the rungs on GPUs whenever the metrics are collected."""
+        self._gpu_features.watch(read)
 
     def watch_log(self, dropped: Callable[[], int]) -> None:
         """Read how many lines of the log were dropped whenever the metrics are collected."""

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import FloatArray
-from benchmarks.gpu.contenders import Contestant
 from benchmarks.limited_worker import LimitedWorker
 from benchmarks.worker import WorkerFailed
-from bigbird_inference.runtime.session import Batch
+from bigbird_inference.runtime.session import Batch, Float32Array
 
 LABELS = 4
 
@@ -21,7 +19,7 @@ class ProcessEnds(BaseException):
     """Stands for the end of a process."""
 
 
-def logits_of(batch: Batch) -> FloatArray:
+def logits_of(batch: Batch) -> Float32Array:
     """Return numbers that tell documents apart."""
     return (batch.input_ids[:, :LABELS] / 1000).astype(np.float32)
 
@@ -30,28 +28,33 @@ class FakeContestant:
     """Answers at once.
 
     Args:
+        length: Of its documents.
+        counts: How many at a time.
         most: Documents at a time beyond which memory is short.
         offset: What is added to every logit.
         dies_at: Length at which its process ends.
-        runs: Runs at a length after which a further one fails; None for never.
+        runs: Runs after which a further one fails; None for never.
     """
 
-    variants: tuple[str, ...] = ("plain", "faster")
     remark = "chosen by nobody"
 
-    def __init__(self, most: int = 64, offset: float = 0.0, dies_at: int = 0, runs: int | None = None) -> None:
+    def __init__(
+        self,
+        length: int,
+        counts: Sequence[int],
+        *,
+        most: int = 64,
+        offset: float = 0.0,
+        dies_at: int = 0,
+        runs: int | None = None,
+    ) -> None:
         self._most = most
         self._offset = offset
-        self._dies_at = dies_at
-        self._runs = runs
-        self._left: int | None = None
-
-    def prepare(self, length: int, documents: Sequence[int]) -> None:
-        self._left = self._runs
-        if length == self._dies_at:
+        self._left = runs
+        if length == dies_at:
             raise ProcessEnds
 
-    def run(self, variant: str, batch: Batch) -> FloatArray:
+    def __call__(self, batch: Batch) -> Float32Array:
         if len(batch.input_ids) > self._most:
             raise MemoryError("no room for the batch")
         if self._left is not None:
@@ -61,12 +64,7 @@ class FakeContestant:
         return logits_of(batch) + np.float32(self._offset)
 
 
-def fake(most: int = 64, offset: float = 0.0, dies_at: int = 0, runs: int | None = None) -> Callable[[], Contestant]:
-    """Return what loads such a contestant."""
-    return partial(FakeContestant, most, offset, dies_at, runs)
-
-
-def unloadable() -> Contestant:
+def unloadable(length: int, counts: Sequence[int]) -> FakeContestant:
     """Load nothing."""
     raise ImportError("peer is not installed here")
 

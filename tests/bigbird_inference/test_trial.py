@@ -13,7 +13,7 @@ import pytest
 from bigbird_inference.bundle import open_bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Manifest
-from bigbird_inference.runtime.cpu import CpuChoice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bigbird_inference.runtime.session import OutOfMemory
 from bigbird_inference.trial import Limits, limits_of, try_bundle
 from tests.fake_model import fake_bucket, fake_manifest

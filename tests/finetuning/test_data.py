@@ -50,3 +50,13 @@ def test_the_two_files_may_be_tagged_in_different_ways(tmp_path: Path) -> None:
     ]
     with pytest.raises(DataError, match=r"eval\.conll:1: unknown label 'LOC'; the model's labels are: PER"):
         read(tmp_path, BILOU, None, "Oslo LOC\n")
+
+
+def test_texts_with_offsets_train_what_is_measured_on_columns(tmp_path: Path) -> None:
+    train, measured = tmp_path / "train.jsonl", tmp_path / "eval.conll"
+    train.write_text('{"text": "Ann met Bo.", "entities": [[0, 3, "PER"], [8, 10, "PER"]]}\n')
+    measured.write_text(BILOU)
+    data = read_data(FinetuneOptions("ner", train, measured), ("PER", "LOC", "O"))
+    assert isinstance(data, TaggedTexts)
+    assert data.labels == OF_BIO
+    assert data.training.texts[0].text == "Ann met Bo."

@@ -13,6 +13,7 @@ from bigbird_inference.tasks.question_answering import QuestionRequest
 from bigbird_inference.tokenization.encoded import EncodedSequence
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from evaluation.data.conll import read_conll
+from evaluation.data.entity_files import read_entities
 from evaluation.data.labelled_texts import LabelledText
 from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadAnswer, SquadExample, SquadFile
@@ -164,6 +165,22 @@ def test_a_model_that_hits_the_targets_is_served_with_the_entities(
     found = [(entity.entity, entity.text) for entity in task.decode(encoded, [{"logits": logits}]).entities]
     assert found == [("PER", "Carol Stone"), ("PER", "Alice"), ("PER", "Bob")]
     assert row.token_targets[[0, -1]].tolist() == [-100, -100]
+
+
+def test_entities_beside_marks_and_line_breaks_are_learned_as_they_are_served(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    path = tmp_path / "entities.jsonl"
+    path.write_text('{"text": "(Carol\\nStone, Alice.)", "entities": [[1, 12, "PER"], [14, 19, "PER"]]}')
+    file = read_entities(path)
+    config = replace(CONFIG, labels=("O", "B-PER", "I-PER"))
+    task = served_task(config, "ner", tokenizer, 256)
+    (row,) = EntityRecognition(task, file, file, config, batching()).rows
+    labelled = np.flatnonzero(row.token_targets >= 0)
+    logits = np.zeros((len(row), 3), dtype=np.float32)
+    logits[labelled, row.token_targets[labelled]] = 20
+    found = task.decode(task.encode(EntityRequest(file.texts[0].text)), [{"logits": logits}]).entities
+    assert [(entity.start, entity.end) for entity in found] == [(1, 12), (14, 19)]
 
 
 def test_labels_without_positions_are_learned_as_they_are_served(tokenizer: Tokenizer, tmp_path: Path) -> None:

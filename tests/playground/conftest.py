@@ -75,6 +75,14 @@ def open_page(browser: Any, server: RunningServer) -> Iterator[OpenPage]:
         assert wrong + violations == []
 
 
+def call(page: Any, module: str, function: str, *arguments: Any) -> Any:
+    """Return what a function of one of the page's modules returns."""
+    return page.evaluate(
+        "async ([module, name, given]) => (await import(`/playground/${module}`))[name](...given)",
+        [module, function, list(arguments)],
+    )
+
+
 def write_document(page: Any, text: str) -> None:
     """Replace the document by typing another one."""
     page.click("#edit")

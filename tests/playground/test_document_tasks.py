@@ -70,6 +70,56 @@ def test_an_answer_that_is_not_there_is_said_in_words(open_page: OpenPage) -> No
     assert marks(page) == []
 
 
+def test_an_empty_answer_among_others_is_passed_over(open_page: OpenPage) -> None:
+    page = open_page()
+    write_document(page, "Oslo is north. Bergen is west of Oslo.")
+
+    def add_empty_answer(route: Any) -> None:
+        answer = route.fetch().json()
+        answer["alternatives"].insert(1, {"answer": "", "score": 0.5, "start": 0, "end": 0})
+        route.fulfill(json=answer)
+
+    page.route("**/qa", add_empty_answer)
+    ask(page, "Oslo?")
+    places = []
+    for key in ("n", "n", "p", "p"):
+        page.press("#reading", key)
+        places.append(len(text_before(page, "mark.current")))
+    assert places == [33, 0, 33, 0]
+    page.locator("#reading mark").nth(1).click()
+    assert page.locator("#result tr.current").inner_text().split()[:2] == ["Answer", "3"]
+
+
+def test_what_was_typed_is_kept_when_another_question_could_be_suggested(open_page: OpenPage) -> None:
+    page = open_page("/#question=Linked?")
+    page.wait_for_selector("#reading .block")
+    question = page.locator("#fields textarea")
+    expect(question).to_have_value("Linked?")
+    question.fill("Typed?")
+    page.click("[data-example=short]")
+    expect(page.locator("#document-name")).to_have_text("Research note")
+    expect(question).to_have_value("Typed?")
+    ask(page)
+    page.click("[data-example=financial]")
+    expect(question).to_have_value("How much money did Lydia Meyer receive?")
+    page.evaluate("location.hash = 'question=Again?'")
+    expect(question).to_have_value("Again?")
+
+
+def test_form_and_result_are_those_that_a_task_was_left_with(open_page: OpenPage) -> None:
+    page = open_page()
+    write_document(page, "Oslo is north. Bergen is west.")
+    for question in ("Oslo?", "Bergen?"):
+        ask(page, question)
+    page.locator("#exchanges button").first.click()
+    choose_task(page, "ner")
+    choose_task(page, "qa")
+    assert page.input_value("#fields textarea") == "Oslo?"
+    assert page.text_content("#result .answer") == "Oslo"
+    assert page.locator("#exchanges [aria-current]").inner_text().startswith("Oslo?")
+    assert marks(page) == [("Oslo", "90%")]
+
+
 def test_several_questions_about_a_document_are_kept_with_their_answers(open_page: OpenPage) -> None:
     page = open_page()
     write_document(page, "Oslo is north. Bergen is west.")
@@ -125,7 +175,7 @@ def test_entities_are_marked_with_their_labels(open_page: OpenPage) -> None:
     ask(page)
     assert marks(page) == [("Zoë", "PER"), ("Oslo", "LOC"), ("Ann Lee", "PER")]
     looks = page.evaluate("""() => [...document.querySelectorAll('#reading mark')].map((mark) =>
-        [getComputedStyle(mark).textDecorationStyle, getComputedStyle(mark, '::after').content])""")
+        [getComputedStyle(mark).textDecorationStyle, getComputedStyle(mark.lastChild, '::after').content])""")
     assert looks == [["dashed", '"PER"'], ["solid", '"LOC"'], ["dashed", '"PER"']]
 
 
@@ -152,6 +202,19 @@ def test_entities_are_filtered_by_label_and_score_without_another_request(open_p
     assert page.text_content("#result .counted") == "5 of 20 entities"
     assert page.locator("#result tbody tr").count() == 5
     assert asked == []
+
+
+def test_a_label_that_is_hidden_takes_its_selected_mark_along(open_page: OpenPage) -> None:
+    page = open_page()
+    choose_task(page, "ner")
+    write_document(page, "[PER Ann] met [LOC Oslo] and [LOC Rome].")
+    ask(page)
+    page.locator("#result td button").first.click()
+    page.uncheck("#result input[value='PER']")
+    assert [text for text, _ in marks(page)] == ["Oslo", "Rome"]
+    assert page.locator("#reading mark.current").count() == 0
+    page.press("#reading", "n")
+    assert page.text_content("#reading mark.current") == "Oslo"
 
 
 UNICODE = {
@@ -216,7 +279,7 @@ def test_a_paste_of_two_hundred_thousand_characters_is_taken(open_page: OpenPage
             "<title>x</title><h1>Title</h1><script>alert(1)</script><style>p{}</style>"
             "<p>Oslo  is\n<b>no</b>rth<br>of <img src=https://example.com/x onerror=alert(2)>here &amp; there.</p>"
             "<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table><pre>x  y\n z</pre><!-- <p>no -->",
-            "Title\n\nOslo is north\nof here & there.\n\na b\nc\n\nx  y\n z",
+            "Title\n\nOslo is north\nof here & there.\n\na\tb\nc\n\nx  y\n z",
             id="what a reader sees of HTML",
         ),
         pytest.param(
@@ -245,6 +308,39 @@ def test_a_file_that_is_no_text_is_refused_in_words(content: bytes, open_page: O
     assert page.text_content("#document-name") == "Legal report"
 
 
+@pytest.mark.parametrize("content", [b"", b" \r\n", b"<p> </p>"], ids=["empty", "blank", "empty HTML"])
+def test_an_empty_file_is_refused_in_words(content: bytes, open_page: OpenPage) -> None:
+    page = open_page()
+    page.wait_for_selector("#reading .block")
+    page.click("#edit")
+    page.fill("#editor", "Oslo is north.")
+    page.set_input_files("#file", {"name": "a.html", "mimeType": "text/html", "buffer": content})
+    expect(page.locator("#status")).to_contain_text("no text in this file")
+    page.click("#read")
+    assert page.text_content("#reading") == "Oslo is north."
+
+
+@pytest.mark.parametrize("content", [b"Oslo", b"\xff"], ids=["text", "none"])
+def test_a_slow_file_does_not_take_the_place_of_a_newer_document(content: bytes, open_page: OpenPage) -> None:
+    page = open_page()
+    page.wait_for_selector("#reading .block")
+    page.evaluate("""() => {
+        const read = File.prototype.arrayBuffer;
+        File.prototype.arrayBuffer = async function () {
+            await new Promise((resolve) => { window.release = resolve; });
+            return read.call(this);
+        };
+    }""")
+    page.set_input_files("#file", {"name": "slow.txt", "mimeType": "text/plain", "buffer": content})
+    page.wait_for_function("window.release !== undefined")
+    write_document(page, "Newer")
+    page.evaluate("release()")
+    # What comes after it: a file that is not slow.
+    page.evaluate("new Promise((resolve) => setTimeout(resolve))")
+    assert page.text_content("#document-name") == "Your text"
+    assert page.text_content("#status") == ""
+
+
 def test_a_dropped_file_is_opened(open_page: OpenPage) -> None:
     page: Any = open_page()
     page.wait_for_selector("#reading .block")
@@ -256,3 +352,21 @@ def test_a_dropped_file_is_opened(open_page: OpenPage) -> None:
     expect(page.locator("#document-name")).to_have_text("dropped.txt")
     ask(page, "Oslo?")
     assert marks(page) == [("Oslo", "90%")]
+
+
+def test_nothing_is_torn_where_there_is_little_room(open_page: OpenPage) -> None:
+    page = open_page(viewport={"width": 320, "height": 640})
+    write_document(page, LONG)
+    choose_task(page, "classify")
+    ask(page)
+    label, result = (page.locator(place) for place in ("#result tbody th:text('invoice')", "#result"))
+    assert label.bounding_box()["height"] < 60
+    assert result.evaluate("node => node.scrollWidth <= node.clientWidth")
+    choose_task(page, "ner")
+    write_document(page, "[PER Annabel Lee Smith] and " * 30)
+    ask(page)
+    # The tag of a mark is in one line with its last word.
+    lasts = page.locator("#reading mark > [data-tag]").evaluate_all(
+        "all => all.map((one) => one.getClientRects().length)"
+    )
+    assert len(lasts) == 30 and set(lasts) == {1}

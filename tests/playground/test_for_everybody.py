@@ -102,6 +102,92 @@ def test_everything_is_done_by_keyboard_alone(open_page: OpenPage) -> None:
     expect(page.locator("#ask")).to_have_text("Find entities")
 
 
+def test_the_focus_stays_where_it_is_while_results_are_redrawn(open_page: OpenPage) -> None:
+    page = open_page()
+    choose_task(page, "ner")
+    write_document(page, " ".join(f"[PER n{number}]" for number in range(60)))
+    page.press("#ask", "Enter")
+    expect(page.locator("#status")).to_have_text("60 entities")
+    expect(page.locator("#ask")).to_be_focused()
+    row = page.locator("#result td button").nth(2)
+    row.press("Enter")
+    expect(row).to_have_attribute("aria-current", "true")
+    expect(row).to_be_focused()
+    later = page.locator(".pager button").last
+    for _ in range(3):
+        later.press("Enter")
+    assert page.inner_text(".pager .rows") == "51–60 of 60"
+    expect(later).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    assert page.inner_text(".pager .rows") == "26–50 of 60"
+
+    choose_task(page, "qa")
+    for question in ("n7?", "n8?"):
+        ask(page, question)
+    earlier = page.locator("#exchanges button").first
+    earlier.press("Enter")
+    expect(page.locator("#result .answer")).to_have_text("n7")
+    expect(earlier).to_be_focused()
+    # Another document takes the results away, and the editor when it is read.
+    page.locator("#result .answer button").focus()
+    page.evaluate("document.querySelector('[data-example=short]').click()")
+    expect(page.locator("#document-name")).to_have_text("Research note")
+    expect(page.locator("#ask")).to_be_focused()
+    page.click("#edit")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#reading")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    "size", [{"width": 320, "height": 640}, {"width": 680, "height": 450}], ids=["narrow", "enlarged"]
+)
+def test_one_click_brings_the_answer_into_sight_on_small_screens(size: dict[str, int], open_page: OpenPage) -> None:
+    page = open_page(viewport=size)
+    page.wait_for_selector("#reading .block")
+    question = page.locator("#fields textarea")
+    question.fill("Copper & Nygård?")
+    ask(page)
+    expect(page.locator("#reading mark.current")).to_be_in_viewport(ratio=1)
+    question.fill("Rome?")
+    ask(page)
+    expect(page.locator("#result .answer")).to_be_in_viewport(ratio=1)
+    page.locator("#exchanges button").first.click()
+    expect(page.locator("#reading mark.current")).to_be_in_viewport(ratio=1)
+    page.locator("#result td button").first.click()
+    expect(page.locator("#reading mark.current")).to_be_in_viewport(ratio=1)
+    choose_task(page, "classify")
+    ask(page)
+    expect(page.locator("#result tr").nth(1)).to_be_in_viewport(ratio=1)
+
+
+def test_the_tab_key_goes_through_the_page_as_it_is_seen(open_page: OpenPage) -> None:
+    page = open_page()
+    page.wait_for_selector("#reading .block")
+    page.focus("#fields textarea")
+    for width in (1360, 600, 1360):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(page.locator("#fields textarea")).to_be_focused()
+        order = page.evaluate("""() => ["#reading", "#ruler", "#form"].map((one) => document.querySelector(one))
+            .sort((one, other) => (one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1))
+            .map((one) => one.getBoundingClientRect())
+            .map(({ left, top }) => (innerWidth > 960 ? left : 2 * top + left))""")
+        assert order == sorted(order), width
+
+
+def test_the_skip_link_leads_to_the_answers_and_changes_nothing(open_page: OpenPage) -> None:
+    page = open_page("/#task=qa&question=Linked?")
+    page.wait_for_selector("#reading .block")
+    page.press("#skip", "Enter")
+    expect(page.locator("#ask")).to_be_focused()
+    ask(page, "Nygård?")
+    page.fill("#fields textarea", "Being written")
+    page.press("#skip", "Enter")
+    expect(page.locator("#results")).to_be_focused()
+    assert page.input_value("#fields textarea") == "Being written"
+    assert page.evaluate("location.hash") == "#task=qa&question=Linked?"
+
+
 def test_what_is_found_is_said_to_screen_readers(open_page: OpenPage) -> None:
     page = open_page()
     choose_task(page, "ner")

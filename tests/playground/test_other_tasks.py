@@ -1,7 +1,14 @@
 """Tasks about short texts, end to end."""
 
+from dataclasses import fields
+from typing import Any
+
 import pytest
 
+from bigbird_inference.tasks.entity_recognition import EntityRequest
+from bigbird_inference.tasks.generation import GenerationRequest
+from bigbird_inference.tasks.mask_filling import MaskRequest
+from bigbird_inference.tasks.question_answering import QuestionRequest
 from tests.playground.conftest import OpenPage, ask, cells, choose_task
 
 pytestmark = pytest.mark.integration
@@ -34,6 +41,57 @@ def test_passages_are_compared(open_page: OpenPage) -> None:
         ["1.000", "1.000", "0.949"],
         ["0.949", "0.949", "1.000"],
     ]
+
+
+def test_the_model_says_how_vectors_are_pooled_unless_somebody_chooses(open_page: OpenPage) -> None:
+    page = open_page("/#task=embed")
+    sent: list[Any] = []
+    page.on("request", lambda request: sent.append(request.post_data_json) if request.url.endswith("/embed") else None)
+    page.click("#options summary")
+    pooling = page.get_by_label("Pooling")
+    assert pooling.locator("option").all_inner_texts() == ["as the model says", "mean", "cls", "pooler"]
+    ask(page)
+    for chosen in ("mean", "cls"):
+        pooling.select_option(chosen)
+        ask(page)
+    assert [body.get("pooling") for body in sent] == [None, "mean", "cls"]
+
+
+def test_what_a_form_leaves_out_is_what_the_service_takes_anyway(open_page: OpenPage) -> None:
+    page = open_page()
+    page.wait_for_selector("#reading .block")
+    shown = page.evaluate("""async () => {
+        const { TASKS } = await import(new URL("playground/tasks/registry.js", document.baseURI));
+        const fields = TASKS.flatMap((task) => Object.entries({ ...task.fields(), ...task.options() }).map(
+            ([name, field]) => [task.path, name, field.node.querySelector("select, [type=number]"), field.value]));
+        return fields.filter(([, , control, value]) => control?.value && value === undefined).map(
+            ([path, name, control]) => [path, name, control.value]);
+    }""")
+    requests = {
+        "/qa": QuestionRequest,
+        "/ner": EntityRequest,
+        "/fill-mask": MaskRequest,
+        "/generate": GenerationRequest,
+    }
+    defaults = {
+        (path, field.name): str(field.default) for path, request in requests.items() for field in fields(request)
+    }
+    assert len(shown) >= 4
+    assert {(path, name): value for path, name, value in shown}.items() <= defaults.items()
+
+
+def test_what_a_task_was_left_with_is_there_again(open_page: OpenPage) -> None:
+    page = open_page("/#task=embed")
+    page.locator("#fields textarea").nth(1).fill("Edited")
+    page.click("#options summary")
+    page.get_by_label("Pooling").select_option("cls")
+    choose_task(page, "classify")
+    page.select_option("#model", "ranker")
+    choose_task(page, "embed")
+    assert page.locator("#fields textarea").nth(1).input_value() == "Edited"
+    assert page.get_by_label("Pooling").input_value() == "cls"
+    choose_task(page, "classify")
+    assert page.input_value("#model") == "ranker"
 
 
 def test_texts_are_ranked_for_a_query(open_page: OpenPage) -> None:

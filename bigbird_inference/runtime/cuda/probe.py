@@ -45,7 +45,7 @@ class MachineProbe:
 
     def __init__(self, root: Path = Path("/"), load_nvml: Callable[[], Any] = open_nvml) -> None:
         self._root = root
-        self._load_nvml = load_nvml
+        self.load_nvml = load_nvml
 
     def conflict(self) -> str | None:
         return conflicting_runtimes()
@@ -58,7 +58,7 @@ class MachineProbe:
     def count_gpus(self) -> int:
         if not _built_for_cuda():
             raise DeviceUnavailable(_build_problem())
-        nvml = self._load_nvml()
+        nvml = self.load_nvml()
         if (problem := _driver_problem(nvml)) is not None:
             raise DeviceUnavailable(problem)
         return len(cuda_devices(nvml))
@@ -84,7 +84,7 @@ class MachineProbe:
             return self._processor() or "unknown processor"
         # It only describes: whatever NVML raises, the GPU may still serve.
         with contextlib.suppress(Exception):
-            nvml = self._load_nvml()
+            nvml = self.load_nvml()
             return str(nvml.nvmlDeviceGetName(cuda_devices(nvml)[int(name.partition(":")[2])]))
         return "unknown GPU"
 

@@ -11,7 +11,7 @@ export const similarity = {
   path: "/embed",
   models: ofTask("embed"),
   fields: () => ({ text: passagesField(words.embed, { values: words.embed.example }) }),
-  options: () => ({ pooling: choiceField(words.embed.pooling, ["mean", "cls", "pooler"]) }),
+  options: () => ({ pooling: choiceField(words.embed.pooling, ["mean", "cls", "pooler"], words.embed.own) }),
   body: (values) => values,
   read(answer, _, body) {
     const vectors = answer.results.map(({ embedding }) => embedding);

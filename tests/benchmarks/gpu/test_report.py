@@ -1,76 +1,84 @@
-import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu.contenders import DENSE_COMPILED, FLEX, OURS, TRANSFORMERS
-from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.plan import MEASUREMENT, REHEARSAL
-from benchmarks.gpu.report import figure, notes, rows, write
-from tests.benchmarks.gpu.examples import findings
+from benchmarks.gpu.contenders import DENSE, OURS, TRANSFORMERS
+from benchmarks.gpu.report import BEGIN, END, fill_docs, section, speed_rows, targets, write_page
+from benchmarks.gpu.results import Cells, Results
+from benchmarks.report import RESULTS
+from tests.benchmarks.gpu.examples import FACTS, GIGA, example, timed
+
+pytestmark = pytest.mark.slow
+
+PERFORMANCE = Path(__file__).resolve().parents[3] / "docs" / "performance.md"
 
 
-def test_a_row_holds_times_rates_and_the_share_of_the_ceiling() -> None:
-    row = rows(findings())[0]
-    assert (row["tokens"], row["contender"], row["variant"], row["documents"]) == (1024, OURS, "plain", 1)
-    assert (row["repeats"], row["median ms"], row["fastest ms"], row["slowest ms"]) == (3, 5.0, 4.0, 9.0)
-    assert row["documents/s"] == 200.0
-    assert row["tokens/s"] == 204_800.0
-    # 5e9 operations in 5 ms by 2e12 a second
+def test_every_target_is_held_against_what_was_measured(tmp_path: Path) -> None:
+    results = example(tmp_path)
+    assert [tuple(target.row().values())[1:] for target in targets(results)] == [
+        ("at least 1", "1.00"),
+        ("at least 5", "6.00"),
+        ("at least 1.2", "1.50"),
+        ("at least 0.45", "0.60"),
+        ("at least 0.45", "0.50"),
+        ("at most 4.4", "4.00"),
+        ("at least 0.85", "0.90"),
+        ("at most 1.15", "1.10"),
+    ]
+    assert all(target.reached for target in targets(results))
+
+
+@pytest.mark.parametrize(
+    ("cells", "missed"),
+    [
+        pytest.param({"kernels/4096": {"CUDNN_FLASH_ATTENTION": 12, "MATH": 12}}, {0}, id="one operator is not fused"),
+        pytest.param({"kernels/512": {}}, {0}, id="a bucket printed no kernel"),
+        pytest.param({"memory/all": {"bytes": 5 * GIGA}}, {7}, id="too much memory"),
+        pytest.param(
+            {f"speed/4096/2/{OURS}": timed(16.0), f"speed/4096/4/{OURS}": timed(40.0, operations=20 * GIGA)},
+            {1, 2, 4, 5},
+            id="long documents that take twice as long",
+        ),
+        pytest.param({"server/mixed": {"unmeasured": "no time was left"}}, {6}, id="one was not measured"),
+    ],
+)
+def test_what_is_not_enough_is_missed(cells: Cells, missed: set[int], tmp_path: Path) -> None:
+    results = example(tmp_path)
+    results.keep(cells)
+    assert {number for number, target in enumerate(targets(results)) if not target.reached} == missed
+
+
+def test_a_row_holds_times_rates_and_the_share_of_the_ceiling(tmp_path: Path) -> None:
+    row = speed_rows(example(tmp_path))[0]
+    assert (row["tokens"], row["documents"], row["contender"], row["repeats"]) == (1024, 1, OURS, 3)
+    assert (row["median ms"], row["fastest ms"], row["slowest ms"]) == (5.0, 4.0, 9.0)
+    assert (row["documents/s"], row["tokens/s"]) == (200.0, 204_800.0)
+    # 5e9 operations in 5 ms, by 2e12 in a second.
     assert row["share of ceiling"] == 0.5
 
 
-def test_a_row_is_compared_with_peers_at_the_same_number_of_documents() -> None:
-    row = rows(findings())[2]
-    assert row["documents"] == 2
-    assert row["vs transformers"] == pytest.approx(4.8)
-    assert row["vs FlexAttention"] == pytest.approx(1.2)
-    assert row["vs dense, compiled"] is None
+def test_the_page_has_every_figure_and_names_every_gap(tmp_path: Path) -> None:
+    write_page(example(tmp_path), tmp_path)
+    page = (tmp_path / "gpu.md").read_text()
+    for part in ("| fused_attention | on |", "| none/1024 |", "| 2 x 2 x 8 |", "| mixed |", "- gpu: an example"):
+        assert part in page
+    assert f"- no figures of speed/4096/4/{TRANSFORMERS}: MemoryError: no room" in page
 
 
-def test_a_failure_stands_in_its_row() -> None:
-    row = rows(findings())[6]
-    assert (row["contender"], row["documents"]) == (TRANSFORMERS, 4)
-    assert row["failed"] == "MemoryError: no room"
-    assert row["median ms"] is None
+def test_the_section_of_a_page_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    for _ in range(2):
+        fill_docs(example(tmp_path), page)
+    text = page.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n\nWritten by")
+    assert text.endswith(f"\n\n{END}\nafter\n")
+    assert "old" not in text
+    assert "an example; torch 9" in text
+    assert "| iobinding | no_gain | it takes 3 ms |" in text
+    assert f"| {DENSE} |  | 167 |" in text
 
 
-def test_the_notes_hold_what_the_other_parts_found() -> None:
-    text = "\n".join(notes(findings(), MEASUREMENT))
-    assert "Numbers, fp16, bucket 1,024: at most 0.004 from torch in fp32, tolerance 0.02" in text
-    assert "Attention kernels, bucket 4,096: CUDNN_FLASH_ATTENTION (24 operators)." in text
-    assert "CUDA graphs, bucket 704: numbers of documents that were recorded: 1, 2, 4." in text
-    assert "TFLOP/s: a 1; b 2; copy within the memory 4,000 GB/s" in text
-    assert "gpu: an example" in text
-    assert "9 buckets together 4,196 MiB, 1.10 of the largest" in text
-    assert "900 documents/s, 1,080,000 tokens/s, 0.90 of the bare executor's 1,200,000" in text
-    assert f"{DENSE_COMPILED}: the fastest of torch's SDPA backends here: CUDNN_ATTENTION." in text
-    assert "must be at least 5.0: reached." in text
-
-
-def test_a_rehearsal_is_called_one_and_not_judged() -> None:
-    lines = notes(findings(), REHEARSAL)
-    assert "rehearsal" in lines[0]
-    assert not [line for line in lines if "must be" in line]
-
-
-def test_failed_parts_are_named_with_their_reason() -> None:
-    found = Findings(failures={"server": "no port"})
-    assert notes(found, MEASUREMENT)[0] == "server failed: no port"
-
-
-def test_the_plot_has_a_line_for_each_contender_at_each_length() -> None:
-    plot = figure(findings().cells)
-    labels = [text.get_text() for text in plot.legends[0].get_texts()]
-    assert labels == [OURS, TRANSFORMERS, DENSE_COMPILED, FLEX]
-    long = plot.axes[1]
-    # The best variant at 2 documents, then 4.
-    assert list(long.lines[0].get_ydata()) == [250.0, 200.0]
-
-
-def test_what_was_found_so_far_can_be_written_at_any_time(tmp_path: Path) -> None:
-    write(Findings(), MEASUREMENT, tmp_path)
-    assert not (tmp_path / "gpu.png").exists()
-    write(findings(), MEASUREMENT, tmp_path)
-    assert (tmp_path / "gpu.png").exists()
-    assert len(json.loads((tmp_path / "gpu.json").read_text())["rows"]) == 9
+def test_the_documentation_says_what_has_been_measured() -> None:
+    if not (RESULTS / "gpu.json").exists():
+        assert f"{BEGIN}\n\n{section(Results(RESULTS / 'gpu.json', FACTS))}\n\n{END}" in PERFORMANCE.read_text()

@@ -53,19 +53,17 @@ def test_a_graph_without_buckets_is_not_opened() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernels", "preferred", "opened"),
+    ("kernels", "opened"),
     [
-        pytest.param(("composed", "fused"), "fused", "fused", id="the preferred one of two"),
-        pytest.param(("composed", "fused"), "composed", "composed", id="the other preferred one of two"),
-        pytest.param(("composed",), "fused", "composed", id="the only one"),
-        pytest.param(("fused",), "composed", "fused", id="the other only one"),
+        pytest.param(("composed", "fused"), "composed", id="of two"),
+        pytest.param(("fused",), "fused", id="the only one"),
     ],
 )
-def test_of_two_kernels_the_one_that_suits_the_device_is_opened(
-    kernels: tuple[AttentionKernelName, ...], preferred: AttentionKernelName, opened: AttentionKernelName
+def test_of_two_kernels_the_one_of_standard_operators_is_opened(
+    kernels: tuple[AttentionKernelName, ...], opened: AttentionKernelName
 ) -> None:
     opener = Opener()
-    open_sessions(bundle([8], [], 8, kernels), opener, preferred)
+    open_sessions(bundle([8], [], 8, kernels), opener)
     assert opener.opened == [f"bundles/ner/full-{opened}.onnx"]
 
 

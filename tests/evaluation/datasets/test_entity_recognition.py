@@ -71,6 +71,17 @@ def test_an_entity_that_cuts_through_a_word_is_wrong_and_counted(tmp_path: Path)
     assert scores.notes == ["2 of 3 found entities begin or end inside a word of the file."]
 
 
+def test_texts_with_offsets_are_sent_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "dev.jsonl"
+    path.write_text('{"text": "Ann met\\nBo, who left.", "entities": [[0, 3, "PER"], [8, 10, "PER"]]}\n')
+    dataset = EntityRecognition(path, model("ner", LABELS), {})
+    assert [item.body for item in dataset.items] == [{"text": "Ann met\nBo, who left."}]
+    assert dataset.description == "JSON lines, 1 texts with 2 entities"
+    scores = dataset.score([found(("PER", 0, 3), ("PER", 8, 11), ("PER", 13, 15))])
+    assert values(dataset, scores)["precision"] == (pytest.approx(1 / 3), 2)
+    assert scores.notes == ["1 of 3 found entities begin or end inside a word of the file."]
+
+
 @pytest.mark.parametrize(
     "labels",
     [

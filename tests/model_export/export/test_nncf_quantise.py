@@ -8,7 +8,7 @@ import pytest
 
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.runtime import quiet_openvino
-from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice, CpuDevice
 from bigbird_inference.runtime.session import Batch, Float32Array, Session
 from model_export import preparation
 from model_export.export import nncf_quantise

@@ -12,7 +12,6 @@ from service.batching.bucket_queue import InferenceResult, WorkItem
 from tests.fake_model import FakeSession, sequence
 from tests.service.asynchronous import asynchronous
 from tests.service.batching.stage import LONG, SHORT, Stage, first_column, warm_stage
-from tests.service.batching.test_warm_up import Device, RecordingSession
 from tests.service.manual_executor import settle
 
 
@@ -154,19 +153,6 @@ async def test_a_given_up_window_of_a_removed_version_harms_nobody() -> None:
         )
         assert blocking.done()
         assert stage.scheduler.waiting_items("model", SHORT) == 0
-
-
-@asynchronous
-async def test_recordings_are_forgotten_on_every_device_before_another_model_takes_memory() -> None:
-    async with warm_stage(devices=2) as stage:
-        device, log = Device(), []
-        recording = [RecordingSession(device, number, log) for number in (0, 1)]
-        bucket = ServedBucket("recorded", SHORT, recording[0], 0, replicas=(recording[1],))
-        stage.scheduler.buckets.add([bucket])
-        forgetting = asyncio.create_task(stage.scheduler.buckets.forget_captures())
-        await stage.run_all()
-        await forgetting
-        assert log == [("forget", 0), ("forget", 1)]
 
 
 @asynchronous

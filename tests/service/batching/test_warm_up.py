@@ -300,10 +300,6 @@ class RecordingSession(FakeSession):
         self._recorded = [] if self._wrong else self._recorded
         return self._recorded
 
-    def forget_captures(self) -> None:
-        self._log.append(("forget", self._number))
-        self._recorded = []
-
 
 def warm_recording(wrong: bool = False) -> tuple[Device, list[tuple[object, ...]]]:
     """Warm both buckets on two devices whose sessions record; 16 may have two sequences, 8 four."""

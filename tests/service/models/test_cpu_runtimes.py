@@ -17,7 +17,7 @@ from bigbird_inference.bundle import Bundle, open_bundle, read_manifest, write_m
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import describe_outputs, known_answer_batch
 from bigbird_inference.manifest import CpuPrecision, CpuRun, KnownAnswer, KnownRun, Manifest
-from bigbird_inference.runtime.cpu import CpuChoice, CpuDevice
+from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice, CpuDevice
 from bigbird_inference.runtime.onnx_session import open_session
 from bigbird_inference.trial import try_bundle
 from service.app import create_app

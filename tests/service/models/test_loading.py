@@ -5,15 +5,13 @@ import pytest
 
 from bigbird_inference.bundle import Bundle, write_manifest
 from bigbird_inference.errors import BundleError
-from bigbird_inference.manifest import Attention, AttentionKernelName, Manifest
+from bigbird_inference.runtime.cuda.features import GpuFeatures, RungOutcome
 from bigbird_inference.runtime.devices import Devices, DeviceUnavailable
 from bigbird_inference.runtime.graph_sessions import OpenedGraphs
-from bigbird_inference.runtime.session import Session
 from service.models.loading import choose_devices, load_models
 from service.models.model_folder import find_bundles
 from service.settings import InvalidSettings, Settings
 from tests.fake_model import (
-    MODEL_CONFIG,
     FakeSession,
     fake_bucket,
     fake_graph,
@@ -70,6 +68,11 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, objec
             session.device = self.name  # type: ignore[attr-defined]
             return OpenedGraphs(bundle.manifest, {"full": session})
 
+    def tried(bundle: Bundle, device: str, features: GpuFeatures, *others: object, **options: object) -> list[object]:
+        assert (device, features, options) == ("cuda:0", GpuFeatures(), {"memory_limit_bytes": 100})
+        return [RungOutcome("fused_attention", "on"), CRASHED]
+
+    monkeypatch.setattr("service.models.loading.try_rungs", tried)
     monkeypatch.setattr("bigbird_inference.loaded_model.CudaDevice", Device)
     monkeypatch.setattr("service.models.loading.open_bundle", lambda folder: Bundle(folder, fake_manifest("classify")))
     monkeypatch.setattr("bigbird_inference.loaded_model.Tokenizer.from_bundle", lambda bundle: None)
@@ -77,6 +80,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, objec
     return asked
 
 
+CRASHED = RungOutcome("cuda_graphs", "failed", "signal 11")
 TWO_GPUS = Devices(("cuda:0", "cuda:2"), None, ("A", "B"))
 
 
@@ -85,7 +89,7 @@ def test_every_device_has_every_bucket_of_every_model_in_the_devices_order(
 ) -> None:
     for name in ("first", "second"):
         write_bundle(tmp_path / name)
-    models = load_models(Settings(models=tmp_path, gpu_memory_limit_bytes=100, cuda_graphs=False), TWO_GPUS)
+    models = load_models(Settings(models=tmp_path, gpu_memory_limit_bytes=100), TWO_GPUS)
     assert list(models) == ["first", "second"]
     for model in models.values():
         assert model.devices == TWO_GPUS
@@ -96,14 +100,15 @@ def test_every_device_has_every_bucket_of_every_model_in_the_devices_order(
         for bucket in model.buckets():
             own = [bucket.on(number).session for number in (0, 1)]
             assert [session.device for session in own] == ["cuda:0", "cuda:2"]  # type: ignore[attr-defined]
-    options = {"memory_limit_bytes": 100, "graphs": False}
-    assert two_gpus == [("cuda:0", options), ("cuda:2", options)], "one for each device, whatever the number of models"
+    # The rungs were tried on the first device, and hold for both.
+    options = {"memory_limit_bytes": 100, "features": GpuFeatures(), "withheld": {"cuda_graphs": CRASHED}}
+    assert two_gpus == 2 * [("cuda:0", options), ("cuda:2", options)]
 
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_bundle_is_served_under_the_name_that_it_is_given(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "models")
-    models = load_models(Settings(models=folder, model_name="contracts"), TWO_GPUS)
+    models = load_models(Settings(models=folder, model_name="contracts", gpu_features="none"), TWO_GPUS)
     assert {name: model.name for name, model in models.items()} == {"contracts": "contracts"}
 
 
@@ -121,59 +126,6 @@ def test_all_buckets_of_a_graph_share_its_session() -> None:
         (128, "block_sparse"),
     ]
     assert [bucket.session for bucket in model.buckets()] == [full, full, block_sparse, block_sparse]
-
-
-def fused_manifest(max_batch_items: int | None, attention_kernel: AttentionKernelName = "fused") -> Manifest:
-    """12 heads and blocks of 64 tokens, as the base configuration has them."""
-    return replace(
-        fake_manifest("classify", (704,)),
-        block_size=64,
-        max_batch_items=max_batch_items,
-        model={**MODEL_CONFIG, "num_attention_heads": 12},
-        graphs=[
-            replace(fake_graph(704, block_size=64), attention_kernel=attention_kernel),
-            replace(fake_graph(4096, "block_sparse", block_size=64), attention_kernel=attention_kernel),
-        ],
-        buckets=[fake_bucket(704), fake_bucket(1024, "block_sparse"), fake_bucket(4096, "block_sparse")],
-    )
-
-
-def most_items(manifest: Manifest, devices: Devices) -> dict[int, int | None]:
-    sessions: dict[Attention, list[Session]] = {"full": [FakeSession()], "block_sparse": [FakeSession()]}
-    model = replace(fake_loaded_model(), manifest=manifest, sessions=sessions, devices=devices)
-    return {bucket.length: bucket.max_items for bucket in model.buckets()}
-
-
-ONE_GPU = Devices(("cuda:0",), None, ("A",))
-
-
-@pytest.mark.parametrize(
-    ("max_batch_items", "most"),
-    [
-        # An axis of a CUDA grid has 65,535 places. Full attention takes 12 for a document, one for each head; sparse
-        # attention one for each head and each block but the first and the last: 12 * 14 at 1,024 tokens, 12 * 62 at
-        # 4,096. 65,535 / 12 = 5,461.25, / 168 = 390.09, / 744 = 88.08.
-        pytest.param(None, {704: 5461, 1024: 390, 4096: 88}, id="any batch"),
-        pytest.param(100, {704: 100, 1024: 100, 4096: 88}, id="batches of a hundred"),
-        pytest.param(1, {704: 1, 1024: 1, 4096: 1}, id="one at a time"),
-    ],
-)
-def test_fused_kernels_bound_a_batch_by_what_they_can_lay_out(
-    max_batch_items: int | None, most: dict[int, int]
-) -> None:
-    assert most_items(fused_manifest(max_batch_items), ONE_GPU) == most
-
-
-@pytest.mark.parametrize(
-    ("kernel", "devices"),
-    [
-        pytest.param("composed", ONE_GPU, id="composed on a GPU"),
-        pytest.param("fused", Devices(), id="fused on the CPU"),
-    ],
-)
-def test_elsewhere_only_the_manifest_bounds_a_batch(kernel: AttentionKernelName, devices: Devices) -> None:
-    assert most_items(fused_manifest(None, kernel), devices) == {704: None, 1024: None, 4096: None}
-    assert most_items(fused_manifest(7, kernel), devices) == {704: 7, 1024: 7, 4096: 7}
 
 
 def test_a_device_that_cannot_be_used_stops_the_start_by_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:

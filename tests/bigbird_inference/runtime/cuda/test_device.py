@@ -1,9 +1,8 @@
 """Opening bundles on a GPU, with onnxruntime's CUDA provider played by its CPU provider."""
 
-from collections.abc import Callable
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,46 +10,21 @@ from onnx import helper
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.known_answer import climb
 from bigbird_inference.manifest import Tensor
+from bigbird_inference.runtime import cuda
 from bigbird_inference.runtime.cuda.device import CudaDevice
-from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
+from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungOutcome
 from bigbird_inference.runtime.session import Shape
 from tests.bigbird_inference.runtime.cuda.model_of_sums import FACTORS, batch, bundle_of_sums, logits
+from tests.bigbird_inference.runtime.cuda.stand_in import StandIn, gpu
 from tests.bigbird_inference.runtime.test_external_data import external
 from tests.hostile_bundles import sums, write_graph
 
-CUDA = "CUDAExecutionProvider"
+__all__ = ["gpu"]
+
+NONE = GpuFeatures.parse("none")
 ROWS = [[1, 2, 3, 4], [2, 2, 0, 0]]
-
-
-class GpuRuntime:
-    """onnxruntime as a build for GPUs would look; what is opened there opens on the CPU, and is remembered."""
-
-    def __init__(self) -> None:
-        self.opened: list[tuple[str, dict[str, str]]] = []
-        self.options: list[onnxruntime.SessionOptions] = []
-        self.providers = [CUDA, "CPUExecutionProvider"]
-        self.before_open: Callable[[dict[str, str]], None] = lambda settings: None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(onnxruntime, name)
-
-    def InferenceSession(self, path: str, options: Any, *, providers: list[Any], enable_fallback: int) -> Any:
-        ((name, settings), other) = providers
-        assert (name, other, enable_fallback) == (CUDA, "CPUExecutionProvider", 0)
-        self.before_open(settings)
-        self.opened.append((Path(path).name, settings))
-        self.options.append(options)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        session.get_providers = lambda: self.providers
-        return session
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> GpuRuntime:
-    runtime = GpuRuntime()
-    monkeypatch.setattr("bigbird_inference.runtime.cuda.device.onnxruntime", runtime)
-    return runtime
 
 
 @pytest.fixture
@@ -58,100 +32,122 @@ def bundle(tmp_path: Path) -> Bundle:
     return bundle_of_sums(tmp_path, "composed", "fused")
 
 
-def test_each_kind_of_attention_is_opened_once_with_the_fused_kernel(gpu: GpuRuntime, bundle: Bundle) -> None:
-    sessions = CudaDevice("cuda:1").open(bundle).sessions
-    assert list(sessions) == ["full", "block_sparse"]
-    assert [name for name, _ in gpu.opened] == ["graph-full-fused.onnx", "graph-block_sparse-fused.onnx"]
-    for kind, session in sessions.items():
-        np.testing.assert_array_equal(session.run(batch(ROWS))["logits"], logits(ROWS, FACTORS[kind, "fused"]))
-
-
-def test_a_bundle_without_the_fused_kernel_is_opened_as_it_is(gpu: GpuRuntime, tmp_path: Path) -> None:
-    sessions = CudaDevice("cuda:1").open(bundle_of_sums(tmp_path, "composed")).sessions
-    np.testing.assert_array_equal(
-        sessions["full"].run(batch(ROWS))["logits"], logits(ROWS, FACTORS["full", "composed"])
-    )
-
-
-def test_sessions_get_their_device_exact_products_an_arena_of_their_own_and_graphs(
-    gpu: GpuRuntime, bundle: Bundle
-) -> None:
-    CudaDevice("cuda:1").open(bundle)
-    expected = {
-        "device_id": "1",
-        "use_tf32": "0",
-        "arena_extend_strategy": "kSameAsRequested",
-        "enable_cuda_graph": "1",
-    }
-    assert [settings for _, settings in gpu.opened] == [expected, expected]
+def test_the_first_rung_is_the_composed_graph_with_nothing_of_ours(gpu: StandIn, bundle: Bundle) -> None:
+    opened = CudaDevice("cuda:1", features=NONE).open(bundle)
+    expected = {"device_id": "1", "use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"}
+    assert gpu.loaded == [("graph-full.onnx", expected), ("graph-block_sparse.onnx", expected)]
     with pytest.raises(RuntimeError, match="use_env_allocators"):
         gpu.options[0].get_session_config_entry("session.use_env_allocators")
+    for kind, session in opened.sessions.items():
+        np.testing.assert_array_equal(session.run(batch(ROWS))["logits"], logits(ROWS, FACTORS[kind, "composed"]))
+    assert gpu.ways() == ["composed", "composed"]
 
 
-def test_a_limit_is_divided_among_the_sessions_of_a_bundle(gpu: GpuRuntime, bundle: Bundle) -> None:
-    CudaDevice("cuda:0", memory_limit_bytes=1001).open(bundle)
-    assert [settings["gpu_mem_limit"] for _, settings in gpu.opened] == ["500", "500"]
+def test_none_does_without_the_files_of_the_rungs(
+    gpu: StandIn, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rung in RUNGS:
+        monkeypatch.setitem(sys.modules, f"bigbird_inference.runtime.cuda.{rung}", None)
+    opened = CudaDevice("cuda:0", features=NONE).open(bundle)
+    assert opened.ladder is not None
+    climb(opened.ladder)
+    np.testing.assert_array_equal(opened.sessions["full"].run(batch(ROWS))["logits"], logits(ROWS, [1, 2, 3]))
+    assert {outcome.state for outcome in opened.ladder.outcomes} == {"not_asked"}
+    with pytest.raises(ImportError):
+        import bigbird_inference.runtime.cuda.iobinding  # noqa: F401
 
 
-def test_a_limit_that_does_not_hold_the_weights_of_every_graph_is_refused(gpu: GpuRuntime, bundle: Bundle) -> None:
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_rung_whose_file_was_deleted_is_not_there(
+    gpu: StandIn, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, rung: str
+) -> None:
+    monkeypatch.setitem(sys.modules, f"bigbird_inference.runtime.cuda.{rung}", None)
+    if rung == "iobinding":
+        # Recordings are made of bound places: without that file they are gone, too.
+        monkeypatch.setattr(cuda, "cuda_graphs", cuda.cuda_graphs)
+        monkeypatch.delitem(sys.modules, "bigbird_inference.runtime.cuda.cuda_graphs")
+    ladder = CudaDevice("cuda:0").open(bundle).ladder
+    assert ladder is not None
+    states = {outcome.rung: outcome.state for outcome in ladder.outcomes}
+    gone = {rung, "cuda_graphs"} if rung == "iobinding" else {rung}
+    assert {name for name, state in states.items() if state == "unfit"} == gone
+
+
+def test_each_rung_that_loads_graphs_otherwise_has_sessions_of_its_own(gpu: StandIn, bundle: Bundle) -> None:
+    CudaDevice("cuda:0").open(bundle)
+    files = ["graph-full", "graph-block_sparse", "graph-full-fused", "graph-block_sparse-fused"]
+    assert [name for name, _ in gpu.loaded] == [f"{name}.onnx" for name in [*files, *files[2:]]]
+    assert [settings.get("enable_cuda_graph") for _, settings in gpu.loaded] == [None] * 4 + ["1"] * 2
+
+
+def test_a_bundle_without_the_composed_graph_has_the_fused_one_on_its_first_rung(gpu: StandIn, tmp_path: Path) -> None:
+    ladder = CudaDevice("cuda:0").open(bundle_of_sums(tmp_path, "fused")).ladder
+    assert gpu.loaded[0][0] == "graph-full-fused.onnx"
+    assert ladder is not None
+    assert ladder.outcomes[0].state == "unfit"
+
+
+def test_a_rung_that_a_trial_found_wanting_is_not_opened(gpu: StandIn, bundle: Bundle) -> None:
+    crashed = RungOutcome("cuda_graphs", "failed", "signal 11")
+    ladder = CudaDevice("cuda:0", withheld={"cuda_graphs": crashed}).open(bundle).ladder
+    assert ladder is not None
+    assert ladder.outcomes[2] == crashed
+    assert all("enable_cuda_graph" not in settings for _, settings in gpu.loaded)
+
+
+def test_a_limit_is_divided_among_the_sessions_of_a_bundle(gpu: StandIn, bundle: Bundle) -> None:
+    CudaDevice("cuda:0", memory_limit_bytes=1001, features=NONE).open(bundle)
+    assert [settings["gpu_mem_limit"] for _, settings in gpu.loaded] == ["500", "500"]
+    gpu.loaded.clear()
+    CudaDevice("cuda:0", memory_limit_bytes=1001, features=GpuFeatures.parse("fused_attention")).open(bundle)
+    assert [settings["gpu_mem_limit"] for _, settings in gpu.loaded] == ["250"] * 4
+
+
+def test_a_limit_that_does_not_hold_the_weights_of_every_session_is_refused(gpu: StandIn, bundle: Bundle) -> None:
     """48 bytes of weights, which each of the two graphs holds, and some room to compute in."""
     assert bundle.manifest.weights.bytes == 48
-    CudaDevice("cuda:0", memory_limit_bytes=98).open(bundle)
-    gpu.opened.clear()
-    with pytest.raises(BundleError, match=r"gpu_memory_limit_bytes \(97\) .* its 2 graphs, 48 bytes each"):
-        CudaDevice("cuda:0", memory_limit_bytes=97).open(bundle)
-    assert gpu.opened == []
+    CudaDevice("cuda:0", memory_limit_bytes=98, features=NONE).open(bundle)
+    gpu.loaded.clear()
+    with pytest.raises(BundleError, match=r"gpu_memory_limit_bytes \(97\) .* its 2 sessions, 48 bytes each"):
+        CudaDevice("cuda:0", memory_limit_bytes=97, features=NONE).open(bundle)
+    assert gpu.loaded == []
 
 
-@pytest.mark.parametrize("reason", ["asked", "refused"])
-def test_without_recording_a_graph_runs_as_usual(
-    gpu: GpuRuntime, bundle: Bundle, caplog: pytest.LogCaptureFixture, reason: str
-) -> None:
-    def refuse(settings: dict[str, str]) -> None:
-        if settings["enable_cuda_graph"] == "1":
-            raise RuntimeError("all the compute graph nodes have not been partitioned to the CUDAExecutionProvider")
-
-    gpu.before_open = refuse
-    session: Any = CudaDevice("cuda:0", graphs=reason != "asked").open(bundle).sessions["full"]
-    assert [settings["enable_cuda_graph"] for _, settings in gpu.opened] == ["0", "0"]
-    assert [message.partition(", ")[0] for message in caplog.messages] == (
-        []
-        if reason == "asked"
-        else [
-            f"{bundle.name}/graph-full-fused.onnx cannot be recorded",
-            f"{bundle.name}/graph-block_sparse-fused.onnx cannot be recorded",
-        ]
-    )
-    assert session.capture([Shape(1, 4)]) == []
-    np.testing.assert_array_equal(session.run(batch(ROWS))["logits"], logits(ROWS, FACTORS["full", "fused"]))
-
-
-def test_a_graph_that_does_not_load_is_refused_by_name(gpu: GpuRuntime, bundle: Bundle) -> None:
-    def refuse(settings: dict[str, str]) -> None:
+def test_a_graph_that_does_not_load_is_refused_by_name(gpu: StandIn, bundle: Bundle) -> None:
+    def refuse(file: str, settings: dict[str, str]) -> None:
         raise RuntimeError("CUDA failure 2: out of memory")
 
-    gpu.before_open = refuse
-    with pytest.raises(BundleError, match=r"graph-full-fused\.onnx: onnxruntime cannot load it on cuda:0: CUDA fail"):
+    gpu.before_load = refuse
+    with pytest.raises(BundleError, match=r"graph-full\.onnx: onnxruntime cannot load it on cuda:0: CUDA fail"):
         CudaDevice("cuda:0").open(bundle)
 
 
-def test_a_graph_that_would_run_on_the_cpu_instead_is_refused(gpu: GpuRuntime, bundle: Bundle) -> None:
+def test_a_graph_that_would_run_on_the_cpu_instead_is_refused(gpu: StandIn, bundle: Bundle) -> None:
     gpu.providers = ["CPUExecutionProvider"]
     with pytest.raises(BundleError, match="without its CUDA provider"):
         CudaDevice("cuda:0").open(bundle)
 
 
-def test_a_graph_that_does_not_fit_its_manifest_is_refused(gpu: GpuRuntime, bundle: Bundle) -> None:
+def test_a_graph_that_does_not_fit_its_manifest_is_refused(gpu: StandIn, bundle: Bundle) -> None:
     manifest = replace(bundle.manifest, outputs=[Tensor("logits", "float32", ["batch", 7])])
     with pytest.raises(BundleError, match="output logits"):
         CudaDevice("cuda:0").open(replace(bundle, manifest=manifest))
 
 
-def test_a_graph_that_names_another_file_than_the_weights_is_not_loaded(gpu: GpuRuntime, bundle: Bundle) -> None:
+def test_a_graph_that_names_another_file_than_the_weights_is_not_loaded(gpu: StandIn, bundle: Bundle) -> None:
     nodes = sums()
     nodes[-1].output[0] = "plain"
     nodes.append(helper.make_node("Add", ["plain", "table"], ["logits"]))
-    write_graph(bundle.path("graph-full-fused.onnx"), nodes, table=external("extra2.bin"))
-    with pytest.raises(BundleError, match=r"graph-full-fused\.onnx: takes tensors from 'extra2\.bin'"):
+    write_graph(bundle.path("graph-full.onnx"), nodes, table=external("extra2.bin"))
+    with pytest.raises(BundleError, match=r"graph-full\.onnx: takes tensors from 'extra2\.bin'"):
         CudaDevice("cuda:0").open(bundle)
-    assert gpu.opened == []
+    assert gpu.loaded == []
+
+
+def test_on_the_cpus_provider_the_same_rungs_are_climbed(bundle: Bundle) -> None:
+    opened = CudaDevice("cpu", features=GpuFeatures.parse("fused_attention,iobinding,cuda_graphs")).open(bundle)
+    assert opened.ladder is not None
+    climb(opened.ladder)
+    assert opened.sessions["full"].capture([Shape(2, 4)]) == [Shape(2, 4)]  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(opened.sessions["full"].run(batch(ROWS))["logits"], logits(ROWS, [1, 2, 3]))
+    assert [outcome.state for outcome in opened.ladder.outcomes] == ["on", "on", "waiting"]

@@ -1,0 +1,106 @@
+"""Rungs that crash or hang the process that tries them; onnxruntime's provider for CPUs plays the GPU there."""
+
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bigbird_inference.bundle import Bundle, open_bundle
+from bigbird_inference.errors import BundleError
+from bigbird_inference.gpu_trial import try_rungs
+from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName
+from tests.service.models.test_gpu_features import write_gpu_bundle
+
+PINNED = GpuFeatures(RUNGS, pinned=True)
+# In the process that tries rungs, before anything of ours is imported: when a rung is opened, a fault happens.
+_FAULTY = """
+    import importlib.machinery, os, signal, sys, time
+
+    def open_level(graph):
+        {fault}
+
+    class Finder:
+        def find_spec(self, name, path, target=None):
+            if name != {module!r}:
+                return None
+            spec = importlib.machinery.PathFinder.find_spec(name, path)
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                execute(module)
+                module.open_level = open_level
+
+            spec.loader.exec_module = exec_module
+            return spec
+
+    sys.meta_path.insert(0, Finder())
+"""
+CRASH, HANG = "os.kill(os.getpid(), signal.SIGSEGV)", "time.sleep(600)"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    write_gpu_bundle(tmp_path / "sums")
+    return open_bundle(tmp_path / "sums")
+
+
+@pytest.fixture
+def break_rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Let a module's rung do something else when it is opened, in every process that is started from now on."""
+
+    def patch(rung: str, fault: str) -> None:
+        module = f"bigbird_inference.runtime.cuda.{rung}"
+        folder = tmp_path / "faulty"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(textwrap.dedent(_FAULTY).format(module=module, fault=fault))
+        monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+
+    return patch
+
+
+def tried(bundle: Bundle, seconds: float = 60) -> dict[str, tuple[str, str]]:
+    outcomes = try_rungs(bundle, "cpu", PINNED, threading.Event(), seconds=seconds)
+    return {outcome.rung: (outcome.state, outcome.reason) for outcome in outcomes}
+
+
+def test_what_is_sound_passes(bundle: Bundle) -> None:
+    assert tried(bundle) == dict.fromkeys(RUNGS, ("on", ""))
+
+
+@pytest.mark.parametrize(
+    ("rung", "fault"),
+    [
+        pytest.param("cuda_graphs", CRASH, id="cuda_graphs crashes"),
+        pytest.param("fused_attention", HANG, id="fused_attention hangs", marks=pytest.mark.slow),
+        pytest.param("fused_attention", CRASH, id="fused_attention crashes", marks=pytest.mark.slow),
+        pytest.param("iobinding", CRASH, id="iobinding crashes", marks=pytest.mark.slow),
+        pytest.param("iobinding", HANG, id="iobinding hangs", marks=pytest.mark.slow),
+        pytest.param("cuda_graphs", HANG, id="cuda_graphs hangs", marks=pytest.mark.slow),
+    ],
+)
+def test_a_rung_that_ends_its_process_is_found_and_the_others_are_tried_without_it(
+    bundle: Bundle, break_rung: Callable[[str, str], None], rung: RungName, fault: str
+) -> None:
+    break_rung(rung, fault)
+    found = tried(bundle, seconds=10)
+    said = "ended with signal 11" if fault == CRASH else "had not ended after 10 s"
+    assert found[rung][0] == "failed" and said in found[rung][1]
+    assert {name: state for name, (state, _) in found.items() if name != rung} == dict.fromkeys(
+        set(RUNGS) - {rung}, "on"
+    )
+
+
+def test_a_first_rung_that_cannot_run_is_a_bundle_that_cannot_be_served(bundle: Bundle) -> None:
+    bundle.path("graph-full.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match=r"sums: on cpu: .*graph-full\.onnx: is not an ONNX graph"):
+        tried(bundle)
+
+
+def test_a_trial_that_is_given_up_is_ended(bundle: Bundle) -> None:
+    given_up = threading.Event()
+    given_up.set()
+    with pytest.raises(BundleError, match="given up"):
+        try_rungs(bundle, "cpu", PINNED, given_up)
