@@ -32,6 +32,7 @@ def test_help_lists_every_subcommand() -> None:
     assert status == 0
     assert [line.split()[0] for line in printed.split("Commands:")[1].splitlines() if line.strip()] == [
         "batch",
+        "doctor",
         "evaluate",
         "export",
         "finetune",
