@@ -1,7 +1,7 @@
 """What `bigbird batch` makes of the hardware: tokens per second beside a bare loop over the session, and memory.
 
     python -m benchmarks.batch BUNDLE            20,000 documents; a table in benchmarks/results
-    python -m benchmarks.batch BUNDLE --quick    300
+    python -m benchmarks.batch BUNDLE --quick    60
 
 BUNDLE is one for question answering, classification or entities. Documents have log-normal lengths with a median of 900
 tokens. Rounds take turns: some documents through the bare loop, then as many through a job, so that whatever else the
@@ -34,7 +34,7 @@ from bulk.requests import RequestMaker, document_field
 from bulk.sources.inputs import Inputs, Shard
 from bulk.sources.rows import Position
 
-_DOCUMENTS, _QUICK_DOCUMENTS = 20_000, 300
+_DOCUMENTS, _QUICK_DOCUMENTS = 20_000, 60
 _ROUNDS, _QUICK_ROUNDS = 5, 2
 _MEDIAN_TOKENS, _SIGMA = 900, 0.6
 _TEXTS = Path(__file__).resolve().parents[1] / "examples" / "documents"
@@ -139,7 +139,7 @@ def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE")
-    parser.add_argument("--quick", action="store_true", help="300 documents")
+    parser.add_argument("--quick", action="store_true", help="60 documents")
     parser.add_argument("--cpu-runtime", choices=["auto", "onnxruntime", "openvino"], default="onnxruntime")
     arguments = parser.parse_args()
     documents, rounds = (_QUICK_DOCUMENTS, _QUICK_ROUNDS) if arguments.quick else (_DOCUMENTS, _ROUNDS)
