@@ -74,6 +74,7 @@ FROM build AS application
 COPY LICENSE README.md ./
 COPY bigbird_cli bigbird_cli
 COPY bigbird_inference bigbird_inference
+COPY bulk bulk
 COPY evaluation evaluation
 COPY finetuning finetuning
 COPY model_export model_export

@@ -13,6 +13,7 @@ from bigbird_inference.extras import install_command
 
 # Name -> module, one line of help, and the extras that it needs; the help must not need the module.
 _SUBCOMMANDS = {
+    "batch": ("bigbird_cli.batch_command", "Ask a bundle about all rows of files, or a folder of documents.", ("cpu",)),
     "doctor": (
         "bigbird_cli.doctor_command",
         "Tell what this machine has, and whether a bundle would serve.",

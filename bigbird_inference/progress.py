@@ -20,18 +20,30 @@ class Progress:
 
     Args:
         description: What is done.
-        total: How much there is of it.
+        total: How much there is of it; None if nobody knows, which needs `line_seconds`.
         unit: What is counted, for example "request".
         line_seconds: Time between two plain lines; None for a line at every tenth of the total.
+        scaled: Whether numbers are so large that a bar has them in thousands and millions, and a line in percent.
+        begun: What was done before, in a run that this one goes on with.
     """
 
-    def __init__(self, description: str, total: int, unit: str, line_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        description: str,
+        total: int | None,
+        unit: str,
+        line_seconds: float | None = None,
+        *,
+        scaled: bool = False,
+        begun: int = 0,
+    ) -> None:
         self.description = description
         self._total = total
         self._unit = unit
         self._line_seconds = line_seconds
         self._last_line = float("-inf")
-        self._done = 0
+        self._scaled = scaled
+        self._begun = self._done = begun
         self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> "Progress":
@@ -52,12 +64,19 @@ class Progress:
         before, self._done = self._done, self._done + 1 if done is None else done
         if _draws_bars():
             if self._bar is None:
-                self._bar = tqdm(total=self._total, desc=self.description, unit=self._unit, dynamic_ncols=True)
+                self._bar = tqdm(
+                    total=self._total,
+                    desc=self.description,
+                    unit=self._unit,
+                    unit_scale=self._scaled,
+                    initial=self._begun,
+                    dynamic_ncols=True,
+                )
             self._bar.set_postfix(figures, refresh=False)
             self._bar.update(self._done - self._bar.n)
         elif self._is_due(before):
             said = "".join(f", {name} {value}" for name, value in figures.items())
-            print(f"{self.description}: {self._done}/{self._total}{said}", file=sys.stderr, flush=True)
+            print(f"{self.description}: {self._far()}{said}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -65,8 +84,14 @@ class Progress:
             self._bar.close()
             self._bar = None
 
+    def _far(self) -> str:
+        if self._total is None:
+            return f"{self._done:,} {self._unit}"
+        return f"{self._done / max(self._total, 1):.0%}" if self._scaled else f"{self._done}/{self._total}"
+
     def _is_due(self, before: int) -> bool:
         if self._line_seconds is None:
+            assert self._total is not None, "without a total, lines need a time"
             return self._done * 10 // self._total != before * 10 // self._total
         now = time.monotonic()
         due = now - self._last_line > self._line_seconds

@@ -31,6 +31,7 @@ def test_help_lists_every_subcommand() -> None:
     status, printed = run("--help")
     assert status == 0
     assert [line.split()[0] for line in printed.split("Commands:")[1].splitlines() if line.strip()] == [
+        "batch",
         "doctor",
         "evaluate",
         "export",

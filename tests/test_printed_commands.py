@@ -35,6 +35,7 @@ RUN_BY = {
     "examples/README.md": "tests/end_to_end/test_printed_commands.py",
     "docs/http.md": "tests/end_to_end/test_printed_commands.py",
     "docs/kubernetes.md": "tests/end_to_end/test_printed_commands.py",
+    "docs/bulk.md": "tests/end_to_end/test_bulk.py",
     "docs/dialects.md": "tests/clients/test_generated_clients.py",
     "docs/evaluate.md": "tests/end_to_end/test_evaluate.py",
     "docs/finetune.md": "tests/finetuning/test_documented_sequence.py",
@@ -44,6 +45,7 @@ RUN_BY = {
 
 NOT_RUN = {
     "-m demo --output": "tests/demo/test_command.py",  # hours
+    "-m benchmarks.batch": "tests/bulk/test_batch_command.py",  # an hour
     "-m benchmarks.demo_accuracy": "tests/benchmarks/test_demo_accuracy.py",  # an hour
     "-m benchmarks.gpu": "tests/benchmarks/gpu",  # needs a GPU
     "-m benchmarks.playground": "tests/playground",  # needs Chromium
@@ -155,6 +157,7 @@ READERS: dict[str, Callable[[Sequence[str]], None]] = {
     "docker": read_docker,
     "kubectl": read_kubectl,
     "git": lambda words: None,
+    "mkdir": lambda words: None,
 }
 RUN_HERE = {".venv/bin/bigbird", ".venv/bin/python", "curl", "openapi-python-client", "openapi-typescript"}
 

@@ -10,11 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
+from bigbird_cli.main import main
+from bulk.sources.inputs import Shard
 from service.models.served_models import ENDPOINTS
 from service.process.server import _SENDING_SECONDS
 from service.settings import ENVIRONMENT_PREFIX, Settings
@@ -29,7 +32,7 @@ SCHEMAS = Path(__file__).parent / "custom_resources"
 # The oldest that docs/kubernetes.md names, and the newest that the validator knows.
 KUBERNETES_VERSIONS = ("1.30", "1.37")
 OVERLAYS = ("overlays/cpu", "overlays/gpu")
-KUSTOMIZATIONS = (*OVERLAYS, "models", "kserve")
+KUSTOMIZATIONS = (*OVERLAYS, "models", "batch", "kserve")
 USER = 10001
 
 
@@ -298,8 +301,9 @@ def test_selectors_select_the_servers(overlay: str) -> None:
         ),
     ]
     assert all(selector == labels for selector in selectors)
-    exported = the("Job", "models")["spec"]["template"]["metadata"]["labels"]
-    assert labels.items() - exported.items(), "an export must not get requests"
+    for job in (the("Job", "models"), the("Job", "batch")):
+        own = job["spec"]["template"]["metadata"]["labels"]
+        assert labels.items() - own.items(), "a job must not get requests"
 
 
 def test_prometheus_finds_the_service_and_its_port() -> None:
@@ -474,3 +478,42 @@ def test_the_job_checks_every_bundle_of_its_release_and_ends_with_the_first_that
 
 def test_the_servers_read_the_release_that_the_job_makes() -> None:
     assert settings().models == Path(the("ConfigMap", "models")["data"]["BUNDLE_FOLDER"])
+
+
+# The batch job.
+
+
+def test_every_shard_of_the_batch_job_has_an_index_and_an_output_of_its_own() -> None:
+    job = the("Job", "batch")["spec"]
+    assert job["completionMode"] == "Indexed"
+    assert job["completions"] == int(the("ConfigMap", "batch")["data"]["SHARDS"])
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert container["image"] == f"bigbird-serve:{version}-cpu"
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        pytest.param(0, 0, id="every row has an answer"),
+        pytest.param(3, 0, id="rows with an error are not asked again"),
+        pytest.param(1, 1, id="a job that has not come to its end goes on"),
+    ],
+)
+def test_the_batch_job_calls_the_command_as_it_is(tmp_path: Path, ended: int, status: int) -> None:
+    program = tmp_path / "bigbird"
+    program.write_text(f'#!/bin/sh\nfor word; do echo "$word"; done\nexit {ended}\n')
+    program.chmod(0o755)
+    (container,) = the("Job", "batch")["spec"]["template"]["spec"]["containers"]
+    settings_of_job = the("ConfigMap", "batch")["data"]
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "JOB_COMPLETION_INDEX": "3", **settings_of_job}
+    done = subprocess.run(container["command"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    name, *words = done.stdout.splitlines()
+    assert name == "batch"
+    with click.Context(main) as context:
+        command = main.get_command(context, "batch")
+        assert command is not None
+        given = command.make_context("batch", [word.replace("/batch/questions.txt", __file__) for word in words])
+    assert given.params["shard"] == Shard(3, 4)
+    assert given.params["output"] == Path("/batch/answers-3.jsonl")

@@ -1,0 +1,150 @@
+"""A part of the input to its answers: planned, run, decoded with the task's own functions, in the order of the runs."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from bigbird_inference.buckets import ServedBucket
+from bigbird_inference.errors import ServiceError
+from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.base import EncodedRequest, Task
+from bulk.devices import DeviceThreads, RunFailed, RunResult
+from bulk.parts import Part
+from bulk.plan import Answering, Plan, PlannedBatch
+from bulk.requests import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer took; the same whenever it is computed."""
+
+    tokens: Annotated[int, Field(description="Tokens that the model read over all windows, special tokens included.")]
+    windows: Annotated[int, Field(description="Windows that were run.")]
+    buckets: Annotated[
+        list[int], Field(description="Padded length of each window's run, in the order of the document.")
+    ]
+    truncated_tokens: Annotated[int, Field(description="Tokens that no window holds: always 0.")] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of an item.
+
+    Attributes:
+        item: What was asked.
+        answer: Of the task; None if there is none.
+        usage: What it took; None if it was not run.
+        problem: Why there is no answer.
+    """
+
+    item: Item
+    answer: Any | None
+    usage: Usage | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswers:
+    """What a batch has finished, and what it took of the device.
+
+    Attributes:
+        finished: Items whose last window was in it.
+        real_tokens: Tokens of its windows.
+        padded_tokens: With padding.
+    """
+
+    finished: Sequence[Finished]
+    real_tokens: int = 0
+    padded_tokens: int = 0
+
+
+class PartAnswering:
+    """Answers parts of the input, one after the other.
+
+    Args:
+        task: Encoded the items, and decodes what the model gives.
+        buckets: Of the model, ascending.
+        devices: Run the batches.
+        max_batch_tokens: Most tokens of a batch, padding included.
+        max_batch_items: Most windows of a batch.
+    """
+
+    def __init__(
+        self,
+        task: Task[Any, Any],
+        buckets: Sequence[ServedBucket],
+        devices: DeviceThreads,
+        *,
+        max_batch_tokens: int,
+        max_batch_items: int,
+    ) -> None:
+        self._task = task
+        self._devices = devices
+        self._plan = Plan(buckets, max_tokens=max_batch_tokens, max_items=max_batch_items)
+        self._running: dict[Future[list[RunResult]], PlannedBatch] = {}
+
+    def answers(self, part: Part) -> Iterator[BatchAnswers]:
+        """Yield what becomes of a part's items: first of those that cannot be asked, then batch by batch.
+
+        Raises:
+            DeviceLost: A device has failed for good.
+        """
+        refused = [Finished(own.item, None, None, own.problem) for own in part.items if own.encoded is None]
+        if refused:
+            yield BatchAnswers(refused)
+        for own in part.items:
+            if own.encoded is not None:
+                self._plan.add(Answering(own.item, own.encoded))
+        part.items.clear()
+        while self._fill_devices():
+            ended, _ = wait(self._running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                batch, results = self._running.pop(future), future.result()
+                # The devices go on while this one is decoded.
+                self._fill_devices()
+                real = sum(len(window.sequence) for window in batch.windows)
+                yield BatchAnswers(self._finished(batch, results), real, batch.padded_tokens)
+
+    def _fill_devices(self) -> bool:
+        """Give each device a batch to run and one to go on with; return whether anything runs."""
+        while len(self._running) < 2 * self._devices.count and (batch := self._plan.next_batch()) is not None:
+            future = self._devices.submit(batch.bucket, [window.sequence for window in batch.windows])
+            self._running[future] = batch
+        return bool(self._running)
+
+    def _finished(self, batch: PlannedBatch, results: Sequence[RunResult]) -> list[Finished]:
+        ended = []
+        for window, result in zip(batch.windows, results, strict=True):
+            own = window.answering
+            own.left -= 1
+            if isinstance(result, RunFailed):
+                own.problem = result.reason
+            else:
+                own.outputs[window.number] = result
+            if own.left == 0 and (finished := self._advance(own)) is not None:
+                ended.append(finished)
+        return ended
+
+    def _advance(self, own: Answering) -> Finished | None:
+        """Return what became of an item whose windows have all run, or None if it takes another step."""
+        if own.problem is None:
+            try:
+                step = self._step(own.encoded, [outputs for outputs in own.outputs if outputs is not None])
+            except ServiceError as error:
+                own.problem = error.detail
+            except Exception as error:  # one bad row never ends a job
+                own.problem = f"it could not be decoded: {type(error).__name__}: {error}"
+            else:
+                if isinstance(step, EncodedRequest):
+                    own.encoded = step
+                    self._plan.add(own)
+                    return None
+                return Finished(own.item, step, Usage(own.tokens, len(own.buckets), own.buckets))
+        return Finished(own.item, None, Usage(own.tokens, len(own.buckets), own.buckets), own.problem)
+
+    def _step(self, encoded: EncodedRequest[Any], outputs: Sequence[Outputs]) -> Any:
+        following = self._task.continuation(encoded, outputs)
+        return self._task.answer(encoded, outputs) if following is None else following

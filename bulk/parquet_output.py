@@ -1,0 +1,80 @@
+"""The rows of a finished job as Parquet: the columns are those of the JSON, nested where the answer is."""
+
+import dataclasses
+import json
+import types
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from bigbird_inference.tasks.declaration import Operation
+from bulk.answering import Usage
+from bulk.pyarrow_package import pyarrow_parquet
+from bulk.requests import QUESTION
+
+_ROWS_AT_ONCE = 1024
+
+
+def write_parquet(rows: Path, made: Path, operation: Operation, *, keep_text: bool) -> None:
+    """Write the rows of a file of JSON lines as Parquet, some at a time. `id` is always text.
+
+    Args:
+        rows: The file.
+        made: Where the Parquet goes; what is there is replaced.
+        operation: Of the task: its answer gives the columns and their types.
+        keep_text: Whether rows have the document.
+
+    Raises:
+        JobError: pyarrow is not installed.
+        OSError: The file cannot be written.
+    """
+    parquet, _ = pyarrow_parquet()
+    import pyarrow
+
+    schema = pyarrow.schema(_columns(operation, keep_text))
+    with rows.open("rb") as lines, parquet.ParquetWriter(made, schema) as writer:
+        while some := list(_read(islice(lines, _ROWS_AT_ONCE))):
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(some, schema=schema))
+
+
+def _read(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        row = json.loads(line)
+        yield {**row, "id": str(row["id"])}
+
+
+def _columns(operation: Operation, keep_text: bool) -> list[tuple[str, Any]]:
+    asked = [QUESTION] if QUESTION in {field.name for field in dataclasses.fields(operation.request)} else []
+    kept = ["document"] if keep_text else []
+    answer = get_type_hints(operation.answer)
+    hints: dict[str, Any] = {
+        "row": int,
+        "id": str,
+        **dict.fromkeys(asked, str),
+        **answer,
+        **dict.fromkeys(kept, str),
+        "usage": Usage,
+        "error": str,
+    }
+    return [(name, _arrow_type(hint)) for name, hint in hints.items()]
+
+
+def _arrow_type(hint: Any) -> Any:
+    """Return Arrow's type of what a task declares; every value may be null."""
+    import pyarrow
+
+    plain = {int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string(), bool: pyarrow.bool_()}
+    if hint in plain:
+        return plain[hint]
+    if dataclasses.is_dataclass(hint):
+        return pyarrow.struct([(name, _arrow_type(own)) for name, own in get_type_hints(hint).items()])
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is list:
+        return pyarrow.list_(_arrow_type(arguments[0]))
+    if origin is Literal:
+        return pyarrow.string()
+    if origin in (Union, types.UnionType):
+        (own,) = (argument for argument in arguments if argument is not type(None))
+        return _arrow_type(own)
+    raise TypeError(f"no column of Parquet can hold {hint}")

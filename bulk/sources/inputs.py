@@ -1,0 +1,258 @@
+"""All inputs of a job as one stream of numbered rows, which can be read from any of them on.
+
+Files are found again each time that the stream is read, in the same order, so that a folder of a million documents is
+never a list in memory. That they are still the same files is what `survey` is for.
+"""
+
+import glob
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Literal, get_args
+
+from bulk.errors import JobError
+from bulk.sources.documents import DOCUMENT_ENDINGS, document_row
+from bulk.sources.json_lines import json_rows
+from bulk.sources.parquet_rows import parquet_rows
+from bulk.sources.rows import ByteLines, FileRow, Position, SourceRow
+from bulk.sources.tables import table_rows
+
+Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+STANDARD_INPUT = "-"
+_ENDINGS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    **dict.fromkeys(DOCUMENT_ENDINGS, "text"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A share of the rows: those whose number leaves the remainder `index` when divided by `count`."""
+
+    index: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the inputs are, without a look into them.
+
+    Attributes:
+        fingerprint: Names, sizes and times of change of all files, as a SHA-256.
+        files: How many there are.
+        bytes: How large they are together; None with standard input.
+        passed_over: Files in folders whose endings are none of a document.
+    """
+
+    fingerprint: str
+    files: int
+    bytes: int | None
+    passed_over: int
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    format: Format
+
+    @property
+    def path(self) -> Path | None:
+        return None if self.name == STANDARD_INPUT else Path(self.name)
+
+
+class Inputs:
+    """The inputs that a job was given.
+
+    Args:
+        given: Files, folders, patterns, or `-`.
+        format: What files are whose ending does not tell; standard input is JSON lines otherwise.
+        document_column: What to call the text of files that are a document each.
+        standard_input: What `-` reads.
+    """
+
+    def __init__(
+        self,
+        given: Sequence[str],
+        *,
+        format: Format | None = None,
+        document_column: str = "text",
+        standard_input: Callable[[], BinaryIO] = lambda: sys.stdin.buffer,
+    ) -> None:
+        self._given = given
+        self._format = format
+        self._document_column = document_column
+        self._standard_input = standard_input
+        self._passed_over = 0
+        if given.count(STANDARD_INPUT) > 1:
+            raise JobError("- is given twice; standard input can be read once")
+
+    def survey(self) -> Survey:
+        """Look at all files.
+
+        Raises:
+            JobError: There is none, or one cannot be read.
+        """
+        found = hashlib.sha256()
+        files, size = 0, 0
+        for file in self._files():
+            files += 1
+            if file.path is None:
+                found.update(b"-\n")
+                continue
+            try:
+                state = file.path.stat()
+                os.close(os.open(file.path, os.O_RDONLY))
+            except OSError as error:
+                raise JobError(f"{file.name}: cannot be read: {error.strerror}") from error
+            size += state.st_size
+            found.update(f"{file.name!a} {file.format} {state.st_size} {state.st_mtime_ns}\n".encode())
+        if files == 0:
+            raise JobError(f"no document in {', '.join(self._given)}; its files end with none of {_listed_endings()}")
+        known = None if STANDARD_INPUT in self._given else size
+        return Survey(found.hexdigest(), files, known, self._passed_over)
+
+    def rows(self, start: Position, shard: Shard) -> Iterator[SourceRow]:
+        """Yield the rows of a shard from a position on.
+
+        Raises:
+            JobError: A file is not what its ending says, or standard input is another than the first time.
+        """
+        number, skipped_bytes = start.row, 0
+        for file_number, file in enumerate(self._files()):
+            if file_number < start.file:
+                continue
+            resumed = file_number == start.file
+            offset, lines = (start.offset, start.lines) if resumed else (0, 0)
+            for row, digest in self._rows_of(file, offset, lines, start.digest if resumed else ""):
+                mine = number % shard.count == shard.index
+                number += 1
+                if not mine:
+                    skipped_bytes += row.bytes
+                    continue
+                name = file.name if row.line is None else f"{file.name}:{row.line}"
+                after = Position(number, file_number, row.offset, row.lines, digest)
+                yield SourceRow(number - 1, name, row.read, after, row.bytes + skipped_bytes)
+                skipped_bytes = 0
+
+    def _rows_of(self, file: _File, offset: int, lines: int, digest: str) -> Iterator[tuple[FileRow, str]]:
+        """Yield rows, each with the digest of standard input up to it; that of a file is empty."""
+        if file.format == "text" and file.path is not None:
+            # The position after a document is still that of its file.
+            if not offset and not lines:
+                for row in document_row(file.path, self._document_column):
+                    yield FileRow(row.line, row.read, max(row.offset, 1), 1, row.bytes), ""
+            return
+        try:
+            if file.path is None:
+                piped = _HashedStream(self._standard_input())
+                beginning = piped.skip(offset, digest)
+                for row in _lines_of(file.format, piped, beginning, offset, lines):
+                    yield row, piped.digest()
+            elif file.format == "parquet":
+                for row in parquet_rows(file.path, lines):
+                    yield row, ""
+            else:
+                with file.path.open("rb") as header, file.path.open("rb") if offset else nullcontext(header) as stream:
+                    stream.seek(offset)
+                    for row in _lines_of(file.format, stream, header, offset, lines):
+                        yield row, ""
+        except JobError as error:
+            raise JobError(str(error) if str(error).startswith(file.name) else f"{file.name}: {error}") from error
+        except OSError as error:
+            raise JobError(f"{file.name}: cannot be read: {error.strerror or error}") from error
+
+    def _files(self) -> Iterator[_File]:
+        self._passed_over = 0
+        for given in self._given:
+            if given == STANDARD_INPUT:
+                if self._format in ("parquet", "text"):
+                    raise JobError(f"standard input cannot be {self._format}; name the file instead of -")
+                yield _File(given, self._format or "jsonl")
+            elif Path(given).is_dir():
+                yield from self._documents_in(given)
+            elif os.path.lexists(given) or not glob.has_magic(given):
+                yield self._named(given)
+            else:
+                for name in sorted(glob.glob(given, recursive=True)):
+                    if not Path(name).is_dir():
+                        yield self._named(name)
+
+    def _named(self, name: str) -> _File:
+        format = self._format or _ENDINGS.get(Path(name).suffix.lower())
+        if format is None:
+            raise JobError(
+                f"{name}: its ending is none of {', '.join(sorted(_ENDINGS))}; say what it is with --input-format"
+            )
+        return _File(name, format)
+
+    def _documents_in(self, folder: str) -> Iterator[_File]:
+        """Yield the documents of a folder and of those in it, in the order of their names; none that are hidden."""
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda one: one.name)
+        except OSError as error:
+            raise JobError(f"{folder}: cannot be read: {error.strerror}") from error
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._documents_in(entry.path)
+            elif entry.is_file() and Path(entry.name).suffix.lower() in DOCUMENT_ENDINGS:
+                yield _File(entry.path, "text")
+            else:
+                self._passed_over += 1
+
+
+class _HashedStream:
+    """Standard input, with the digest of all that was read of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def readline(self, limit: int = -1, /) -> bytes:
+        content = self._stream.readline(limit)
+        self._hash.update(content)
+        return content
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def skip(self, size: int, digest: str) -> ByteLines:
+        """Read so many bytes and compare their digest; return the beginning: of what was skipped, or of the stream.
+
+        Raises:
+            JobError: They are not what was read the first time.
+        """
+        if not size:
+            return self
+        first = self.readline()
+        left = size - len(first)
+        while left > 0 and (content := self._stream.read(min(left, 2**20))):
+            self._hash.update(content)
+            left -= len(content)
+        if self.digest() != digest:
+            raise JobError(
+                "it does not begin with what was read before the job was stopped; pipe in the same again, or begin "
+                "again with --restart"
+            )
+        return BytesIO(first)
+
+
+def _lines_of(format: Format, stream: ByteLines, header: ByteLines, offset: int, lines: int) -> Iterator[FileRow]:
+    if format == "jsonl":
+        return json_rows(stream, offset, lines)
+    return table_rows(stream, header, offset, lines, tabs=format == "tsv")
+
+
+def _listed_endings() -> str:
+    return ", ".join(sorted(DOCUMENT_ENDINGS))

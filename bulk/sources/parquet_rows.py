@@ -1,0 +1,49 @@
+"""Parquet, read some hundred rows at a time."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bulk.errors import JobError, RowError
+from bulk.pyarrow_package import pyarrow_parquet
+from bulk.sources.rows import FileRow
+
+_ROWS_AT_ONCE = 256
+
+
+def parquet_rows(path: Path, first: int) -> Iterator[FileRow]:
+    """Yield the rows of a file from one on.
+
+    Args:
+        path: The file.
+        first: Rows before it.
+
+    Raises:
+        JobError: It is not Parquet, or pyarrow is not installed.
+    """
+    parquet, arrow_error = pyarrow_parquet()
+    try:
+        with parquet.ParquetFile(path) as file:
+            row_bytes = path.stat().st_size // max(file.metadata.num_rows, 1)
+            before = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if before + rows <= first:
+                    before += rows
+                    continue
+                for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[group]):
+                    for index in range(max(first - before, 0), batch.num_rows):
+                        number = before + index + 1
+                        yield FileRow(number, partial(_values, batch, index), number, number, row_bytes)
+                    before += batch.num_rows
+    except (arrow_error, OSError) as error:
+        raise JobError(f"{path}: not Parquet that can be read: {error}") from error
+
+
+def _values(batch: Any, index: int) -> Mapping[str, Any]:
+    try:
+        values: Mapping[str, Any] = batch.slice(index, 1).to_pylist()[0]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise RowError(f"a cell cannot be read: {error}") from None
+    return values
