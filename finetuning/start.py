@@ -122,7 +122,7 @@ def tell_case(model: BigBird) -> None:
     if model.config.token_types == "case":
         return
     known = model.embeddings.token_type.weight.detach()
-    model.embeddings.token_type = nn.Embedding.from_pretrained(known[:1].repeat(CASE_TYPES, 1), freeze=False)
+    model.embeddings.token_type = nn.Embedding(CASE_TYPES, known.shape[1], _weight=known[:1].repeat(CASE_TYPES, 1))
     model.config = replace(model.config, token_types="case", type_vocab_size=CASE_TYPES)
 
 
