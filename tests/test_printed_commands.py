@@ -66,6 +66,7 @@ NOT_RUN = {
 
 NEEDS_A_NETWORK = {
     "docs/checkpoints.md": "tests/model_export/test_look_alikes.py",
+    "docs/real_entities.md": "tests/finetuning/test_lora.py",
     "docs/real_models.md": "tests/scripts/test_real_models.py",
 }
 """Pages whose commands download or need what was downloaded, and what stands in; options must exist all the same."""

@@ -3,8 +3,8 @@
 `none` labels tokens; `simple` joins neighbouring tokens; `first`, `average` and `max` first give every word one label,
 so that no entity begins or ends inside a word, and then join words. They mean what they mean in the token
 classification pipeline of transformers, with five differences: any whitespace separates words, not the space alone;
-punctuation around a word is none of it, so that "Paris." may be a place without its full stop; no entity goes on
-across an empty line; pieces of one character never belong to different words; and a token that is only whitespace is
+punctuation parts words, too, so that of "Paris." or "Paris's" the place is "Paris"; no entity goes on across an empty
+line; pieces of one character never belong to different words; and a token that is only whitespace is
 passed over.
 
 What a token label says about where entities begin and end. Three families are told apart by the model's list of labels:
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from bigbird_inference.tasks.positions import End, Start
 from bigbird_inference.tasks.scores import Float64Array
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
+from bigbird_inference.tokenization.letter_case import is_in_word
 
 OUTSIDE = "O"
 
@@ -141,38 +142,18 @@ class _Labelled:
 def word_starts(text: str, tokens: TokenizedText, unk_id: int) -> npt.NDArray[np.bool_]:
     """Tell for each token whether it begins a word, bool `[tokens]`; the tokens must have characters of their own.
 
-    A word begins at the first token, after whitespace, and with an unknown piece (transformers' rule). The tokens of
-    nothing but punctuation and signs before its first letter or digit, and after its last one, are words of their own.
+    A word begins at the first token, after whitespace, and with an unknown piece (transformers' rule), and so does each
+    token that begins with punctuation or a sign, or stands after one.
     """
     positions = np.unique(tokens.starts)
     free = {int(position): position == 0 or text[position - 1].isspace() for position in positions}
     begins = np.array([free[int(start)] for start in tokens.starts], dtype=np.bool_)
     begins |= tokens.ids == unk_id
-    begins[:1] = True
-    begins |= _outside_of_words(text, tokens, np.flatnonzero(begins))
+    begins |= np.array([not is_in_word(text[start]) for start in tokens.starts.tolist()], dtype=np.bool_)
+    begins[1:] |= np.array([not is_in_word(text[end - 1]) for end in tokens.ends[:-1].tolist()], dtype=np.bool_)
     begins[1:] &= tokens.starts[1:] >= tokens.ends[:-1]
     begins[:1] = True
     return begins
-
-
-def _outside_of_words(text: str, tokens: TokenizedText, firsts: Int64Array) -> npt.NDArray[np.bool_]:
-    """Tell which tokens stand before the first letter or digit of their chunk, hold it, or stand after the last.
-
-    Args:
-        text: The document.
-        tokens: Its tokens.
-        firsts: First token of each chunk between whitespace, int64 `[chunks]`.
-    """
-    count = len(tokens)
-    spans = zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True)
-    spelt = np.array([any(map(str.isalnum, text[start:end])) for start, end in spans], dtype=np.bool_)
-    places = np.arange(count)
-    tokens_in_chunk = np.diff(np.append(firsts, count))
-    first_spelt = np.minimum.reduceat(np.where(spelt, places, count), firsts)
-    last_spelt = np.maximum.reduceat(np.where(spelt, places, -1), firsts)
-    return np.asarray(
-        (places <= np.repeat(first_spelt, tokens_in_chunk)) | (places > np.repeat(last_spelt, tokens_in_chunk))
-    )
 
 
 def group_entities(

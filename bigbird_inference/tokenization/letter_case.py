@@ -34,7 +34,7 @@ def case_types(text: str, starts: Int64Array, ends: Int64Array) -> Int64Array:
         return np.zeros(len(starts), dtype=np.int64)
     distinct, inverse = np.unique(code_points(text), return_inverse=True)
     characters = [chr(code) for code in distinct.tolist()]
-    in_word = np.array([_is_in_word(character) for character in characters])[inverse]
+    in_word = np.array([is_in_word(character) for character in characters])[inverse]
     letter = np.array([character.isalpha() for character in characters])[inverse]
     capital = np.array([character.isupper() or character.istitle() for character in characters])[inverse]
 
@@ -55,6 +55,7 @@ def case_types(text: str, starts: Int64Array, ends: Int64Array) -> Int64Array:
     return np.where((ends > starts) & in_word[at], of_word[word_of[at]], _LOWER)
 
 
-def _is_in_word(character: str) -> bool:
+def is_in_word(character: str) -> bool:
+    """Tell whether a character is part of a word: a letter, a digit, or a mark on one."""
     # Marks are no letters to Python: "e" and an accent of its own are one letter of a word.
     return character.isalnum() or "\u0300" <= character <= "\u036f"

@@ -173,23 +173,23 @@ def test_tokens_without_characters_part_no_entity() -> None:
 @pytest.mark.parametrize(
     ("text", "pieces", "expected"),
     [
-        ("New York's", "Ne|w|York|'|s", [1, 0, 1, 0, 0]),
+        ("New York's", "Ne|w|York|'|s", [1, 0, 1, 1, 1]),
         ("a\nb\tc\u3000d", "a|b|c|d", [1, 1, 1, 1]),
         (" a", "a", [1]),
         ("北京", "北|京", [1, 0]),
         ("(New York).", "(|New|Yo|rk|)|.", [1, 1, 1, 0, 1, 1]),
-        ("U.S. ... $5", "U|.|S|.|.|..|$|5", [1, 0, 0, 1, 1, 1, 1, 1]),
+        ("U.S. ... $50", "U|.|S|.|.|..|$|5|0", [1, 1, 1, 1, 1, 1, 1, 1, 0]),
     ],
     ids=[
-        "spaces part words, punctuation within does not",
+        "spaces and apostrophes part words",
         "all whitespace parts words",
         "the first token",
         "no spaces",
-        "punctuation around a word is none of it",
-        "punctuation alone",
+        "punctuation is none of a word",
+        "punctuation alone, and signs",
     ],
 )
-def test_words_begin_after_whitespace(text: str, pieces: str, expected: list[int]) -> None:
+def test_words_begin_after_whitespace_and_punctuation(text: str, pieces: str, expected: list[int]) -> None:
     assert word_starts(text, cut(text, pieces), UNKNOWN).astype(int).tolist() == expected
 
 
