@@ -10,9 +10,7 @@ const FILES = new URL("./examples/", import.meta.url);
 /** A document; `example` names the example that it is, or is null. */
 export const typed = (text, name = said.files.typed) => ({ text, name, example: null });
 
-export async function listExamples() {
-	return readJson(new URL("examples.json", FILES));
-}
+export const listExamples = () => readJson(new URL("examples.json", FILES));
 
 export async function openExample(example, name) {
 	return { text: await read(new URL(`${example}.txt`, FILES)), name, example };

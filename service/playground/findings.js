@@ -35,9 +35,9 @@ export class FindingsTable {
 		);
 	}
 
-	show(findings, isShown = () => true) {
+	show(findings) {
 		this.#findings = findings;
-		this.filter(isShown);
+		this.filter(() => true);
 	}
 
 	filter(isShown) {

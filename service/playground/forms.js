@@ -4,15 +4,9 @@
 import { element, freshId } from "./dom.js";
 import { said } from "./texts.js";
 
-function labelled(label, control, hint) {
+function labelled(label, control) {
 	control.id = freshId("field");
-	return element(
-		"div",
-		{ class: "field" },
-		element("label", { for: control.id, text: label }),
-		control,
-		hint ? element("p", { class: "hint", text: hint }) : null,
-	);
+	return element("div", { class: "field" }, element("label", { for: control.id, text: label }), control);
 }
 
 /** One line or several of text; `required` says what is missing if it is empty. */
@@ -21,7 +15,6 @@ export function textField(label, { value = "", rows = 2, required = true, placeh
 	area.value = value;
 	return {
 		node: labelled(label, area),
-		control: area,
 		get value() {
 			return area.value === "" && !required ? undefined : area.value;
 		},

@@ -97,9 +97,9 @@ export class ReadingView {
 	}
 
 	/** Mark findings, each with `start` and `end` in UTF-16 units, in the order of the text, and a `tag` that is shown. */
-	mark(findings, isShown = () => true) {
+	mark(findings) {
 		this.#findings = findings;
-		this.#isShown = isShown;
+		this.#isShown = () => true;
 		this.#current = -1;
 		this.#marking += 1;
 		this.#lay();

@@ -70,7 +70,7 @@ export const said = {
 		`${place} of ${total}: ${finding.label}, “${finding.text}”, ${finding.scored}`,
 	answer: (answer) => `Answer: “${answer.text}”, score ${answer.scored}.`,
 	noAnswer: "The document does not say.",
-	entities: (visible, all) => (visible === all ? plural(all, "entity", "entities") : `${count.format(visible)} of ${plural(all, "entity", "entities")}`),
+	entities: (visible, all) => (visible === all ? "" : `${count.format(visible)} of `) + plural(all, "entity", "entities"),
 	label: (label, scored) => `${label}, ${scored}.`,
 	noLabel: "No label reaches the lowest score.",
 	rows: (first, last, all) => `${count.format(first)}–${count.format(last)} of ${count.format(all)}`,
