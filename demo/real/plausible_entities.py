@@ -17,6 +17,7 @@ _CURRENCY = re.compile(
     r"USD|EUR|GBP)\b",
     re.IGNORECASE,
 )
+_SIGNS = frozenset("$£€¥₹")
 _BARE_NUMBER = re.compile(r"[\d,.]+")
 _YEAR = re.compile(r"1\d{3}|20\d{2}")
 _NO_TIME = re.compile(r"[@_=<>|{}\[\]#$*~^\x80-\x9f]|\d\s*(mi|km|m|ft|kg|MB|KB|GB)$")
@@ -26,7 +27,10 @@ _POSSESSIVE = re.compile(r"['\u2019]s$")
 
 
 def plausible(text: str, entities: list[Entity]) -> list[Entity]:
-    """Return the entities that can be what they are said to be, without quotation marks and possessives at their ends.
+    """Return the entities that can be what they are said to be, cut to size.
+
+    Quotation marks and possessives at their ends are left out; the sign before an amount, which the teacher often
+    leaves out, is taken in.
 
     Args:
         text: That they are in.
@@ -35,6 +39,7 @@ def plausible(text: str, entities: list[Entity]) -> list[Entity]:
     kept = []
     for start, end, label in entities:
         begin, stop = _trimmed(text, start, end)
+        begin -= label == "MONEY" and text[begin - 1 : begin] in _SIGNS
         found = text[begin:stop]
         told = "PERCENT" if label == "MONEY" and _PERCENT.search(found) else label
         if found and _can_be(told, found):

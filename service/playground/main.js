@@ -116,6 +116,7 @@ function chooseTask(chosen) {
 	suggestQuestion();
 	asking?.abort();
 	clearProblem();
+	tell("");
 	showExchange(desk.exchange);
 }
 
@@ -195,12 +196,15 @@ function commitEdit() {
 	const editor = byId("editor");
 	if (editor.hidden) return;
 	if (editor.dataset.touched) openDocument(typed(editor.value));
-	delete editor.dataset.touched;
-	setMode("read");
+	else setMode("read");
 }
 
 function takeFile(file) {
-	if (file) openWhenHere(openFile(file)).catch((error) => tell(error.message));
+	if (!file) return;
+	openWhenHere(openFile(file)).catch((error) => {
+		tell(error.message);
+		byId("status").scrollIntoView({ block: "nearest" });
+	});
 }
 
 // Asking.
@@ -242,7 +246,7 @@ async function ask(event) {
 		lead();
 		requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("bigbird:marked")));
 	} catch (problem) {
-		if (problem.name === "AbortError") tell(said.stopped);
+		if (problem.name === "AbortError") tell(asked.task === task ? said.stopped : "");
 		else await troubled(problem, ask);
 	} finally {
 		if (asking === own) asking = null;
@@ -463,7 +467,7 @@ on("file", "change", (event) => {
 on("previous", "click", () => step(-1));
 on("next", "click", () => step(1));
 on("take", "toggle", () => {
-	if (byId("take").open && exchange) fillTakeAlong(byId("taken"), exchange, service.hasKey, tell);
+	if (byId("take").open && exchange) fillTakeAlong(byId("taken"), exchange, service.hasKey);
 });
 on("reading", "keydown", (event) => {
 	if (event.ctrlKey || event.altKey || event.metaKey) return;

@@ -36,8 +36,9 @@ export class ReadingView {
 		});
 		// Browsers would put a line break between blocks, and change some spaces.
 		root.addEventListener("copy", (event) => {
-			const range = getSelection().getRangeAt(0);
-			if (range.collapsed || !root.contains(range.commonAncestorContainer)) return;
+			const selection = getSelection();
+			const range = selection.rangeCount ? selection.getRangeAt(0) : null;
+			if (!range || range.collapsed || !root.contains(range.commonAncestorContainer)) return;
 			event.clipboardData.setData("text/plain", range.toString());
 			event.preventDefault();
 		});
@@ -47,6 +48,7 @@ export class ReadingView {
 		this.#observer.disconnect();
 		this.#text = text;
 		this.#blocks = [];
+		this.#root.replaceChildren();
 		this.#findings = [];
 		this.#current = -1;
 		this.#lay();

@@ -9,9 +9,9 @@ import { said, take } from "./texts.js";
 /**
  * Fill a node with what an exchange can be taken along as.
  *
- * An exchange has `task`, `path`, `body`, `answer`, `text` and `question`; `tell(text)` says what has happened.
+ * An exchange has `task`, `path`, `body`, `answer`, `text` and `question`.
  */
-export function fillTakeAlong(node, exchange, hasKey, tell) {
+export function fillTakeAlong(node, exchange, hasKey) {
 	const address = new URL(exchange.path.replace(/^\//, ""), document.baseURI).href;
 	const programs = snippets(address, exchange.body, hasKey);
 	const output = element("pre", { tabIndex: 0, aria: { label: take.request } });
@@ -22,6 +22,7 @@ export function fillTakeAlong(node, exchange, hasKey, tell) {
 			onclick: () => show(kind),
 		}),
 	);
+	const told = element("p", { class: "hint", role: "status" });
 	let copied;
 	function show(kind) {
 		copied = programs[kind];
@@ -35,7 +36,7 @@ export function fillTakeAlong(node, exchange, hasKey, tell) {
 			"div",
 			{ class: "line kinds" },
 			kinds,
-			element("button", { class: "quiet", text: take.copy, onclick: () => copy(copied, output, tell, said.copied) }),
+			element("button", { class: "quiet", text: take.copy, onclick: () => copy(copied, output, told, said.copied) }),
 		),
 		output,
 		element("h3", { text: take.answer }),
@@ -51,10 +52,11 @@ export function fillTakeAlong(node, exchange, hasKey, tell) {
 				onclick: () => {
 					const link = linkTo({ task: exchange.task.id, model: exchange.body.model, question: exchange.question });
 					history.replaceState(null, "", link);
-					copy(link, output, tell, said.linkCopied);
+					copy(link, output, told, said.linkCopied);
 				},
 			}),
 		),
+		told,
 		...overlapping(exchange),
 	);
 }
@@ -93,14 +95,14 @@ function save(name, type, content) {
 	setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-async function copy(text, output, tell, done) {
+async function copy(text, output, told, done) {
 	try {
 		await navigator.clipboard.writeText(text);
-		tell(done);
+		told.textContent = done;
 	} catch {
 		// No clipboard without HTTPS on other hosts than this one.
 		output.textContent = text;
 		getSelection().selectAllChildren(output);
-		tell(said.copyFailed);
+		told.textContent = said.copyFailed;
 	}
 }

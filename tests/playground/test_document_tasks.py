@@ -306,6 +306,38 @@ def test_a_file_that_is_no_text_is_refused_in_words(content: bytes, open_page: O
     page.set_input_files("#file", {"name": "a.pdf", "mimeType": "application/pdf", "buffer": content})
     expect(page.locator("#status")).to_contain_text("Save")
     assert page.text_content("#document-name") == "Legal report"
+    # Where the page is longer than the window, too.
+    page.set_viewport_size({"width": 500, "height": 800})
+    page.locator("#file").scroll_into_view_if_needed()
+    page.set_input_files("#file", {"name": "a.pdf", "mimeType": "application/pdf", "buffer": content})
+    expect(page.locator("#status")).to_be_in_viewport()
+
+
+def test_a_document_that_is_emptied_is_gone(open_page: OpenPage) -> None:
+    page = open_page()
+    page.wait_for_selector("#reading .block")
+    write_document(page, "")
+    assert page.input_value("#editor") == page.text_content("#reading") == ""
+    assert page.is_visible("#editor")
+    page.click("#ask")
+    expect(page.locator("#status")).to_contain_text("no document")
+
+
+def test_what_was_told_of_one_task_is_not_told_of_another(open_page: OpenPage) -> None:
+    page = open_page()
+    page.wait_for_selector("#reading .block")
+    page.fill("#fields textarea", "")
+    page.click("#ask")
+    expect(page.locator("#status")).to_contain_text("Question is empty")
+    choose_task(page, "ner")
+    expect(page.locator("#status")).to_have_text("")
+
+
+def test_copying_nothing_is_no_error(open_page: OpenPage) -> None:
+    page = open_page()
+    page.focus("#reading")
+    page.evaluate("getSelection().removeAllRanges()")
+    page.evaluate("document.querySelector('#reading').dispatchEvent(new ClipboardEvent('copy', { bubbles: true }))")
 
 
 @pytest.mark.parametrize("content", [b"", b" \r\n", b"<p> </p>"], ids=["empty", "blank", "empty HTML"])

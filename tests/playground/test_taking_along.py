@@ -189,7 +189,8 @@ def test_a_link_carries_task_model_and_question_but_no_document(open_page: OpenP
     ask(page, "Oslo & Bergen?")
     page.click("#take summary")
     page.get_by_text("Copy a link").click()
-    expect(page.locator("#status")).to_contain_text("Link copied")
+    expect(page.locator("#taken [role=status]")).to_contain_text("Link copied")
+    expect(page.locator("#taken [role=status]")).to_be_in_viewport()
     link = page.evaluate("navigator.clipboard.readText()")
     assert link.endswith("/#task=qa&model=fake-qa&question=Oslo+%26+Bergen%3F")
     other = open_page(link[link.index("/#") :])
@@ -203,7 +204,8 @@ def test_a_link_carries_the_model_of_tasks_about_several_texts(open_page: OpenPa
     ask(page)
     page.click("#take summary")
     page.get_by_text("Copy a link").click()
-    expect(page.locator("#status")).to_contain_text("Link copied")
+    expect(page.locator("#taken [role=status]")).to_contain_text("Link copied")
+    expect(page.locator("#taken [role=status]")).to_be_in_viewport()
     assert page.evaluate("navigator.clipboard.readText()").endswith("/#task=embed&model=fake-embed")
 
 

@@ -31,3 +31,8 @@ from demo.real.plausible_entities import plausible
 def test_what_an_entity_cannot_be_is_dropped(text: str, label: str, kept: tuple[str, str] | None) -> None:
     found = [(text[start:end], told) for start, end, told in plausible(text, [(0, len(text), label)])]
     assert found == ([] if kept is None else [kept])
+
+
+def test_an_amount_has_its_sign() -> None:
+    assert plausible("It cost $400,000,000.", [(9, 20, "MONEY")]) == [(8, 20, "MONEY")]
+    assert plausible("400,000,000", [(0, 11, "MONEY")]) == []
