@@ -85,6 +85,7 @@ MANIFEST: dict[str, Any] = {
         "kind": "sentencepiece",
         "mask_lstrip": True,
         "added_tokens": [],
+        "token_types": "segments",
     },
     "weights": hashed("weights.bin"),
     "inputs": [

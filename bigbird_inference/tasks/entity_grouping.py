@@ -3,9 +3,9 @@
 `none` labels tokens; `simple` joins neighbouring tokens; `first`, `average` and `max` first give every word one label,
 so that no entity begins or ends inside a word, and then join words. They mean what they mean in the token
 classification pipeline of transformers, with five differences: any whitespace separates words, not the space alone;
-punctuation parts words, too, so that of "Paris." or "Paris's" the place is "Paris"; no entity goes on across an empty
-line; pieces of one character never belong to different words; and a token that is only whitespace is
-passed over.
+for a model that is told the case of words, punctuation does, too, so that of "Paris." or "Paris's" the place is
+"Paris"; no entity goes on across an empty line; pieces of one character never belong to different words; and a token
+that is only whitespace is passed over.
 
 What a token label says about where entities begin and end. Three families are told apart by the model's list of labels:
 BIO ("B-PER", "I-PER"), BIOES and its other spelling BILOU (with "E-"/"L-" on the last and "S-"/"U-" on the only token
@@ -139,18 +139,21 @@ class _Labelled:
     ends: Int64Array
 
 
-def word_starts(text: str, tokens: TokenizedText, unk_id: int) -> npt.NDArray[np.bool_]:
+def word_starts(
+    text: str, tokens: TokenizedText, unk_id: int, *, punctuation_parts: bool = False
+) -> npt.NDArray[np.bool_]:
     """Tell for each token whether it begins a word, bool `[tokens]`; the tokens must have characters of their own.
 
-    A word begins at the first token, after whitespace, and with an unknown piece (transformers' rule), and so does each
-    token that begins with punctuation or a sign, or stands after one.
+    A word begins at the first token, after whitespace, and with an unknown piece (transformers' rule). Where
+    `punctuation_parts`, each token that begins with punctuation or a sign begins a word, and so does the one after it.
     """
     positions = np.unique(tokens.starts)
     free = {int(position): position == 0 or text[position - 1].isspace() for position in positions}
     begins = np.array([free[int(start)] for start in tokens.starts], dtype=np.bool_)
     begins |= tokens.ids == unk_id
-    begins |= np.array([not is_in_word(text[start]) for start in tokens.starts.tolist()], dtype=np.bool_)
-    begins[1:] |= np.array([not is_in_word(text[end - 1]) for end in tokens.ends[:-1].tolist()], dtype=np.bool_)
+    if punctuation_parts:
+        begins |= np.array([not is_in_word(text[start]) for start in tokens.starts.tolist()], dtype=np.bool_)
+        begins[1:] |= np.array([not is_in_word(text[end - 1]) for end in tokens.ends[:-1].tolist()], dtype=np.bool_)
     begins[1:] &= tokens.starts[1:] >= tokens.ends[:-1]
     begins[:1] = True
     return begins
@@ -164,6 +167,8 @@ def group_entities(
     aggregation: Aggregation,
     unk_id: int,
     ignored: Collection[str] = (OUTSIDE,),
+    *,
+    punctuation_parts: bool = False,
 ) -> list[Entity]:
     """Turn each token's label probabilities into entities, in the order of the text.
 
@@ -175,6 +180,7 @@ def group_entities(
         aggregation: The strategy.
         unk_id: The vocabulary's unknown piece.
         ignored: Names of entity types, or with the strategy `none` of labels, that are left out.
+        punctuation_parts: Whether punctuation separates words.
     """
     visible = tokens.ends > tokens.starts
     tokens = TokenizedText(tokens.ids[visible], tokens.starts[visible], tokens.ends[visible])
@@ -183,7 +189,8 @@ def group_entities(
         labels = scores.argmax(axis=1)
         labelled = _Labelled(labels, scores[np.arange(len(labels)), labels], tokens.starts, tokens.ends)
     else:
-        labelled = _label_words(tokens, scores, np.flatnonzero(word_starts(text, tokens, unk_id)), aggregation)
+        begins = word_starts(text, tokens, unk_id, punctuation_parts=punctuation_parts)
+        labelled = _label_words(tokens, scores, np.flatnonzero(begins), aggregation)
     units = labelled if aggregation == "none" else _join(text, labelled, scheme)
     names = scheme.labels if aggregation == "none" else [scheme.entities[entity] for entity in scheme.entity_of]
     return [

@@ -125,7 +125,17 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         scores = softmax(merge_token_logits(encoded.windows, logits, len(tokens)))
         unk_id = self.tokenizer.vocabulary.unk_id
         ignored = frozenset({OUTSIDE} if request.ignore_labels is None else request.ignore_labels)
-        entities = group_entities(request.text, tokens, scores, self.scheme, request.aggregation, unk_id, ignored)
+        entities = group_entities(
+            request.text,
+            tokens,
+            scores,
+            self.scheme,
+            request.aggregation,
+            unk_id,
+            ignored,
+            # A model that is told the case of words is told of these words.
+            punctuation_parts=self.tokenizer.token_types == "case",
+        )
         kept = [entity for entity in entities if entity.score >= request.threshold]
         return EntityAnswer(kept, _listed_windows(encoded) if request.windows else None)
 

@@ -21,6 +21,7 @@ COMMON_FIELDS = [
         "qa_layer_norm_eps",
         "has_answer_types",
         "has_pooler",
+        "token_types",
     )
 ]
 

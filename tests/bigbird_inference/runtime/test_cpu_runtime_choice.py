@@ -20,7 +20,7 @@ from bigbird_inference.manifest import (
     Parity,
     Precision,
 )
-from bigbird_inference.runtime import cpu
+from bigbird_inference.runtime import cpu_runtime_choice
 from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice, CpuDevice, PrecisionChoice, RuntimeChoice, as_run_by
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from tests.fake_model import FakeSession, fake_bucket, fake_graph, fake_manifest
@@ -221,8 +221,8 @@ def test_a_bundle_is_opened_as_was_chosen_and_a_refusal_names_its_manifest(
 
         return open_graph
 
-    monkeypatch.setattr(cpu, "open_session", opener("onnxruntime"))
-    monkeypatch.setattr(cpu, "open_openvino_session", opener("openvino"))
+    monkeypatch.setattr(cpu_runtime_choice, "open_session", opener("onnxruntime"))
+    monkeypatch.setattr(cpu_runtime_choice, "open_openvino_session", opener("openvino"))
     folder = tmp_path_factory.mktemp("bundle")
     bundle = Bundle(folder, described(measured=("bf16",)))
     for own in (device(), device("auto", "fp32"), device("openvino", "fp32")):

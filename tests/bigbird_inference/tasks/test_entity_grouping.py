@@ -47,9 +47,18 @@ def labelled(labels: list[str], names: list[str], score: float = 0.9) -> np.ndar
     return scores
 
 
-def group(text: str, pieces: str, labels: list[str], names: str, how: Aggregation = "simple") -> list[tuple[str, str]]:
+def group(
+    text: str,
+    pieces: str,
+    labels: list[str],
+    names: str,
+    how: Aggregation = "simple",
+    *,
+    punctuation_parts: bool = False,
+) -> list[tuple[str, str]]:
     tokens, scores = cut(text, pieces), labelled(labels, names.split())
-    found = group_entities(text, tokens, scores, LabelScheme.of(labels), how, UNKNOWN)
+    scheme = LabelScheme.of(labels)
+    found = group_entities(text, tokens, scores, scheme, how, UNKNOWN, punctuation_parts=punctuation_parts)
     assert all(text[entity.start : entity.end] == entity.text for entity in found)
     return [(entity.entity, entity.text) for entity in found]
 
@@ -173,30 +182,42 @@ def test_tokens_without_characters_part_no_entity() -> None:
 @pytest.mark.parametrize(
     ("text", "pieces", "expected"),
     [
-        ("New York's", "Ne|w|York|'|s", [1, 0, 1, 1, 1]),
+        ("New York's", "Ne|w|York|'|s", [1, 0, 1, 0, 0]),
         ("a\nb\tc\u3000d", "a|b|c|d", [1, 1, 1, 1]),
         (" a", "a", [1]),
         ("北京", "北|京", [1, 0]),
-        ("(New York).", "(|New|Yo|rk|)|.", [1, 1, 1, 0, 1, 1]),
-        ("U.S. ... $50", "U|.|S|.|.|..|$|5|0", [1, 1, 1, 1, 1, 1, 1, 1, 0]),
     ],
     ids=[
-        "spaces and apostrophes part words",
+        "spaces part words, punctuation does not",
         "all whitespace parts words",
         "the first token",
         "no spaces",
-        "punctuation is none of a word",
-        "punctuation alone, and signs",
     ],
 )
-def test_words_begin_after_whitespace_and_punctuation(text: str, pieces: str, expected: list[int]) -> None:
+def test_words_begin_after_whitespace(text: str, pieces: str, expected: list[int]) -> None:
     assert word_starts(text, cut(text, pieces), UNKNOWN).astype(int).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "expected"),
+    [
+        ("New York's", "Ne|w|York|'|s", [1, 0, 1, 1, 1]),
+        ("(New York).", "(|New|Yo|rk|)|.", [1, 1, 1, 0, 1, 1]),
+        ("U.S. ... $50", "U|.|S|.|.|..|$|5|0", [1, 1, 1, 1, 1, 1, 1, 1, 0]),
+    ],
+    ids=["apostrophes", "brackets and full stops", "punctuation alone, and signs"],
+)
+def test_punctuation_parts_words_where_the_model_is_told_so(text: str, pieces: str, expected: list[int]) -> None:
+    found = word_starts(text, cut(text, pieces), UNKNOWN, punctuation_parts=True)
+    assert found.astype(int).tolist() == expected
 
 
 @pytest.mark.parametrize("how", ["first", "average", "max"])
 def test_a_full_stop_is_part_of_an_entity_only_if_the_model_says_so(how: Aggregation) -> None:
-    assert group("in Paris.", "in|Pa|ris|.", BIO, "O B-LOC I-LOC O", how) == [("LOC", "Paris")]
-    assert group("in the U.S.", "in|the|U|.|S|.", BIO, "O O B-LOC I-LOC I-LOC I-LOC", how) == [("LOC", "U.S.")]
+    found = group("in Paris.", "in|Pa|ris|.", BIO, "O B-LOC I-LOC O", how, punctuation_parts=True)
+    assert found == [("LOC", "Paris")]
+    labels = "O O B-LOC I-LOC I-LOC I-LOC"
+    assert group("in the U.S.", "in|the|U|.|S|.", BIO, labels, how, punctuation_parts=True) == [("LOC", "U.S.")]
 
 
 @pytest.mark.parametrize("how", ["simple", "first", "average", "max"])
@@ -212,7 +233,7 @@ def test_no_entity_goes_on_across_an_empty_line(how: Aggregation, between: str, 
 
 def test_bytes_of_one_character_are_one_word() -> None:
     tokens = TokenizedText(np.full(5, 9), np.array([0, 2, 2, 2, 3]), np.array([1, 3, 3, 3, 4]))
-    assert word_starts("a 😀b", tokens, UNKNOWN).tolist() == [True, True, False, False, True]
+    assert word_starts("a 😀b", tokens, UNKNOWN).tolist() == [True, True, False, False, False]
 
 
 def transformers_entities(

@@ -30,6 +30,7 @@ async def test_models_are_listed_by_name_with_what_they_are() -> None:
         "precision": "fp32",
         "runtime": "onnxruntime",
         "computes_in": "fp32",
+        "gpu_features": [],
         "pair_types": "segments",
         "buckets": [
             {"length": 8, "attention": "full", "max_abs_difference": 0.0},

@@ -54,7 +54,7 @@ async def clocked_app(
     """The application on a clock of the test's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.serving.Scheduler", partial(Scheduler, clock=clock))
-        patch.setattr("service.app.RequestContext", partial(RequestContext, clock=clock))
+        patch.setattr("service.api.early_refusals.RequestContext", partial(RequestContext, clock=clock))
         async with running_app({model.name: model}, **settings) as running:
             yield running
 
