@@ -61,8 +61,9 @@ def command(bundle: Path | None, as_json: bool) -> None:
     # What the parts that are tried log is in the report.
     logging.basicConfig(handlers=[logging.NullHandler()])
     report = examine(bundle)
-    text = json.dumps(report, indent=2) if as_json else "\n".join(_lines(report))
-    click.echo(anonymous(text))
+    # Before lines are wrapped, which may cut a name in two.
+    text = anonymous(json.dumps(report, indent=2))
+    click.echo(text if as_json else "\n".join(_lines(json.loads(text))))
     sys.exit(0 if report["serves"] else 1)
 
 
