@@ -5,6 +5,7 @@ files, targets, images and resources must exist all the same.
 """
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -13,12 +14,14 @@ import tomllib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
 import yaml
 
 from bigbird_cli.main import main
+from service.models.served_models import ENDPOINTS
 from service.settings import Settings, environment_name
 from tests.documented_commands import ROOT, printed
 
@@ -129,6 +132,12 @@ def read_docker(words: Sequence[str]) -> None:
     assert images in ([f"bigbird-serve:{version}-gpu"], [f"bigbird-serve:{version}-cpu"])
 
 
+def read_curl(words: Sequence[str]) -> None:
+    (address,) = (word for word in words if word.startswith("http"))
+    assert urlsplit(address).path in ENDPOINTS.values()
+    assert isinstance(json.loads(words[words.index("-d") + 1]), dict)
+
+
 def read_kubectl(words: Sequence[str]) -> None:
     folder = ROOT / "deploy" / "kubernetes"
     documents = [one for file in folder.rglob("*.yaml") for one in yaml.safe_load_all(file.read_text("utf-8")) if one]
@@ -157,6 +166,7 @@ READERS: dict[str, Callable[[Sequence[str]], None]] = {
     ".venv/bin/python": read_python,
     "python3": read_python,
     ".venv/bin/pip": read_pip,
+    "curl": read_curl,
     "docker": read_docker,
     "kubectl": read_kubectl,
     "git": lambda words: None,
