@@ -145,7 +145,7 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
     rows = ResultRows(operation, keep_text=job.keep_text)
     parts = encoded_parts(inputs.rows(folder.position, job.shard), maker, model.task, model.manifest, folder.answered)
     with (
-        _Shown(survey, folder.counts_so_far) as shown,
+        _JobProgress(survey, folder.counts_so_far) as progress,
         DeviceThreads(len(model.devices.names)) as devices,
         closing(_one_ahead(parts)) as encoded,
     ):
@@ -155,9 +155,9 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
         for part in encoded:
             for answers in answering.answers(part):
                 folder.append(_part_row(finished, rows) for finished in answers.finished)
-                shown.batch(part, answers.finished, answers.real_tokens)
+                progress.batch(part, answers.finished, answers.real_tokens)
             folder.finish_part(part.after, part.bytes)
-            shown.part(part)
+            progress.part(part)
 
 
 def batch_tokens(job: Job, model: LoadedModel) -> int:
@@ -194,7 +194,7 @@ def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
             yield item
 
 
-class _Shown:
+class _JobProgress:
     """The job's progress, by what was read of the inputs.
 
     Args:
@@ -210,7 +210,7 @@ class _Shown:
         self._begun = time.monotonic()
         self._progress = Progress("batch", survey.bytes, "B", line_seconds=10, scaled=True, begun=counts.input_bytes)
 
-    def __enter__(self) -> "_Shown":
+    def __enter__(self) -> "_JobProgress":
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -111,13 +111,13 @@ class RequestMaker:
             return
         for number, question in enumerate(questions):
             own = values if question is None else {**values, QUESTION: question}
-            shown = question if isinstance(question, str) else None
+            asked = question if isinstance(question, str) else None
             try:
                 request = self._adapter.validate_python({**self._options, **own})
             except ValidationError as error:
-                yield Item(ItemKey(row.number, number), id, shown, None, self._said(error))
+                yield Item(ItemKey(row.number, number), id, asked, None, self._said(error))
             else:
-                yield Item(ItemKey(row.number, number), id, shown, request)
+                yield Item(ItemKey(row.number, number), id, asked, request)
 
     def _asked(self, values: Mapping[str, Any]) -> Sequence[Any]:
         if not self.asks:
