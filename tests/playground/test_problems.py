@@ -118,7 +118,8 @@ def test_without_models_it_is_said_what_to_do(answer: dict[str, Any], told: str,
     examples: list[Any] = []
     page.route("**/legal.txt", lambda route: examples.append(route))
     page.route("**/v1/models", lambda route: route.fulfill(**answer))
-    page.reload()
+    with page.expect_request("**/legal.txt"):
+        page.reload()
     problem, again = page.locator("#problem"), page.locator("#problem button:not([aria-disabled])")
     expect(problem).to_contain_text(told)
     # A document that is there later does not take the message away.
