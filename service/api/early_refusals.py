@@ -1,11 +1,11 @@
-"""What every request passes before a route reads its body, in order; whoever is refused here costs next to nothing.
+"""What every request passes before a route sees its body, in order; whoever is refused here costs next to nothing.
 
 | | Refused | Status |
 |---|---|---|
 | `HostCheck` | another server's name, on an address that only this machine reaches | 400 |
 | `KeyGate` | no key, or a wrong one | 401 |
 | `BodyTimeout` | a body that comes too slowly | 408 |
-| `BodyLimit` | a body that is too large, by its declared length before any of it is read | 413 |
+| `BodyLimit` | a body that is too large, as soon as that many bytes have come | 413 |
 | `RequestLimit` | more requests, or more of their bytes, than are kept at a time | 429 |
 
 Heads that no careful proxy would pass on come no further than `service/process/http_parser.py`; content types are asked
