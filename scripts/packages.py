@@ -86,7 +86,7 @@ def _command(package: Package, scratch: Path) -> Sequence[str]:
             options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--retries", "1", "--timeout", "20"]
             silent = ["--quiet", "--disable-pip-version-check", "--no-input"]
             machine = _ONE_MACHINE if package.built else []
-            return [sys.executable, "-m", "pip", "download", *silent, *options, *machine, "-r", str(requirements)]
+            return [sys.executable, "-m", "pip", "download", *silent, *options, *machine, "-r", requirements.name]
 
 
 def _cause(done: subprocess.CompletedProcess[str]) -> str:

