@@ -1,5 +1,6 @@
 """What the four tasks make of their files: model inputs as the service makes them, and targets that it decodes to."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import pytest
 import torch
 
 from bigbird_inference.runtime.session import Outputs
+from bigbird_inference.tasks.entity_grouping import Entity
 from bigbird_inference.tasks.entity_recognition import EntityRequest
 from bigbird_inference.tasks.question_answering import QuestionRequest
 from bigbird_inference.tokenization.encoded import EncodedSequence
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from evaluation.data.conll import read_conll
 from evaluation.data.entity_files import read_entities
+from evaluation.data.entity_texts import EntityFile
 from evaluation.data.labelled_texts import LabelledText
 from evaluation.data.source_text import DataError
 from evaluation.data.squad import SquadAnswer, SquadExample, SquadFile
@@ -135,6 +138,18 @@ works O
 """
 
 
+def served_as_learned(
+    tokenizer: Tokenizer, file: EntityFile, config: BigBirdConfig
+) -> tuple[Sequence[Entity], np.ndarray]:
+    """Return what is served of the first text by a model that hits every target, and the targets, `[tokens]`."""
+    task = served_task(config, "ner", tokenizer, 256)
+    (row,) = EntityRecognition(task, file, file, config, batching()).rows
+    labelled = np.flatnonzero(row.token_targets >= 0)
+    logits = np.zeros((len(row), len(config.labels)), dtype=np.float32)
+    logits[labelled, row.token_targets[labelled]] = 20
+    return task.decode(task.encode(EntityRequest(file.texts[0].text)), [{"logits": logits}]).entities, row.token_targets
+
+
 @pytest.fixture
 def tagged(tmp_path: Path) -> Path:
     path = tmp_path / "entities.conll"
@@ -153,18 +168,10 @@ def tagged(tmp_path: Path) -> Path:
 def test_a_model_that_hits_the_targets_is_served_with_the_entities(
     tokenizer: Tokenizer, tagged: Path, labels: tuple[str, ...], used: str
 ) -> None:
-    file = read_conll(tagged)
-    config = replace(CONFIG, labels=labels)
-    task = served_task(config, "ner", tokenizer, 256)
-    (row,) = EntityRecognition(task, file, file, config, batching()).rows
-    assert {labels[target] for target in row.token_targets if target >= 0} == set(used.split())
-    logits = np.zeros((len(row), len(labels)), dtype=np.float32)
-    labelled = np.flatnonzero(row.token_targets >= 0)
-    logits[labelled, row.token_targets[labelled]] = 20
-    encoded = task.encode(EntityRequest(file.texts[0].text))
-    found = [(entity.entity, entity.text) for entity in task.decode(encoded, [{"logits": logits}]).entities]
-    assert found == [("PER", "Carol Stone"), ("PER", "Alice"), ("PER", "Bob")]
-    assert row.token_targets[[0, -1]].tolist() == [-100, -100]
+    found, targets = served_as_learned(tokenizer, read_conll(tagged), replace(CONFIG, labels=labels))
+    assert {labels[target] for target in targets if target >= 0} == set(used.split())
+    assert [(own.entity, own.text) for own in found] == [("PER", "Carol Stone"), ("PER", "Alice"), ("PER", "Bob")]
+    assert targets[[0, -1]].tolist() == [-100, -100]
 
 
 def test_entities_beside_marks_and_line_breaks_are_learned_as_they_are_served(
@@ -174,12 +181,7 @@ def test_entities_beside_marks_and_line_breaks_are_learned_as_they_are_served(
     path.write_text('{"text": "(Carol\\nStone, Alice.)", "entities": [[1, 12, "PER"], [14, 19, "PER"]]}')
     file = read_entities(path)
     config = replace(CONFIG, labels=("O", "B-PER", "I-PER"))
-    task = served_task(config, "ner", tokenizer, 256)
-    (row,) = EntityRecognition(task, file, file, config, batching()).rows
-    labelled = np.flatnonzero(row.token_targets >= 0)
-    logits = np.zeros((len(row), 3), dtype=np.float32)
-    logits[labelled, row.token_targets[labelled]] = 20
-    found = task.decode(task.encode(EntityRequest(file.texts[0].text)), [{"logits": logits}]).entities
+    found, _ = served_as_learned(tokenizer, file, config)
     assert [(entity.start, entity.end) for entity in found] == [(1, 12), (14, 19)]
 
 
@@ -188,12 +190,7 @@ def test_labels_without_positions_are_learned_as_they_are_served(tokenizer: Toke
     path.write_text("Carol PER\nStone PER\nleads O\nAcme ORG\n")
     file = read_conll(path)
     config = replace(CONFIG, labels=("ORG", "O", "PER"))
-    task = served_task(config, "ner", tokenizer, 256)
-    (row,) = EntityRecognition(task, file, file, config, batching()).rows
-    labelled = np.flatnonzero(row.token_targets >= 0)
-    logits = np.zeros((len(row), 3), dtype=np.float32)
-    logits[labelled, row.token_targets[labelled]] = 20
-    found = task.decode(task.encode(EntityRequest(file.texts[0].text)), [{"logits": logits}]).entities
+    found, _ = served_as_learned(tokenizer, file, config)
     assert [(entity.entity, entity.text) for entity in found] == [("PER", "Carol Stone"), ("ORG", "Acme")]
 
 
