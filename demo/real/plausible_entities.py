@@ -30,16 +30,17 @@ def plausible(text: str, entities: list[Entity]) -> list[Entity]:
     """Return the entities that can be what they are said to be, cut to size.
 
     Quotation marks and possessives at their ends are left out; the sign before an amount, which the teacher often
-    leaves out, is taken in.
+    leaves out, is taken in, unless it belongs to the entity before.
 
     Args:
         text: That they are in.
         entities: `[start, end)` in code points and a type.
     """
-    kept = []
+    kept: list[Entity] = []
     for start, end, label in entities:
         begin, stop = _trimmed(text, start, end)
-        begin -= label == "MONEY" and text[begin - 1 : begin] in _SIGNS
+        sign_is_free = not kept or kept[-1][1] < begin
+        begin -= label == "MONEY" and text[begin - 1 : begin] in _SIGNS and sign_is_free
         found = text[begin:stop]
         told = "PERCENT" if label == "MONEY" and _PERCENT.search(found) else label
         if found and _can_be(told, found):

@@ -36,3 +36,4 @@ def test_what_an_entity_cannot_be_is_dropped(text: str, label: str, kept: tuple[
 def test_an_amount_has_its_sign() -> None:
     assert plausible("It cost $400,000,000.", [(9, 20, "MONEY")]) == [(8, 20, "MONEY")]
     assert plausible("400,000,000", [(0, 11, "MONEY")]) == []
+    assert plausible("5$6$", [(0, 2, "MONEY"), (2, 4, "MONEY")]) == [(0, 2, "MONEY"), (2, 4, "MONEY")]
