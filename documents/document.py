@@ -1,8 +1,10 @@
 """A document: its text, and where every character of it stands on a page."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,9 +72,7 @@ class Document:
 
     def page_of(self, position: int) -> int | None:
         """Return the number of the page, from 1, on which a position of the text is; None if there are no pages."""
-        starts = [page.start for page in self.pages if page.end > page.start]
-        numbers = [number for number, page in enumerate(self.pages, start=1) if page.end > page.start]
-        return numbers[max(int(np.searchsorted(starts, position, side="right")) - 1, 0)] if numbers else None
+        return bisect_right(self.pages, position, key=attrgetter("start")) or None
 
     def locate(self, start: int, end: int) -> list[Box]:
         """Return a box for each line that the text from `start` to `end` stands on, in the order of the text."""

@@ -15,6 +15,6 @@ def html_text(content: bytes) -> str:
     try:
         source = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        source = bytes_to_str(content, detect_encoding(content, from_html_meta=True))
+        source = bytes_to_str(content, detect_encoding(content, from_html_meta=True) or "utf-8")
     text = extract_plain_text(source, list_bullets=False, alt_texts=False, skip_elements=_NOT_SHOWN)
     return "\n".join(line.strip() for line in text.split("\n")).strip()

@@ -1,5 +1,6 @@
 """From PDFium's coordinates to those of a page as it is seen, and back."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from documents.document import Box, Float32Array
 # Where a turned page has its left and its upper edge: an edge of the MediaBox, and whether values grow away from it.
 _LEFT, _BOTTOM, _RIGHT, _TOP = range(4)
 _EDGES = {0: (_LEFT, _TOP), 90: (_BOTTOM, _LEFT), 180: (_RIGHT, _BOTTOM), 270: (_TOP, _RIGHT)}
+
+# Beyond any page.
+_FAR = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +36,25 @@ class PageFrame:
     rotation: int = 0
 
     @classmethod
-    def of(cls, page: pypdfium2.PdfPage) -> "PageFrame":
-        """Return the frame of a page.
+    def of(cls, pdf: pypdfium2.PdfDocument, number: int) -> "PageFrame":
+        """Return the frame of a page, from 0; `pdf` is not to be saved afterwards.
 
-        PDFium does not say what MediaBox a page has from its ancestors; there it is what is shown of the page.
+        PDFium tells a page's own MediaBox but none that it has from its ancestors. Of those it tells what the CropBox
+        leaves, so that is widened, and takes effect when the page is loaded again.
+
+        Raises:
+            PdfiumError: The page cannot be read.
         """
-        box = page.get_mediabox(fallback_ok=False) or page.get_bbox()
+        with closing(pdf[number]) as page:
+            box, rotation = page.get_mediabox(fallback_ok=False), page.get_rotation()
+            if box is None:
+                page.set_cropbox(-_FAR, -_FAR, _FAR, _FAR)
+        if box is None:
+            with closing(pdf[number]) as page:
+                box = page.get_bbox()
         left, right = sorted((box[0], box[2]))
         bottom, top = sorted((box[1], box[3]))
-        return cls(left, bottom, right, top, page.get_rotation())
+        return cls(left, bottom, right, top, rotation)
 
     @property
     def size(self) -> tuple[float, float]:

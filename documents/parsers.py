@@ -6,11 +6,13 @@ import queue
 import subprocess
 import sys
 import threading
+import weakref
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from documents.document import Document
 from documents.errors import DocumentError
@@ -25,8 +27,8 @@ _LAST_SECONDS = 5.0
 class Parsers:
     """Reads documents in processes of their own, as many at once as there are processes.
 
-    A process is started when it is first needed. All have ended when the block that uses them ends; if this process is
-    killed, they end by themselves.
+    A process is started when it is first needed. All have ended when the block that uses them ends, or when nothing
+    uses them any more; if this process is killed, they end by themselves.
 
     Args:
         limits: Of each file.
@@ -35,10 +37,12 @@ class Parsers:
 
     def __init__(self, limits: Limits, processes: int = 1) -> None:
         self._limits = limits
-        self._free: queue.SimpleQueue[_ParserProcess] = queue.SimpleQueue()
-        self._all = [_ParserProcess(limits) for _ in range(processes)]
-        for process in self._all:
+        # The last one that was used is the next: what runs already is warm.
+        self._free: queue.LifoQueue[_ParserProcess] = queue.LifoQueue()
+        everyone = [_ParserProcess(limits) for _ in range(processes)]
+        for process in everyone:
             self._free.put(process)
+        self._end_processes = weakref.finalize(self, _end, everyone)
         self._threads = ThreadPoolExecutor(processes, "parser")
 
     def __enter__(self) -> "Parsers":
@@ -51,8 +55,7 @@ class Parsers:
 
     def close(self) -> None:
         """End all processes; what was not finished raises."""
-        for process in self._all:
-            process.end()
+        self._end_processes()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, source: Path | bytes, kind: Kind) -> "Future[Document]":
@@ -85,6 +88,11 @@ class Parsers:
             self._free.put(process)
 
 
+def _end(processes: "Sequence[_ParserProcess]") -> None:
+    for process in processes:
+        process.end()
+
+
 class _ParserProcess:
     """A process that parses one file after the other."""
 
@@ -101,7 +109,6 @@ class _ParserProcess:
             DocumentError: The file cannot be read.
         """
         process = self._running()
-        assert process.stdin is not None and process.stdout is not None
         late = threading.Event()
 
         def end() -> None:
@@ -113,8 +120,8 @@ class _ParserProcess:
         timer.start()
         answer = None
         try:
-            send(process.stdin, {**request, "path": path, "limits": asdict(self._limits)}, content)
-            answer = receive(process.stdout)
+            send(cast(BinaryIO, process.stdin), {**request, "path": path, "limits": asdict(self._limits)}, content)
+            answer = receive(cast(BinaryIO, process.stdout))
         except OSError:
             pass
         except (ValueError, TypeError, KeyError, RecursionError):

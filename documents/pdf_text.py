@@ -40,6 +40,10 @@ _DRAWN_ANNOTATIONS = frozenset((raw.FPDF_ANNOT_WIDGET, raw.FPDF_ANNOT_FREETEXT))
 # letters are so many times larger.
 _WIDER_GAP, _LARGER = 0.35, 1.25
 _LEAST_GAP = 0.5
+# How much a line may rise or fall and still be level.
+_LEVEL = 0.01
+# Columns of PDFium's rectangles.
+_TOP, _BOTTOM = 1, 3
 
 
 @dataclass(slots=True, eq=False)
@@ -75,13 +79,13 @@ def read_pdf(source: Path | bytes, limits: Limits) -> Document:
         text = _PagedText(limits.characters)
         for number in range(count):
             try:
-                page = pdf[number]
+                frame = PageFrame.of(pdf, number)
+                with closing(pdf[number]) as page:
+                    text.add_page(frame.size, _lines(page, frame))
             except pypdfium2.PdfiumError:
                 raise DocumentError(
                     f"page {number + 1} of {count} cannot be read; repair the file, for example with qpdf"
                 ) from None
-            with closing(page):
-                text.add_page(PageFrame.of(page).size, _lines(page))
     if not text.has_characters:
         raise DocumentError(
             f"no text on {count} page{'s' if count > 1 else ''}, so they are pictures; recognise their text first, for "
@@ -165,11 +169,11 @@ def _breaks(lines: Sequence[_Line]) -> list[int]:
     return feeds[: len(lines)]
 
 
-def _lines(page: pypdfium2.PdfPage) -> list[_Line]:
+def _lines(page: pypdfium2.PdfPage, frame: PageFrame) -> list[_Line]:
     """Return the lines of a page that hold anything, in PDFium's order."""
     _draw_annotations(page)
     with closing(page.get_textpage()) as text:
-        codes, boxes, hyphens = _characters(text, PageFrame.of(page))
+        codes, boxes, hyphens = _characters(text, frame)
     found = []
     for begin, end in _line_spans(codes, hyphens):
         line = _line(codes, boxes, begin, end, hyphens)
@@ -193,31 +197,59 @@ def _characters(text: pypdfium2.PdfTextPage, frame: PageFrame) -> tuple[Codes, F
     """Return code points, boxes and the places of hyphens at lines' ends."""
     handle, count = text.raw, text.count_chars()
     codes = np.fromiter((raw.FPDFText_GetUnicode(handle, index) for index in range(count)), np.uint32, count)
-    rectangles, rectangle = bytearray(), raw.FS_RECTF()
-    place = ctypes.byref(rectangle)
-    for index in range(count):
-        if not raw.FPDFText_GetLooseCharBox(handle, index, place):
-            rectangle = raw.FS_RECTF(*[np.nan] * 4)
-            place = ctypes.byref(rectangle)
-        rectangles += rectangle
-    found = np.frombuffer(bytes(rectangles), np.float32).reshape(count, 4).copy()
+    boxes = frame.seen(_rectangles(handle, count))
     for index in np.flatnonzero(np.isin(codes, (_SPACE, _LINE_FEED, _RETURN))).tolist():
         if raw.FPDFText_IsGenerated(handle, index) == 1:
-            found[index] = np.nan
-    for index in np.flatnonzero((found[:, 0] == found[:, 2]) | (found[:, 1] == found[:, 3])).tolist():
-        found[index] = _drawn_box(handle, index)
-    boxes = frame.seen(found)
+            boxes[index] = np.nan
     candidates = np.flatnonzero(np.isin(codes, _HYPHENS)).tolist()
     hyphens = {index for index in candidates if raw.FPDFText_IsHyphen(handle, index) == 1}
     return codes, boxes, hyphens
 
 
-def _drawn_box(text: raw.FPDF_TEXTPAGE, index: int) -> tuple[float, float, float, float]:
-    """Return the rectangle around a glyph, for text that is set at an angle; NaN where there is none."""
+def _rectangles(text: raw.FPDF_TEXTPAGE, count: int) -> Float32Array:
+    """Return left, top, right and bottom of each character, in PDF's coordinates: float32 `[characters, 4]`.
+
+    A character is as wide as it moves the pen, and as high as its font's size, upwards from where the font's lowest
+    letters end: boxes of one line are alike, and those of neighbouring lines do not cover each other.
+    """
+    rectangle, matrix = raw.FS_RECTF(), raw.FS_MATRIX()
+    to_rectangle, to_matrix = ctypes.byref(rectangle), ctypes.byref(matrix)
+    rectangles, matrices = bytearray(), bytearray()
+    sizes = np.empty(count, np.float32)
+    for index in range(count):
+        raw.FPDFText_GetLooseCharBox(text, index, to_rectangle)
+        raw.FPDFText_GetMatrix(text, index, to_matrix)
+        sizes[index] = raw.FPDFText_GetFontSize(text, index)
+        rectangles += rectangle
+        matrices += matrix
+    found = np.frombuffer(rectangles, np.float32).reshape(count, 4)
+    along_y, up_x, up_y = np.frombuffer(matrices, np.float32).reshape(count, 6)[:, 1:4].T
+    upright = np.abs(along_y) < _LEVEL * np.abs(up_y)
+    found[upright, _TOP] = (found[:, _BOTTOM] + sizes * up_y)[upright]
+    for index in np.flatnonzero(~upright).tolist():
+        found[index] = _turned(text, index, sizes[index] * up_x[index], sizes[index] * up_y[index])
+    return found
+
+
+def _turned(text: raw.FPDF_TEXTPAGE, index: int, up_x: float, up_y: float) -> tuple[float, float, float, float]:
+    """Return the rectangle around a character that is set at an angle; NaN where there is none.
+
+    Args:
+        text: The page's.
+        index: Of the character.
+        up_x: How far its font's size reaches to the right.
+        up_y: How far it reaches upwards.
+    """
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     if not raw.FPDFText_GetCharBox(text, index, left, right, bottom, top):
         return (np.nan,) * 4
-    return left.value, top.value, right.value, bottom.value
+    x, y, descent = ctypes.c_double(), ctypes.c_double(), ctypes.c_float()
+    raw.FPDFText_GetCharOrigin(text, index, x, y)
+    font = raw.FPDFTextObj_GetFont(raw.FPDFText_GetTextObject(text, index))
+    raw.FPDFFont_GetDescent(font, 1.0, descent)
+    xs = [left.value, right.value, *(x.value + up_x * part for part in (descent.value, 1 + descent.value))]
+    ys = [bottom.value, top.value, *(y.value + up_y * part for part in (descent.value, 1 + descent.value))]
+    return min(xs), max(ys), max(xs), min(ys)
 
 
 def _line_spans(codes: Codes, hyphens: set[int]) -> Iterator[tuple[int, int]]:
