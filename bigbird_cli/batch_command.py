@@ -92,6 +92,12 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
 )
 @click.option("--shard", type=_ShardOption(), default=Shard(), help="Only a share of the rows, for example 0/4.")
 @click.option("--keep-text", is_flag=True, help="Also write each document, in whose text the positions are.")
+@click.option(
+    "--highlight",
+    "highlights",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write a copy of each PDF with answers into this folder, with the answers marked.",
+)
 @click.option("--restart", is_flag=True, help="Begin again: delete what an earlier run of this output left.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or cuda:N,M.")
 @click.option(
@@ -136,6 +142,7 @@ def _batch(context: click.Context, /, **given: Any) -> None:
             given["restart"],
             given["batch_tokens"],
             given_document_limits(given),
+            given["highlights"],
         )
         counts = run_job(job, lambda: _load(given))
     except JobError as error:

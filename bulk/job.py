@@ -16,6 +16,7 @@ from bigbird_inference.version import service_version
 from bulk.answering import Finished, PartAnswering
 from bulk.devices import DeviceThreads
 from bulk.errors import JobError
+from bulk.highlights import check_folder, write_highlights
 from bulk.job_folder import Counts, JobFolder, Order, PartRow
 from bulk.parquet_output import write_parquet
 from bulk.parts import Part, encoded_parts
@@ -55,6 +56,7 @@ class Job:
         restart: Whether what an earlier run left is deleted.
         batch_tokens: Most tokens of a batch, padding included; 0 for what suits the device.
         document_limits: Of each file that is a document.
+        highlights: Where copies of PDFs go in which answers are marked; None for no copies.
     """
 
     inputs: Sequence[str]
@@ -70,6 +72,7 @@ class Job:
     restart: bool = False
     batch_tokens: int = 0
     document_limits: Limits = field(default_factory=Limits)
+    highlights: Path | None = None
 
 
 def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
@@ -98,6 +101,8 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
     with JobFolder(job.output, job.order) as folder:
         try:
             folder.open(_asked(job, survey, model), restart=job.restart)
+            if job.highlights is not None:
+                check_folder(job.highlights, job.inputs, begun=folder.begun)
             if not folder.finished:
                 _answer_all(job, survey, model, maker, folder)
                 folder.finish()
@@ -143,6 +148,7 @@ def _asked(job: Job, survey: Survey, model: LoadedModel) -> dict[str, Any]:
         "shard": f"{job.shard.index}/{job.shard.count}",
         "document kept": job.keep_text,
         "document limits": asdict(job.document_limits),
+        "highlights": None if job.highlights is None else str(job.highlights),
     }
 
 
@@ -169,6 +175,8 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
             for answers in answering.answers(part):
                 folder.append(_part_row(finished, rows) for finished in answers.finished)
                 progress.batch(part, answers.finished, answers.real_tokens)
+            if job.highlights is not None:
+                write_highlights(folder.rows_of_part(), job.highlights, parsers)
             folder.finish_part(part.after, part.bytes)
             progress.part(part)
 

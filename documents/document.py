@@ -52,6 +52,19 @@ class Box:
     bottom: float
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A passage to mark in a copy of the file.
+
+    Attributes:
+        boxes: Its lines.
+        note: What a viewer shows with it.
+    """
+
+    boxes: Sequence[Box]
+    note: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Document:
     """What was read of a file.

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 from documents.errors import DocumentError
 from documents.limits import Limits
-from documents.reading import read_document
-from documents.wire import document_message, receive, send
+from documents.reading import highlight, read_document
+from documents.wire import document_message, marks_of, receive, send
 
 _Request = tuple[dict[str, Any], bytes]
 
@@ -40,6 +40,8 @@ def main(memory_megabytes: int) -> None:
 def _answer(message: dict[str, Any], content: bytes, limits: Limits) -> _Request:
     source = content if message["path"] is None else Path(os.fsdecode(bytes.fromhex(message["path"])))
     try:
+        if message["marks"] is not None:
+            return {}, highlight(source, marks_of(message["marks"]), limits)
         return document_message(read_document(source, message["kind"], limits))
     except DocumentError as error:
         return {"error": str(error)}, b""

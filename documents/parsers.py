@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
-from documents.document import Document
+from documents.document import Document, Mark
 from documents.errors import DocumentError
 from documents.limits import Limits
 from documents.reading import Kind, read_document
-from documents.wire import document_of, receive, send
+from documents.wire import document_of, mark_messages, receive, send
 
 # A process whose output has ended is about to end, and its status says why.
 _LAST_SECONDS = 5.0
@@ -78,12 +78,26 @@ class Parsers:
         """
         return self.submit(source, kind).result()
 
+    def submit_highlight(self, source: Path | bytes, marks: Sequence[Mark]) -> "Future[bytes]":
+        """Make a copy of a PDF in which passages are marked.
+
+        Returns:
+            The copy; or `DocumentError` if there is none.
+        """
+        return self._threads.submit(self._highlight, source, marks)
+
     def _read(self, source: Path | bytes, kind: Kind) -> Document:
         if kind == "text":
             return read_document(source, kind, self._limits)
+        return document_of(*self._ask({"kind": kind, "marks": None}, source))
+
+    def _highlight(self, source: Path | bytes, marks: Sequence[Mark]) -> bytes:
+        return self._ask({"kind": "pdf", "marks": mark_messages(marks)}, source)[1]
+
+    def _ask(self, request: dict[str, Any], source: Path | bytes) -> tuple[dict[str, Any], bytes]:
         process = self._free.get()
         try:
-            return document_of(*process.ask({"kind": kind}, source))
+            return process.ask(request, source)
         finally:
             self._free.put(process)
 

@@ -1,11 +1,11 @@
 """A file to a document, by its ending. The parsers run here, in this process; `documents.parsers` keeps them apart."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from documents.document import Document
+from documents.document import Document, Mark
 from documents.errors import DocumentError
 from documents.limits import Limits
 
@@ -70,6 +70,18 @@ def read_document(source: Path | bytes, kind: Kind, limits: Limits) -> Document:
     if len(text) > limits.characters:
         raise DocumentError(f"more than {limits.characters:,} characters of text; split it")
     return Document(text)
+
+
+def highlight(source: Path | bytes, marks: Sequence[Mark], limits: Limits) -> bytes:
+    """Return a copy of a PDF with passages marked, likewise in this process.
+
+    Raises:
+        DocumentError: It cannot be read, or not be written.
+    """
+    _check_content(source, "pdf", limits)
+    from documents.pdf_highlights import highlighted_pdf
+
+    return highlighted_pdf(source, marks)
 
 
 def decoded(content: bytes) -> str:

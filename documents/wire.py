@@ -5,13 +5,13 @@ parser may have been made by the file that it parsed.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from documents.document import Document, Page
+from documents.document import Box, Document, Mark, Page
 
 _LONGEST_LINE = 64 * 2**20
 _LARGEST_BYTES = 4 * 2**30
@@ -36,6 +36,16 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
         raise ValueError("a message of an impossible size")
     content = stream.read(size)
     return (message, content) if len(content) == size else None
+
+
+def mark_messages(marks: Sequence[Mark]) -> list[Any]:
+    """Return marks as JSON."""
+    return [[mark.note, [astuple(box) for box in mark.boxes]] for mark in marks]
+
+
+def marks_of(message: Sequence[Any]) -> list[Mark]:
+    """Return the marks of a message."""
+    return [Mark([Box(*box) for box in boxes], note) for note, boxes in message]
 
 
 def document_message(document: Document) -> tuple[dict[str, Any], bytes]:
