@@ -78,6 +78,6 @@ class ResultRows:
 def _json(value: Any) -> bytes:
     """Write a value that came from a file, whatever characters are in it."""
     try:
-        return json.dumps(value, ensure_ascii=False).encode()
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
-        return json.dumps(value).encode()
+        return json.dumps(value, separators=(",", ":")).encode()

@@ -8,6 +8,7 @@ deleted is left out. Which page something is on is known only when the document 
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
+from zipfile import BadZipFile
 
 import docx
 from docx.opc.constants import RELATIONSHIP_TYPE
@@ -36,7 +37,7 @@ def docx_text(content: bytes) -> str:
     """
     try:
         document = docx.Document(BytesIO(content))
-    except (PackageNotFoundError, KeyError, ValueError) as error:
+    except (BadZipFile, PackageNotFoundError, KeyError, ValueError) as error:
         said = " ".join(str(error).split())[:200]
         raise DocumentError(f"a broken DOCX: {said}; open it in a word processor and save it again") from None
     headers, footers = _repeated(document, "header"), _repeated(document, "footer")

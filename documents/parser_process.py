@@ -29,6 +29,8 @@ def main(memory_megabytes: int) -> None:
     answers = _own_output()
     _limit(memory_megabytes)
     requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+    # A request's time begins when it can be answered.
+    send(answers, {"ready": True})
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     while True:
         message, content = requests.get()

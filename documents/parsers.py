@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +18,12 @@ from documents.document import Document, Mark
 from documents.errors import DocumentError
 from documents.limits import Limits
 from documents.reading import Kind, read_document
-from documents.wire import document_of, mark_messages, receive, send
+from documents.wire import NOT_A_MESSAGE, document_of, mark_messages, receive, send
 
 # A process whose output has ended is about to end, and its status says why.
 _LAST_SECONDS = 5.0
+# Python starts in less than one, on a machine that has time.
+_START_SECONDS = 120.0
 
 
 class Parsers:
@@ -89,7 +91,11 @@ class Parsers:
     def _read(self, source: Path | bytes, kind: Kind) -> Document:
         if kind == "text":
             return read_document(source, kind, self._limits)
-        return document_of(*self._ask({"kind": kind, "marks": None}, source))
+        answer = self._ask({"kind": kind, "marks": None}, source)
+        try:
+            return document_of(*answer)
+        except NOT_A_MESSAGE:
+            raise DocumentError("its parser gave no document; save it again in a viewer") from None
 
     def _highlight(self, source: Path | bytes, marks: Sequence[Mark]) -> bytes:
         return self._ask({"kind": "pdf", "marks": mark_messages(marks)}, source)[1]
@@ -122,26 +128,15 @@ class _ParserProcess:
         Raises:
             DocumentError: The file cannot be read.
         """
-        process = self._running()
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            process.kill()
-
+        process, started = self._running()
         path, content = (os.fsencode(source.absolute()).hex(), b"") if isinstance(source, Path) else (None, source)
-        timer = threading.Timer(self._limits.seconds, end)
-        timer.start()
-        answer = None
-        try:
+        answer, late = None, threading.Event()
+        with contextlib.suppress(OSError), _ended_after(process, _START_SECONDS, late):
+            if started:
+                receive(cast(BinaryIO, process.stdout))
+        with contextlib.suppress(OSError), _ended_after(process, self._limits.seconds, late):
             send(cast(BinaryIO, process.stdin), {**request, "path": path, "limits": asdict(self._limits)}, content)
             answer = receive(cast(BinaryIO, process.stdout))
-        except OSError:
-            pass
-        except (ValueError, TypeError, KeyError, RecursionError):
-            process.kill()
-        finally:
-            timer.cancel()
         if answer is None:
             status = self._replace(process)
             raise DocumentError(self._what_happened(late.is_set(), status))
@@ -158,10 +153,12 @@ class _ParserProcess:
             "memory; save it again in a viewer, or split it"
         )
 
-    def _running(self) -> "subprocess.Popen[bytes]":
+    def _running(self) -> "tuple[subprocess.Popen[bytes], bool]":
+        """Return the process, and whether it has just been started."""
         with self._lock:
             if self._ended:
                 raise DocumentError("not parsed, because the job was ended; run it again")
+            started = self._process is None
             if self._process is None:
                 # What is imported there is what is imported here, wherever that lies.
                 paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
@@ -175,7 +172,7 @@ class _ParserProcess:
                     # An interruption from the keyboard is for the process that asks.
                     start_new_session=True,
                 )
-            return self._process
+            return self._process, started
 
     def _replace(self, process: "subprocess.Popen[bytes]") -> int:
         """End the process; the next request starts another. Return its status."""
@@ -190,6 +187,23 @@ class _ParserProcess:
             process, self._process = self._process, None
         if process is not None:
             _ended(process)
+
+
+@contextlib.contextmanager
+def _ended_after(process: "subprocess.Popen[bytes]", seconds: float, late: threading.Event) -> Iterator[None]:
+    """End a process, and set an event, if a block takes longer than it may."""
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _ended(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:

@@ -81,6 +81,9 @@ def read_pdf(source: Path | bytes, limits: Limits) -> Document:
             try:
                 frame = PageFrame.of(pdf, number)
                 with closing(pdf[number]) as page:
+                    _draw_annotations(page)
+                # Loaded again, the page holds what was drawn.
+                with closing(pdf[number]) as page:
                     text.add_page(frame.size, _lines(page, frame))
             except pypdfium2.PdfiumError:
                 raise DocumentError(
@@ -171,7 +174,6 @@ def _breaks(lines: Sequence[_Line]) -> list[int]:
 
 def _lines(page: pypdfium2.PdfPage, frame: PageFrame) -> list[_Line]:
     """Return the lines of a page that hold anything, in PDFium's order."""
-    _draw_annotations(page)
     with closing(page.get_textpage()) as text:
         codes, boxes, hyphens = _characters(text, frame)
     found = []

@@ -13,6 +13,9 @@ import numpy as np
 
 from documents.document import Box, Document, Mark, Page
 
+NOT_A_MESSAGE = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
+"""What reading something else as a message raises."""
+
 _LONGEST_LINE = 64 * 2**20
 _LARGEST_BYTES = 4 * 2**30
 _BOX_BYTES, _START_BYTES = 4 * 4, 8
@@ -26,14 +29,15 @@ def send(stream: BinaryIO, message: Mapping[str, Any], content: bytes = b"") -> 
 
 
 def receive(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
-    """Read a message, or return None if the other side has ended before it was whole."""
+    """Read a message, or return None if the other side has ended before it was whole, or sent something else."""
     line = stream.readline(_LONGEST_LINE)
-    if not line.endswith(b"\n"):
+    try:
+        message = json.loads(line)
+        size = message.pop("bytes")
+        if not 0 <= size <= _LARGEST_BYTES:
+            return None
+    except NOT_A_MESSAGE:
         return None
-    message = json.loads(line)
-    size = message.pop("bytes")
-    if not 0 <= size <= _LARGEST_BYTES:
-        raise ValueError("a message of an impossible size")
     content = stream.read(size)
     return (message, content) if len(content) == size else None
 
@@ -62,7 +66,7 @@ def document_of(message: Mapping[str, Any], content: bytes) -> Document:
     """Return the document of a message.
 
     Raises:
-        ValueError: It is none.
+        NOT_A_MESSAGE: One of these, if it is none.
     """
     text_end = message["text"]
     text = content[:text_end].decode("utf-8", "surrogatepass")
