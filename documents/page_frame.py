@@ -36,8 +36,8 @@ class PageFrame:
     rotation: int = 0
 
     @classmethod
-    def of(cls, pdf: pypdfium2.PdfDocument, number: int) -> "PageFrame":
-        """Return the frame of a page, from 0; `pdf` is not to be saved afterwards.
+    def of(cls, pdf: pypdfium2.PdfDocument, number: int, page: pypdfium2.PdfPage) -> "PageFrame":
+        """Return the frame of a page, whose number counts from 0; `pdf` is not to be saved afterwards.
 
         PDFium tells a page's own MediaBox but none that it has from its ancestors. Of those it tells what the CropBox
         leaves, so that is widened, and takes effect when the page is loaded again.
@@ -45,16 +45,14 @@ class PageFrame:
         Raises:
             PdfiumError: The page cannot be read.
         """
-        with closing(pdf[number]) as page:
-            box, rotation = page.get_mediabox(fallback_ok=False), page.get_rotation()
-            if box is None:
-                page.set_cropbox(-_FAR, -_FAR, _FAR, _FAR)
+        box = page.get_mediabox(fallback_ok=False)
         if box is None:
-            with closing(pdf[number]) as page:
-                box = page.get_bbox()
+            page.set_cropbox(-_FAR, -_FAR, _FAR, _FAR)
+            with closing(pdf[number]) as widened:
+                box = widened.get_bbox()
         left, right = sorted((box[0], box[2]))
         bottom, top = sorted((box[1], box[3]))
-        return cls(left, bottom, right, top, rotation)
+        return cls(left, bottom, right, top, page.get_rotation())
 
     @property
     def size(self) -> tuple[float, float]:

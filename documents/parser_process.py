@@ -4,7 +4,7 @@
 
 It may crash or hang, so it holds nothing that anybody needs. Whoever started it ends it from outside; it ends by itself
 when standard input closes, that is when that process has ended, however that happened, and when it has computed for
-much longer than a file may take. It writes no files.
+longer than a file may take. It writes no files.
 """
 
 import contextlib
@@ -93,10 +93,10 @@ def _address_space() -> int:
 
 
 def _limit_processor_time(seconds: float) -> None:
-    """End the process when it computes for much longer than its owner waits, even if that has ended."""
+    """End the process, by SIGXCPU, when it computes for so long, whoever waits for it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    wanted = int(used.ru_utime + used.ru_stime + 2 * seconds) + 2
+    wanted = int(used.ru_utime + used.ru_stime + seconds) + 1
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CPU, (wanted, most))
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,8 @@ from documents.wire import NOT_A_MESSAGE, document_of, mark_messages, receive, s
 
 # A process whose output has ended is about to end, and its status says why.
 _LAST_SECONDS = 5.0
+# A process that works gets at least this share of a core.
+_LEAST_SHARE = 0.25
 # Python starts in less than one, on a machine that has time.
 _START_SECONDS = 120.0
 
@@ -134,7 +137,7 @@ class _ParserProcess:
         with contextlib.suppress(OSError), _ended_after(process, _START_SECONDS, late):
             if started:
                 receive(cast(BinaryIO, process.stdout))
-        with contextlib.suppress(OSError), _ended_after(process, self._limits.seconds, late):
+        with contextlib.suppress(OSError), _ended_after(process, self._limits.seconds / _LEAST_SHARE, late):
             send(cast(BinaryIO, process.stdin), {**request, "path": path, "limits": asdict(self._limits)}, content)
             answer = receive(cast(BinaryIO, process.stdout))
         if answer is None:
@@ -145,7 +148,7 @@ class _ParserProcess:
         return answer
 
     def _what_happened(self, late: bool, status: int) -> str:
-        if late:
+        if late or status == -signal.SIGXCPU:
             return f"not parsed after {self._limits.seconds:g} s; split it, or raise --max-seconds-a-file"
         how = f"signal {-status}" if status < 0 else f"status {status}"
         return (

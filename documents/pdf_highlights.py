@@ -34,7 +34,8 @@ def highlighted_pdf(source: Path | bytes, marks: Sequence[Mark]) -> bytes:
     # Frames come from a second reading, because finding them changes pages.
     with closing(open_pdf(source)) as pdf, closing(open_pdf(source)) as measured:
         for number, own in sorted(on_pages.items()):
-            frame = PageFrame.of(measured, number - 1)
+            with closing(measured[number - 1]) as page:
+                frame = PageFrame.of(measured, number - 1, page)
             with closing(pdf[number - 1]) as page:
                 if not all(_annotate(page, [frame.in_file(box) for box in mark.boxes], mark.note) for mark in own):
                     raise DocumentError(f"page {number} cannot be marked; print the file to a new PDF")

@@ -12,6 +12,7 @@ ligature's box each. What is decided here:
 - Form fields and text boxes are read as they are shown.
 """
 
+import contextlib
 import ctypes
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -79,12 +80,15 @@ def read_pdf(source: Path | bytes, limits: Limits) -> Document:
         text = _PagedText(limits.characters)
         for number in range(count):
             try:
-                frame = PageFrame.of(pdf, number)
                 with closing(pdf[number]) as page:
-                    _draw_annotations(page)
-                # Loaded again, the page holds what was drawn.
-                with closing(pdf[number]) as page:
-                    text.add_page(frame.size, _lines(page, frame))
+                    frame = PageFrame.of(pdf, number, page)
+                    if _draw_annotations(page):
+                        # Loaded again, the page holds what was drawn.
+                        with closing(pdf[number]) as drawn:
+                            lines = _lines(drawn, frame)
+                    else:
+                        lines = _lines(page, frame)
+                text.add_page(frame.size, lines)
             except pypdfium2.PdfiumError:
                 raise DocumentError(
                     f"page {number + 1} of {count} cannot be read; repair the file, for example with qpdf"
@@ -103,6 +107,9 @@ def open_pdf(source: Path | bytes) -> pypdfium2.PdfDocument:
     Raises:
         DocumentError: It cannot be opened.
     """
+    # PDFium may leave the reason of an earlier failure standing; of these bytes it says that they are no PDF.
+    with contextlib.suppress(pypdfium2.PdfiumError):
+        pypdfium2.PdfDocument(b"none")
     try:
         return pypdfium2.PdfDocument(source)
     except pypdfium2.PdfiumError as error:
@@ -184,15 +191,15 @@ def _lines(page: pypdfium2.PdfPage, frame: PageFrame) -> list[_Line]:
     return found
 
 
-def _draw_annotations(page: pypdfium2.PdfPage) -> None:
-    """Make form fields and text boxes part of what the page draws, if it has any."""
+def _draw_annotations(page: pypdfium2.PdfPage) -> bool:
+    """Make form fields and text boxes part of what the page draws; return whether it has any."""
     for number in range(raw.FPDFPage_GetAnnotCount(page)):
         annotation = raw.FPDFPage_GetAnnot(page, number)
         kind = raw.FPDFAnnot_GetSubtype(annotation)
         raw.FPDFPage_CloseAnnot(annotation)
         if kind in _DRAWN_ANNOTATIONS:
-            raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY)
-            return
+            return bool(raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY) == raw.FLATTEN_SUCCESS)
+    return False
 
 
 def _characters(text: pypdfium2.PdfTextPage, frame: PageFrame) -> tuple[Codes, Float32Array, set[int]]:
