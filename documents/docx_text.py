@@ -8,11 +8,9 @@ deleted is left out. Which page something is on is known only when the document 
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
-from zipfile import BadZipFile
 
 import docx
 from docx.opc.constants import RELATIONSHIP_TYPE
-from docx.opc.exceptions import PackageNotFoundError
 from docx.oxml.ns import qn
 from docx.oxml.parser import parse_xml
 
@@ -36,16 +34,21 @@ def docx_text(content: bytes) -> str:
         DocumentError: It cannot be opened, or holds no text.
     """
     try:
-        document = docx.Document(BytesIO(content))
-    except (BadZipFile, PackageNotFoundError, KeyError, ValueError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise DocumentError(f"a broken DOCX: {said}; open it in a word processor and save it again") from None
-    headers, footers = _repeated(document, "header"), _repeated(document, "footer")
-    notes = [block for kind in _NOTES for block in _notes(document.part, kind)]
-    text = "\n\n".join((*headers, *_blocks(document.element.body), *notes, *footers))
+        text = _text(content)
+    except MemoryError:
+        raise
+    except Exception:  # zipfile, lxml and python-docx raise what they like
+        raise DocumentError("a broken DOCX; open it in a word processor and save it again") from None
     if not text:
         raise DocumentError("no text, so its pages are pictures or empty; recognise their text first")
     return text
+
+
+def _text(content: bytes) -> str:
+    document = docx.Document(BytesIO(content))
+    headers, footers = _repeated(document, "header"), _repeated(document, "footer")
+    notes = [block for kind in _NOTES for block in _notes(document.part, kind)]
+    return "\n\n".join((*headers, *_blocks(document.element.body), *notes, *footers))
 
 
 def _repeated(document: Any, place: str) -> list[str]:

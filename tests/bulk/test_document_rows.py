@@ -42,7 +42,7 @@ def place_of(span: dict[str, Any]) -> dict[str, Any]:
     return {name: span[name] for name in NOWHERE}
 
 
-@pytest.mark.parametrize("offsets", ["code_points", "utf8"])
+@pytest.mark.parametrize("offsets", ["code_points", pytest.param("utf8", marks=pytest.mark.integration)])
 def test_answers_have_pages_and_boxes_and_copies_have_them_marked(
     tmp_path: Path, small_bundles: Path, folder: Path, offsets: str
 ) -> None:

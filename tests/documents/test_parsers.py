@@ -69,7 +69,7 @@ def asked(parsers: Parsers, content: bytes) -> str:
         pytest.param(b"raise", "RuntimeError: two lines; save it again", True, id="an error"),
         pytest.param(b"grow", "takes more than 500 MB of memory", True, id="too much memory"),
         pytest.param(b"write", "File too large", True, id="writing to a file"),
-        pytest.param(b"print", "print ", True, id="printing"),
+        pytest.param(b"print", "print ", True, id="printing", marks=pytest.mark.integration),
     ],
 )
 def test_a_parser_that_fails_costs_one_file(parsers: Parsers, content: bytes, told: str, survives: bool) -> None:
@@ -91,7 +91,9 @@ def ends(process: int) -> bool:
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="waits by Linux's means")
-@pytest.mark.parametrize("busy", [False, True], ids=["waiting", "busy"])
+@pytest.mark.parametrize(
+    "busy", [pytest.param(False, id="waiting", marks=pytest.mark.integration), pytest.param(True, id="busy")]
+)
 def test_no_process_is_left_when_its_owner_is_killed(parser: None, busy: bool) -> None:
     script = (
         "import sys\n"
