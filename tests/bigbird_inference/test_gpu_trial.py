@@ -12,7 +12,11 @@ from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.gpu_trial import try_rungs
 from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName
-from tests.service.models.test_gpu_features import write_gpu_bundle
+from tests.bigbird_inference.runtime.cuda.stand_in import StandIn, gpu
+from tests.service.asynchronous import asynchronous
+from tests.service.models.test_gpu_features import answer, models, served, states, warnings, write_gpu_bundle
+
+__all__ = ["gpu", "models"]
 
 PINNED = GpuFeatures(RUNGS, pinned=True)
 # In the process that tries rungs, before anything of ours is imported: when a rung is opened, a fault happens.
@@ -81,16 +85,33 @@ def test_what_is_sound_passes(bundle: Bundle) -> None:
         pytest.param("cuda_graphs", HANG, id="cuda_graphs hangs", marks=pytest.mark.slow),
     ],
 )
-def test_a_rung_that_ends_its_process_is_found_and_the_others_are_tried_without_it(
-    bundle: Bundle, break_rung: Callable[[str, str], None], rung: RungName, fault: str
+@asynchronous
+async def test_a_rung_that_ends_its_process_leaves_a_served_model_one_line_and_a_metric(
+    models: Path,
+    gpu: StandIn,
+    break_rung: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    rung: RungName,
+    fault: str,
 ) -> None:
+    """The process is a real one, in which the provider for CPUs plays the GPU; in this one a stand-in does."""
     break_rung(rung, fault)
-    found = tried(bundle, seconds=10)
-    said = "ended with signal 11" if fault == CRASH else "had not ended after 10 s"
-    assert found[rung][0] == "failed" and said in found[rung][1]
-    assert {name: state for name, (state, _) in found.items() if name != rung} == dict.fromkeys(
-        set(RUNGS) - {rung}, "on"
+    seconds = 120 if fault == CRASH else 30
+    monkeypatch.setattr(
+        "service.models.loading.try_rungs",
+        lambda bundle, device, *others, **options: try_rungs(bundle, "cpu", *others, **options, seconds=seconds),
     )
+    # Pinned, because what gains nothing on a CPU would not be kept.
+    async with served(models, gpu_features=",".join(RUNGS)) as serving:
+        assert states(serving) == {name: "failed" if name == rung else "on" for name in RUNGS}
+        gpu.ways()
+        assert await answer(serving, [5] * 16) == 80.0
+        assert gpu.ways() == ["bound" if rung == "cuda_graphs" else "replayed"]
+    assert any("-fused" in file for file, _ in gpu.loaded) == (rung != "fused_attention")
+    (told,) = warnings(caplog)
+    said = "ended with signal 11" if fault == CRASH else "had not ended after 30 s"
+    assert f"{rung} is not kept (failed)" in told and said in told
 
 
 def test_a_first_rung_that_cannot_run_is_a_bundle_that_cannot_be_served(bundle: Bundle) -> None:
