@@ -122,7 +122,8 @@ def read_docker(words: Sequence[str]) -> None:
     if words[:2] == ["compose", "run"]:
         service, *command = [word for word in words[2:] if word not in ("--rm", "--no-deps")]
         assert service in compose["services"]
-        read_bigbird(command)
+        if command:
+            read_bigbird(command)
         return
     if words[0] == "compose":
         profiles = {profile for service in compose["services"].values() for profile in service["profiles"]}
