@@ -13,6 +13,7 @@ import pytest
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import climb
+from bigbird_inference.manifest import KnownAnswer, KnownOutput, KnownRun
 from bigbird_inference.runtime.cuda.device import CudaDevice
 from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName, RungOutcome, said_by, unfit
 from bigbird_inference.runtime.cuda.ladder import Ladder, Probe
@@ -102,6 +103,17 @@ def test_what_gains_nothing_is_not_kept_unless_it_is_pinned(
 def test_the_first_rung_must_answer(gpu: StandIn, bundle: Bundle) -> None:
     gpu.off["composed"] = float("nan")
     with pytest.raises(BundleError, match="gives no answer in bucket 4: logits is not finite"):
+        ladder_of(bundle)
+
+
+def test_the_first_rung_must_give_the_known_answer(gpu: StandIn, bundle: Bundle) -> None:
+    # CLS 1, the text's 3 and 4, SEP 2: their sum is 10, and the standard deviation of 10, 20, 30 is the root of 200/3.
+    expected = [KnownOutput("logits", [10.0, 20.0, 30.0], 20.0, 8.16497)]
+    known = KnownAnswer("three four", [3, 4], [KnownRun(4, SHORT, expected, 1e-3)])
+    bundle = replace(bundle, manifest=replace(bundle.manifest, known_answer=known))
+    assert states(ladder_of(bundle)) == dict.fromkeys(RUNGS, "on")
+    gpu.off["composed"] = 0.1
+    with pytest.raises(BundleError, match=r"value 1 of logits is 10\.1, expected 10 within 0\.001"):
         ladder_of(bundle)
 
 
