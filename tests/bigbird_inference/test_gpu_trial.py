@@ -1,18 +1,22 @@
 """Rungs that crash or hang the process that tries them; onnxruntime's provider for CPUs plays the GPU there."""
 
+import json
 import sys
 import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.errors import BundleError
-from bigbird_inference.gpu_trial import try_rungs
+from bigbird_inference.gpu_trial import main, try_rungs
 from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName
-from tests.bigbird_inference.runtime.cuda.stand_in import StandIn, gpu
+from bigbird_inference.runtime.cuda.probe import MachineProbe
+from bigbird_inference.trial import REFUSED
+from tests.bigbird_inference.runtime.cuda.stand_in import StandIn, Way, gpu
 from tests.service.asynchronous import asynchronous
 from tests.service.models.test_gpu_features import answer, models, served, states, warnings, write_gpu_bundle
 
@@ -110,7 +114,7 @@ async def test_a_rung_that_ends_its_process_leaves_a_served_model_one_line_and_a
         assert gpu.ways() == ["bound" if rung == "cuda_graphs" else "replayed"]
     assert any("-fused" in file for file, _ in gpu.loaded) == (rung != "fused_attention")
     (told,) = warnings(caplog)
-    said = "ended with signal 11" if fault == CRASH else "had not ended after 30 s"
+    said = "the process that tried it ended with signal 11" if fault == CRASH else "had not ended after 30 s"
     assert f"{rung} is not kept (failed)" in told and said in told
 
 
@@ -125,3 +129,55 @@ def test_a_trial_that_is_given_up_is_ended(bundle: Bundle) -> None:
     given_up.set()
     with pytest.raises(BundleError, match="given up"):
         try_rungs(bundle, "cpu", PINNED, given_up)
+
+
+# What the process itself does, here in this one, with a stand-in for the GPU.
+
+
+@pytest.fixture
+def tell(
+    gpu: StandIn, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[], tuple[int, list[Any]]]:
+    """Try the rungs; return the status and the lines that tell of it."""
+    monkeypatch.setattr("bigbird_inference.gpu_trial.end_with_whoever_waits", lambda: None)
+    monkeypatch.setattr(MachineProbe, "failure_on", lambda probe, number: None)
+
+    def told() -> tuple[int, list[Any]]:
+        status = main(bundle.folder, "cuda:0", PINNED, 0)
+        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+    return told
+
+
+def told_states(lines: list[Any]) -> dict[str, str]:
+    return {line["rung"]: line["state"] for line in lines if "rung" in line}
+
+
+def test_a_rung_with_other_numbers_is_told_and_the_next_is_tried_without_it(
+    gpu: StandIn, tell: Callable[[], tuple[int, list[Any]]]
+) -> None:
+    gpu.off["fused"] = 0.1
+    status, lines = tell()
+    assert status == 0
+    assert told_states(lines) == {"fused_attention": "wrong", "iobinding": "on", "cuda_graphs": "on"}
+    assert [line["trying"] for line in lines if "trying" in line] == [None, *RUNGS]
+    assert [file for file, _ in gpu.loaded].count("graph-full-fused.onnx") == 1
+
+
+@pytest.mark.parametrize("right_replays", [1, 2], ids=["when it is compared", "when all is asked again"])
+def test_a_recording_that_is_wrong_only_later_is_found(
+    gpu: StandIn, tell: Callable[[], tuple[int, list[Any]]], right_replays: int
+) -> None:
+    def spoil(way: Way, shape: tuple[int, int]) -> None:
+        if sum(own == "replayed" for own, _ in gpu.runs) > right_replays:
+            gpu.off["replayed"] = 0.1
+
+    gpu.before_run = spoil
+    assert told_states(tell()[1]) == {"fused_attention": "on", "iobinding": "on", "cuda_graphs": "wrong"}
+
+
+def test_a_gpu_that_runs_nothing_is_refused_before_anything_is_tried(
+    monkeypatch: pytest.MonkeyPatch, tell: Callable[[], tuple[int, list[Any]]]
+) -> None:
+    monkeypatch.setattr(MachineProbe, "failure_on", lambda probe, number: "its CUDA provider does not start")
+    assert tell() == (REFUSED, [])
