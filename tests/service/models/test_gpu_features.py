@@ -171,6 +171,24 @@ async def test_a_rung_that_fails_leaves_a_served_model_one_line_and_a_metric(
         assert warnings(caplog) == [told]
 
 
+@pytest.mark.parametrize("text", ["Failed to allocate memory for requested buffer", "Could not find an implementation"])
+@pytest.mark.parametrize("rung", ["fused_attention", "cuda_graphs"])
+@asynchronous
+async def test_so_does_a_rung_whose_graphs_do_not_load(
+    models: Path, gpu: StandIn, caplog: pytest.LogCaptureFixture, rung: RungName, text: str
+) -> None:
+    def refuse(file: str, settings: dict[str, str]) -> None:
+        if "-fused" in file if rung == "fused_attention" else "enable_cuda_graph" in settings:
+            raise RuntimeError(text)
+
+    gpu.before_load = refuse
+    async with served(models, gpu_features=",".join(RUNGS)) as serving:
+        assert states(serving) == {name: "failed" if name == rung else "on" for name in RUNGS}
+        assert await answer(serving, [5] * 16) == 80.0
+    (told,) = warnings(caplog)
+    assert f"{rung} is not kept (failed)" in told and text in told
+
+
 @asynchronous
 async def test_what_a_trial_found_is_told(
     models: Path, gpu: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
