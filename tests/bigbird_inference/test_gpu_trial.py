@@ -15,7 +15,7 @@ from bigbird_inference.errors import BundleError
 from bigbird_inference.gpu_trial import main, try_rungs
 from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName
 from bigbird_inference.runtime.cuda.probe import MachineProbe
-from bigbird_inference.trial import REFUSED
+from bigbird_inference.trial import REFUSED, Ended
 from tests.bigbird_inference.runtime.cuda.stand_in import StandIn, Way, gpu
 from tests.service.asynchronous import asynchronous
 from tests.service.models.test_gpu_features import answer, models, served, states, warnings, write_gpu_bundle
@@ -131,6 +131,19 @@ def test_a_trial_that_is_given_up_is_ended(bundle: Bundle) -> None:
         try_rungs(bundle, "cpu", PINNED, given_up)
 
 
+def test_no_other_process_is_started_once_a_trial_was_given_up(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = threading.Event()
+
+    def end(*arguments: object) -> Ended:
+        assert not given_up.is_set(), "another process was started"
+        given_up.set()
+        return Ended(-9, json.dumps({"trying": "iobinding"}), BundleError("its trial was given up"))
+
+    monkeypatch.setattr("bigbird_inference.gpu_trial.run_apart", end)
+    with pytest.raises(BundleError, match="given up"):
+        try_rungs(bundle, "cpu", PINNED, given_up)
+
+
 # What the process itself does, here in this one, with a stand-in for the GPU.
 
 
@@ -164,7 +177,7 @@ def test_a_rung_with_other_numbers_is_told_and_the_next_is_tried_without_it(
     assert [file for file, _ in gpu.loaded].count("graph-full-fused.onnx") == 1
 
 
-@pytest.mark.parametrize("right_replays", [1, 2], ids=["when it is compared", "when all is asked again"])
+@pytest.mark.parametrize("right_replays", [2, 4], ids=["when it is compared", "when all is asked again"])
 def test_a_recording_that_is_wrong_only_later_is_found(
     gpu: StandIn, tell: Callable[[], tuple[int, list[Any]]], right_replays: int
 ) -> None:
