@@ -152,11 +152,13 @@ def tell(
     gpu: StandIn, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[], tuple[int, list[Any]]]:
     """Try the rungs; return the status and the lines that tell of it."""
-    monkeypatch.setattr("bigbird_inference.gpu_trial.end_with_whoever_waits", lambda: None)
+    watches: list[bool] = []
+    monkeypatch.setattr("bigbird_inference.gpu_trial.end_with_whoever_waits", lambda: watches.append(True))
     monkeypatch.setattr(MachineProbe, "failure_on", lambda probe, number: None)
 
     def told() -> tuple[int, list[Any]]:
         status = main(bundle.folder, "cuda:0", PINNED, 0)
+        assert watches, "nobody would end it with the server"
         return status, [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
 
     return told
