@@ -4,7 +4,6 @@ import os
 import subprocess
 from pathlib import Path
 
-import matplotlib
 import pytest
 
 from scripts.packages import PackageError
@@ -25,6 +24,8 @@ def other_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def own_pdfs(other_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the PDFs of `write_pdfs`."""
+    import matplotlib  # takes a while, and most tests here do without
+
     folder = tmp_path_factory.mktemp("own")
     font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     subprocess.run([other_python, _HERE / "write_pdfs.py", folder, font], check=True, timeout=300)

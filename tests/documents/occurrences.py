@@ -45,7 +45,11 @@ class Reading:
 
     def places(self, wanted: str) -> list[int]:
         """Return where some letters begin, overlapping or not."""
-        return [match.start() for match in re.finditer(f"(?={re.escape(wanted)})", self.text)]
+        found, place = [], self.text.find(wanted)
+        while place >= 0:
+            found.append(place)
+            place = self.text.find(wanted, place + 1)
+        return found
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the letters that were read from some characters, as a range."""
