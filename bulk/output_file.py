@@ -29,9 +29,8 @@ class OutputFile:
         self.name = str(name)
         self.stored = is_stored(self.name)
         self._path = Path(self.name)
-        self.job_folder = (
-            Path(f"{self._path.name}.job") if self.stored else self._path.with_name(f"{self._path.name}.job")
-        )
+        own = self.name.replace("://", "-").replace("/", "-") if self.stored else self._path.name
+        self.job_folder = Path(f"{own}.job") if self.stored else self._path.with_name(f"{own}.job")
 
     def __str__(self) -> str:
         return self.name
