@@ -1,5 +1,6 @@
 """The machines of a cluster: what they offer, and whether each can do the job, before it begins."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,11 @@ from typing import Any
 from bigbird_inference.bundle import manifest_revision
 from bigbird_inference.errors import BundleError
 from bigbird_inference.version import service_version
-from bulk.cluster.part_worker import Work
 from bulk.cluster.quiet_ray import ray
 from bulk.errors import JobError
 from bulk.remote_bundle import local_bundle
 
+NODE_LABEL = "ray.io/node-id"
 _LOOK_SECONDS = 120
 
 
@@ -32,59 +33,47 @@ class Actors:
     device: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeReport:
-    """What a machine says of itself.
-
-    Attributes:
-        version: Of the package there.
-        problem: Why it cannot do the job; None if it can.
-    """
-
-    version: str
-    problem: str | None = None
-
-
-def check_nodes(work: Work, revision: str) -> None:
+def check_nodes(bundle: str, revision: str) -> None:
     """Ask every machine for its version and its bundle.
 
     Args:
-        work: What workers are to do.
-        revision: Of the bundle as this machine has it.
+        bundle: Its name, which is the same on all of them.
+        revision: As this machine has it.
 
     Raises:
         JobError: One is unlike this one.
     """
     look = ray.remote(num_cpus=0, max_retries=0)(report)
-    pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-    asked = {
-        _address(node): look.options(scheduling_strategy=pinned(node["NodeID"], soft=False)).remote(work, revision)
-        for node in _alive()
+    answers = {
+        _address(node): look.options(label_selector={NODE_LABEL: node["NodeID"]}).remote(bundle) for node in _alive()
     }
-    for address, answer in asked.items():
+    for address, answer in answers.items():
         try:
-            found: NodeReport = ray.get(answer, timeout=_LOOK_SECONDS)
-        except (ray.exceptions.RayError, RuntimeError) as error:
+            version, found = ray.get(answer, timeout=_LOOK_SECONDS)
+        except Exception as error:  # Ray's own share no base
             raise JobError(f"node {address}: {_reason(error)}") from error
-        if found.version != service_version():
+        if version != service_version():
             raise JobError(
-                f"node {address}: bigbird-serve {found.version} is installed there, and {service_version()} here; "
-                "install the same on all machines"
+                f"node {address}: bigbird-serve {version} is installed there, and {service_version()} here; install "
+                "the same on all machines"
             )
-        if found.problem is not None:
-            raise JobError(f"node {address}: {found.problem}")
+        if found != revision:
+            raise JobError(f"node {address}: {_unlike(bundle, found)}; copy the same bundle to all machines")
 
 
-def report(work: Work, revision: str) -> NodeReport:
-    """Say what this machine is, from one of its processes."""
+def report(bundle: str) -> tuple[str, str]:
+    """Return the package's version and the bundle's revision on the machine that runs this, or why there is none.
+
+    In types that every version can read: a machine may have another.
+    """
     try:
-        here = manifest_revision(local_bundle(work.bundle, work.cache))
+        return service_version(), manifest_revision(local_bundle(bundle))
     except (BundleError, JobError) as error:
-        return NodeReport(service_version(), f"{error}; every machine needs the bundle under the same name")
-    problem = None
-    if here != revision:
-        problem = f"{work.bundle} is another bundle there ({here}, and here {revision}); copy the same to all machines"
-    return NodeReport(service_version(), problem)
+        return service_version(), str(error)
+
+
+def _unlike(bundle: str, found: str) -> str:
+    return f"{bundle} is another bundle there" if re.fullmatch("[0-9a-f]+", found) else found
 
 
 def actors_of(device: str, threads: int) -> Actors:
@@ -123,6 +112,6 @@ def _address(node: dict[str, Any]) -> str:
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    if "ModuleNotFoundError" in text or "No module named" in text:
+    if "No module named" in text:
         return "bigbird-serve is not installed there; install the same version on all machines"
     return f"does not answer: {' '.join(text.split()):.200}; see `ray status`"

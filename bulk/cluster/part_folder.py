@@ -29,6 +29,7 @@ _JOB = "_job.json"
 _PART = re.compile(r"part-(\d{8,})\.parquet")
 _MOST_JOB_BYTES = 64 * 2**20
 _NOTES = "bigbird"
+_NEW = ".new"
 _READERS = 16
 
 
@@ -75,6 +76,7 @@ class PartFolder:
         self._asked: Mapping[str, Any] = {}
         self._runtime: str | None = None
         self._parts: int | None = None
+        self._to_delete: Sequence[str] = ()
 
     @property
     def complete(self) -> bool:
@@ -82,11 +84,11 @@ class PartFolder:
         return self._parts is not None and len(self.finished) == self._parts
 
     def open(self, asked: Mapping[str, Any], *, restart: bool) -> None:
-        """Begin the job, or go on with it.
+        """Look at what is there; nothing is changed before `begin`.
 
         Args:
             asked: Everything that the rows depend on, by name; JSON values.
-            restart: Whether what an earlier run left is deleted.
+            restart: Whether what an earlier run left is to be deleted.
 
         Raises:
             JobError: It was begun with something else, or the folder is there and is no job's.
@@ -95,16 +97,19 @@ class PartFolder:
         names = self._names()
         if names and _JOB not in names:
             raise JobError(f"{self.name} is there already, and holds no job; name another --output")
-        if restart:
-            self._delete([name for name in names if _PART.fullmatch(name)])
         if restart or not names:
             self._asked = asked
-            self._write_state()
+            self._to_delete = [name for name in names if _PART.fullmatch(name)]
             return
         before = self._read_state()
         refuse_another(self.name, before["asked"], asked)
         self._asked, self._runtime, self._parts = before["asked"], before["runtime"], before["parts"]
         self.finished = {int(match[1]) for name in names if (match := _PART.fullmatch(name))}
+
+    def begin(self) -> None:
+        """Have the folder be this job's, without what is not."""
+        self._delete(self._to_delete)
+        self._write_state()
 
     def unbroken(self) -> int:
         """Return how many parts are there from the first on without a gap."""
@@ -164,7 +169,8 @@ class PartFolder:
             raise JobError(f"{folder}: is a file; with --ray the output is a folder of Parquet: name another")
         if not folder.absolute().parent.is_dir():
             raise JobError(f"{folder}: there is no folder {folder.parent}; make it first")
-        return os.listdir(folder) if folder.exists() else []
+        # Without what a kill has left of a file that was to appear.
+        return [name for name in os.listdir(folder) if not name.endswith(_NEW)] if folder.exists() else []
 
     def _notes_of(self, number: int) -> PartNotes:
         name = self._path(part_name(number))
@@ -199,7 +205,7 @@ class PartFolder:
             return
         folder = Path(self.name)
         folder.mkdir(exist_ok=True)
-        new = folder / f"_{name}.new"
+        new = folder / f"_{name}{_NEW}"
         with new.open("wb") as file:
             file.write(content)
             file.flush()

@@ -6,7 +6,6 @@ It is the one-machine job without its files: the same requests, windows, batches
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bulk.answering import PartAnswering
@@ -33,7 +32,6 @@ class Work:
         device: As `bigbird serve` takes it.
         threads: Threads of a run on the CPU.
         cpu: What runs it on the CPU.
-        cache: Where bundles of object stores are copied to.
     """
 
     job: Job
@@ -41,7 +39,6 @@ class Work:
     device: str = "auto"
     threads: int = 0
     cpu: CpuChoice | None = None
-    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +68,7 @@ class PartWorker:
 
     def __init__(self, work: Work) -> None:
         self._job = work.job
-        self._model = load(
-            local_bundle(work.bundle, work.cache), device=work.device, threads=work.threads, cpu=work.cpu
-        )
+        self._model = load(local_bundle(work.bundle), device=work.device, threads=work.threads, cpu=work.cpu)
         operation = self._model.task.operation
         self._maker = request_maker(work.job, operation)
         self._rows = ResultRows(operation, keep_text=work.job.keep_text)

@@ -16,8 +16,6 @@ from bigbird_inference.extras import install_command
 from bulk.errors import JobError
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-# What its own processes do is told in their logs; on standard error are this command's lines.
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # The next version's way with GPUs, which is told on standard error otherwise.
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 

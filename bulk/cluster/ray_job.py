@@ -15,7 +15,7 @@ from bigbird_inference.bundle import manifest_revision, read_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.runtime.session import DeviceLost
 from bigbird_inference.tasks.registry import TASKS
-from bulk.cluster.nodes import Actors, actors_of, check_nodes
+from bulk.cluster.nodes import NODE_LABEL, Actors, actors_of, check_nodes
 from bulk.cluster.part_folder import PartFolder
 from bulk.cluster.part_worker import MadePart, PartWorker, Work
 from bulk.cluster.quiet_ray import connected, job_error_of, ray
@@ -30,8 +30,9 @@ from bulk.sources.inputs import STANDARD_INPUT, Inputs
 from bulk.sources.rows import Position
 
 _RANGE, _PART = "range", "part"
-# A range that ends its worker again and again is at fault itself.
-_ATTEMPTS = 4
+# A call is tried again until its worker is there again: that a machine is dead is known only after some seconds. A range
+# that ends its worker again and again is stopped by this.
+_RESTARTS = 20
 
 
 def run_ray_job(work: Work, address: str, *, range_bytes: int, dashboard: bool = False) -> Counts:
@@ -52,7 +53,7 @@ def run_ray_job(work: Work, address: str, *, range_bytes: int, dashboard: bool =
     job = work.job
     if STANDARD_INPUT in job.inputs:
         raise JobError("- cannot be read with --ray; write standard input to a file first")
-    bundle = local_bundle(work.bundle, work.cache)
+    bundle = local_bundle(work.bundle)
     try:
         manifest, revision = read_manifest(bundle), manifest_revision(bundle)
     except BundleError as error:
@@ -69,7 +70,8 @@ def run_ray_job(work: Work, address: str, *, range_bytes: int, dashboard: bool =
         if folder.complete:
             return counts
         with connected(address, dashboard=dashboard), JobProgress(survey.bytes, counts) as progress:
-            check_nodes(work, revision)
+            check_nodes(work.bundle, revision)
+            folder.begin()
             read = partial(
                 read_ranges, os.getcwd(), inputs, job, *_start(folder), frozenset(folder.finished), range_bytes
             )
@@ -164,7 +166,8 @@ def _parts(work: Work, read: Callable[[], Iterator[Any]], actors: Actors) -> Ite
         batch_size=1,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors.count, initial_size=actors.count),
-        max_task_retries=_ATTEMPTS - 1,
+        max_restarts=_RESTARTS,
+        max_task_retries=-1,
         **room,
     )
     seen: set[int] = set()
@@ -175,7 +178,7 @@ def _parts(work: Work, read: Callable[[], Iterator[Any]], actors: Actors) -> Ite
                 if made.number not in seen:
                     seen.add(made.number)
                     yield made
-    except ray.exceptions.RayError as error:
+    except Exception as error:  # Ray's own share no base
         told = job_error_of(error)
         raise told or JobError(
             f"the cluster has given the job up: {' '.join(str(error).split()):.300}; run the same command again "
@@ -201,9 +204,9 @@ def _datasource(read: Callable[[], Iterator[Any]]) -> Any:
 
 def _here() -> dict[str, str]:
     """Return the label of this machine, or of the one that stands for it in a cluster that it is no part of."""
-    return {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+    return {NODE_LABEL: ray.get_runtime_context().get_node_id()}
 
 
 def _on(work: Work, actors: Actors) -> Work:
     """Return what a worker is told, with its own share of its machine."""
-    return Work(work.job, work.bundle, actors.device, actors.cpus, work.cpu, work.cache)
+    return Work(work.job, work.bundle, actors.device, actors.cpus, work.cpu)

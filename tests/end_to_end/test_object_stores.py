@@ -157,6 +157,7 @@ def test_a_bundle_that_is_not_what_its_manifest_says_is_refused_and_not_kept(
 def test_parts_of_a_cluster_are_kept_in_a_store(bucket: str) -> None:
     folder = PartFolder(f"{bucket}/parts")
     folder.open({"model": "a"}, restart=False)
+    folder.begin()
     for number in range(3):
         folder.put(number, part(number), "a")
     again = PartFolder(f"{bucket}/parts/")
@@ -164,6 +165,7 @@ def test_parts_of_a_cluster_are_kept_in_a_store(bucket: str) -> None:
     assert again.unbroken() == 3
     assert [notes.after.row for notes in again.notes(range(3))] == [1, 2, 3]
     again.open({"model": "b"}, restart=True)
+    again.begin()
     assert look_up(f"{bucket}/parts/part-00000000.parquet") is None
 
 

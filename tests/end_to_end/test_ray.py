@@ -5,7 +5,6 @@ One process starts a cluster of two nodes, and everything that a cluster is need
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +17,8 @@ import pytest
 
 from tests.foreign_programs import need_package
 from tests.reliability.small_bundles import write_small_bundles
+from tests.two_ray_nodes import ROOT, TwoNodes, two_ray_nodes
 
-ROOT = Path(__file__).resolve().parents[2]
 SENTENCE = "The survey of the northern bridges ended in May. 🌉 Maria Okafor led it. "
 
 
@@ -86,6 +85,7 @@ def test_an_address_without_a_cluster_is_one_line_and_leaves_nothing(
     ended = run(tmp_path, "in.jsonl", "--model", small_bundle, "--output", "parts", "--ray", address)
     assert ended.returncode == 1 and message in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "parts").exists()
 
 
 @pytest.fixture(scope="module")
@@ -95,37 +95,10 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "small-ner"
 
 
-class TwoNodes:
-    """A cluster of two nodes with a CPU each."""
-
-    def __init__(self) -> None:
-        need_package("ray")
-        from ray.cluster_utils import Cluster
-
-        node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-        self.cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-        self.address = self.cluster.address
-        self._node = node
-        self.added: Any = None
-
-    def add(self, **variables: str) -> None:
-        self.added = self.cluster.add_node(**self._node, env_vars=variables or None)
-        self.cluster.wait_for_nodes()
-
-    def kill(self) -> None:
-        """End every process of the second node, as if its machine had lost its power."""
-        self.cluster.remove_node(self.added, allow_graceful=False)
-        self.added = None
-
-
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[TwoNodes]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patched.setenv("PYTHONPATH", str(ROOT))
-        made = TwoNodes()
-        yield made
-        made.cluster.shutdown()
+    with two_ray_nodes() as nodes:
+        yield nodes
 
 
 def parts_of(folder: Path) -> dict[str, tuple[int, int]]:
@@ -194,5 +167,19 @@ def test_a_node_that_is_unlike_the_others_is_told_in_one_line(
         two_nodes.kill()
         assert ended.returncode == 1 and message in ended.stderr, ended.stderr
         assert len(ended.stderr.splitlines()) == 1
-        assert not parts_of(tmp_path)
-        shutil.rmtree(tmp_path / "parts")
+        assert not (tmp_path / "parts").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_machine_without_the_bundle_is_told_in_one_line(
+    tmp_path: Path, small_bundle: Path, two_nodes: TwoNodes
+) -> None:
+    write_documents(tmp_path, 6)
+    # What stands for another machine's files: a name that leads elsewhere in each process.
+    own = Path("/proc/self/cwd") / "bundle"
+    (tmp_path / "bundle").symlink_to(small_bundle)
+    ended = run(tmp_path, "in.jsonl", "--output", "parts", "--ray", two_nodes.address, "--model", own)
+    assert ended.returncode == 1 and "node " in ended.stderr and "copy the same bundle to all machines" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "parts").exists()

@@ -66,6 +66,7 @@ def test_the_parts_together_are_the_one_machine_s_output(tmp_path: Path, small_b
     worker = PartWorker(moved(Work(job, str(bundle), threads=1)))
     folder = PartFolder(str(tmp_path / "parts"))
     folder.open({}, restart=False)
+    folder.begin()
     made: list[MadePart] = [moved(worker.make(moved(own))) for own in ranges_from(given, Position(), 0)]
     for part in reversed(made):
         folder.put(part.number, part.content, part.notes.runtime)
@@ -99,6 +100,7 @@ def part(number: int) -> bytes:
 def test_a_job_goes_on_behind_the_parts_that_are_there(tmp_path: Path) -> None:
     folder = PartFolder(str(tmp_path / "parts"))
     folder.open({"model": "a"}, restart=False)
+    folder.begin()
     for number in (0, 1, 3):
         folder.put(number, part(number), "a")
     (tmp_path / "parts" / "_part-00000002.parquet.new").write_bytes(b"torn")
@@ -118,6 +120,7 @@ def test_a_job_goes_on_behind_the_parts_that_are_there(tmp_path: Path) -> None:
 def test_parts_of_another_job_or_another_runtime_are_refused_and_nobody_s_files_are_touched(tmp_path: Path) -> None:
     folder = PartFolder(str(tmp_path / "parts"))
     folder.open({"model": "a"}, restart=False)
+    folder.begin()
     folder.put(0, part(0), "a")
     with pytest.raises(JobError, match="computed by b, and those before it by a"):
         folder.put(1, part(1), "b")
@@ -126,6 +129,8 @@ def test_parts_of_another_job_or_another_runtime_are_refused_and_nobody_s_files_
         PartFolder(str(tmp_path / "parts")).open({"model": "b"}, restart=False)
     again = PartFolder(str(tmp_path / "parts"))
     again.open({"model": "b"}, restart=True)
+    assert (tmp_path / "parts" / "part-00000000.parquet").exists()
+    again.begin()
     assert (again.finished, [own.name for own in (tmp_path / "parts").iterdir()]) == (set(), ["_job.json"])
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "part-00000000.parquet").touch()
@@ -138,6 +143,7 @@ def test_parts_of_another_job_or_another_runtime_are_refused_and_nobody_s_files_
 def test_a_part_that_was_spoilt_is_told_by_name(tmp_path: Path) -> None:
     folder = PartFolder(str(tmp_path / "parts"))
     folder.open({}, restart=False)
+    folder.begin()
     folder.put(0, part(0), "a")
     (tmp_path / "parts" / "part-00000000.parquet").write_bytes(b"PAR1")
     with pytest.raises(JobError, match=r"part-00000000.parquet: cannot be read"):

@@ -1,0 +1,55 @@
+"""A cluster of Ray of two nodes on this machine, each with a CPU; the second comes and goes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.foreign_programs import need_package
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class TwoNodes:
+    """The first node, and perhaps the second.
+
+    Attributes:
+        address: Of the cluster.
+    """
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self._node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+        self._cluster = Cluster(initialize_head=True, head_node_args={**self._node, "include_dashboard": False})
+        self._second: Any = None
+        self.address: str = self._cluster.address
+
+    def add(self, **variables: str) -> None:
+        """Start the second node, with variables of its own."""
+        self._second = self._cluster.add_node(**self._node, env_vars=variables or None)
+        self._cluster.wait_for_nodes()
+
+    def kill(self) -> None:
+        """End every process of the second node, as if its machine had lost its power."""
+        self._cluster.remove_node(self._second, allow_graceful=False)
+
+    def end(self) -> None:
+        """End both."""
+        self._cluster.shutdown()
+
+
+@contextmanager
+def two_ray_nodes(**variables: str) -> Iterator[TwoNodes]:
+    """Start the first node, with variables of its own."""
+    need_package("ray")
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT), **variables}.items():
+            patched.setenv(name, value)
+        nodes = TwoNodes()
+        try:
+            yield nodes
+        finally:
+            nodes.end()
