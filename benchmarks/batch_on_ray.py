@@ -3,7 +3,7 @@
     python -m benchmarks.batch_on_ray BUNDLE            600 documents; a table in benchmarks/results
     python -m benchmarks.batch_on_ray BUNDLE --quick    60
 
-The same documents go through both, one after the other, with all of this machine's cores. A cluster's start is told apart:
+The same documents go through both, one after the other, with all of this machine's cores. Its start is told apart:
 `running` is the rate from the first part's arrival to the last one's, `with start` that of the whole command.
 """
 

@@ -177,7 +177,7 @@ def _store(name: str) -> Any:
             options["config_kwargs"] = {"connect_timeout": _CONNECT_SECONDS, "retries": retries}
         return fsspec.filesystem(scheme, **options)
     except ImportError as error:
-        raise JobError(f"{scheme}:// needs more packages: {install_command('objects')}") from error
+        raise JobError(f"{scheme}:// needs more packages: {install_command(scheme)}") from error
 
 
 def _entry(asked: str, info: dict[str, Any]) -> StoredEntry:

@@ -20,10 +20,8 @@ class TwoNodes:
     """
 
     def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
         self._node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-        self._cluster = Cluster(initialize_head=True, head_node_args={**self._node, "include_dashboard": False})
+        self._cluster = _started({**self._node, "include_dashboard": False})
         self._second: Any = None
         self.address: str = self._cluster.address
 
@@ -39,6 +37,19 @@ class TwoNodes:
     def end(self) -> None:
         """End both."""
         self._cluster.shutdown()
+
+
+def _started(head: dict[str, Any]) -> Any:
+    """Return a cluster of one node; Ray gives it half a minute to start, which a busy machine may need several of."""
+    from ray.cluster_utils import Cluster
+
+    for attempt in range(5):
+        try:
+            return Cluster(initialize_head=True, head_node_args=head)
+        except Exception as error:
+            if attempt == 4 or "timed out during startup" not in str(error):
+                raise
+    raise AssertionError
 
 
 @contextmanager

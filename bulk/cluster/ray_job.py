@@ -30,8 +30,8 @@ from bulk.sources.inputs import STANDARD_INPUT, Inputs
 from bulk.sources.rows import Position
 
 _RANGE, _PART = "range", "part"
-# A call is tried again until its worker is there again: that a machine is dead is known only after some seconds. A range
-# that ends its worker again and again is stopped by this.
+# A call is tried until its worker is there again: that a machine is dead is known only after some seconds. A range that
+# ends its worker again and again is stopped by this.
 _RESTARTS = 20
 
 

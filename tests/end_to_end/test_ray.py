@@ -5,6 +5,7 @@ One process starts a cluster of two nodes, and everything that a cluster is need
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.documented_commands import link_environment
 from tests.foreign_programs import need_package
 from tests.reliability.small_bundles import write_small_bundles
 from tests.two_ray_nodes import ROOT, TwoNodes, two_ray_nodes
@@ -66,6 +68,21 @@ def test_a_cluster_on_this_machine_gives_the_output_of_one_machine(tmp_path: Pat
     assert len(list((tmp_path / "parts").glob("part-*.parquet"))) > 2
     # Complete, it needs no cluster any more.
     assert run(tmp_path, *given, "--output", "parts", "--ray", "127.0.0.1:9", "--part-bytes", "4000").returncode == 3
+
+
+@pytest.mark.integration
+def test_the_commands_of_the_documentation_do_on_ray_what_they_do_without(tmp_path: Path, bundles: Path) -> None:
+    need_package("ray")
+    (tmp_path / "bundles").symlink_to(bundles)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    link_environment(tmp_path)
+    (block,) = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text("utf-8"), re.DOTALL)
+    done = subprocess.run(
+        ["sh", "-e", "-c", block], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    documents = len(list((ROOT / "examples" / "documents").glob("*.txt")))
+    assert done.stdout.splitlines()[-1] == f"{documents} rows"
 
 
 @pytest.mark.integration
