@@ -35,7 +35,10 @@ class TwoNodes:
         self._cluster.remove_node(self._second, allow_graceful=False)
 
     def end(self) -> None:
-        """End both."""
+        """End both, and this process's connection to them."""
+        import ray
+
+        ray.shutdown()
         self._cluster.shutdown()
 
 
