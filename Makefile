@@ -10,13 +10,15 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 
 DEMO_TASKS := qa classify ner
-DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles/demo-$(task)/manifest.json)
-INT8_BUNDLES := $(DEMO_BUNDLES:bundles/%=bundles-int8/%)
+DEMO_FOLDER := bundles
+DEMO_BUNDLES := $(foreach task,$(DEMO_TASKS),$(DEMO_FOLDER)/demo-$(task)/manifest.json)
+INT8_BUNDLES := $(foreach task,$(DEMO_TASKS),bundles-int8/demo-$(task)/manifest.json)
 
 # A sentence encoder that is downloaded, and the adapters for it that are in examples/adapters.
 REAL_ENCODER := real-models/real-embed
 REAL_MODELS := real-embed $(notdir $(wildcard examples/adapters/real-*))
-REAL_BUNDLES := $(REAL_MODELS:%=bundles-real/%/manifest.json)
+REAL_FOLDER := bundles-real
+REAL_BUNDLES := $(REAL_MODELS:%=$(REAL_FOLDER)/%/manifest.json) $(REAL_FOLDER)/demo-qa/manifest.json
 # Each is compared with torch; fewer of them export in less time.
 REAL_BUCKETS := 64,128,256,384,512,704,1024,1536,2048,3072,4096
 REAL_EXPORT = TERM=dumb OMP_NUM_THREADS=1 $(BIN)/bigbird export --buckets $(REAL_BUCKETS) --overwrite
@@ -25,45 +27,55 @@ BENCHMARKS := models serving http memory host_work dialects
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo demo-real demo-bundles demo-real-bundles test test-integration test-slow soak lint types check audit bench bench-quick bench-accuracy clean
+.PHONY: help install demo demo-real demo-synthetic demo-bundles demo-real-bundles test test-integration test-slow soak lint types check audit bench bench-quick bench-accuracy clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 install: $(VENV)/.installed-dev ## Make .venv with everything: service, export, tests, linters
 
-demo: $(VENV)/.installed-demo ## Export the demo checkpoints and serve them on 127.0.0.1:8000
-	@$(MAKE) --no-print-directory -j $(words $(DEMO_TASKS)) demo-bundles
-	@$(BIN)/python scripts/print_demo_request.py --host $(HOST) --port $(PORT)
-	@exec $(BIN)/bigbird serve --models bundles --host $(HOST) --port $(PORT)
-
-demo-bundles: $(DEMO_BUNDLES)
+# Real models and the synthetic one for questions; where the encoder cannot be had, the synthetic models alone.
+demo: $(VENV)/.installed-demo ## Make the demo's models and serve them on 127.0.0.1:8000
+	@if test -f $(REAL_ENCODER)/config.json || $(BIN)/python -m scripts.real_models $(REAL_ENCODER); \
+	then exec $(MAKE) --no-print-directory demo-real; else exec $(MAKE) --no-print-directory demo-synthetic; fi
 
 # In fp32, the vectors are those of sentence-transformers; see docs/real_models.md for what bf16 changes. Warming measures
 # larger batches of documents, which pays where many people ask.
-demo-real: $(REAL_ENCODER)/config.json ## Download a real sentence encoder (84 MB), export it and its adapters, serve them
-	@$(MAKE) --no-print-directory -j $(words $(REAL_MODELS)) demo-real-bundles
-	@echo "Search a folder of long documents: $(BIN)/python examples/search.py FOLDER QUESTION --url http://$(HOST):$(PORT)"
+demo-real: $(REAL_ENCODER)/config.json ## The same, and stop where the sentence encoder (84 MB) cannot be downloaded
+	@$(MAKE) --no-print-directory -j $(words $(REAL_BUNDLES)) demo-real-bundles
+	@$(BIN)/python scripts/print_demo_request.py --real --host $(HOST) --port $(PORT)
 	@BIGBIRD_CPU_PRECISION=$${BIGBIRD_CPU_PRECISION:-fp32} BIGBIRD_WARM_UP_SECONDS=$${BIGBIRD_WARM_UP_SECONDS:-1} \
-		exec $(BIN)/bigbird serve --models bundles-real --host $(HOST) --port $(PORT)
+		exec $(BIN)/bigbird serve --models $(REAL_FOLDER) --host $(HOST) --port $(PORT)
+
+demo-synthetic: $(VENV)/.installed-demo ## Serve the checkpoints that are in the repository, which know generated reports
+	@$(MAKE) --no-print-directory -j $(words $(DEMO_TASKS)) demo-bundles
+	@$(BIN)/python scripts/print_demo_request.py --host $(HOST) --port $(PORT)
+	@exec $(BIN)/bigbird serve --models $(DEMO_FOLDER) --host $(HOST) --port $(PORT)
+
+demo-bundles: $(DEMO_BUNDLES)
 
 demo-real-bundles: $(REAL_BUNDLES)
 
 $(REAL_ENCODER)/config.json: | $(VENV)/.installed-demo
 	@$(BIN)/python -m scripts.real_models $(@D)
 
-bundles-real/real-embed/manifest.json: $(REAL_ENCODER)/config.json
+$(REAL_FOLDER)/real-embed/manifest.json: $(REAL_ENCODER)/config.json
 	@$(REAL_EXPORT) $(<D) --output $(@D)
 	@cp $(REAL_ENCODER)/NOTICE.txt $(@D)/
 	@touch $@
 
-bundles-real/real-%/manifest.json: examples/adapters/real-%/adapter_model.safetensors examples/adapters/real-%/config.json $(REAL_ENCODER)/config.json
+$(REAL_FOLDER)/real-%/manifest.json: examples/adapters/real-%/adapter_model.safetensors examples/adapters/real-%/config.json $(REAL_ENCODER)/config.json
 	@$(REAL_EXPORT) $(<D) --base $(REAL_ENCODER) --output $(@D)
 	@cp $(REAL_ENCODER)/NOTICE.txt $(@D)/
 	@touch $@
 
+# No package has a model for questions.
+$(REAL_FOLDER)/demo-qa/manifest.json: $(DEMO_FOLDER)/demo-qa/manifest.json
+	@rm -rf $(@D) && mkdir -p $(REAL_FOLDER) && cp -R $(<D) $(@D)
+	@touch $@
+
 # Several run side by side on one terminal: lines, each with its model's name, in place of bars.
-bundles/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors examples/checkpoints/demo-%/config.json
+$(DEMO_FOLDER)/demo-%/manifest.json: examples/checkpoints/demo-%/model.safetensors examples/checkpoints/demo-%/config.json
 	@TERM=dumb OMP_NUM_THREADS=1 $(BIN)/bigbird export $(dir $<) --output $(@D) --overwrite
 	@touch $@
 

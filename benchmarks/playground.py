@@ -2,10 +2,10 @@
 
     python -m benchmarks.playground --models bundles
 
-The bundles are those of `make demo`. The first figures are of a question about the example of 10,000 tokens: from the
-click until the frame after the one with the marks, less the time from the request's last byte to the answer's first.
-The others are the times between frames while documents with thousands of entities, one of them a single line, are
-scrolled and filtered; their answers are made here, since no example has so many. The table goes to
+The bundles are those of `make demo-bundles`. The first figures are of a question about the example of 10,000 tokens:
+from the click until the frame after the one with the marks, less the time from the last byte of the request to the
+first of the answer. The others are the times between frames while documents with thousands of entities, one of them a
+single line, are scrolled and filtered; their answers are made here, since no example has so many. The table goes to
 benchmarks/results/playground.md.
 """
 

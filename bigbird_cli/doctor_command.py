@@ -116,7 +116,9 @@ def _cpu(root: Path) -> Report:
 
 def _container(root: Path) -> Report:
     """Return whether this is a container, and what is seen of NVIDIA's container toolkit."""
-    inside = any((root / file).exists() for file in (".dockerenv", "run/.containerenv"))
+    # Docker and podman leave files, of which a tmpfs may hide podman's; podman and Kubernetes set variables.
+    marks = [(root / file).exists() for file in (".dockerenv", "run/.containerenv")]
+    inside = any([*marks, "container" in os.environ, "KUBERNETES_SERVICE_HOST" in os.environ])
     devices = sorted(file.name for file in (root / "dev").glob("nvidia[0-9]*"))
     tools = [tool for tool in ("nvidia-ctk", "nvidia-container-cli") if shutil.which(tool)]
     return {"inside": inside, "gpu_devices": devices, "toolkit": tools}
@@ -138,7 +140,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from fact("memory", f"{_size(cpu['memory_available_bytes'])} of {_size(cpu['memory_bytes'])} available")
     seen = f"devices {listed(container['gpu_devices']) or 'none'}; tools {listed(container['toolkit']) or 'none'}"
     yield from fact("container", f"{'inside one' if container['inside'] else 'none'}; of NVIDIA's toolkit: {seen}")
-    for key in ("onnxruntime", "driver", "device", "settings", "bundle", "auto picks", "answers"):
+    for key in ("onnxruntime", "libraries", "driver", "device", "settings", "bundle", "auto picks", "answers"):
         if report.get(key):
             yield from fact(key, report[key])
     for gpu in report.get("gpus", ()):

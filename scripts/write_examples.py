@@ -1,10 +1,13 @@
 """Write `examples/`: generated reports, ready requests about them, and the answers that the generator knows.
 
+The page at `/` offers them, and a real text, which `scripts/write_real_example.py` wrote, before them.
+
 The question about a report is one that many of its facts could answer: what is asked is stated of as many subjects as
 anything else in the report.
 """
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +17,15 @@ from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # What the page at `/` offers: in the wheel, and so beside the page.
 PLAYGROUND = Path(__file__).parents[1] / "service" / "playground" / "examples"
+
+REAL = {
+    "address": {
+        "name": "Address to Congress, 1898",
+        "tokens": 9000,
+        "question": "Who commanded the Pacific fleet?",
+        "synthetic": False,
+    }
+}
 
 # Name -> seed, tokens, report type, how far into the report the answer stands (a share of it).
 REPORTS = {
@@ -48,7 +60,8 @@ def main() -> None:
         question = question_among_many(report, depth)
         for folder in (EXAMPLES / "documents", PLAYGROUND):
             (folder / f"{name}.txt").write_text(report.text, encoding="utf-8")
-        suggested[name] = {"question": question.text}
+        title = "Research note" if name == "short" else f"{name.capitalize()} report"
+        suggested[name] = {"name": title, "tokens": tokens, "question": question.text, "synthetic": True}
         write_json(EXAMPLES / "requests" / f"qa-{name}.json", {"question": question.text, "context": report.text})
         write_json(EXAMPLES / "requests" / f"classify-{name}.json", {"text": report.text})
         write_json(EXAMPLES / "requests" / f"ner-{name}.json", {"text": report.text})
@@ -58,7 +71,9 @@ def main() -> None:
             [entity.label, report.text[entity.start : entity.end]] for entity in report.entities
         ]
     write_json(EXAMPLES / "expected.json", expected)
-    write_json(PLAYGROUND / "examples.json", {name: suggested[name] for name in reversed(REPORTS)})
+    for name in REAL:
+        shutil.copy(EXAMPLES / "real" / f"{name}.txt", PLAYGROUND)
+    write_json(PLAYGROUND / "examples.json", {**REAL, **{name: suggested[name] for name in reversed(REPORTS)}})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from bigbird_cli import doctor_command
 from bigbird_cli.main import main
+from bigbird_inference.bundle import read_manifest, write_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.runtime.cuda.features import GpuFeatures, RungOutcome
 from bigbird_inference.runtime.cuda.probe import MachineProbe
@@ -90,6 +91,13 @@ def test_without_an_onnxruntime_that_can_be_imported_it_says_what_to_install(
     assert ("are installed together" if both else "install the extra `cpu`, or on a GPU host `gpu`") in said
 
 
+def test_a_bundle_for_gpus_is_told_to_be_on_the_wrong_device(bundle: Path) -> None:
+    write_manifest(replace(read_manifest(bundle), precision="fp16"), bundle)
+    status, said = doctor(bundle)
+    assert status == 0
+    assert "problem model reports is in fp16, which is for GPUs, and this is a CPU; serve it on a GPU, or exp" in said
+
+
 def test_a_bundle_of_another_format_version_is_refused(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     (bundle / "manifest.json").write_text(json.dumps(manifest | {"format_version": 7}))
@@ -117,6 +125,18 @@ def test_in_a_container_of_one_core_and_two_gigabytes_it_says_so(bundle: Path, m
     assert "less memory is available than such a bundle may take" in doctor(bundle)[1]
 
 
+@pytest.mark.parametrize("mark", ["file", "container", "KUBERNETES_SERVICE_HOST"])
+def test_containers_of_all_kinds_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    for variable in ("container", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(variable, raising=False)
+    assert not doctor_command.examine(None, tmp_path)["container"]["inside"]
+    if mark == "file":
+        (tmp_path / ".dockerenv").touch()
+    else:
+        monkeypatch.setenv(mark, "here")
+    assert doctor_command.examine(None, tmp_path)["container"]["inside"]
+
+
 def test_a_setting_that_is_invalid_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIGBIRD_THREADS", "many")
     status, said = doctor()
@@ -135,6 +155,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bigbird_cli.doctor_trial.MachineProbe", lambda root: MachineProbe(root, Nvml))
     monkeypatch.setattr("bigbird_inference.runtime.cuda.probe._built_for_cuda", lambda: True)
     monkeypatch.setattr("bigbird_inference.runtime.cuda.probe.onnxruntime.cuda_version", "13.0")
+    monkeypatch.setattr("bigbird_inference.runtime.cuda.probe.onnxruntime.preload_dlls", lambda: None)
     monkeypatch.setattr(MachineProbe, "failure_on", lambda self, gpu: None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
@@ -153,10 +174,18 @@ def test_on_a_gpu_driver_cards_and_features_are_told(bundle: Path, monkeypatch: 
     monkeypatch.setattr("bigbird_cli.doctor_trial.try_rungs", tried)
     status, said = doctor(bundle)
     assert status == 0
-    assert "driver 535.183.01, for CUDA up to 13.1" in said
+    assert "onnxruntime built for CUDA 13.0: " in said
+    assert "libraries those of CUDA and cuDNN are found driver 535.183.01, for CUDA up to 13.1" in said
     assert "cuda:0 the GPU GPU-aa-1, compute capability 9.0, 0.0 GiB of 0.0 GiB free; runs an operator" in said
     assert "feature fused_attention: on; differs by 0.002; 500 ms in place of 1e+03" in said
     assert "feature cuda_graphs: failed; the process that tried it ended with signal 11" in said
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_library_of_cuda_that_is_missing_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = "Failed to load libcublas.so.13: cannot open shared object file"
+    monkeypatch.setattr("bigbird_inference.runtime.cuda.probe.onnxruntime.preload_dlls", lambda: print(missing))
+    assert f"libraries {missing}: install the extra `gpu`" in doctor()[1]
 
 
 @pytest.mark.usefixtures("gpus")

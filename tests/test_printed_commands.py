@@ -121,10 +121,16 @@ def read_docker(words: Sequence[str]) -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
     image = (ROOT / "Dockerfile").read_text("utf-8")
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    if words[:2] == ["compose", "run"]:
+        service, *command = [word for word in words[2:] if word not in ("--rm", "--no-deps")]
+        assert service in compose["services"]
+        if command:
+            read_bigbird(command)
+        return
     if words[0] == "compose":
         profiles = {profile for service in compose["services"].values() for profile in service["profiles"]}
         named = {word for before, word in pairwise(words) if before == "--profile"}
-        services = set(words[1:]) - named - {"--profile", "up", "build", "run", "--rm", "--detach"}
+        services = set(words[1:]) - named - {"--profile", "up", "build", "--detach"}
         assert named <= profiles and services <= set(compose["services"])
         return
     for option, value in pairwise(words):

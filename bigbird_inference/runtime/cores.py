@@ -8,14 +8,12 @@ point sooner.
 
 import math
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-_HIERARCHIES = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+from bigbird_inference.control_groups import HIERARCHIES, MEMBERSHIP, limits
 
 
-def available_cores(hierarchies: Path = _HIERARCHIES, membership: Path = _MEMBERSHIP) -> int:
+def available_cores(hierarchies: Path = HIERARCHIES, membership: Path = MEMBERSHIP) -> int:
     """Return the cores of this process's affinity, or of the smallest CPU quota above it where that is less.
 
     Quotas need not be whole cores; they are rounded to the nearest number, at least 1.
@@ -25,43 +23,9 @@ def available_cores(hierarchies: Path = _HIERARCHIES, membership: Path = _MEMBER
         membership: The kernel's list of the control groups that this process is in.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = min(_quotas(hierarchies, membership), default=math.inf)
+    quotas = limits("cpu", _read_version_1, _read_version_2, hierarchies, membership)
+    quota = min(quotas, default=math.inf)
     return cores if quota >= cores else max(1, math.floor(quota + 0.5))
-
-
-def _quotas(hierarchies: Path, membership: Path) -> Iterator[float]:
-    """Yield every CPU quota that binds this process, in cores."""
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        # hierarchy-ID:controller-list:cgroup-path; version 2 has an empty list (cgroups(7)).
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            for mount in (hierarchies, hierarchies / "unified"):
-                yield from _quotas_up_to(mount, group, _read_version_2)
-        elif "cpu" in controllers.split(","):
-            for mount in (hierarchies / controllers, hierarchies / "cpu"):
-                yield from _quotas_up_to(mount, group, _read_version_1)
-
-
-def _quotas_up_to(mount: Path, group: str, read: Callable[[Path], float | None]) -> Iterator[float]:
-    """Yield the quotas of a group and of all groups above it.
-
-    A container may see its own group mounted as the root, and its path as the host names it: what is not there is
-    passed over.
-    """
-    path = PurePosixPath(group.lstrip("/"))
-    # A group outside this process's control group namespace is named by a way up and out of it.
-    levels = [path, *path.parents] if ".." not in path.parts else [PurePosixPath()]
-    for level in levels:
-        try:
-            quota = read(mount / level)
-        except (OSError, ValueError):
-            continue
-        if quota is not None:
-            yield quota
 
 
 def _read_version_2(group: Path) -> float | None:

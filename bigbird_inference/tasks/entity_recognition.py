@@ -38,8 +38,12 @@ class EntityRequest:
         Listed(),
     ]
     aggregation: Annotated[
-        Aggregation, Field(description="How tokens become entities; `none` returns tokens with their labels.")
-    ] = "simple"
+        Aggregation | None,
+        Field(
+            description="How tokens become entities; `none` returns tokens with their labels. When absent, `average` "
+            "for a model that is told the case of words, so that no word is cut, and otherwise `simple`."
+        ),
+    ] = None
     threshold: Annotated[
         float, Field(ge=0.0, le=1.0, allow_inf_nan=False, description="Entities with a lower score are left out.")
     ] = 0.0
@@ -88,7 +92,7 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         EntityRequest,
         EntityAnswer,
         located_in="text",
-        smaller_answer="raise threshold, or leave aggregation at simple",
+        smaller_answer="raise threshold, or ask for another aggregation than none",
     )
     takes_case = True
 
@@ -122,6 +126,7 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         width = len(self.manifest.labels)
         logits = take_output(outputs, "logits", [(len(window.sequence), width) for window in encoded.windows])
         request, tokens = encoded.request, encoded.tokens
+        told_case = self.tokenizer.token_types == "case"
         scores = softmax(merge_token_logits(encoded.windows, logits, len(tokens)))
         unk_id = self.tokenizer.vocabulary.unk_id
         ignored = frozenset({OUTSIDE} if request.ignore_labels is None else request.ignore_labels)
@@ -130,11 +135,11 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
             tokens,
             scores,
             self.scheme,
-            request.aggregation,
+            request.aggregation or ("average" if told_case else "simple"),
             unk_id,
             ignored,
             # A model that is told the case of words is told of these words.
-            punctuation_parts=self.tokenizer.token_types == "case",
+            punctuation_parts=told_case,
         )
         kept = [entity for entity in entities if entity.score >= request.threshold]
         return EntityAnswer(kept, _listed_windows(encoded) if request.windows else None)

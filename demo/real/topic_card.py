@@ -32,7 +32,7 @@ def topic_card(labels: Sequence[str], found: Mapping[str, Reliability], texts: M
 
 Tells which subject an English text is about: {", ".join(labels[:-1])}, or {labels[-1]}.
 
-- What it is: a LoRA adapter of the pooler (rank 32) and a classifier, for the sentence encoder that `make demo-real`
+- What it is: a LoRA adapter of the pooler (rank 32) and a classifier, for the sentence encoder that `make demo`
   downloads. `bigbird export` merges them; the encoder itself is as it was.
 - Made with: `python -m demo.real.topic_texts TEXTS` (in an environment with `demo/real/requirements.txt`), then
   `python -m demo.real.topics TEXTS`. Seeds are fixed.

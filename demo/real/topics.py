@@ -3,7 +3,7 @@
     python -m demo.real.topic_texts TEXTS
     python -m demo.real.topics TEXTS --output examples/adapters/real-topics
 
-The encoder of `make demo-real` stays as it is; what is trained is a head, which is written as a LoRA adapter with a
+The encoder of `make demo` stays as it is; what is trained is a head, which is written as a LoRA adapter with a
 model card. The vectors of the texts are kept in `TEXTS/vectors`, so that a run that was ended goes on where it was.
 """
 

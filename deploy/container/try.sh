@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run the images that build.sh built, as they are meant to be run, and see that they are what docs/containers.md says:
-# the export makes a bundle, the server answers /qa, neither is root or can write anywhere but where it may, and the
-# server has no torch. Needs podman and runc; listens on 127.0.0.1:PORT.
+# the export makes a bundle, the doctor finds that it would be served, the server answers /qa, neither is root or can
+# write anywhere but where it may, and the server has no torch. Needs podman and runc; listens on 127.0.0.1:PORT.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CONTAINERS_CONF=$PWD/deploy/container/containers.conf
@@ -32,6 +32,16 @@ podman run --rm "${confined[@]}" --volume "$volume:/models" --env MODEL=demo-qa 
 echo "== export: the second time there is nothing to do"
 podman run --rm "${confined[@]}" --volume "$volume:/models" --env MODEL=demo-qa --env BUCKETS=128,704 \
     --entrypoint export-bundles "bigbird-serve:$version-export"
+
+echo "== doctor, with one core and 2 GiB: it sees both limits, and that it is in a container"
+podman run --rm "${confined[@]}" --cpus 1 --memory 2g --volume "$volume:/models:ro" "bigbird-serve:$version-cpu" \
+    doctor --json /models/demo-qa | python3 -c '
+import json, sys
+report = json.load(sys.stdin)
+cpu = report["cpu"]
+assert report["serves"] and report["container"]["inside"], report
+assert cpu["cores_available"] == 1 and cpu["memory_available_bytes"] <= 2 * 2**30, report
+'
 
 echo "== server"
 podman run --detach --name "$server" "${confined[@]}" --volume "$volume:/models:ro" \

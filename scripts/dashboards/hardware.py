@@ -174,3 +174,12 @@ def _gpu(board: Dashboard) -> None:
             width=24,
         )
     )
+    board.with_panel(
+        listing(
+            "GPU features",
+            "What became of each feature of each model: on, waiting (for the end of a warm-up), not_asked, unfit, "
+            "no_gain; failed and wrong are an alert. /v1/models has the reasons.",
+            f"{select('bigbird_gpu_feature', MODEL)} == 1",
+            ["instance", "model", "device", "feature", "state"],
+        )
+    )

@@ -218,8 +218,12 @@ class EntityParameters(DialectBody):
     """What the token-classification pipeline is told."""
 
     aggregation_strategy: Annotated[
-        Aggregation, Field(description="How tokens become entities; `none` returns tokens with their labels.")
-    ] = "simple"
+        Aggregation | None,
+        Field(
+            description="How tokens become entities; `none` returns tokens with their labels. When absent, what `/ner` "
+            "does with this model: `simple`, or `average` where it is told the case of words."
+        ),
+    ] = None
     ignore_labels: Annotated[
         list[str] | None, Field(max_length=256, description="Labels that are left out. Default: `O`.")
     ] = None

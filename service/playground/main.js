@@ -12,7 +12,7 @@ import { drawResult } from "./results.js";
 import { Ruler } from "./ruler.js";
 import { fillTakeAlong } from "./take_along.js";
 import { TASKS, usagesOf } from "./tasks/registry.js";
-import { examples as exampleNames, page, said } from "./texts.js";
+import { page, said } from "./texts.js";
 
 // How much of an answer must be in sight, in pixels, for nothing to be scrolled.
 const ANSWER_HEIGHT = 150;
@@ -22,7 +22,7 @@ const reading = new ReadingView(byId("reading"), (mark) => select(exchange.view.
 const ruler = new Ruler(byId("ruler"), (position) => reading.goTo(position));
 
 let models = [];
-let suggestions = {};
+let examples = {};
 let linked = readLink();
 let task = null;
 /** What each task's form holds, which model is chosen for it, and which exchange is shown. */
@@ -40,10 +40,13 @@ let asking = null;
 // What is there to ask.
 
 async function start() {
-	const examples = showExamples().catch((problem) => problem);
+	const drawn = showExamples().catch((problem) => problem);
 	await lookAround();
-	const failed = await examples;
+	const failed = await drawn;
 	if (failed) throw failed;
+	if (opened.text || !byId("editor").hidden) return;
+	const fitting = Object.keys(examples).find((name) => !noteOf(desk.model) === !examples[name].synthetic);
+	await chooseExample(fitting);
 }
 
 /** Do something, and say what went wrong with it. */
@@ -56,18 +59,17 @@ async function attempt(action) {
 }
 
 async function showExamples() {
-	suggestions = await listExamples();
+	examples = await listExamples();
 	byId("examples").replaceChildren(
-		...Object.keys(suggestions).map((name) =>
+		...Object.entries(examples).map(([example, { name, tokens }]) =>
 			element(
 				"button",
-				{ data: { example: name }, onclick: () => attempt(() => chooseExample(name)) },
-				exampleNames[name].button,
-				element("span", { class: "hint", text: exampleNames[name].size }),
+				{ data: { example }, onclick: () => attempt(() => chooseExample(example)) },
+				name,
+				element("span", { class: "hint", text: said.tokens(tokens) }),
 			),
 		),
 	);
-	if (!opened.text && byId("editor").hidden) await chooseExample(Object.keys(suggestions)[0]);
 }
 
 /** Read which models there are, and offer the tasks that they serve; throws a Problem where there are none. */
@@ -88,7 +90,8 @@ async function lookAround() {
 	keepFocus(
 		() => {
 			byId("tasks").replaceChildren(byId("tasks").firstElementChild, ...drawn);
-			chooseTask(offered.find((one) => one.id === (task?.id ?? linked.task)) ?? offered[0]);
+			const wished = task?.id ?? linked.task;
+			chooseTask(offered.find(({ id }) => id === wished) ?? offered.find(isUnreserved) ?? offered[0]);
 			clearProblem();
 		},
 		() => byId("tasks").querySelector(":checked"),
@@ -122,8 +125,12 @@ function chooseTask(chosen) {
 
 function chooseModel(name) {
 	desk.model = byId("model").value = name;
-	byId("note").textContent = models.find((model) => model.name === name)?.source.note ?? "";
+	byId("note").textContent = noteOf(name);
 }
+
+/** Return what a model says of its limits, such as that it knows synthetic reports alone. */
+const noteOf = (name) => models.find((model) => model.name === name)?.source.note ?? "";
+const isUnreserved = (one) => one.models(models).some(({ name }) => !noteOf(name));
 
 /** Put a link's question into the form, or an example's, unless one stands there that was not asked yet. */
 function suggestQuestion() {
@@ -131,7 +138,7 @@ function suggestQuestion() {
 	const { question } = desk.fields;
 	if (linked.question) question.value = linked.question;
 	else if (!question.value.trim() || question.value === settled)
-		question.value = settled = suggestions[opened.example]?.question ?? question.value;
+		question.value = settled = examples[opened.example]?.question ?? question.value;
 	linked.question = null;
 }
 
@@ -148,7 +155,7 @@ async function openWhenHere(document) {
 	}
 }
 
-const chooseExample = (name) => openWhenHere(openExample(name, exampleNames[name].name));
+const chooseExample = (example) => openWhenHere(openExample(example, examples[example].name));
 
 function openDocument(document) {
 	openings += 1;
@@ -158,7 +165,7 @@ function openDocument(document) {
 	exchanges = exchanges.filter((one) => !one.task.usesDocument);
 	for (const one of desks.values()) if (!exchanges.includes(one.exchange)) one.exchange = null;
 	byId("document-name").textContent = opened.name;
-	byId("synthetic").hidden = opened.example === null;
+	byId("synthetic").hidden = !examples[opened.example]?.synthetic;
 	byId("characters").textContent = said.characters(codePoints(opened.text));
 	for (const button of byId("examples").children)
 		button.setAttribute("aria-pressed", String(button.dataset.example === opened.example));

@@ -1,4 +1,4 @@
-// Every English text of the page, in one place. Keys in HTML (`data-text`, `data-label`) are those of `page`.
+// Every English text of the page but the examples', in one place. Keys in HTML (`data-text`, `data-label`) are those of `page`.
 
 const count = new Intl.NumberFormat("en");
 const plural = (number, one, many = `${one}s`) => `${count.format(number)} ${number === 1 ? one : many}`;
@@ -48,6 +48,7 @@ export const page = {
 export const said = {
 	title: (task) => `${task} · bigbird-serve`,
 	characters: (number) => plural(number, "character"),
+	tokens: (number) => plural(number, "token"),
 	working: (seconds) => (seconds < 1 ? "Reading…" : `Reading… ${seconds} s`),
 	stopped: "Stopped.",
 	copied: "Copied.",
@@ -163,13 +164,6 @@ export const problems = {
 };
 export const countdown = (seconds) => (seconds > 0 ? `You can ask again in ${plural(seconds, "second")}.` : "You can ask again now.");
 export const requestId = (id) => `Request ${id}`;
-
-export const examples = {
-	legal: { name: "Legal report", button: "Legal", size: "10,000 tokens" },
-	financial: { name: "Financial report", button: "Financial", size: "4,000 tokens" },
-	inspection: { name: "Inspection report", button: "Inspection", size: "3,000 tokens" },
-	short: { name: "Research note", button: "Research", size: "110 tokens" },
-};
 
 const window_stride = "Tokens that windows share";
 const texts = {

@@ -1,18 +1,26 @@
 """Rungs that crash or hang the process that tries them; onnxruntime's provider for CPUs plays the GPU there."""
 
+import json
 import sys
 import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.errors import BundleError
-from bigbird_inference.gpu_trial import try_rungs
+from bigbird_inference.gpu_trial import main, try_rungs
 from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName
-from tests.service.models.test_gpu_features import write_gpu_bundle
+from bigbird_inference.runtime.cuda.probe import MachineProbe
+from bigbird_inference.trial import REFUSED, Ended
+from tests.bigbird_inference.runtime.cuda.stand_in import StandIn, Way, gpu
+from tests.service.asynchronous import asynchronous
+from tests.service.models.test_gpu_features import answer, models, served, states, warnings, write_gpu_bundle
+
+__all__ = ["gpu", "models"]
 
 PINNED = GpuFeatures(RUNGS, pinned=True)
 # In the process that tries rungs, before anything of ours is imported: when a rung is opened, a fault happens.
@@ -81,16 +89,33 @@ def test_what_is_sound_passes(bundle: Bundle) -> None:
         pytest.param("cuda_graphs", HANG, id="cuda_graphs hangs", marks=pytest.mark.slow),
     ],
 )
-def test_a_rung_that_ends_its_process_is_found_and_the_others_are_tried_without_it(
-    bundle: Bundle, break_rung: Callable[[str, str], None], rung: RungName, fault: str
+@asynchronous
+async def test_a_rung_that_ends_its_process_leaves_a_served_model_one_line_and_a_metric(
+    models: Path,
+    gpu: StandIn,
+    break_rung: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    rung: RungName,
+    fault: str,
 ) -> None:
+    """The process is a real one, in which the provider for CPUs plays the GPU; in this one a stand-in does."""
     break_rung(rung, fault)
-    found = tried(bundle, seconds=10)
-    said = "ended with signal 11" if fault == CRASH else "had not ended after 10 s"
-    assert found[rung][0] == "failed" and said in found[rung][1]
-    assert {name: state for name, (state, _) in found.items() if name != rung} == dict.fromkeys(
-        set(RUNGS) - {rung}, "on"
+    seconds = 120 if fault == CRASH else 30
+    monkeypatch.setattr(
+        "service.models.loading.try_rungs",
+        lambda bundle, device, *others, **options: try_rungs(bundle, "cpu", *others, **options, seconds=seconds),
     )
+    # Pinned, because what gains nothing on a CPU would not be kept.
+    async with served(models, gpu_features=",".join(RUNGS)) as serving:
+        assert states(serving) == {name: "failed" if name == rung else "on" for name in RUNGS}
+        gpu.ways()
+        assert await answer(serving, [5] * 16) == 80.0
+        assert gpu.ways() == ["bound" if rung == "cuda_graphs" else "replayed"]
+    assert any("-fused" in file for file, _ in gpu.loaded) == (rung != "fused_attention")
+    (told,) = warnings(caplog)
+    said = "the process that tried it ended with signal 11" if fault == CRASH else "had not ended after 30 s"
+    assert f"{rung} is not kept (failed)" in told and said in told
 
 
 def test_a_first_rung_that_cannot_run_is_a_bundle_that_cannot_be_served(bundle: Bundle) -> None:
@@ -104,3 +129,70 @@ def test_a_trial_that_is_given_up_is_ended(bundle: Bundle) -> None:
     given_up.set()
     with pytest.raises(BundleError, match="given up"):
         try_rungs(bundle, "cpu", PINNED, given_up)
+
+
+def test_no_other_process_is_started_once_a_trial_was_given_up(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = threading.Event()
+
+    def end(*arguments: object) -> Ended:
+        assert not given_up.is_set(), "another process was started"
+        given_up.set()
+        return Ended(-9, json.dumps({"trying": "iobinding"}), BundleError("its trial was given up"))
+
+    monkeypatch.setattr("bigbird_inference.gpu_trial.run_apart", end)
+    with pytest.raises(BundleError, match="given up"):
+        try_rungs(bundle, "cpu", PINNED, given_up)
+
+
+# What the process itself does, here in this one, with a stand-in for the GPU.
+
+
+@pytest.fixture
+def tell(
+    gpu: StandIn, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[], tuple[int, list[Any]]]:
+    """Try the rungs; return the status and the lines that tell of it."""
+    watches: list[bool] = []
+    monkeypatch.setattr("bigbird_inference.gpu_trial.end_with_whoever_waits", lambda: watches.append(True))
+    monkeypatch.setattr(MachineProbe, "failure_on", lambda probe, number: None)
+
+    def told() -> tuple[int, list[Any]]:
+        status = main(bundle.folder, "cuda:0", PINNED, 0)
+        assert watches, "nobody would end it with the server"
+        return status, [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+    return told
+
+
+def told_states(lines: list[Any]) -> dict[str, str]:
+    return {line["rung"]: line["state"] for line in lines if "rung" in line}
+
+
+def test_a_rung_with_other_numbers_is_told_and_the_next_is_tried_without_it(
+    gpu: StandIn, tell: Callable[[], tuple[int, list[Any]]]
+) -> None:
+    gpu.off["fused"] = 0.1
+    status, lines = tell()
+    assert status == 0
+    assert told_states(lines) == {"fused_attention": "wrong", "iobinding": "on", "cuda_graphs": "on"}
+    assert [line["trying"] for line in lines if "trying" in line] == [None, *RUNGS]
+    assert [file for file, _ in gpu.loaded].count("graph-full-fused.onnx") == 1
+
+
+@pytest.mark.parametrize("right_replays", [2, 4], ids=["when it is compared", "when all is asked again"])
+def test_a_recording_that_is_wrong_only_later_is_found(
+    gpu: StandIn, tell: Callable[[], tuple[int, list[Any]]], right_replays: int
+) -> None:
+    def spoil(way: Way, shape: tuple[int, int]) -> None:
+        if sum(own == "replayed" for own, _ in gpu.runs) > right_replays:
+            gpu.off["replayed"] = 0.1
+
+    gpu.before_run = spoil
+    assert told_states(tell()[1]) == {"fused_attention": "on", "iobinding": "on", "cuda_graphs": "wrong"}
+
+
+def test_a_gpu_that_runs_nothing_is_refused_before_anything_is_tried(
+    monkeypatch: pytest.MonkeyPatch, tell: Callable[[], tuple[int, list[Any]]]
+) -> None:
+    monkeypatch.setattr(MachineProbe, "failure_on", lambda probe, number: "its CUDA provider does not start")
+    assert tell() == (REFUSED, [])

@@ -39,6 +39,8 @@ ONLY_ON_A_GPU = {
     "models-and-hardware.json: GPU memory: B",
     "models-and-hardware.json: GPU memory, share: A",
     "models-and-hardware.json: GPU utilisation: A",
+    "models-and-hardware.json: GPU features: A",
+    "BigbirdGpuFeatureDisabled: 0",
     "BigbirdGpuMemory: 0",
 }
 # This has data while an alert fires, which the overload below brings about.

@@ -1,11 +1,13 @@
 """The rules and alerts as they stand: promtool accepts them, and they fire when they should and only then."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.expressions import compared_sides
+from bigbird_inference.runtime.cuda.features import STATES
+from tests.deploy.expressions import alert_expressions, compared_sides
 from tests.deploy.running_prometheus import SHIPPED
 from tests.foreign_programs import find_program
 
@@ -32,6 +34,12 @@ def test_promtool_accepts_the_rules(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((SHIPPED / "tests").glob("*.yml")), ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should_and_only_then(path: Path) -> None:
     promtool("test", "rules", str(path))
+
+
+def test_the_states_of_a_gpu_feature_that_alert_are_states_that_it_has() -> None:
+    found = re.search(r'state=~"([^"]+)"', alert_expressions()["BigbirdGpuFeatureDisabled: 0"])
+    assert found is not None
+    assert set(found[1].split("|")) < set(STATES)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from tests.model_export.exported_models import open_graphs
 from tests.model_export.reference_models import Document, Reference, make_config, make_model
 from tests.vocabularies import train_vocabulary
 
+pytestmark = pytest.mark.integration
+
 TEXT = "The budget of Borealis is 2.5 million euros <row> for the office in Paris, <cn> [SEP] said Bob"
 WORDS = ["Borealis", "Paris"]
 

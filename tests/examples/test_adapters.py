@@ -1,4 +1,4 @@
-"""The adapters that `make demo-real` merges into the encoder that it downloads."""
+"""The adapters that `make demo` merges into the encoder that it downloads."""
 
 import json
 import subprocess

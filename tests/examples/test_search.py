@@ -119,7 +119,7 @@ def test_a_folder_without_text_and_a_server_that_is_not_there_are_told(documents
         main([str(tmp_path / "empty"), "rent"])
     with embedder() as server:
         pass
-    with pytest.raises(SystemExit, match="start the server with `make demo-real`"):
+    with pytest.raises(SystemExit, match="start the server with `make demo`"):
         search(documents, "rent", server)
 
 

@@ -57,6 +57,7 @@ def test_a_second_run_finds_it_finished_and_another_setting_is_refused(arguments
     assert first.exit_code == 0
 
 
+@pytest.mark.integration
 def test_the_bundle_of_the_printed_command_has_the_windows_that_were_measured(
     arguments: list[str], tmp_path: Path
 ) -> None:

@@ -149,7 +149,13 @@ VARIANTS: dict[str, tuple[str, dict[str, object], tuple[int, ...], AttentionChoi
 
 
 # Their fields change no part of the graph that others do not have; `make test-integration` takes these, too.
-SELDOM = ("rescaled embeddings", "regression", "classification with blocks of 32", "entities with blocks of 16")
+SELDOM = (
+    "rescaled embeddings",
+    "regression",
+    "classification with blocks of 32",
+    "entities with blocks of 16",
+    "full attention by configuration",
+)
 
 
 @pytest.fixture(

@@ -148,8 +148,9 @@ def head_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exporte
     return of
 
 
-# `tests/end_to_end/test_heads.py` compares each head's answers in `make test`; these have the shapes of others.
-SELDOM = ("ner", "next-sentence", "multiple-choice")
+# Tracing a head's graphs takes longer than all of its tests. In `make test`, `tests/end_to_end/test_heads.py` compares
+# answers and shares the graphs of the others here; `test_parity.py` has question answering.
+SELDOM = ("qa", "classify", "ner", "next-sentence", "multiple-choice")
 
 
 @pytest.fixture(
@@ -246,6 +247,7 @@ def test_word_embeddings_that_the_head_is_tied_to_are_stored_once(head_of: Calla
     assert stored.count(np.ascontiguousarray(table.T).tobytes()) == 0
 
 
+@pytest.mark.integration
 def test_a_head_with_a_matrix_of_its_own_uses_it(tmp_path: Path) -> None:
     head = ExportedHead("fill-mask", tmp_path, (112,), tie_word_embeddings=False)
     tied = head.model.bert.embeddings.word_embeddings.weight
@@ -253,6 +255,7 @@ def test_a_head_with_a_matrix_of_its_own_uses_it(tmp_path: Path) -> None:
     _assert_equal(head.served([100], 112)[0], head.alone(100))
 
 
+@pytest.mark.integration
 def test_an_encoder_without_a_pooler_has_hidden_states_only(tmp_path: Path) -> None:
     checkpoint = save_head(make_head("qa"), tmp_path / "checkpoint")
     manifest = export_checkpoint(checkpoint, tmp_path / "bundle", ExportOptions(task="embed", buckets=(112,)))

@@ -55,6 +55,7 @@ def whole(rehearsal: Rehearsal) -> subprocess.CompletedProcess[str]:
     return rehearsal.run()
 
 
+@pytest.mark.integration
 def test_each_listed_checkpoint_is_exported_and_compared(whole: subprocess.CompletedProcess[str]) -> None:
     assert whole.returncode == 1, whole.stderr
     _, _, good, absent = whole.stdout.splitlines()
@@ -63,6 +64,7 @@ def test_each_listed_checkpoint_is_exported_and_compared(whole: subprocess.Compl
     assert absent.startswith(f"| {ABSENT} | **not exported** |") and "the hub has no such model" in absent
 
 
+@pytest.mark.integration
 def test_what_was_exported_is_not_tried_again(rehearsal: Rehearsal, whole: subprocess.CompletedProcess[str]) -> None:
     asked = len(rehearsal.hub.requests)
     again = rehearsal.run("--only", "*/BigBird-*")
@@ -71,6 +73,7 @@ def test_what_was_exported_is_not_tried_again(rehearsal: Rehearsal, whole: subpr
     assert len(rehearsal.hub.requests) == asked
 
 
+@pytest.mark.integration
 def test_what_differs_is_noticed(rehearsal: Rehearsal, whole: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
     assert whole.returncode == 1
     bundle = open_bundle(rehearsal.folder / "checked" / "bigbird-pii")

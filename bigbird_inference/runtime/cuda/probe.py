@@ -64,7 +64,7 @@ class MachineProbe:
         return len(cuda_devices(nvml))
 
     def failure_on(self, gpu: int) -> str | None:
-        missing = self._missing_libraries
+        missing = self.missing_libraries
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         providers = [(_CUDA, {"device_id": str(gpu)})]
@@ -89,7 +89,7 @@ class MachineProbe:
         return "unknown GPU"
 
     @cached_property
-    def _missing_libraries(self) -> str:
+    def missing_libraries(self) -> str:
         """What onnxruntime says while it loads the CUDA libraries from where pip puts them; nothing if all are there.
 
         It must do so once before its first session on a GPU, and tells about failures on standard output only.

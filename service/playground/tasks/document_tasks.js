@@ -105,7 +105,7 @@ export const entities = {
 	id: "ner",
 	usesDocument: true,
 	options: () => ({
-		aggregation: choiceField(words.ner.aggregation, ["simple", "first", "average", "max", "none"]),
+		aggregation: choiceField(words.ner.aggregation, ["simple", "first", "average", "max", "none"], words.embed.own),
 		window_stride: stride(words.ner),
 	}),
 	body: (values, text) => ({ text, ...values, windows: true }),

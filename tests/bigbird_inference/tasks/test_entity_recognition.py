@@ -13,6 +13,7 @@ from bigbird_inference.runtime.session import Float32Array
 from bigbird_inference.tasks.base import EncodedRequest
 from bigbird_inference.tasks.entity_recognition import EntityRecognition, EntityRequest
 from bigbird_inference.tokenization.tokenizer import Tokenizer
+from tests.bigbird_inference.tasks.conftest import BIO_LABELS
 from tests.bigbird_inference.tokenization.documents import documents
 from tests.fake_model import logits_only
 
@@ -54,6 +55,26 @@ def test_named_persons_and_places_are_found(entity_recognition: EntityRecognitio
     if aggregation == "simple":  # the mean over tokens that are all equally sure
         expected = np.exp(9.0) / (np.exp(9.0) + np.exp(5.0) + 3)
         assert [entity.score for entity in found] == pytest.approx([expected, expected])
+
+
+def test_a_model_that_is_told_case_joins_words_unless_asked_otherwise(
+    make_manifest: Callable[..., Manifest], tokenizer: Tokenizer
+) -> None:
+    telling = Tokenizer(tokenizer.model_file, tokenizer.cls_id, tokenizer.sep_id, tokenizer.pad_id, token_types="case")
+    text = "So Zyxwold leads"
+    for told, aggregation, expected in [
+        (telling, None, ["Zyxwold"]),
+        (telling, "simple", ["Z"]),
+        (tokenizer, None, ["Z"]),
+        (tokenizer, "average", ["Zyxwold"]),
+    ]:
+        task = EntityRecognition(make_manifest(task="ner", labels=BIO_LABELS), told)
+        encoded = task.encode(EntityRequest(text, aggregation=aggregation))  # type: ignore[arg-type]
+        logits = outside(encoded)
+        for token in np.flatnonzero((encoded.tokens.starts >= 3) & (encoded.tokens.ends <= 10)):
+            logits[0][1 + token, 1] = 9.0 if encoded.tokens.ends[token] == 4 else 4.9
+        found = task.decode(encoded, logits_only(logits)).entities
+        assert [entity.text for entity in found] == expected
 
 
 def test_entities_across_a_cut_are_whole(entity_recognition: EntityRecognition) -> None:

@@ -1,5 +1,6 @@
 """A model on a GPU of which some part does not work: served all the same, with the right answers, and told."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -170,6 +171,24 @@ async def test_a_rung_that_fails_leaves_a_served_model_one_line_and_a_metric(
         assert warnings(caplog) == [told]
 
 
+@pytest.mark.parametrize("text", ["Failed to allocate memory for requested buffer", "Could not find an implementation"])
+@pytest.mark.parametrize("rung", ["fused_attention", "cuda_graphs"])
+@asynchronous
+async def test_so_does_a_rung_whose_graphs_do_not_load(
+    models: Path, gpu: StandIn, caplog: pytest.LogCaptureFixture, rung: RungName, text: str
+) -> None:
+    def refuse(file: str, settings: dict[str, str]) -> None:
+        if "-fused" in file if rung == "fused_attention" else "enable_cuda_graph" in settings:
+            raise RuntimeError(text)
+
+    gpu.before_load = refuse
+    async with served(models, gpu_features=",".join(RUNGS)) as serving:
+        assert states(serving) == {name: "failed" if name == rung else "on" for name in RUNGS}
+        assert await answer(serving, [5] * 16) == 80.0
+    (told,) = warnings(caplog)
+    assert f"{rung} is not kept (failed)" in told and text in told
+
+
 @asynchronous
 async def test_what_a_trial_found_is_told(
     models: Path, gpu: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -189,6 +208,23 @@ async def test_a_first_rung_that_answers_otherwise_later_ends_the_device(models:
         gpu.off["composed"] = 0.1
         await serving.check_rungs()
         assert serving.fault is not None, "a restart tells whether the GPU is broken"
+
+
+@asynchronous
+async def test_rungs_are_asked_again_and_again_although_one_time_there_was_no_room(
+    models: Path, gpu: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.serving._ANSWER_WATCH_SECONDS", 0.01)
+    async with served(models) as serving, asyncio.timeout(60):
+        _raising("CUDA failure 2: out of memory", "Fail")(gpu, ("composed", *OWN["fused_attention"]))
+        while not any("sums could not be asked again on cuda:0" in message for message in caplog.messages):
+            await asyncio.sleep(0.01)
+        assert states(serving) == dict.fromkeys(RUNGS, "on")
+        gpu.before_run = lambda way, shape: None
+        gpu.off["replayed"] = 0.1
+        while states(serving)["cuda_graphs"] != "wrong":
+            await asyncio.sleep(0.01)
+        assert await answer(serving, [5] * 16) == 80.0
 
 
 def test_a_gpu_without_room_is_told_with_what_uses_it(models: Path, gpu: StandIn) -> None:

@@ -13,9 +13,11 @@ import pytest
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.known_answer import climb
+from bigbird_inference.manifest import KnownAnswer, KnownOutput, KnownRun
 from bigbird_inference.runtime.cuda.device import CudaDevice
-from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName, said_by, unfit
-from bigbird_inference.runtime.cuda.ladder import Ladder
+from bigbird_inference.runtime.cuda.features import RUNGS, GpuFeatures, RungName, RungOutcome, said_by, unfit
+from bigbird_inference.runtime.cuda.ladder import Ladder, Probe
+from bigbird_inference.runtime.cuda.levels import Level
 from bigbird_inference.runtime.session import (
     CapturingSession,
     DeviceLost,
@@ -101,6 +103,17 @@ def test_what_gains_nothing_is_not_kept_unless_it_is_pinned(
 def test_the_first_rung_must_answer(gpu: StandIn, bundle: Bundle) -> None:
     gpu.off["composed"] = float("nan")
     with pytest.raises(BundleError, match="gives no answer in bucket 4: logits is not finite"):
+        ladder_of(bundle)
+
+
+def test_the_first_rung_must_give_the_known_answer(gpu: StandIn, bundle: Bundle) -> None:
+    # CLS 1, the text's 3 and 4, SEP 2: their sum is 10, and the standard deviation of 10, 20, 30 is the root of 200/3.
+    expected = [KnownOutput("logits", [10.0, 20.0, 30.0], 20.0, 8.16497)]
+    known = KnownAnswer("three four", [3, 4], [KnownRun(4, SHORT, expected, 1e-3)])
+    bundle = replace(bundle, manifest=replace(bundle.manifest, known_answer=known))
+    assert states(ladder_of(bundle)) == dict.fromkeys(RUNGS, "on")
+    gpu.off["composed"] = 0.1
+    with pytest.raises(BundleError, match=r"value 1 of logits is 10\.1, expected 10 within 0\.001"):
         ladder_of(bundle)
 
 
@@ -252,13 +265,53 @@ def test_a_batch_without_room_is_to_be_halved_before_a_rung_is_blamed(gpu: Stand
     assert set(states(ladder).values()) == {"failed"}
 
 
-@pytest.mark.parametrize("moment", ["a run", "a recording", "the check"])
+def test_a_rung_that_runs_the_same_graph_may_differ_by_rounding_only(gpu: StandIn, bundle: Bundle) -> None:
+    gpu.off = dict.fromkeys(("fused", "bound"), 5e-5)  # half of what the manifest allows
+    assert states(ladder_of(bundle, "fused_attention,iobinding"))["fused_attention"] == "on"
+    gpu.off = {"bound": 5e-5}
+    ladder = ladder_of(bundle, "fused_attention,iobinding")
+    assert states(ladder)["iobinding"] == "wrong"
+    assert "differs by 5e-05, and 1e-05 is allowed" in ladder.outcomes[1].reason
+
+
+@pytest.mark.parametrize(("differs", "state"), [("padding", "on"), ("a token", "wrong")])
+def test_what_a_rung_gives_for_padding_is_nobodys_answer(differs: str, state: str) -> None:
+    """A model that gives two numbers for each token, of which the last one of the batch is padding."""
+    expected = np.zeros((1, 4, 2), dtype=np.float32)
+    found = expected.copy()
+    found[0, 3 if differs == "padding" else 2] = 7
+    levels = [
+        Level(rung, SimpleNamespace(run=lambda batch, outputs=outputs: {"logits": outputs}))
+        for rung, outputs in ((None, expected), ("iobinding", found))
+    ]
+    others = {rung: RungOutcome(rung, "not_asked") for rung in RUNGS}
+    ladder = Ladder("model", fake_manifest("ner"), {"full": levels}, others, pinned=True)
+    ladder.compare([Probe("full", batch([[1, 5, 2, 0]]), 1e-3)])
+    assert states(ladder)["iobinding"] == state
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [("CUDA failure 2: out of memory", "on"), ("CUDNN_STATUS_EXECUTION_FAILED", "failed")]
+)
+def test_a_rung_that_raises_when_it_is_asked_again_is_off_unless_it_found_no_room(
+    gpu: StandIn, bundle: Bundle, caplog: pytest.LogCaptureFixture, error: str, state: str
+) -> None:
+    ladder = ladder_of(bundle)
+    fail_run(gpu, ("bound", "replayed"), lambda: RuntimeError(error))
+    ladder.check()
+    assert states(ladder) == {"fused_attention": "on", "iobinding": state, "cuda_graphs": state}
+    assert len(warnings(caplog)) == (state == "failed")
+
+
+@pytest.mark.parametrize("moment", ["the start", "a run", "a recording", "the check"])
 def test_a_device_that_is_lost_is_lost(gpu: StandIn, bundle: Bundle, moment: str) -> None:
     ladder = ladder_of(bundle)
     ways: tuple[Way, ...] = ("recorded",) if moment == "a recording" else ("replayed", "bound")
     fail_run(gpu, ways, lambda: RuntimeError("CUDA failure 700: an illegal memory access was encountered ; GPU=0"))
     with pytest.raises(DeviceLost):
         match moment:
+            case "the start":
+                climb(ladder)
             case "a run":
                 answers(ladder, ROWS)
             case "a recording":
@@ -348,8 +401,10 @@ def test_a_run_whose_end_was_asked_for_gives_nothing(gpu: StandIn, bundle: Bundl
     ladder = ladder_of(bundle, features)
     control = RunControl()
     control.terminate()
+    gpu.ways()
     with pytest.raises(RunTerminated):
         ladder.sessions["full"].run(batch(ROWS), control)
+    assert len(gpu.ways()) <= 1, "nor is it run again on the rung below"
 
 
 def test_a_graph_that_takes_positions_has_no_fixed_places(bundle: Bundle) -> None:
