@@ -140,7 +140,10 @@ def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path, runtime:
 
 
 def test_a_job_on_ray_calls_nobody(tmp_path: Path) -> None:
-    """Ray reads this machine's own names, and keeps its logs below /tmp."""
+    """Ray reads this machine's own names, and keeps its logs below /tmp.
+
+    To learn this machine's address it connects a UDP socket, over which nothing is sent.
+    """
     need_package("ray")
     bundle = tmp_path / "classify"
     export = ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(bundle)]
@@ -150,7 +153,7 @@ def test_a_job_on_ray_calls_nobody(tmp_path: Path) -> None:
     traced = Traced(tmp_path, job)
     assert traced.process.wait(600) == 0
     assert (tmp_path / "parts" / "part-00000000.parquet").exists()
-    assert traced.addresses() == set()
+    assert traced.addresses() <= {"8.8.8.8"}
     assert traced.files_at_home() == []
 
 

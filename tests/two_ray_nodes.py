@@ -10,6 +10,14 @@ import pytest
 from tests.foreign_programs import need_package
 
 ROOT = Path(__file__).resolve().parents[1]
+_NOWHERE = "http://127.0.0.1:9"
+SILENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_USAGE_STATS_REPORT_URL": _NOWHERE,
+    "http_proxy": _NOWHERE,
+    "no_proxy": "127.0.0.1",
+}
+"""Without reports of use, the word that there are none, and questions about the cloud."""
 
 
 class TwoNodes:
@@ -60,7 +68,7 @@ def two_ray_nodes(**variables: str) -> Iterator[TwoNodes]:
     """Start the first node, with variables of its own."""
     need_package("ray")
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT), **variables}.items():
+        for name, value in {**SILENT, "PYTHONPATH": str(ROOT), **variables}.items():
             patched.setenv(name, value)
         nodes = TwoNodes()
         try:

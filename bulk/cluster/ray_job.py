@@ -7,6 +7,7 @@ Every part is put in place by this process alone, so that whatever Ray does twic
 import contextlib
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Set
 from functools import partial
 from typing import Any
@@ -158,18 +159,11 @@ def _parts(work: Work, read: Callable[[], Iterator[Any]], actors: Actors) -> Ite
     context.target_max_block_size = 1
     # A part may take a slow machine longer than Ray would wait.
     context.execution_no_progress_timeout_s = -1
-    room: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if actors.gpus else {"num_cpus": actors.cpus}
     ranges = ray.data.read_datasource(_datasource(read), override_num_blocks=1, num_cpus=0, label_selector=_here())
-    parts = ranges.map_batches(
-        _Answers,
-        fn_constructor_args=(_on(work, actors),),
-        batch_size=1,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors.count, initial_size=actors.count),
-        max_restarts=_RESTARTS,
-        max_task_retries=-1,
-        **room,
-    )
+    with warnings.catch_warnings():
+        # There are no named parameters for restarts yet.
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        parts = _mapped(ranges, work, actors)
     seen: set[int] = set()
     try:
         for batch in parts.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -184,6 +178,21 @@ def _parts(work: Work, read: Callable[[], Iterator[Any]], actors: Actors) -> Ite
             f"the cluster has given the job up: {' '.join(str(error).split()):.300}; run the same command again "
             "to go on"
         ) from error
+
+
+def _mapped(ranges: Any, work: Work, actors: Actors) -> Any:
+    """Return the data set of parts: its workers begin when it is read."""
+    room: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if actors.gpus else {"num_cpus": actors.cpus}
+    return ranges.map_batches(
+        _Answers,
+        fn_constructor_args=(_on(work, actors),),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors.count, initial_size=actors.count),
+        max_restarts=_RESTARTS,
+        max_task_retries=-1,
+        **room,
+    )
 
 
 def _datasource(read: Callable[[], Iterator[Any]]) -> Any:

@@ -11,6 +11,7 @@ import os
 
 # Before the import, which looks at it: Ray would report its use to its makers.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_USAGE_STATS_REPORT_URL", "http://127.0.0.1:9")
 
 from fastapi import FastAPI
 from ray import serve
