@@ -3,7 +3,7 @@
 Left alone, Ray collects what a cluster is used for and sends it to its makers, and serves a dashboard. One variable
 stops that; with it a cluster of `ray start` still sends word that it is stopped, which the other one leads nowhere.
 Whatever they say, the first process of a cluster asks by HTTP which cloud it is in: it is given a proxy that is not
-there, and workers the one of the environment. A cluster that others have started has its own switches (docs/cluster.md).
+there, and workers the one of the environment. A cluster of others has its own switches (docs/cluster.md).
 """
 
 import contextlib
