@@ -207,8 +207,10 @@ def _characters(text: pypdfium2.PdfTextPage, frame: PageFrame) -> tuple[Codes, F
     handle, count = text.raw, text.count_chars()
     codes = np.fromiter((raw.FPDFText_GetUnicode(handle, index) for index in range(count)), np.uint32, count)
     boxes = frame.seen(_rectangles(handle, count))
+    # PDFium does not mark all the spaces that it makes up: those of right-to-left text have only no width.
+    flat = (boxes[:, 0] == boxes[:, 2]) | (boxes[:, 1] == boxes[:, 3])
     for index in np.flatnonzero(np.isin(codes, (_SPACE, _LINE_FEED, _RETURN))).tolist():
-        if raw.FPDFText_IsGenerated(handle, index) == 1:
+        if flat[index] or raw.FPDFText_IsGenerated(handle, index) == 1:
             boxes[index] = np.nan
     candidates = np.flatnonzero(np.isin(codes, _HYPHENS)).tolist()
     hyphens = {index for index in candidates if raw.FPDFText_IsHyphen(handle, index) == 1}

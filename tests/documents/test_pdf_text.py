@@ -5,7 +5,9 @@ from io import BytesIO
 
 import pytest
 from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
 from documents.document import Document
@@ -79,6 +81,24 @@ def test_boxes_are_where_a_turned_page_shows_them(rotation: int) -> None:
     (left, top), (right, bottom) = (beside(x, y)[rotation] for x, y in corners)
     expected = close(1, min(left, right), min(top, bottom), max(left, right), max(top, bottom))
     assert located(read(content.getvalue()), "Bergen") == [expected]
+
+
+def test_a_space_that_nothing_draws_stands_nowhere_between_words_from_right_to_left_too() -> None:
+    import matplotlib  # takes a while; it brings a font with Hebrew letters
+
+    pdfmetrics.registerFont(TTFont("Hebrew", f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"))
+    words = ["חוזה", "שכירות", "בין"]
+
+    def draw(canvas: Canvas) -> None:
+        canvas.setFont("Hebrew", 11)
+        x = 60.0
+        for word in reversed(words):
+            canvas.drawString(x, 700, word[::-1])
+            x += stringWidth(word, "Hebrew", 11) + 4
+
+    document = read(drawn(draw))
+    assert document.text == " ".join(words)
+    assert document.locate(len(words[0]), len(words[0]) + 1) == []
 
 
 def test_an_empty_line_separates_paragraphs_and_pages() -> None:
