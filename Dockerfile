@@ -75,6 +75,7 @@ COPY LICENSE README.md ./
 COPY bigbird_cli bigbird_cli
 COPY bigbird_inference bigbird_inference
 COPY bulk bulk
+COPY documents documents
 COPY evaluation evaluation
 COPY finetuning finetuning
 COPY model_export model_export

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import click
 
+from bigbird_cli.document_options import document_limit_options, given_document_limits
 from bigbird_cli.task_options import given_request_options, request_options
 from bigbird_inference.bundle import read_manifest
 from bigbird_inference.errors import BundleError
@@ -94,6 +95,12 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
 )
 @click.option("--shard", type=_ShardOption(), default=Shard(), help="Only a share of the rows, for example 0/4.")
 @click.option("--keep-text", is_flag=True, help="Also write each document, in whose text the positions are.")
+@click.option(
+    "--highlight",
+    "highlights",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write a copy of each PDF with answers into this folder, with the answers marked.",
+)
 @click.option("--restart", is_flag=True, help="Begin again: delete what an earlier run of this output left.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or cuda:N,M.")
 @click.option(
@@ -109,6 +116,7 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
     default=0,
     help="Most tokens of a batch, padding included; 0 for what suits the device.",
 )
+@document_limit_options
 @click.option("--ray", "address", help="On a cluster of Ray: auto, local, host:port or ray://host:port.")
 @click.option(
     "--part-bytes",
@@ -122,9 +130,9 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
 def _batch(context: click.Context, /, **given: Any) -> None:
     """Ask a bundle about every row of INPUT...
 
-    INPUT is JSON lines, CSV, TSV, Parquet, a document (.txt, .md, .html), a folder or a pattern of documents, or - for
-    standard input; all but - also in an object store, as s3://bucket/key or gs://bucket/key. Every row of it, and of qa
-    every question about it, becomes a row of the output.
+    INPUT is JSON lines, CSV, TSV, Parquet, a document (.pdf, .docx, .html, .md, .txt), a folder or a pattern of
+    documents, or - for standard input; all but - also in an object store, as s3://bucket/key or gs://bucket/key. Every
+    row of it, and of qa every question about it, becomes a row of the output.
 
     A job that was ended, however, goes on where it was when the same command is run again. The exit status is 0 if all
     rows have answers, 3 if the output is complete and rows in it have an error instead, 1 if the job has not come to
@@ -149,6 +157,8 @@ def _batch(context: click.Context, /, **given: Any) -> None:
             given["keep_text"],
             given["restart"],
             given["batch_tokens"],
+            given_document_limits(given),
+            given["highlights"],
         )
         counts = run_job(job, lambda: _load(bundle, given)) if given["address"] is None else _on_ray(job, given)
     except JobError as error:
@@ -202,6 +212,8 @@ def _on_ray(job: Job, given: Mapping[str, Any]) -> Counts:
         raise click.UsageError("--device: with --ray the cluster gives out its devices; name auto, cpu or cuda")
     if job.order != "input":
         raise click.UsageError("--order: with --ray parts have their rows in the order of the input; leave it out")
+    if job.highlights is not None:
+        raise click.UsageError("--highlight: copies are made on one machine; leave it or --ray out")
     from bulk.cluster.part_worker import Work
     from bulk.cluster.ray_job import run_ray_job
 

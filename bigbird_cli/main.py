@@ -38,6 +38,7 @@ _SUBCOMMANDS = {
         ("export", "cpu", "openvino"),
     ),
     "serve": ("bigbird_cli.serve_command", "Serve every bundle under a folder over HTTP.", ("cpu",)),
+    "text": ("bigbird_cli.text_command", "Print the text that is read of a document.", ("documents",)),
 }
 
 

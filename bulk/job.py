@@ -1,9 +1,10 @@
 """A job from its inputs to its output, top to bottom; everything that can end it is one `JobError`."""
 
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from bigbird_inference.version import service_version
 from bulk.answering import Finished, PartAnswering
 from bulk.devices import DeviceThreads
 from bulk.errors import JobError
+from bulk.highlights import check_folder, write_highlights
 from bulk.job_folder import Counts, JobFolder, Order, PartRow
 from bulk.job_progress import JobProgress
 from bulk.output_file import PARQUET, OutputFile
@@ -22,11 +24,16 @@ from bulk.parquet_output import write_parquet
 from bulk.parts import encoded_parts
 from bulk.requests import RequestMaker, document_field
 from bulk.result_rows import ResultRows
+from bulk.sources.documents import read_ahead
 from bulk.sources.inputs import Format, Inputs, Shard, Survey
+from documents.limits import Limits
+from documents.parsers import Parsers
 
 # On a CPU a batch costs as much as its tokens, however it is cut; a GPU needs large ones to be busy.
 _CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 4096, 32_768
 BATCH_ITEMS = 64
+# A GPU reads some hundred thousand characters a second, a parser about as many.
+_PARSERS = min(4, os.cpu_count() or 1)
 
 Item = TypeVar("Item")
 
@@ -48,6 +55,8 @@ class Job:
         keep_text: Whether the output holds the documents.
         restart: Whether what an earlier run left is deleted.
         batch_tokens: Most tokens of a batch, padding included; 0 for what suits the device.
+        document_limits: Of each file that is a document.
+        highlights: Where copies of PDFs go in which answers are marked; None for no copies.
     """
 
     inputs: Sequence[str]
@@ -62,6 +71,8 @@ class Job:
     keep_text: bool = False
     restart: bool = False
     batch_tokens: int = 0
+    document_limits: Limits = field(default_factory=Limits)
+    highlights: Path | None = None
 
 
 def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
@@ -88,10 +99,12 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
                 asked(job, survey, model.name, model.revision, model.manifest.task, runtime_told(model)),
                 restart=job.restart,
             )
+            if job.highlights is not None:
+                check_folder(job.highlights, job.inputs, begun=folder.begun)
             if not folder.finished:
                 _answer_all(job, survey, model, maker, folder)
                 folder.finish()
-            _place(output, job, model, folder)
+            _place(output, job, survey, model, folder)
         except DeviceLost as error:
             raise JobError(f"a device has failed: {error}; run the same command again to go on") from error
         except OSError as error:
@@ -137,6 +150,8 @@ def asked(job: Job, survey: Survey, model: str, revision: str, task: TaskName, r
         "order": job.order,
         "shard": f"{job.shard.index}/{job.shard.count}",
         "document kept": job.keep_text,
+        "document limits": asdict(job.document_limits),
+        "highlights": None if job.highlights is None else str(job.highlights),
     }
 
 
@@ -144,13 +159,17 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
     """Answer what is not answered yet, part by part."""
     operation = model.task.operation
     document_column = maker.columns[document_field(operation)]
-    inputs = Inputs(job.inputs, format=job.input_format, document_column=document_column)
     rows = ResultRows(operation, keep_text=job.keep_text)
-    parts = encoded_parts(inputs.rows(folder.position, job.shard), maker, model.task, model.manifest, folder.answered)
+    parsers = Parsers(job.document_limits, _PARSERS)
+    inputs = Inputs(job.inputs, format=job.input_format, document_column=document_column, parsers=parsers)
+    given = read_ahead(inputs.rows(folder.position, job.shard), 2 * _PARSERS)
+    parts = encoded_parts(given, maker, model.task, model.manifest, folder.answered)
     with (
         JobProgress(survey.bytes, folder.counts_so_far) as progress,
         DeviceThreads(len(model.devices.names)) as devices,
         closing(_one_ahead(parts)) as encoded,
+        # Ended first: the reader may be waiting for one of them.
+        parsers,
     ):
         answering = PartAnswering(
             model.task, model.buckets(), devices, max_batch_tokens=batch_tokens(job, model), max_batch_items=BATCH_ITEMS
@@ -159,6 +178,8 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
             for answers in answering.answers(part):
                 folder.append(part_row(finished, rows) for finished in answers.finished)
                 progress.batch(part, answers.finished, answers.real_tokens)
+            if job.highlights is not None:
+                write_highlights(folder.rows_of_part(), job.highlights, parsers)
             folder.finish_part(part.after, part.bytes)
             progress.part(part)
 
@@ -176,7 +197,7 @@ def part_row(finished: Finished, rows: ResultRows) -> PartRow:
     return PartRow(finished.item.key, rows.write(finished), failed, tokens, padded_tokens)
 
 
-def _place(output: OutputFile, job: Job, model: LoadedModel, folder: JobFolder) -> None:
+def _place(output: OutputFile, job: Job, survey: Survey, model: LoadedModel, folder: JobFolder) -> None:
     """Put the rows of a finished job in the output's place, unless that was done."""
     if not folder.rows_file.exists():
         if not output.exists():
@@ -185,8 +206,9 @@ def _place(output: OutputFile, job: Job, model: LoadedModel, folder: JobFolder) 
     made = folder.rows_file
     if output.is_parquet:
         made = folder.folder / f"rows{PARQUET}"
+        located = survey.documents > 0
         with folder.rows_file.open("rb") as lines:
-            write_parquet(lines, made, model.task.operation, keep_text=job.keep_text)
+            write_parquet(lines, made, model.task.operation, keep_text=job.keep_text, located=located)
     folder.place(made)
 
 

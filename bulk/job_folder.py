@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -134,6 +134,11 @@ class JobFolder:
         return self._state.finished
 
     @property
+    def begun(self) -> bool:
+        """Whether anything of it was done by an earlier run."""
+        return self._state.position != Position() or bool(self._known) or self._state.finished
+
+    @property
     def answered(self) -> frozenset[ItemKey]:
         """Items of the part under way that have their rows."""
         return frozenset(self._known)
@@ -241,6 +246,13 @@ class JobFolder:
         view = memoryview(content)
         while view:
             view = view[self._part.write(view) :]
+
+    def rows_of_part(self) -> Iterator[bytes]:
+        """Yield the rows of the part under way in the order of the input, without their lines' ends."""
+        with (self.folder / _PART).open("rb") as part:
+            for _, kept in sorted(self._known.items()):
+                part.seek(kept.start)
+                yield part.read(kept.length)
 
     def finish_part(self, after: Position, input_bytes: int) -> None:
         """Put the part's rows behind those of the parts before it.

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal, Union, get_args, get_origin, get_type
 
 from bigbird_inference.tasks.declaration import Operation
 from bulk.answering import Usage
+from bulk.places import PLACE_HINTS, is_span
 from bulk.pyarrow_package import pyarrow_parquet
 from bulk.requests import QUESTION
 
@@ -22,6 +23,7 @@ def write_parquet(
     operation: Operation,
     *,
     keep_text: bool,
+    located: bool,
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write rows as Parquet, some at a time. `id` is always text.
@@ -31,6 +33,7 @@ def write_parquet(
         made: Where the Parquet goes; what is there is replaced.
         operation: Of the task: its answer gives the columns and their types.
         keep_text: Whether rows have the document.
+        located: Whether there are documents among the inputs, so that spans have pages and boxes.
         notes: What else the file says of itself, by name.
 
     Raises:
@@ -40,7 +43,7 @@ def write_parquet(
     parquet, _ = pyarrow_parquet()
     import pyarrow
 
-    schema = pyarrow.schema(_columns(operation, keep_text), metadata=dict(notes or {}))
+    schema = pyarrow.schema(_columns(operation, keep_text, located), metadata=dict(notes or {}))
     lines = iter(rows)
     with parquet.ParquetWriter(made, schema) as writer:
         while some := list(_read(islice(lines, _ROWS_AT_ONCE))):
@@ -53,7 +56,7 @@ def _read(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
         yield {**row, "id": str(row["id"])}
 
 
-def _columns(operation: Operation, keep_text: bool) -> list[tuple[str, Any]]:
+def _columns(operation: Operation, keep_text: bool, located: bool) -> list[tuple[str, Any]]:
     asked = [QUESTION] if QUESTION in {field.name for field in dataclasses.fields(operation.request)} else []
     kept = ["document"] if keep_text else []
     answer = get_type_hints(operation.answer)
@@ -62,14 +65,15 @@ def _columns(operation: Operation, keep_text: bool) -> list[tuple[str, Any]]:
         "id": str,
         **dict.fromkeys(asked, str),
         **answer,
+        **(PLACE_HINTS if located and is_span(operation.answer) else {}),
         **dict.fromkeys(kept, str),
         "usage": Usage,
         "error": str,
     }
-    return [(name, _arrow_type(hint)) for name, hint in hints.items()]
+    return [(name, _arrow_type(hint, located)) for name, hint in hints.items()]
 
 
-def _arrow_type(hint: Any) -> Any:
+def _arrow_type(hint: Any, located: bool) -> Any:
     """Return Arrow's type of what a task declares; every value may be null."""
     import pyarrow
 
@@ -77,13 +81,14 @@ def _arrow_type(hint: Any) -> Any:
     if hint in plain:
         return plain[hint]
     if dataclasses.is_dataclass(hint):
-        return pyarrow.struct([(name, _arrow_type(own)) for name, own in get_type_hints(hint).items()])
+        fields = {**get_type_hints(hint), **(PLACE_HINTS if located and is_span(hint) else {})}
+        return pyarrow.struct([(name, _arrow_type(own, located)) for name, own in fields.items()])
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is list:
-        return pyarrow.list_(_arrow_type(arguments[0]))
+        return pyarrow.list_(_arrow_type(arguments[0], located))
     if origin is Literal:
         return pyarrow.string()
     if origin in (Union, types.UnionType):
         (own,) = (argument for argument in arguments if argument is not type(None))
-        return _arrow_type(own)
+        return _arrow_type(own, located)
     raise TypeError(f"no column of Parquet can hold {hint}")

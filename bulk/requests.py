@@ -12,7 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from bigbird_inference.tasks.declaration import Operation
 from bulk.errors import JobError, RowError
+from bulk.sources.documents import DocumentCells, DocumentRead
 from bulk.sources.rows import SourceRow
+from documents.document import Document
 
 QUESTION = "question"
 
@@ -40,6 +42,7 @@ class Item:
         question: What is asked, of tasks that are asked a question.
         request: Of the task; None if the row holds none.
         problem: Why it holds none.
+        document: Of a row that is a document: its text, and where that stands on pages.
     """
 
     key: ItemKey
@@ -47,6 +50,7 @@ class Item:
     question: str | None
     request: Any | None
     problem: str | None = None
+    document: Document | None = None
 
 
 def document_field(operation: Operation) -> str:
@@ -107,17 +111,19 @@ class RequestMaker:
             id = self._id(row, cells)
             questions = self._asked(values)
         except RowError as error:
-            yield Item(ItemKey(row.number), row.name, None, None, str(error))
+            unread = Document("") if isinstance(row.read, DocumentRead) else None
+            yield Item(ItemKey(row.number), row.name, None, None, str(error), unread)
             return
+        document = cells.document if isinstance(cells, DocumentCells) else None
         for number, question in enumerate(questions):
             own = values if question is None else {**values, QUESTION: question}
             asked = question if isinstance(question, str) else None
             try:
                 request = self._adapter.validate_python({**self._options, **own})
             except ValidationError as error:
-                yield Item(ItemKey(row.number, number), id, asked, None, self._said(error))
+                yield Item(ItemKey(row.number, number), id, asked, None, self._said(error), document)
             else:
-                yield Item(ItemKey(row.number, number), id, asked, request)
+                yield Item(ItemKey(row.number, number), id, asked, request, None, document)
 
     def _asked(self, values: Mapping[str, Any]) -> Sequence[Any]:
         if not self.asks:

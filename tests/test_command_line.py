@@ -40,6 +40,7 @@ def test_help_lists_every_subcommand() -> None:
         "key",
         "measure",
         "serve",
+        "text",
     ]
 
 
@@ -86,7 +87,7 @@ def test_every_setting_is_a_flag_of_serve_but_for_secrets() -> None:
         pytest.param(["inspect", "nothing"], 1, "manifest.json: missing; no such folder", id="no bundle to inspect"),
         pytest.param(["serve", "--port", "many"], 1, "Error: BIGBIRD_PORT: ", id="a setting that cannot work"),
         pytest.param(["dance"], 2, "No such command 'dance'.\n", id="no such command"),
-        pytest.param(["exprot"], 2, "No such command 'exprot'. Did you mean 'export'?", id="a misspelt command"),
+        pytest.param(["exporrt"], 2, "No such command 'exporrt'. Did you mean 'export'?", id="a misspelt command"),
         pytest.param(
             [*FINETUNE, "--task", "qa", "--text-column", "body"],
             2,

@@ -33,7 +33,8 @@ def test_wheel_holds_what_is_served_and_no_demo_generator(tmp_path: Path) -> Non
     (wheel,) = tmp_path.glob("*.whl")
     files = set(zipfile.ZipFile(wheel).namelist())
     held = {file.split("/")[0] for file in files if not file.split("/")[0].endswith(".dist-info")}
-    assert held == {"bigbird_cli", "bigbird_inference", "bulk", "evaluation", "finetuning", "model_export", "service"}
+    served = {"bigbird_cli", "bigbird_inference", "bulk", "documents", "evaluation", "finetuning", "model_export"}
+    assert held == {*served, "service"}
     assert {"bigbird_inference/manifest.schema.json", "service/py.typed"} <= files
     page = {f"service/{path.relative_to(ROOT / 'service')}" for path in (ROOT / "service" / "playground").rglob("*.*")}
     assert len(page) > 20 and page <= files

@@ -178,6 +178,8 @@ READERS: dict[str, Callable[[Sequence[str]], None]] = {
     "docker": read_docker,
     "kubectl": read_kubectl,
     "git": lambda words: None,
+    "cat": lambda words: None,
+    "cp": lambda words: None,
     "mkdir": lambda words: None,
 }
 RUN_HERE = {".venv/bin/bigbird", ".venv/bin/python", "curl", "openapi-python-client", "openapi-typescript"}

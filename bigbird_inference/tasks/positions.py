@@ -50,15 +50,15 @@ def count_positions(answer: AnswerT, text: str, unit: Unit) -> AnswerT:
     """
     if unit == "code_points" or text.isascii():
         return answer
-    converted: AnswerT = _convert(answer, _offsets(text, unit))
+    converted: AnswerT = _convert(answer, unit_offsets(text, unit))
     return converted
 
 
-def _offsets(text: str, unit: Unit) -> Int64Array:
-    """Return where each code point begins, then where the text ends: int64 `[code points + 1]`."""
+def unit_offsets(text: str, unit: Unit) -> Int64Array:
+    """Return where each code point begins, in `unit`, then where the text ends: int64 `[code points + 1]`."""
     characters = code_points(text)
     widths = np.ones(len(characters), dtype=np.int64)
-    for first in _WIDER[unit]:
+    for first in _WIDER.get(unit, ()):
         widths += characters >= first
     return np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(widths)))
 

@@ -32,6 +32,7 @@ class Work:
         device: As `bigbird serve` takes it.
         threads: Threads of a run on the CPU.
         cpu: What runs it on the CPU.
+        located: Whether there are documents among the inputs, so that spans have pages and boxes.
     """
 
     job: Job
@@ -39,6 +40,7 @@ class Work:
     device: str = "auto"
     threads: int = 0
     cpu: CpuChoice | None = None
+    located: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class PartWorker:
     """
 
     def __init__(self, work: Work) -> None:
-        self._job = work.job
+        self._job, self._located = work.job, work.located
         self._model = load(local_bundle(work.bundle), device=work.device, threads=work.threads, cpu=work.cpu)
         operation = self._model.task.operation
         self._maker = request_maker(work.job, operation)
@@ -100,6 +102,12 @@ class PartWorker:
     def _parquet(self, rows: Mapping[ItemKey, PartRow], notes: PartNotes) -> bytes:
         made = io.BytesIO()
         lines = (rows[key].content for key in sorted(rows))
-        operation, keep_text = self._model.task.operation, self._job.keep_text
-        write_parquet(lines, made, operation, keep_text=keep_text, notes=notes.as_metadata())
+        write_parquet(
+            lines,
+            made,
+            self._model.task.operation,
+            keep_text=self._job.keep_text,
+            located=self._located,
+            notes=notes.as_metadata(),
+        )
         return made.getvalue()

@@ -9,6 +9,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Set
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from bulk.remote_bundle import local_bundle
 from bulk.requests import document_field
 from bulk.sources.inputs import STANDARD_INPUT, Inputs
 from bulk.sources.rows import Position
+from documents.parsers import Parsers
 
 _RANGE, _PART = "range", "part"
 # A call is tried until its worker is there again: that a machine is dead is known only after some seconds. A range that
@@ -61,8 +63,10 @@ def run_ray_job(work: Work, address: str, *, range_bytes: int, dashboard: bool =
         raise JobError(str(error)) from error
     operation = TASKS[manifest.task].operation
     column = request_maker(job, operation).columns[document_field(operation)]
-    inputs = Inputs(job.inputs, format=job.input_format, document_column=column)
+    parsers = Parsers(job.document_limits)
+    inputs = Inputs(job.inputs, format=job.input_format, document_column=column, parsers=parsers)
     survey = inputs.survey()
+    work = replace(work, located=survey.documents > 0)
     folder = PartFolder(str(job.output))
     told = asked(job, survey, bundle.resolve().name, revision, manifest.task, work.device)
     try:
@@ -218,4 +222,4 @@ def _here() -> dict[str, str]:
 
 def _on(work: Work, actors: Actors) -> Work:
     """Return what a worker is told, with its own share of its machine."""
-    return Work(work.job, work.bundle, actors.device, actors.cpus, work.cpu)
+    return replace(work, device=actors.device, threads=actors.cpus)

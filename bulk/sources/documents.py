@@ -1,19 +1,77 @@
-"""Documents that are a file each: plain text, Markdown, HTML."""
+"""Documents that are a file each: text, Markdown, HTML, DOCX and PDF, read by `documents`."""
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from bulk.errors import RowError
-from bulk.sources.html_text import html_text
-from bulk.sources.rows import LARGEST_ROW_BYTES, FileRow, too_large
+from bigbird_inference.extras import install_command
+from bulk.errors import JobError, RowError
+from bulk.sources.rows import FileRow, SourceRow
+from documents.document import Document
+from documents.errors import DocumentError
+from documents.parsers import Parsers
+from documents.reading import ENDINGS, kind_of, missing_module
 
-HTML_ENDINGS = frozenset((".html", ".htm", ".xhtml"))
-DOCUMENT_ENDINGS = frozenset((".txt", ".md", ".markdown")) | HTML_ENDINGS
+DOCUMENT_ENDINGS = frozenset(ENDINGS)
 
 
-def document_row(path: Path, column: str) -> Iterator[FileRow]:
+class DocumentCells(dict[str, Any]):
+    """The cells of a row that is a document.
+
+    Attributes:
+        document: Its text, which is the one cell, and where it stands on pages.
+    """
+
+    def __init__(self, column: str, document: Document) -> None:
+        super().__init__({column: document.text})
+        self.document = document
+
+
+class DocumentRead:
+    """Reads a document when it is called; sooner, if it was told to begin.
+
+    Args:
+        source: The file, or what is in it.
+        name: Its ending tells what it is.
+        column: What to call its text.
+        parsers: Read it.
+    """
+
+    def __init__(self, source: Path | bytes, name: str, column: str, parsers: Parsers) -> None:
+        self._source = source
+        self._kind = kind_of(name) or "text"
+        self._column = column
+        self._parsers = parsers
+        self._begun: Future[Document] | None = None
+
+    def begin(self) -> None:
+        """Have it read while others are worked on."""
+        if self._begun is None:
+            self._begun = self._parsers.submit(self._source, self._kind)
+
+    def __call__(self) -> DocumentCells:
+        self.begin()
+        assert self._begun is not None
+        try:
+            return DocumentCells(self._column, self._begun.result())
+        except DocumentError as error:
+            raise RowError(str(error)) from None
+
+
+def check_readable(name: str) -> None:
+    """Check that what reads a file is installed.
+
+    Raises:
+        JobError: It is not.
+    """
+    kind = kind_of(name)
+    if kind is not None and (module := missing_module(kind)) is not None:
+        raise JobError(f"{name}: needs the package {module!r}: {install_command('documents')}")
+
+
+def document_row(path: Path, column: str, parsers: Parsers) -> Iterator[FileRow]:
     """Yield a file as a row of one column.
 
     Text and Markdown are taken as they stand, so that positions are those of the file without its byte order mark.
@@ -21,27 +79,22 @@ def document_row(path: Path, column: str) -> Iterator[FileRow]:
     Args:
         path: The file.
         column: What to call the column.
+        parsers: Read it.
     """
     try:
         size = path.stat().st_size
     except OSError:
         size = 0
-    yield FileRow(None, partial(_read, path, column), size, 0, size)
+    yield FileRow(None, DocumentRead(path, path.name, column, parsers), size, 0, size)
 
 
-def _read(path: Path, column: str) -> Mapping[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_ROW_BYTES + 1)
-            size = path.stat().st_size
-    except OSError as error:
-        raise RowError(f"the file cannot be read: {error.strerror or error}") from None
-    if len(content) > LARGEST_ROW_BYTES:
-        raise RowError(too_large(size))
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RowError(
-            f"not UTF-8: byte 0x{content[error.start]:02x} at position {error.start}; convert the file to UTF-8"
-        ) from None
-    return {column: html_text(text) if path.suffix.lower() in HTML_ENDINGS else text}
+def read_ahead(rows: Iterable[SourceRow], ahead: int) -> Iterator[SourceRow]:
+    """Yield rows; documents are begun while up to so many rows before them are worked on."""
+    waiting: deque[SourceRow] = deque()
+    for row in rows:
+        if isinstance(row.read, DocumentRead):
+            row.read.begin()
+        waiting.append(row)
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting

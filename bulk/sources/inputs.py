@@ -17,12 +17,14 @@ from typing import BinaryIO, Literal, get_args
 
 from bulk.errors import JobError
 from bulk.object_store import StoredEntry, entries, is_stored, look_up, matching, open_stored
-from bulk.sources.documents import DOCUMENT_ENDINGS, document_row
+from bulk.sources.documents import DOCUMENT_ENDINGS, check_readable, document_row
 from bulk.sources.json_lines import json_rows
 from bulk.sources.parquet_rows import parquet_rows
 from bulk.sources.rows import ByteLines, FileRow, Position, SourceRow
 from bulk.sources.stored_documents import stored_document_row
 from bulk.sources.tables import table_rows
+from documents.limits import Limits
+from documents.parsers import Parsers
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -56,12 +58,14 @@ class Survey:
         files: How many there are.
         bytes: How large they are together; None with standard input.
         passed_over: Files in folders whose endings are none of a document.
+        documents: Those of the files that are a document each.
     """
 
     fingerprint: str
     files: int
     bytes: int | None
     passed_over: int
+    documents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Inputs:
         format: What files are whose ending does not tell; standard input is JSON lines otherwise.
         document_column: What to call the text of files that are a document each.
         standard_input: What `-` reads.
+        parsers: Read files that are a document each.
     """
 
     def __init__(
@@ -113,11 +118,13 @@ class Inputs:
         format: Format | None = None,
         document_column: str = "text",
         standard_input: Callable[[], BinaryIO] = lambda: sys.stdin.buffer,
+        parsers: Parsers | None = None,
     ) -> None:
         self._given = given
         self._format = format
         self._document_column = document_column
         self._standard_input = standard_input
+        self._parsers = parsers or Parsers(Limits())
         self._passed_over = 0
         if given.count(STANDARD_INPUT) > 1:
             raise JobError("- is given twice; standard input can be read once")
@@ -126,12 +133,15 @@ class Inputs:
         """Look at all files.
 
         Raises:
-            JobError: There is none, or one cannot be read.
+            JobError: There is none, one cannot be read, or a package that reads it is not installed.
         """
         found = hashlib.sha256()
-        files, size = 0, 0
+        files, size, documents = 0, 0, 0
         for file in self._files():
             files += 1
+            if file.format == "text":
+                check_readable(file.name)
+                documents += 1
             if file.piped:
                 found.update(b"-\n")
                 continue
@@ -144,7 +154,7 @@ class Inputs:
         if files == 0:
             raise JobError(f"no document in {', '.join(self._given)}; its files end with none of {_listed_endings()}")
         known = None if STANDARD_INPUT in self._given else size
-        return Survey(found.hexdigest(), files, known, self._passed_over)
+        return Survey(found.hexdigest(), files, known, self._passed_over, documents)
 
     def rows(self, start: Position, shard: Shard) -> Iterator[SourceRow]:
         """Yield the rows of a shard from a position on.
@@ -177,7 +187,11 @@ class Inputs:
                 column = self._document_column
                 # Not the name, which a process with another working folder could not open.
                 path, stored = file.path.absolute(), file.stored
-                for row in document_row(path, column) if stored is None else stored_document_row(stored, column):
+                for row in (
+                    document_row(path, column, self._parsers)
+                    if stored is None
+                    else stored_document_row(stored, column, self._parsers)
+                ):
                     yield FileRow(row.line, row.read, max(row.offset, 1), 1, row.bytes), ""
             return
         try:

@@ -1,37 +1,48 @@
-"""Documents of object stores: each is copied when its text is wanted, and read as a file here is."""
+"""Documents of object stores: each is fetched when its text is wanted, and read as a file here is."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 from bulk.errors import RowError
 from bulk.object_store import StoredEntry, open_stored
-from bulk.sources.documents import document_row
-from bulk.sources.rows import LARGEST_ROW_BYTES, FileRow, too_large
+from bulk.sources.documents import DocumentCells, DocumentRead
+from bulk.sources.rows import FileRow
+from documents.errors import DocumentError
+from documents.parsers import Parsers
+from documents.reading import check_size
 
 
-def stored_document_row(entry: StoredEntry, column: str) -> Iterator[FileRow]:
+class StoredDocumentRead:
+    """Fetches and reads a document when it is called.
+
+    Args:
+        entry: The object.
+        column: What to call its text.
+        parsers: Read it.
+    """
+
+    def __init__(self, entry: StoredEntry, column: str, parsers: Parsers) -> None:
+        self._entry = entry
+        self._column = column
+        self._parsers = parsers
+
+    def __call__(self) -> DocumentCells:
+        try:
+            check_size(self._entry.bytes, self._parsers.limits)
+            with open_stored(self._entry.name) as stored:
+                content = stored.read()
+        except DocumentError as error:
+            raise RowError(str(error)) from None
+        except OSError as error:
+            raise RowError(f"the object cannot be read: {error.strerror or error}") from None
+        return DocumentRead(content, self._entry.last_name, self._column, self._parsers)()
+
+
+def stored_document_row(entry: StoredEntry, column: str, parsers: Parsers) -> Iterator[FileRow]:
     """Yield an object as a row of one column.
 
     Args:
         entry: The object.
         column: What to call the column.
+        parsers: Read it.
     """
-    yield FileRow(None, partial(_read, entry, column), entry.bytes, 0, entry.bytes)
-
-
-def _read(entry: StoredEntry, column: str) -> Mapping[str, Any]:
-    if entry.bytes > LARGEST_ROW_BYTES:
-        raise RowError(too_large(entry.bytes))
-    with tempfile.TemporaryDirectory(prefix="bigbird-") as folder:
-        path = Path(folder) / f"document{Path(entry.last_name).suffix}"
-        try:
-            with open_stored(entry.name) as stored, path.open("wb") as copy:
-                shutil.copyfileobj(stored, copy)
-        except OSError as error:
-            raise RowError(f"the object cannot be read: {error.strerror or error}") from None
-        (row,) = document_row(path, column)
-        return row.read()
+    yield FileRow(None, StoredDocumentRead(entry, column, parsers), entry.bytes, 0, entry.bytes)

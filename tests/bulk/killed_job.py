@@ -1,6 +1,6 @@
 """A job in a process of its own, which is killed at one of its writes, or when somebody kills it.
 
-    python -m tests.bulk.killed_job BUNDLE INPUT OUTPUT NUMBER
+    python -m tests.bulk.killed_job BUNDLE INPUT OUTPUT NUMBER [HIGHLIGHTS]
 
 NUMBER counts the calls of the main thread that change a file; before the one of that number the process kills itself.
 With -1 it is left alone. Parts are small, so that there are several.
@@ -22,10 +22,17 @@ _CHANGING = frozenset(("write", "fsync", "replace", "rename", "truncate", "unlin
 _PART_TOKENS = 400
 
 
-def main(bundle: str, given: str, output: str, number: str) -> None:
+def main(bundle: str, given: str, output: str, number: str, highlights: str = "") -> None:
     """Run the job."""
     parts._TOKENS = _PART_TOKENS
-    job = Job([given], Path(output), options={"top_k": 2}, questions=["Who is it?", "Where?"], batch_tokens=512)
+    job = Job(
+        [given],
+        Path(output),
+        options={"top_k": 2},
+        questions=["Who is it?", "Where?"],
+        batch_tokens=512,
+        highlights=Path(highlights) if highlights else None,
+    )
     changes = count()
 
     def look(frame: FrameType, event: str, function: Any) -> None:

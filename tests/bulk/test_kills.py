@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from documents.limits import Limits
+from documents.reading import read_document
+
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = -9
 
@@ -66,6 +69,32 @@ def test_a_job_that_is_killed_at_its_writes_gives_the_same_rows(
 ) -> None:
     moments = random.Random(1).sample(range(5, undisturbed[1][0]), 2)
     check_kills(written(tmp_path / "job"), small_bundles / "small-qa", moments, undisturbed)
+
+
+@pytest.mark.slow
+def test_copies_with_marks_are_whole_whenever_their_job_is_killed(tmp_path: Path, small_bundles: Path) -> None:
+    original = (ROOT / "examples" / "contracts" / "supply-agreement.pdf").read_bytes()
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        (tmp_path / "in" / f"{number}.pdf").write_bytes(original)
+
+    def run_marking(name: str, moment: int) -> str:
+        place = tmp_path / name
+        command = [str(small_bundles / "small-qa"), str(tmp_path / "in"), f"{place}.jsonl", str(moment), str(place)]
+        return subprocess.run(
+            [sys.executable, "-m", "tests.bulk.killed_job", *command], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        ).stdout  # fmt: skip
+
+    changes = int(run_marking("undisturbed", -1).split()[0])
+    for moment in random.Random(7).sample(range(5, changes), 8):
+        run_marking("killed", moment)
+    assert run_marking("killed", -1)
+    assert (tmp_path / "killed.jsonl").read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
+    copies = sorted((tmp_path / "killed").iterdir())
+    assert [copy.name for copy in copies] == [f"{number}-{number}.pdf" for number in range(5)]
+    for copy in copies:
+        assert copy.read_bytes().startswith(original)
+        assert read_document(copy, "pdf", Limits()).text == read_document(original, "pdf", Limits()).text
 
 
 @pytest.mark.slow

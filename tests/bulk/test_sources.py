@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from bulk.errors import JobError, RowError
-from bulk.sources.html_text import html_text
 from bulk.sources.inputs import Format, Inputs, Shard
 from bulk.sources.rows import Line, Position, SourceRow, read_lines
 
@@ -76,7 +75,7 @@ def test_a_folder_gives_its_documents_in_the_order_of_their_names_and_goes_on_af
         "a.txt": "A",
         "c/d.html": "<p>D</p>",
         ".hidden.txt": "H",
-        "e.pdf": "%PDF",
+        "e.png": "PNG",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -117,7 +116,7 @@ def test_a_line_that_is_too_large_is_counted_and_not_held() -> None:
     [
         pytest.param("csv", b"", "names no column", id="an empty table"),
         pytest.param("csv", b"a,a\n1,2\n", "two columns are named 'a'", id="a column twice"),
-        pytest.param("pdf", b"%PDF", "say what it is with --input-format", id="an ending that nobody knows"),
+        pytest.param("png", b"PNG", "say what it is with --input-format", id="an ending that nobody knows"),
     ],
 )
 def test_a_file_that_cannot_be_read_ends_the_job(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -135,15 +134,6 @@ def test_parquet_is_read_from_behind_each_row(tmp_path: Path) -> None:
     assert values(iter(rows)) == expected
     for number, row in enumerate(rows, start=1):
         assert values(Inputs([str(path)]).rows(row.after, ALL)) == expected[number:]
-
-
-def test_the_text_of_html_has_a_line_for_each_block_and_no_scripts() -> None:
-    source = """<!doctype html><title>Lease</title><script>var a = "<p>no</p>";</script><style>p {}</style>
-    <h1>Lease   agree<b>ment</b></h1><p>Rent &amp; costs:<br>1,000&nbsp;euros</p><!-- no -->
-    <table><tr><td>Term<td>five years</table><p>Unclosed <i>text"""
-    assert html_text(source) == (
-        "Lease\nLease agreement\nRent & costs:\n1,000\xa0euros\nTerm\nfive years\nUnclosed text"
-    )
 
 
 def test_every_line_of_json_is_by_the_letter(tmp_path: Path) -> None:

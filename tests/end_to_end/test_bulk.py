@@ -69,4 +69,4 @@ def test_the_commands_of_the_documentation_do_what_it_says(tmp_path: Path, bundl
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         printed = done.stdout
-    assert [kind for kind, _ in blocks].count("text") == 1
+    assert [kind for kind, _ in blocks].count("text") == 2

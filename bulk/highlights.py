@@ -1,0 +1,105 @@
+"""Copies of PDFs with the answers marked, made of the rows of a part when it is done.
+
+A copy takes its place whole, and before its part counts as done: after a kill the part's copies are made again. Nothing
+is ever written outside the folder, which no input can be in: it must be new or empty when the job begins.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from fnmatch import fnmatch
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bulk.errors import JobError
+from documents.document import Box, Mark
+from documents.errors import DocumentError
+from documents.parsers import Parsers
+from documents.reading import kind_of
+
+_AT_ONCE = 16
+
+
+def check_folder(folder: Path, inputs: Iterable[str], *, begun: bool) -> None:
+    """Check that a folder can hold a job's copies, and make it.
+
+    Args:
+        folder: For the copies.
+        inputs: Of the job.
+        begun: Whether the job was begun before, so that copies may be there.
+
+    Raises:
+        JobError: It is or lies in a folder of documents, or holds what is not the job's.
+    """
+    for given in inputs:
+        if _would_be_input(folder, given):
+            raise JobError(f"--highlight {folder}: its files would be part of the input {given}; name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not begun and any(folder.iterdir()):
+            raise JobError(f"--highlight {folder}: is not empty; name a new folder, or empty it")
+    except OSError as error:
+        raise JobError(f"--highlight {folder}: cannot be written: {error.strerror}; name another") from error
+
+
+def _would_be_input(folder: Path, given: str) -> bool:
+    if Path(given).is_dir():
+        return folder.resolve().is_relative_to(Path(given).resolve())
+    copy, pattern = os.path.abspath(folder / "0-.pdf"), os.path.abspath(given)
+    return fnmatch(copy, pattern) and ("**" in given or copy.count(os.sep) == pattern.count(os.sep))
+
+
+def write_highlights(rows: Iterable[bytes], folder: Path, parsers: Parsers) -> None:
+    """Write a copy of each PDF that has answers.
+
+    Args:
+        rows: Of the output, those of one input beside each other.
+        folder: Where the copies go, each under the number of its row and the name of its file.
+        parsers: Make the copies.
+
+    Raises:
+        OSError: One cannot be written.
+    """
+    waiting: list[tuple[str, Path, Future[bytes]]] = []
+    for name, place, marks in _copies(rows, folder):
+        if len(waiting) >= _AT_ONCE:
+            _write(*waiting.pop(0))
+        waiting.append((name, place, parsers.submit_highlight(Path(name), marks)))
+    for copy in waiting:
+        _write(*copy)
+
+
+def _copies(rows: Iterable[bytes], folder: Path) -> Iterator[tuple[str, Path, list[Mark]]]:
+    parsed = (json.loads(row) for row in rows)
+    for number, own in groupby(parsed, key=lambda row: row["row"]):
+        answered = list(own)
+        marks = [mark for row in answered for mark in _marks(row)]
+        name = answered[0]["id"]
+        if marks and kind_of(name) == "pdf":
+            yield name, folder / f"{number}-{Path(name).name}", marks
+
+
+def _marks(row: dict[str, Any]) -> Iterator[Mark]:
+    """Yield what is marked of a row: the best answer with its question, or every span with its label."""
+    if "boxes" in row:
+        spans = [(row.get("question") or "", row)]
+    else:
+        lists = [value for value in row.values() if isinstance(value, list)]
+        spans = [(str(span.get("label", "")), span) for spans in lists for span in spans if isinstance(span, dict)]
+    for note, span in spans:
+        if boxes := span.get("boxes"):
+            yield Mark([Box(**box) for box in boxes], note)
+
+
+def _write(name: str, place: Path, copy: "Future[bytes]") -> None:
+    try:
+        content = copy.result()
+    except DocumentError as error:
+        print(f"{name}: has answers, but no copy with marks: {error}", file=sys.stderr)
+        return
+    new = place.with_name(f".{place.name}.new")
+    new.write_bytes(content)
+    new.replace(place)
