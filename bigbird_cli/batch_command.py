@@ -11,13 +11,17 @@ from bigbird_cli.document_options import document_limit_options, given_document_
 from bigbird_cli.task_options import given_request_options, request_options
 from bigbird_inference.bundle import read_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.manifest import TaskName
 from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice, PrecisionChoice, RuntimeChoice
 from bigbird_inference.tasks.registry import TASKS
+from bulk.cluster.ranges import RANGE_BYTES
 from bulk.errors import JobError
 from bulk.job import Job, run_job
 from bulk.job_folder import Counts, Order
 from bulk.model import load
+from bulk.object_store import is_stored
+from bulk.remote_bundle import local_bundle
 from bulk.sources.inputs import FORMATS, Shard
 
 SOME_FAILED = 3
@@ -55,13 +59,12 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
 
 
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--model", "bundle", required=True, type=click.Path(path_type=Path), help="The bundle's folder.")
+@click.option("--model", "bundle", required=True, help="The bundle's folder, here or in an object store.")
 @click.option("--task", type=click.Choice(list(TASKS)), help="What the bundle is for; only checked.")
 @click.option(
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
-    help="Where the rows go: .jsonl or .parquet. The job's state is beside it, in OUTPUT.job.",
+    help="Where the rows go: .jsonl or .parquet, the job's state beside it in OUTPUT.job; with --ray a folder.",
 )
 @click.option(
     "--input-format",
@@ -114,19 +117,32 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
     help="Most tokens of a batch, padding included; 0 for what suits the device.",
 )
 @document_limit_options
+@click.option("--ray", "address", help="On a cluster of Ray: auto, local, host:port or ray://host:port.")
+@click.option(
+    "--part-bytes",
+    type=click.IntRange(min=1),
+    default=RANGE_BYTES,
+    show_default=True,
+    help="With --ray: how much of the input is one part, and done again if its machine dies.",
+)
+@click.option("--ray-dashboard", is_flag=True, help="With --ray local: have Ray's dashboard on 127.0.0.1.")
 @click.pass_context
 def _batch(context: click.Context, /, **given: Any) -> None:
     """Ask a bundle about every row of INPUT...
 
     INPUT is JSON lines, CSV, TSV, Parquet, a document (.pdf, .docx, .html, .md, .txt), a folder or a pattern of
-    documents, or - for standard input. Every row of it, and of qa every question about it, becomes a row of the output.
+    documents, or - for standard input; all but - also in an object store, as s3://bucket/key or gs://bucket/key. Every
+    row of it, and of qa every question about it, becomes a row of the output.
 
     A job that was ended, however, goes on where it was when the same command is run again. The exit status is 0 if all
     rows have answers, 3 if the output is complete and rows in it have an error instead, 1 if the job has not come to
     its end, and 2 if the command makes no sense.
     """
-    task = _task(given["bundle"], given["task"])
-    options = given_request_options(context, task)
+    try:
+        bundle = local_bundle(given["bundle"])
+    except JobError as error:
+        raise click.ClickException(str(error)) from error
+    options = given_request_options(context, _task(bundle, given["task"]))
     try:
         job = Job(
             given["inputs"],
@@ -144,7 +160,7 @@ def _batch(context: click.Context, /, **given: Any) -> None:
             given_document_limits(given),
             given["highlights"],
         )
-        counts = run_job(job, lambda: _load(given))
+        counts = run_job(job, lambda: _load(bundle, given)) if given["address"] is None else _on_ray(job, given)
     except JobError as error:
         raise click.ClickException(str(error)) from error
     click.echo(_summary(given["output"], counts), err=True)
@@ -181,13 +197,32 @@ def _questions(given: Sequence[str], file: Path | None) -> list[str]:
     return questions
 
 
-def _load(given: Mapping[str, Any]) -> Any:
+def _cpu(given: Mapping[str, Any]) -> CpuChoice:
     runtime: RuntimeChoice = given["cpu_runtime"]
     precision: PrecisionChoice = given["cpu_precision"]
-    return load(given["bundle"], device=given["device"], threads=given["threads"], cpu=CpuChoice(runtime, precision))
+    return CpuChoice(runtime, precision)
 
 
-def _summary(output: Path, counts: Counts) -> str:
+def _load(bundle: Path, given: Mapping[str, Any]) -> LoadedModel:
+    return load(bundle, device=given["device"], threads=given["threads"], cpu=_cpu(given))
+
+
+def _on_ray(job: Job, given: Mapping[str, Any]) -> Counts:
+    if given["device"] not in ("auto", "cpu", "cuda"):
+        raise click.UsageError("--device: with --ray the cluster gives out its devices; name auto, cpu or cuda")
+    if job.order != "input":
+        raise click.UsageError("--order: with --ray parts have their rows in the order of the input; leave it out")
+    if job.highlights is not None:
+        raise click.UsageError("--highlight: copies are made on one machine; leave it or --ray out")
+    from bulk.cluster.part_worker import Work
+    from bulk.cluster.ray_job import run_ray_job
+
+    bundle = given["bundle"] if is_stored(given["bundle"]) else str(Path(given["bundle"]).absolute())
+    work = Work(job, bundle, given["device"], given["threads"], _cpu(given))
+    return run_ray_job(work, given["address"], range_bytes=given["part_bytes"], dashboard=given["ray_dashboard"])
+
+
+def _summary(output: str, counts: Counts) -> str:
     failed = f", {counts.failed:,} of them with an error" if counts.failed else ""
     padding = f"; computed/real {counts.padded_tokens / counts.tokens:.3f}" if counts.tokens else ""
     return f"{output}: {counts.rows:,} rows{failed}; {counts.tokens:,} tokens{padding}"

@@ -121,8 +121,10 @@ def refuse_options_of_other_tasks(context: click.Context, task: str, tasks_of: M
 
 def _option_type(request: type[Any], field: str, without: str) -> click.ParamType[Any]:
     hint = get_type_hints(request, include_extras=True)[field]
-    if get_origin(hint.__origin__) is Literal:
-        return click.Choice([choice for choice in get_args(hint.__origin__) if choice != without])
+    # A field may be null, too; on a command line it is then left out.
+    choices = next((own for own in (hint.__origin__, *get_args(hint.__origin__)) if get_origin(own) is Literal), None)
+    if choices is not None:
+        return click.Choice([choice for choice in get_args(choices) if choice != without])
     limits = [limit for info in hint.__metadata__ for limit in info.metadata]
     least, most = (next(getattr(limit, sign) for limit in limits if hasattr(limit, sign)) for sign in ("ge", "le"))
     return click.IntRange(least, most)

@@ -1,7 +1,6 @@
 """A job from its inputs to its output, top to bottom; everything that can end it is one `JobError`."""
 
 import os
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,17 +9,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bigbird_inference.loaded_model import LoadedModel
-from bigbird_inference.progress import Progress
+from bigbird_inference.manifest import TaskName
 from bigbird_inference.runtime.session import DeviceLost
+from bigbird_inference.tasks.declaration import Operation
 from bigbird_inference.version import service_version
 from bulk.answering import Finished, PartAnswering
 from bulk.devices import DeviceThreads
 from bulk.errors import JobError
 from bulk.highlights import check_folder, write_highlights
 from bulk.job_folder import Counts, JobFolder, Order, PartRow
+from bulk.job_progress import JobProgress
+from bulk.output_file import PARQUET, OutputFile
 from bulk.parquet_output import write_parquet
-from bulk.parts import Part, encoded_parts
-from bulk.pyarrow_package import pyarrow_parquet
+from bulk.parts import encoded_parts
 from bulk.requests import RequestMaker, document_field
 from bulk.result_rows import ResultRows
 from bulk.sources.documents import read_ahead
@@ -28,7 +29,6 @@ from bulk.sources.inputs import Format, Inputs, Shard, Survey
 from documents.limits import Limits
 from documents.parsers import Parsers
 
-PARQUET, JSON_LINES = ".parquet", ".jsonl"
 # On a CPU a batch costs as much as its tokens, however it is cut; a GPU needs large ones to be busy.
 _CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 4096, 32_768
 BATCH_ITEMS = 64
@@ -43,8 +43,8 @@ class Job:
     """What is asked for.
 
     Attributes:
-        inputs: Files, folders, patterns, or `-`.
-        output: Where the rows go: `.jsonl` or `.parquet`.
+        inputs: Files, folders, patterns, the same in object stores, or `-`.
+        output: Where the rows go: `.jsonl` or `.parquet`, a file or an object.
         options: Fields of the task's request that are the same for every row.
         columns: Which column holds a field, where it is not named like the field.
         questions: Asked about every document.
@@ -60,7 +60,7 @@ class Job:
     """
 
     inputs: Sequence[str]
-    output: Path
+    output: str | Path
     options: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     questions: Sequence[str] = ()
@@ -88,25 +88,23 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
     Raises:
         JobError: It cannot be done, or not to its end; run again, it goes on where it was.
     """
-    _check_output(job.output)
+    output = OutputFile(job.output)
+    output.check()
     survey = Inputs(job.inputs, format=job.input_format).survey()
     model = load()
-    maker = RequestMaker(
-        model.task.operation,
-        columns=job.columns,
-        options=job.options,
-        questions=job.questions,
-        id_column=job.id_column,
-    )
-    with JobFolder(job.output, job.order) as folder:
+    maker = request_maker(job, model.task.operation)
+    with JobFolder(output, job.order) as folder:
         try:
-            folder.open(_asked(job, survey, model), restart=job.restart)
+            folder.open(
+                asked(job, survey, model.name, model.revision, model.manifest.task, runtime_told(model)),
+                restart=job.restart,
+            )
             if job.highlights is not None:
                 check_folder(job.highlights, job.inputs, begun=folder.begun)
             if not folder.finished:
                 _answer_all(job, survey, model, maker, folder)
                 folder.finish()
-            _place(job, survey, model, folder)
+            _place(output, job, survey, model, folder)
         except DeviceLost as error:
             raise JobError(f"a device has failed: {error}; run the same command again to go on") from error
         except OSError as error:
@@ -118,28 +116,33 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
         return folder.counts_so_far
 
 
-def _check_output(output: Path) -> None:
-    if output.suffix.lower() not in (PARQUET, JSON_LINES):
-        raise JobError(f"{output}: the ending of --output is neither {JSON_LINES} nor {PARQUET}")
-    if output.is_dir():
-        raise JobError(f"{output}: is a folder; name a file")
-    if not output.absolute().parent.is_dir():
-        raise JobError(f"{output}: there is no folder {output.parent}; make it first")
-    if output.suffix.lower() == PARQUET:
-        pyarrow_parquet()
+def request_maker(job: Job, operation: Operation) -> RequestMaker:
+    """Return what makes the job's requests.
+
+    Raises:
+        JobError: They are none of the task's.
+    """
+    return RequestMaker(
+        operation, columns=job.columns, options=job.options, questions=job.questions, id_column=job.id_column
+    )
 
 
-def _asked(job: Job, survey: Survey, model: LoadedModel) -> dict[str, Any]:
+def runtime_told(model: LoadedModel) -> str:
+    """Return what computes a model, as far as its numbers depend on it."""
+    return f"{model.runtime}, {model.computes_in}, on {'GPU' if model.devices.on_gpu else 'CPU'}"
+
+
+def asked(job: Job, survey: Survey, model: str, revision: str, task: TaskName, runtime: str) -> dict[str, Any]:
     """Return everything that the rows depend on."""
     return {
         "version": service_version(),
         "input": list(job.inputs),
         "input files": survey.fingerprint,
         "input format": job.input_format,
-        "model": model.name,
-        "model revision": model.revision,
-        "runtime": f"{model.runtime}, {model.computes_in}, on {'GPU' if model.devices.on_gpu else 'CPU'}",
-        "task": model.manifest.task,
+        "model": model,
+        "model revision": revision,
+        "runtime": runtime,
+        "task": task,
         "options": dict(job.options),
         "columns": dict(job.columns),
         "id column": job.id_column,
@@ -162,7 +165,7 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
     given = read_ahead(inputs.rows(folder.position, job.shard), 2 * _PARSERS)
     parts = encoded_parts(given, maker, model.task, model.manifest, folder.answered)
     with (
-        _JobProgress(survey, folder.counts_so_far) as progress,
+        JobProgress(survey.bytes, folder.counts_so_far) as progress,
         DeviceThreads(len(model.devices.names)) as devices,
         closing(_one_ahead(parts)) as encoded,
         # Ended first: the reader may be waiting for one of them.
@@ -173,7 +176,7 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
         )
         for part in encoded:
             for answers in answering.answers(part):
-                folder.append(_part_row(finished, rows) for finished in answers.finished)
+                folder.append(part_row(finished, rows) for finished in answers.finished)
                 progress.batch(part, answers.finished, answers.real_tokens)
             if job.highlights is not None:
                 write_highlights(folder.rows_of_part(), job.highlights, parsers)
@@ -186,24 +189,26 @@ def batch_tokens(job: Job, model: LoadedModel) -> int:
     return job.batch_tokens or (_GPU_BATCH_TOKENS if model.devices.on_gpu else _CPU_BATCH_TOKENS)
 
 
-def _part_row(finished: Finished, rows: ResultRows) -> PartRow:
+def part_row(finished: Finished, rows: ResultRows) -> PartRow:
+    """Return an item's row of the output."""
     usage = finished.usage
     tokens, padded_tokens = (0, 0) if usage is None else (usage.tokens, sum(usage.buckets))
     failed = finished.problem is not None
     return PartRow(finished.item.key, rows.write(finished), failed, tokens, padded_tokens)
 
 
-def _place(job: Job, survey: Survey, model: LoadedModel, folder: JobFolder) -> None:
+def _place(output: OutputFile, job: Job, survey: Survey, model: LoadedModel, folder: JobFolder) -> None:
     """Put the rows of a finished job in the output's place, unless that was done."""
     if not folder.rows_file.exists():
-        if not job.output.exists():
-            raise JobError(f"{job.output}: the job is done, and its output is gone; --restart does it again")
+        if not output.exists():
+            raise JobError(f"{output}: the job is done, and its output is gone; --restart does it again")
         return
     made = folder.rows_file
-    if job.output.suffix.lower() == PARQUET:
+    if output.is_parquet:
         made = folder.folder / f"rows{PARQUET}"
         located = survey.documents > 0
-        write_parquet(folder.rows_file, made, model.task.operation, keep_text=job.keep_text, located=located)
+        with folder.rows_file.open("rb") as lines:
+            write_parquet(lines, made, model.task.operation, keep_text=job.keep_text, located=located)
     folder.place(made)
 
 
@@ -214,44 +219,3 @@ def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
         while (item := following.result()) is not None:
             following = reader.submit(next, items, None)
             yield item
-
-
-class _JobProgress:
-    """The job's progress, by what was read of the inputs.
-
-    Args:
-        survey: How much there is to read.
-        counts: What was done before.
-    """
-
-    def __init__(self, survey: Survey, counts: Counts) -> None:
-        self._bytes = float(counts.input_bytes)
-        self._part_bytes = 0.0
-        self._tokens = 0
-        self._rows = 0
-        self._begun = time.monotonic()
-        self._progress = Progress("batch", survey.bytes, "B", line_seconds=10, scaled=True, begun=counts.input_bytes)
-
-    def __enter__(self) -> "_JobProgress":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.close()
-
-    def batch(self, part: Part, finished: Sequence[Finished], tokens: int) -> None:
-        """Count a batch: its share of the part's tokens is its share of the part's bytes."""
-        self._rows += len(finished)
-        self._tokens += tokens
-        self._part_bytes = min(self._part_bytes + part.bytes * tokens / max(part.tokens, 1), part.bytes)
-        self._show()
-
-    def part(self, part: Part) -> None:
-        """Count a part as a whole."""
-        self._bytes += part.bytes
-        self._part_bytes = 0.0
-        self._show()
-
-    def _show(self) -> None:
-        seconds = max(time.monotonic() - self._begun, 1e-9)
-        speed = {"rows/s": f"{self._rows / seconds:.3g}", "tokens/s": f"{self._tokens / seconds:,.0f}"}
-        self._progress.advance(int(self._bytes + self._part_bytes), **speed)

@@ -11,7 +11,6 @@ then `job.json` is replaced, then `part.rows` is emptied. Whatever is found late
 the rows themselves the state takes about a kilobyte, however long the job is.
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Literal
 
 from bulk.errors import JobError
+from bulk.output_file import OutputFile, folder_to_disk
 from bulk.requests import ItemKey
 from bulk.sources.rows import Position
 
@@ -72,6 +72,11 @@ class PartRow:
     tokens: int = 0
     padded_tokens: int = 0
 
+    @property
+    def counts(self) -> Counts:
+        """What it adds to those of a job."""
+        return Counts(1, int(self.failed), self.tokens, self.padded_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
@@ -83,8 +88,7 @@ class _Kept:
 
     @classmethod
     def of(cls, row: PartRow, line_end: int) -> "_Kept":
-        counts = Counts(1, int(row.failed), row.tokens, row.padded_tokens)
-        return cls(line_end - 1 - len(row.content), len(row.content), counts)
+        return cls(line_end - 1 - len(row.content), len(row.content), row.counts)
 
 
 @dataclass(slots=True)
@@ -101,13 +105,13 @@ class JobFolder:
     """The state of one job, and its rows.
 
     Args:
-        output: Where the rows go in the end; the folder is beside it.
+        output: Where the rows go in the end, and the folder's place.
         order: Of the rows.
     """
 
-    def __init__(self, output: Path, order: Order) -> None:
+    def __init__(self, output: OutputFile, order: Order) -> None:
         self.output = output
-        self.folder = output.with_name(f"{output.name}.job")
+        self.folder = output.job_folder
         self._order = order
         self._state = _State({})
         self._lock: int | None = None
@@ -186,20 +190,8 @@ class JobFolder:
             self._write_state()
         else:
             self._state = self._read_state()
-            self._refuse_another(asked)
+            refuse_another(self.output.name, self._state.asked, asked)
         self._clean_up()
-
-    def _refuse_another(self, asked: Mapping[str, Any]) -> None:
-        before = self._state.asked
-        changed = [name for name in {**before, **asked} if before.get(name) != asked.get(name)]
-        if changed:
-            told = "; ".join(
-                f"{name} was {_short(before.get(name))} and is {_short(asked.get(name))}" for name in changed
-            )
-            raise JobError(
-                f"{self.output} was begun with something else: {told}. Run it as it was begun, name another --output, "
-                "or begin again with --restart, which deletes its rows"
-            )
 
     def _read_state(self) -> _State:
         path = self.folder / _JOB
@@ -218,7 +210,7 @@ class JobFolder:
             file.write(json.dumps({"format": FORMAT, **asdict(self._state)}, indent=1).encode())
             _to_disk(file)
         new.replace(self.folder / _JOB)
-        _folder_to_disk(self.folder)
+        folder_to_disk(self.folder)
 
     def _clean_up(self) -> None:
         """Cut off what a kill has left behind what counts."""
@@ -305,10 +297,29 @@ class JobFolder:
             # Killed behind this, the next run finds the job's own file there.
             self._state.replaces = True
             self._write_state()
-        made.replace(self.output)
-        _folder_to_disk(self.output.parent)
+        self.output.put(made)
         (self.folder / _PART).unlink(missing_ok=True)
         self.rows_file.unlink(missing_ok=True)
+
+
+def refuse_another(output: str, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Check that a job is gone on with by the one who began it.
+
+    Args:
+        output: Of the job.
+        before: What was asked for when it was begun.
+        asked: What is asked for now.
+
+    Raises:
+        JobError: They are not the same.
+    """
+    changed = [name for name in {**before, **asked} if before.get(name) != asked.get(name)]
+    if changed:
+        told = "; ".join(f"{name} was {_short(before.get(name))} and is {_short(asked.get(name))}" for name in changed)
+        raise JobError(
+            f"{output} was begun with something else: {told}. Run it as it was begun, name another --output, "
+            "or begin again with --restart, which deletes its rows"
+        )
 
 
 def _line(row: PartRow) -> bytes:
@@ -334,15 +345,6 @@ def _parse(line: bytes) -> PartRow | None:
 def _to_disk(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _folder_to_disk(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # not every file system can
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _short(value: Any) -> str:

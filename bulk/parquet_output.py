@@ -3,10 +3,10 @@
 import dataclasses
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, Literal, Union, get_args, get_origin, get_type_hints
 
 from bigbird_inference.tasks.declaration import Operation
 from bulk.answering import Usage
@@ -17,15 +17,24 @@ from bulk.requests import QUESTION
 _ROWS_AT_ONCE = 1024
 
 
-def write_parquet(rows: Path, made: Path, operation: Operation, *, keep_text: bool, located: bool) -> None:
-    """Write the rows of a file of JSON lines as Parquet, some at a time. `id` is always text.
+def write_parquet(
+    rows: Iterable[bytes],
+    made: Path | BinaryIO,
+    operation: Operation,
+    *,
+    keep_text: bool,
+    located: bool,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Write rows as Parquet, some at a time. `id` is always text.
 
     Args:
-        rows: The file.
+        rows: Each as a line of JSON.
         made: Where the Parquet goes; what is there is replaced.
         operation: Of the task: its answer gives the columns and their types.
         keep_text: Whether rows have the document.
         located: Whether there are documents among the inputs, so that spans have pages and boxes.
+        notes: What else the file says of itself, by name.
 
     Raises:
         JobError: pyarrow is not installed.
@@ -34,8 +43,9 @@ def write_parquet(rows: Path, made: Path, operation: Operation, *, keep_text: bo
     parquet, _ = pyarrow_parquet()
     import pyarrow
 
-    schema = pyarrow.schema(_columns(operation, keep_text, located))
-    with rows.open("rb") as lines, parquet.ParquetWriter(made, schema) as writer:
+    schema = pyarrow.schema(_columns(operation, keep_text, located), metadata=dict(notes or {}))
+    lines = iter(rows)
+    with parquet.ParquetWriter(made, schema) as writer:
         while some := list(_read(islice(lines, _ROWS_AT_ONCE))):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(some, schema=schema))
 

@@ -35,13 +35,16 @@ class Parsers:
     A process is started when it is first needed. All have ended when the block that uses them ends, or when nothing
     uses them any more; if this process is killed, they end by themselves.
 
+    Pickled, it is its limits and their number.
+
     Args:
         limits: Of each file.
         processes: How many there are at most.
     """
 
     def __init__(self, limits: Limits, processes: int = 1) -> None:
-        self._limits = limits
+        self.limits = limits
+        self._count = processes
         # The last one that was used is the next: what runs already is warm.
         self._free: queue.LifoQueue[_ParserProcess] = queue.LifoQueue()
         everyone = [_ParserProcess(limits) for _ in range(processes)]
@@ -49,6 +52,10 @@ class Parsers:
             self._free.put(process)
         self._end_processes = weakref.finalize(self, _end, everyone)
         self._threads = ThreadPoolExecutor(processes, "parser")
+
+    def __reduce__(self) -> tuple[type["Parsers"], tuple[Limits, int]]:
+        """Become parsers with processes of their own where this is unpickled."""
+        return Parsers, (self.limits, self._count)
 
     def __enter__(self) -> "Parsers":
         return self
@@ -93,7 +100,7 @@ class Parsers:
 
     def _read(self, source: Path | bytes, kind: Kind) -> Document:
         if kind == "text":
-            return read_document(source, kind, self._limits)
+            return read_document(source, kind, self.limits)
         answer = self._ask({"kind": kind, "marks": None}, source)
         try:
             return document_of(*answer)

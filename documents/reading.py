@@ -39,6 +39,17 @@ def missing_module(kind: Kind) -> str | None:
     return module if module is not None and importlib.util.find_spec(module) is None else None
 
 
+def check_size(size: int, limits: Limits) -> None:
+    """Check the size of a file, in bytes.
+
+    Raises:
+        DocumentError: It is too large.
+    """
+    if size > limits.megabytes * _MEGABYTE:
+        told = f"{size / _MEGABYTE:,.1f} MB are more than {limits.megabytes:,}"
+        raise DocumentError(f"{told}; split it, or raise --max-file-megabytes")
+
+
 def read_document(source: Path | bytes, kind: Kind, limits: Limits) -> Document:
     """Read a document in this process, without its limits of time and memory.
 
@@ -101,9 +112,7 @@ def decoded(content: bytes) -> str:
 def _check_content(source: Path | bytes, kind: Kind, limits: Limits) -> None:
     try:
         size = source.stat().st_size if isinstance(source, Path) else len(source)
-        if size > limits.megabytes * _MEGABYTE:
-            told = f"{size / _MEGABYTE:,.1f} MB are more than {limits.megabytes:,}"
-            raise DocumentError(f"{told}; split it, or raise --max-file-megabytes")
+        check_size(size, limits)
         if isinstance(source, Path):
             with source.open("rb") as file:
                 beginning = file.read(_MARK_WITHIN)

@@ -1,5 +1,6 @@
-"""Programs that are not ours: without one a test is skipped, or fails where all are expected."""
+"""Programs and packages that are not ours: without one a test is skipped, or fails where all are expected."""
 
+import importlib.util
 import os
 import shutil
 
@@ -23,3 +24,12 @@ def find_program(name: str, package: str) -> str:
             pytest.fail(f"{reason} ({REQUIRED} is set)")
         pytest.skip(reason)
     return found
+
+
+def need_package(name: str) -> None:
+    """Have a test only where an optional package is installed; nothing is imported."""
+    if importlib.util.find_spec(name) is None:
+        reason = f"the package {name} is not installed"
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{reason} ({REQUIRED} is set)")
+        pytest.skip(reason)

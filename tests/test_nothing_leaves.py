@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: serve, export, measure and evaluate under strace, with a fresh home.
+"""Nothing leaves the machine: serve, export, measure, evaluate and bulk work on Ray under strace, with a fresh home.
 
 Every call that opens a connection, sends to an address or makes a file is looked at. onnxruntime's own telemetry needs
 half a minute to begin, so the server is watched for that long. Where OpenVINO is installed, an export measures it.
@@ -20,7 +20,7 @@ from benchmarks.running_server import listening_port
 from bigbird_inference.bundle import read_manifest
 from tests import tokenizer_files
 from tests.cpu_runtimes import need_openvino
-from tests.foreign_programs import find_program
+from tests.foreign_programs import find_program, need_package
 from tests.model_export.reference_models import make_config, make_model
 
 pytestmark = pytest.mark.integration
@@ -137,6 +137,24 @@ def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path, runtime:
         traced.process.kill()
     assert traced.opened("libopenvino") == (runtime == "openvino")
     traced.assert_silent()
+
+
+def test_a_job_on_ray_calls_nobody(tmp_path: Path) -> None:
+    """Ray reads this machine's own names, and keeps its logs below /tmp.
+
+    To learn this machine's address it connects a UDP socket, over which nothing is sent.
+    """
+    need_package("ray")
+    bundle = tmp_path / "classify"
+    export = ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(bundle)]
+    subprocess.run([sys.executable, "-m", "bigbird_cli", *export], cwd=ROOT, check=True)
+    (tmp_path / "in.jsonl").write_text('{"text": "The survey of the northern bridges ended in May."}\n')
+    job = ["batch", "in.jsonl", "--model", str(bundle), "--output", "parts", "--ray", "local"]
+    traced = Traced(tmp_path, job)
+    assert traced.process.wait(600) == 0
+    assert (tmp_path / "parts" / "part-00000000.parquet").exists()
+    assert traced.addresses() <= {"8.8.8.8"}
+    assert traced.files_at_home() == []
 
 
 @pytest.mark.parametrize("command", ["export", "measure"])

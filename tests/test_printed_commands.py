@@ -39,6 +39,7 @@ RUN_BY = {
     "docs/http.md": "tests/end_to_end/test_printed_commands.py",
     "docs/kubernetes.md": "tests/end_to_end/test_printed_commands.py",
     "docs/bulk.md": "tests/end_to_end/test_bulk.py",
+    "docs/cluster.md": "tests/end_to_end/test_ray.py",
     "docs/dialects.md": "tests/clients/test_generated_clients.py",
     "docs/evaluate.md": "tests/end_to_end/test_evaluate.py",
     "docs/finetune.md": "tests/finetuning/test_documented_sequence.py",
@@ -60,6 +61,7 @@ NOT_RUN = {
     "export examples/checkpoints/demo-$task": "tests/model_export/export/test_quantise.py",  # minutes
     "measure BUNDLE": "tests/model_export/test_remeasure.py",  # needs a bundle and OpenVINO
     "--calibration examples/documents/financial.txt": "tests/model_export/export/test_nncf_quantise.py",  # needs NNCF
+    "batch s3://": "tests/end_to_end/test_object_stores.py",  # needs a store
     "serve --models bundles --tracing": "tests/service/telemetry/test_tracing.py",  # needs a collector
     "serve --models bundles --port 800": "tests/deploy/test_proxies.py",  # needs sixteen cores
     "-c from demo.reports": "tests/demo/test_reports.py",
@@ -111,7 +113,7 @@ def read_python(words: Sequence[str]) -> None:
 def read_pip(words: Sequence[str]) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert words[:4] == ["install", "-c", "constraints.txt", "-e"], "the demo's environment must stay what it is"
-    asked = re.fullmatch(r"\.\[([a-z,]+)\]", words[4])
+    asked = re.fullmatch(r"\.\[([a-z0-9,]+)\]", words[4])
     assert asked is not None and set(asked[1].split(",")) <= set(extras)
 
 

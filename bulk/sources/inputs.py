@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
 from bulk.errors import JobError
+from bulk.object_store import StoredEntry, entries, is_stored, look_up, matching, open_stored
 from bulk.sources.documents import DOCUMENT_ENDINGS, check_readable, document_row
 from bulk.sources.json_lines import json_rows
 from bulk.sources.parquet_rows import parquet_rows
 from bulk.sources.rows import ByteLines, FileRow, Position, SourceRow
+from bulk.sources.stored_documents import stored_document_row
 from bulk.sources.tables import table_rows
 from documents.limits import Limits
 from documents.parsers import Parsers
@@ -51,7 +53,8 @@ class Survey:
     """What the inputs are, without a look into them.
 
     Attributes:
-        fingerprint: Names, sizes and times of change of all files, as a SHA-256.
+        fingerprint: Names, sizes and times of change of all files, as a SHA-256; of objects, what the store tells
+            their contents apart by.
         files: How many there are.
         bytes: How large they are together; None with standard input.
         passed_over: Files in folders whose endings are none of a document.
@@ -67,12 +70,34 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    """A file, an object in a store, or standard input."""
+
     name: str
     format: Format
+    stored: StoredEntry | None = None
 
     @property
-    def path(self) -> Path | None:
-        return None if self.name == STANDARD_INPUT else Path(self.name)
+    def piped(self) -> bool:
+        return self.name == STANDARD_INPUT
+
+    @property
+    def path(self) -> Path:
+        return Path(self.name)
+
+    def state(self) -> tuple[int, str]:
+        """Return its size, and what tells its contents from others; a file must also be one that can be read."""
+        if self.stored is not None:
+            return self.stored.bytes, self.stored.version
+        status = self.path.stat()
+        os.close(os.open(self.path, os.O_RDONLY))
+        return status.st_size, str(status.st_mtime_ns)
+
+    def open(self, offset: int = 0) -> BinaryIO:
+        if self.stored is not None:
+            return open_stored(self.name, offset)
+        stream = self.path.open("rb")
+        stream.seek(offset)
+        return stream
 
 
 class Inputs:
@@ -117,16 +142,15 @@ class Inputs:
             if file.format == "text":
                 check_readable(file.name)
                 documents += 1
-            if file.path is None:
+            if file.piped:
                 found.update(b"-\n")
                 continue
             try:
-                state = file.path.stat()
-                os.close(os.open(file.path, os.O_RDONLY))
+                own_size, version = file.state()
             except OSError as error:
                 raise JobError(f"{file.name}: cannot be read: {error.strerror}") from error
-            size += state.st_size
-            found.update(f"{file.name!a} {file.format} {state.st_size} {state.st_mtime_ns}\n".encode())
+            size += own_size
+            found.update(f"{file.name!a} {file.format} {own_size} {version}\n".encode())
         if files == 0:
             raise JobError(f"no document in {', '.join(self._given)}; its files end with none of {_listed_endings()}")
         known = None if STANDARD_INPUT in self._given else size
@@ -157,24 +181,31 @@ class Inputs:
 
     def _rows_of(self, file: _File, offset: int, lines: int, digest: str) -> Iterator[tuple[FileRow, str]]:
         """Yield rows, each with the digest of standard input up to it; that of a file is empty."""
-        if file.format == "text" and file.path is not None:
+        if file.format == "text" and not file.piped:
             # The position after a document is still that of its file.
             if not offset and not lines:
-                for row in document_row(file.path, self._document_column, self._parsers):
+                column = self._document_column
+                # Not the name, which a process with another working folder could not open.
+                path, stored = file.path.absolute(), file.stored
+                for row in (
+                    document_row(path, column, self._parsers)
+                    if stored is None
+                    else stored_document_row(stored, column, self._parsers)
+                ):
                     yield FileRow(row.line, row.read, max(row.offset, 1), 1, row.bytes), ""
             return
         try:
-            if file.path is None:
+            if file.piped:
                 piped = _HashedStream(self._standard_input())
                 beginning = piped.skip(offset, digest)
                 for row in _lines_of(file.format, piped, beginning, offset, lines):
                     yield row, piped.digest()
             elif file.format == "parquet":
-                for row in parquet_rows(file.path, lines):
-                    yield row, ""
+                with file.open() as content:
+                    for row in parquet_rows(content, lines):
+                        yield row, ""
             else:
-                with file.path.open("rb") as header, file.path.open("rb") if offset else nullcontext(header) as stream:
-                    stream.seek(offset)
+                with file.open() as header, file.open(offset) if offset else nullcontext(header) as stream:
                     for row in _lines_of(file.format, stream, header, offset, lines):
                         yield row, ""
         except JobError as error:
@@ -189,6 +220,8 @@ class Inputs:
                 if self._format in ("parquet", "text"):
                     raise JobError(f"standard input cannot be {self._format}; name the file instead of -")
                 yield _File(given, self._format or "jsonl")
+            elif is_stored(given):
+                yield from self._stored(given)
             elif Path(given).is_dir():
                 yield from self._documents_in(given)
             elif os.path.lexists(given) or not glob.has_magic(given):
@@ -198,13 +231,23 @@ class Inputs:
                     if not Path(name).is_dir():
                         yield self._named(name)
 
-    def _named(self, name: str) -> _File:
+    def _stored(self, given: str) -> Iterator[_File]:
+        found = look_up(given)
+        if found is not None:
+            yield from self._stored_documents_in(given) if found.folder else [self._named(given, found)]
+        elif glob.has_magic(given):
+            for own in matching(given):
+                yield self._named(own.name, own)
+        else:
+            raise JobError(f"{given}: the store has no such object; name an object, a folder or a pattern")
+
+    def _named(self, name: str, stored: StoredEntry | None = None) -> _File:
         format = self._format or _ENDINGS.get(Path(name).suffix.lower())
         if format is None:
             raise JobError(
                 f"{name}: its ending is none of {', '.join(sorted(_ENDINGS))}; say what it is with --input-format"
             )
-        return _File(name, format)
+        return _File(name, format, stored)
 
     def _documents_in(self, folder: str) -> Iterator[_File]:
         """Yield the documents of a folder and of those in it, in the order of their names; none that are hidden."""
@@ -218,6 +261,18 @@ class Inputs:
                 yield from self._documents_in(entry.path)
             elif entry.is_file() and Path(entry.name).suffix.lower() in DOCUMENT_ENDINGS:
                 yield _File(entry.path, "text")
+            else:
+                self._passed_over += 1
+
+    def _stored_documents_in(self, folder: str) -> Iterator[_File]:
+        """Do the same in an object store."""
+        for entry in entries(folder):
+            if entry.last_name.startswith("."):
+                continue
+            if entry.folder:
+                yield from self._stored_documents_in(entry.name)
+            elif Path(entry.last_name).suffix.lower() in DOCUMENT_ENDINGS:
+                yield _File(entry.name, "text", entry)
             else:
                 self._passed_over += 1
 

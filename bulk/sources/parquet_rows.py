@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
+from os import SEEK_END
+from typing import Any, BinaryIO
 
 from bulk.errors import JobError, RowError
 from bulk.pyarrow_package import pyarrow_parquet
@@ -12,11 +12,11 @@ from bulk.sources.rows import FileRow
 _ROWS_AT_ONCE = 256
 
 
-def parquet_rows(path: Path, first: int) -> Iterator[FileRow]:
+def parquet_rows(content: BinaryIO, first: int) -> Iterator[FileRow]:
     """Yield the rows of a file from one on.
 
     Args:
-        path: The file.
+        content: The file.
         first: Rows before it.
 
     Raises:
@@ -24,8 +24,9 @@ def parquet_rows(path: Path, first: int) -> Iterator[FileRow]:
     """
     parquet, arrow_error = pyarrow_parquet()
     try:
-        with parquet.ParquetFile(path) as file:
-            row_bytes = path.stat().st_size // max(file.metadata.num_rows, 1)
+        size = content.seek(0, SEEK_END)
+        with parquet.ParquetFile(content) as file:
+            row_bytes = size // max(file.metadata.num_rows, 1)
             before = 0
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
@@ -38,7 +39,7 @@ def parquet_rows(path: Path, first: int) -> Iterator[FileRow]:
                         yield FileRow(number, partial(_values, batch, index), number, number, row_bytes)
                     before += batch.num_rows
     except (arrow_error, OSError) as error:
-        raise JobError(f"{path}: not Parquet that can be read: {error}") from error
+        raise JobError(f"not Parquet that can be read: {error}") from error
 
 
 def _values(batch: Any, index: int) -> Mapping[str, Any]:

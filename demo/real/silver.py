@@ -3,9 +3,9 @@
     python -m demo.real.silver FOLDER
 
 Writes `train.conll` and `valid.conll`, which `bigbird finetune --task ner` reads, and the same documents as they stood,
-with their entities as spans, in `train.jsonl` and `valid.jsonl`. Documents are downloaded, by version and hash. What
-the teacher said is kept in `FOLDER/labels.jsonl`, so that a run that was ended goes on where it was. It needs
-`demo/real/requirements.txt`, in an environment of its own.
+with their entities as spans, in `train.jsonl` and `valid.jsonl`; `curve.jsonl` has some of those for validation, to be
+measured often. Documents are downloaded, by version and hash. What the teacher said is kept in `FOLDER/labels.jsonl`,
+so that a run that was ended goes on where it was. It needs `demo/real/requirements.txt`, in an environment of its own.
 """
 
 import argparse
@@ -26,6 +26,8 @@ SOURCES = ("addresses", "encyclopedia", "articles", "news", "mails", "handbook",
 SEED = 20
 # Of a thousand documents, by their names: what is for validation once always is, however many are labelled.
 _VALIDATION = 30
+_CURVE_SEED = 7
+_LONGEST_OF_CURVE, _WORDS_OF_CURVE = 2500, 12_000
 
 
 def label(asked: Sequence[Document], kept: Path, most_words: int) -> list[LabelledDocument]:
@@ -66,6 +68,19 @@ def is_for_validation(name: str) -> bool:
     return zlib.crc32(name.encode()) % 1000 < _VALIDATION
 
 
+def for_a_curve(documents: Sequence[LabelledDocument]) -> list[LabelledDocument]:
+    """Return some documents, none of them long."""
+    drawn = list(documents)
+    random.Random(_CURVE_SEED).shuffle(drawn)
+    chosen: list[LabelledDocument] = []
+    words = 0
+    for document in drawn:
+        if document.words <= _LONGEST_OF_CURVE and words <= _WORDS_OF_CURVE:
+            chosen.append(document)
+            words += document.words
+    return chosen
+
+
 def main() -> None:
     """Label documents, and divide them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -87,6 +102,8 @@ def main() -> None:
         long = join_by_topic(chosen, draw)
         draw.shuffle(long)
         write(long, options.folder, part)
+        if for_validation:
+            write(for_a_curve(long), options.folder, "curve")
         print(f"{part}: {len(long):,} documents, {sum(document.words for document in long):,} words", file=sys.stderr)
 
 

@@ -21,8 +21,8 @@ from list_requirements import requirements
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "container" / "requirements"
 GROUPS = {
-    "cpu": ["cpu", "openvino", "tracing"],
-    "gpu": ["gpu", "tracing"],
+    "cpu": ["cpu", "documents", "openvino", "tracing"],
+    "gpu": ["gpu", "documents", "tracing"],
     "export": ["cpu", "export", "nncf"],
     "hub": ["hub"],
     "tensorflow": ["tensorflow"],

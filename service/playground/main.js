@@ -45,7 +45,7 @@ async function start() {
 	const failed = await drawn;
 	if (failed) throw failed;
 	if (opened.text || !byId("editor").hidden) return;
-	const fitting = Object.keys(examples).find((name) => !noteOf(desk.model) === !examples[name].synthetic);
+	const fitting = Object.keys(examples).find((name) => isReal(desk.model) !== examples[name].synthetic);
 	await chooseExample(fitting);
 }
 
@@ -91,7 +91,7 @@ async function lookAround() {
 		() => {
 			byId("tasks").replaceChildren(byId("tasks").firstElementChild, ...drawn);
 			const wished = task?.id ?? linked.task;
-			chooseTask(offered.find(({ id }) => id === wished) ?? offered.find(isUnreserved) ?? offered[0]);
+			chooseTask(offered.find(({ id }) => id === wished) ?? offered.find((one) => isReal(one.models(models)[0].name)) ?? offered[0]);
 			clearProblem();
 		},
 		() => byId("tasks").querySelector(":checked"),
@@ -128,9 +128,9 @@ function chooseModel(name) {
 	byId("note").textContent = noteOf(name);
 }
 
-/** Return what a model says of its limits, such as that it knows synthetic reports alone. */
+/** Return what a model says of its limits; those of the demo know synthetic reports alone. */
 const noteOf = (name) => models.find((model) => model.name === name)?.source.note ?? "";
-const isUnreserved = (one) => one.models(models).some(({ name }) => !noteOf(name));
+const isReal = (name) => !noteOf(name).includes("synthetic");
 
 /** Put a link's question into the form, or an example's, unless one stands there that was not asked yet. */
 function suggestQuestion() {

@@ -6,6 +6,7 @@ import pytest
 
 from bulk.errors import JobError
 from bulk.job_folder import Counts, JobFolder, PartRow
+from bulk.output_file import OutputFile
 from bulk.requests import ItemKey
 from bulk.sources.rows import Position
 
@@ -22,7 +23,7 @@ def lines(*rows: PartRow) -> bytes:
 
 
 def opened(output: Path, **asked: object) -> JobFolder:
-    folder = JobFolder(output, "input")
+    folder = JobFolder(OutputFile(output), "input")
     folder.open({**ASKED, **asked}, restart=False)
     return folder
 
@@ -101,13 +102,13 @@ def test_another_question_is_refused_and_named_and_a_restart_begins_again(tmp_pa
         folder.append([row(0)])
     with pytest.raises(JobError, match=r'options was \{"top_k": 1\} and is \{"top_k": 2\}\..* --restart'):
         begun_otherwise(output)
-    with JobFolder(output, "input") as again:
+    with JobFolder(OutputFile(output), "input") as again:
         again.open({**ASKED, "options": {"top_k": 2}}, restart=True)
         assert again.answered == frozenset()
 
 
 def begun_otherwise(output: Path) -> None:
-    with JobFolder(output, "input") as folder:
+    with JobFolder(OutputFile(output), "input") as folder:
         folder.open({**ASKED, "options": {"top_k": 2}}, restart=False)
 
 

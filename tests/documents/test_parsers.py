@@ -65,7 +65,13 @@ def asked(parsers: Parsers, content: bytes) -> str:
     ("content", "told", "survives"),
     [
         pytest.param(b"crash", "its parser crashed (signal 6)", False, id="a crash"),
-        pytest.param(b"hang", "not parsed after 1 s; split it, or raise --max-seconds-a-file", False, id="a hang"),
+        pytest.param(
+            b"hang",
+            "not parsed after 1 s; split it, or raise --max-seconds-a-file",
+            False,
+            id="a hang",
+            marks=pytest.mark.integration,
+        ),
         pytest.param(b"raise", "RuntimeError: two lines; save it again", True, id="an error"),
         pytest.param(b"grow", "takes more than 500 MB of memory", True, id="too much memory"),
         pytest.param(b"write", "File too large", True, id="writing to a file"),

@@ -1,0 +1,226 @@
+"""The output of a job on a cluster: a folder of Parquet, a part for each range of the input.
+
+    OUT/part-00000012.parquet   the rows of range 12, in order
+    OUT/_job.json               what was asked for, and in the end how many parts there are; readers of Parquet pass
+                                over names that begin with _
+
+A part appears as a whole or not at all, and says in its footer how many rows it has and where the input goes on behind
+it. So the names of the parts are the state of the job, in a folder as well as in an object store.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bulk.errors import JobError
+from bulk.job_folder import Counts, refuse_another
+from bulk.object_store import delete_stored, entries, is_stored, look_up, open_stored, read_stored, write_stored
+from bulk.output_file import folder_to_disk
+from bulk.pyarrow_package import pyarrow_parquet
+from bulk.sources.rows import Position
+
+FORMAT = 1
+_JOB = "_job.json"
+_PART = re.compile(r"part-(\d{8,})\.parquet")
+_MOST_JOB_BYTES = 64 * 2**20
+_NOTES = "bigbird"
+_NEW = ".new"
+_READERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PartNotes:
+    """What a part says of itself.
+
+    Attributes:
+        counts: Of its rows.
+        after: Where the input goes on behind it.
+        runtime: What computed it.
+    """
+
+    counts: Counts
+    after: Position
+    runtime: str
+
+    def as_metadata(self) -> dict[str, str]:
+        """Return them as the footer of Parquet holds them."""
+        return {_NOTES: json.dumps(asdict(self))}
+
+    @classmethod
+    def read(cls, content: BinaryIO) -> "PartNotes":
+        """Return what a part's footer holds."""
+        parquet, _ = pyarrow_parquet()
+        stored = json.loads(parquet.read_schema(content).metadata[_NOTES.encode()])
+        return cls(Counts(**stored["counts"]), Position(**stored["after"]), stored["runtime"])
+
+
+class PartFolder:
+    """The folder of one job.
+
+    Args:
+        name: The folder, or its name in an object store.
+
+    Attributes:
+        finished: Numbers of the parts that are there.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name.rstrip("/")
+        self.finished: set[int] = set()
+        self._stored = is_stored(name)
+        self._asked: Mapping[str, Any] = {}
+        self._runtime: str | None = None
+        self._parts: int | None = None
+        self._to_delete: Sequence[str] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part is there that the input has."""
+        return self._parts is not None and len(self.finished) == self._parts
+
+    def open(self, asked: Mapping[str, Any], *, restart: bool) -> None:
+        """Look at what is there; nothing is changed before `begin`.
+
+        Args:
+            asked: Everything that the rows depend on, by name; JSON values.
+            restart: Whether what an earlier run left is to be deleted.
+
+        Raises:
+            JobError: It was begun with something else, or the folder is there and is no job's.
+        """
+        asked = json.loads(json.dumps(asked))
+        names = self._names()
+        if names and _JOB not in names:
+            raise JobError(f"{self.name} is there already, and holds no job; name another --output")
+        if restart or not names:
+            self._asked = asked
+            self._to_delete = [name for name in names if _PART.fullmatch(name)]
+            return
+        before = self._read_state()
+        refuse_another(self.name, before["asked"], asked)
+        self._asked, self._runtime, self._parts = before["asked"], before["runtime"], before["parts"]
+        self.finished = {int(match[1]) for name in names if (match := _PART.fullmatch(name))}
+
+    def begin(self) -> None:
+        """Have the folder be this job's, without what is not."""
+        self._delete(self._to_delete)
+        self._write_state()
+
+    def unbroken(self) -> int:
+        """Return how many parts are there from the first on without a gap."""
+        number = 0
+        while number in self.finished:
+            number += 1
+        return number
+
+    def notes(self, numbers: Sequence[int]) -> Iterator[PartNotes]:
+        """Yield what parts that are there say of themselves.
+
+        Raises:
+            JobError: One cannot be read.
+        """
+        with ThreadPoolExecutor(_READERS, "notes") as readers:
+            yield from readers.map(self._notes_of, numbers)
+
+    def put(self, number: int, content: bytes, runtime: str) -> None:
+        """Keep a finished part.
+
+        Args:
+            number: Of its range.
+            content: The whole file.
+            runtime: What computed it.
+
+        Raises:
+            JobError: Other parts were computed by something else, whose numbers are others.
+        """
+        if self._runtime is None:
+            self._runtime = runtime
+            self._write_state()
+        if runtime != self._runtime:
+            raise JobError(
+                f"{self.name}: part {number} was computed by {runtime}, and those before it by {self._runtime}: a "
+                "machine is unlike the others; say what all have, with --device, --cpu-runtime and --cpu-precision"
+            )
+        self._write(part_name(number), content)
+        self.finished.add(number)
+
+    def finish(self) -> None:
+        """Take note that there is no further part.
+
+        Raises:
+            JobError: One has not come.
+        """
+        missing = set(range(max(self.finished, default=-1) + 1)) - self.finished
+        if missing:
+            raise JobError(f"{self.name}: {part_name(min(missing))} has not come; run the same command again to go on")
+        self._parts = len(self.finished)
+        self._write_state()
+
+    def _names(self) -> list[str]:
+        if self._stored:
+            return [own.last_name for own in entries(self.name)] if look_up(self.name) is not None else []
+        folder = Path(self.name)
+        if folder.exists() and not folder.is_dir():
+            raise JobError(f"{folder}: is a file; with --ray the output is a folder of Parquet: name another")
+        if not folder.absolute().parent.is_dir():
+            raise JobError(f"{folder}: there is no folder {folder.parent}; make it first")
+        # Without what a kill has left of a file that was to appear.
+        return [name for name in os.listdir(folder) if not name.endswith(_NEW)] if folder.exists() else []
+
+    def _notes_of(self, number: int) -> PartNotes:
+        name = self._path(part_name(number))
+        try:
+            with open_stored(name) if self._stored else open(name, "rb") as content:
+                return PartNotes.read(content)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise JobError(f"{name}: cannot be read: {error}; delete it to have it computed again") from error
+
+    def _read_state(self) -> dict[str, Any]:
+        name = self._path(_JOB)
+        try:
+            stored = read_stored(name, _MOST_JOB_BYTES) if self._stored else Path(name).read_bytes()
+            state: dict[str, Any] = json.loads(stored)
+            if state["format"] != FORMAT:
+                raise ValueError("another version wrote it")
+            return {name: state[name] for name in ("asked", "runtime", "parts")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise JobError(f"{name}: cannot be read: {error}; begin again with --restart") from error
+
+    def _write_state(self) -> None:
+        state = {"format": FORMAT, "asked": self._asked, "runtime": self._runtime, "parts": self._parts}
+        self._write(_JOB, json.dumps(state, indent=1).encode())
+
+    def _path(self, name: str) -> str:
+        return f"{self.name}/{name}"
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Have a file appear, whole."""
+        if self._stored:
+            write_stored(self._path(name), content)
+            return
+        folder = Path(self.name)
+        folder.mkdir(exist_ok=True)
+        new = folder / f"_{name}{_NEW}"
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(folder / name)
+        folder_to_disk(folder)
+
+    def _delete(self, names: Sequence[str]) -> None:
+        if self._stored:
+            delete_stored([self._path(name) for name in names])
+        else:
+            for name in names:
+                Path(self._path(name)).unlink(missing_ok=True)
+
+
+def part_name(number: int) -> str:
+    """Return the name of a range's part; their order is the input's."""
+    return f"part-{number:08d}.parquet"

@@ -1,0 +1,117 @@
+"""Ray without its reports of use: imported here and nowhere else, because it looks at the switch when imported.
+
+Left alone, Ray collects what a cluster is used for and sends it to its makers, and serves a dashboard. One variable
+stops that; with it a cluster of `ray start` still sends word that it is stopped, which the other one leads nowhere.
+Whatever they say, the first process of a cluster asks by HTTP which cloud it is in: it is given a proxy that is not
+there, and workers the one of the environment. A cluster of others has its own switches (docs/cluster.md).
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from bigbird_inference.extras import install_command
+from bulk.errors import JobError
+
+_NOWHERE = "http://127.0.0.1:9"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_USAGE_STATS_REPORT_URL"] = _NOWHERE
+# The next version's way with GPUs, which is told on standard error otherwise.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+try:
+    import ray as ray
+    import ray.data
+except ImportError as missing:
+    raise JobError(f"--ray needs the package {missing.name!r}: {install_command('ray')}") from missing
+
+LOCAL, FOUND = "local", "auto"
+# Loopback, too. Of 127.0.0.1 Ray makes the machine's own address, at which others reach it.
+_LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+_CLIENT = "ray://"
+_ANSWER_SECONDS = 10
+
+
+@contextlib.contextmanager
+def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
+    """Be a driver of a cluster.
+
+    Args:
+        address: `local` for one on this machine that ends with the block, `auto` for the one that this machine is part
+            of, `host:port`, or `ray://host:port` for one that it is no part of.
+        dashboard: Whether one that is started here has a dashboard, on the loopback interface.
+
+    Raises:
+        JobError: There is none, or it is of another version of Ray or Python.
+    """
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address == LOCAL:
+        options |= {"include_dashboard": dashboard, "dashboard_host": "127.0.0.1", "_node_ip_address": _LOOPBACK}
+        # Ray listens on every interface, whatever address it has. Nobody else has this key; left alone, Ray would keep
+        # one in a file at home.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    elif address != FOUND:
+        _answers(address)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        if address == LOCAL:
+            with _nowhere() as proxies:
+                ray.init(address=address, runtime_env={"env_vars": proxies}, **options)
+        else:
+            ray.init(address=address, **options)
+    except Exception as error:
+        raise JobError(
+            f"--ray {address}: no cluster that can be used: {' '.join(str(error).split()):.300}; start one with "
+            "`ray start`, or take --ray local"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _nowhere() -> Iterator[dict[str, str]]:
+    """Have processes that are started find no way out by HTTP; give what gives workers the environment's again."""
+    names = ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY")
+    given = {name: os.environ.get(name) for name in names}
+    os.environ.update({"http_proxy": _NOWHERE, "HTTP_PROXY": _NOWHERE, "no_proxy": "", "NO_PROXY": ""})
+    try:
+        yield {name: value or "" for name, value in given.items()}
+    finally:
+        for name, value in given.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _answers(address: str) -> None:
+    """Refuse an address where nothing listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
+    if not (host and port.isdigit()):
+        raise JobError(f"--ray {address}: an address is auto, local, host:port or ray://host:port")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise JobError(
+            f"--ray {address}: no cluster there: {getattr(error, 'strerror', None) or error}; see that it runs "
+            "(`ray status` on one of its machines), or take --ray local"
+        ) from error
+
+
+def job_error_of(error: BaseException | None) -> JobError | None:
+    """Return what a worker said of the end of the job, out of the errors that Ray has put around it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, JobError):
+            return error
+        seen.add(id(error))
+        error = getattr(error, "cause", None) or error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,48 @@
+"""Documents of object stores: each is fetched when its text is wanted, and read as a file here is."""
+
+from collections.abc import Iterator
+
+from bulk.errors import RowError
+from bulk.object_store import StoredEntry, open_stored
+from bulk.sources.documents import DocumentCells, DocumentRead
+from bulk.sources.rows import FileRow
+from documents.errors import DocumentError
+from documents.parsers import Parsers
+from documents.reading import check_size
+
+
+class StoredDocumentRead:
+    """Fetches and reads a document when it is called.
+
+    Args:
+        entry: The object.
+        column: What to call its text.
+        parsers: Read it.
+    """
+
+    def __init__(self, entry: StoredEntry, column: str, parsers: Parsers) -> None:
+        self._entry = entry
+        self._column = column
+        self._parsers = parsers
+
+    def __call__(self) -> DocumentCells:
+        try:
+            check_size(self._entry.bytes, self._parsers.limits)
+            with open_stored(self._entry.name) as stored:
+                content = stored.read()
+        except DocumentError as error:
+            raise RowError(str(error)) from None
+        except OSError as error:
+            raise RowError(f"the object cannot be read: {error.strerror or error}") from None
+        return DocumentRead(content, self._entry.last_name, self._column, self._parsers)()
+
+
+def stored_document_row(entry: StoredEntry, column: str, parsers: Parsers) -> Iterator[FileRow]:
+    """Yield an object as a row of one column.
+
+    Args:
+        entry: The object.
+        column: What to call the column.
+        parsers: Read it.
+    """
+    yield FileRow(None, StoredDocumentRead(entry, column, parsers), entry.bytes, 0, entry.bytes)

@@ -1,0 +1,150 @@
+"""A job in parts, as a cluster makes them, without one: ranges of the input, parts of the output, and going on."""
+
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulk.cluster.part_folder import PartFolder, PartNotes
+from bulk.cluster.part_worker import MadePart, PartWorker, Work
+from bulk.cluster.ranges import InputRange, input_ranges
+from bulk.errors import JobError
+from bulk.job import Job, run_job
+from bulk.job_folder import Counts
+from bulk.model import load
+from bulk.sources.inputs import Inputs, Shard
+from bulk.sources.rows import Position
+
+WORDS = "The survey of the northern bridges ended in May. 🌉 Maria Okafor led it. "
+
+
+def written(folder: Path, rows: int = 24) -> str:
+    path = folder / "in.jsonl"
+    lines = [{"context": f"{WORDS * (1 + number % 7)} {number}"} for number in range(rows)]
+    lines[5] = {"context": " "}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def ranges_from(given: str, start: Position, first: int) -> list[InputRange]:
+    return list(input_ranges(Inputs([given]).rows(start, Shard()), first, most_bytes=1000))
+
+
+def test_ranges_are_the_same_from_wherever_reading_begins_and_hold_every_row_once(tmp_path: Path) -> None:
+    given = written(tmp_path)
+    whole = ranges_from(given, Position(), 0)
+    assert len(whole) > 4
+    assert [row.number for own in whole for row in own.rows] == list(range(24))
+    assert sum(own.bytes for own in whole) == Path(given).stat().st_size
+    for own in whole[:-1]:
+        following = ranges_from(given, own.after, own.number + 1)
+        assert [[row.number for row in one.rows] for one in following] == [
+            [row.number for row in one.rows] for one in whole[own.number + 1 :]
+        ]
+
+
+def test_a_range_has_fewer_rows_if_many_questions_are_asked_about_each(tmp_path: Path) -> None:
+    rows = Inputs([written(tmp_path)]).rows(Position(), Shard())
+    assert [len(own.rows) for own in input_ranges(rows, 0, questions=1000)] == [8, 8, 8]
+
+
+def moved(value: Any) -> Any:
+    """Return what arrives of something that is sent to another process."""
+    return pickle.loads(pickle.dumps(value))
+
+
+def test_the_parts_together_are_the_one_machine_s_output(tmp_path: Path, small_bundles: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    given, bundle = written(tmp_path), small_bundles / "small-qa"
+    job = Job(
+        [given], tmp_path / "out.parquet", options={"top_k": 2}, questions=["Who led it?", "Where?"], keep_text=True
+    )
+    counts = run_job(job, lambda: load(bundle, threads=1))
+    worker = PartWorker(moved(Work(job, str(bundle), threads=1)))
+    folder = PartFolder(str(tmp_path / "parts"))
+    folder.open({}, restart=False)
+    folder.begin()
+    made: list[MadePart] = [moved(worker.make(moved(own))) for own in ranges_from(given, Position(), 0)]
+    for part in reversed(made):
+        folder.put(part.number, part.content, part.notes.runtime)
+    assert sum((part.notes.counts for part in made), Counts()) == counts
+    assert list(folder.notes(range(len(made)))) == [part.notes for part in made]
+    together = parquet.read_table(tmp_path / "parts")
+    whole = parquet.read_table(tmp_path / "out.parquet")
+    assert together.schema == whole.schema
+    # The sums of these small graphs depend on the shape of a batch; those of exported ones do not, and are compared to
+    # the last bit in tests/end_to_end/test_ray.py.
+    assert without_numbers(together.to_pylist()) == without_numbers(whole.to_pylist())
+
+
+def without_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_numbers(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [without_numbers(own) for own in value]
+    return pytest.approx(value, abs=1e-5) if isinstance(value, float) else value
+
+
+def part(number: int) -> bytes:
+    """Return a part that holds nothing but what it says of itself."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    content = io.BytesIO()
+    notes = PartNotes(Counts(1, 0, 5, 8, 100), Position(number + 1, 0, 100 * (number + 1), number + 1), "a")
+    parquet.write_table(pyarrow.table({"row": [number]}).replace_schema_metadata(notes.as_metadata()), content)
+    return content.getvalue()
+
+
+def test_a_job_goes_on_behind_the_parts_that_are_there(tmp_path: Path) -> None:
+    folder = PartFolder(str(tmp_path / "parts"))
+    folder.open({"model": "a"}, restart=False)
+    folder.begin()
+    for number in (0, 1, 3):
+        folder.put(number, part(number), "a")
+    (tmp_path / "parts" / "_part-00000002.parquet.new").write_bytes(b"torn")
+    again = PartFolder(str(tmp_path / "parts"))
+    again.open({"model": "a"}, restart=False)
+    assert (again.finished, again.unbroken(), again.complete) == ({0, 1, 3}, 2, False)
+    assert next(iter(again.notes([1]))).after == Position(2, 0, 200, 2)
+    with pytest.raises(JobError, match=r"part-00000002.parquet has not come"):
+        again.finish()
+    again.put(2, part(2), "a")
+    again.finish()
+    last = PartFolder(str(tmp_path / "parts"))
+    last.open({"model": "a"}, restart=False)
+    assert last.complete
+
+
+def test_parts_of_another_job_or_another_runtime_are_refused_and_nobody_s_files_are_touched(tmp_path: Path) -> None:
+    folder = PartFolder(str(tmp_path / "parts"))
+    folder.open({"model": "a"}, restart=False)
+    folder.begin()
+    folder.put(0, part(0), "a")
+    with pytest.raises(JobError, match="computed by b, and those before it by a"):
+        folder.put(1, part(1), "b")
+    assert not (tmp_path / "parts" / "part-00000001.parquet").exists()
+    with pytest.raises(JobError, match='model was "a" and is "b"'):
+        PartFolder(str(tmp_path / "parts")).open({"model": "b"}, restart=False)
+    again = PartFolder(str(tmp_path / "parts"))
+    again.open({"model": "b"}, restart=True)
+    assert (tmp_path / "parts" / "part-00000000.parquet").exists()
+    again.begin()
+    assert (again.finished, [own.name for own in (tmp_path / "parts").iterdir()]) == (set(), ["_job.json"])
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "part-00000000.parquet").touch()
+    for restart in (False, True):
+        with pytest.raises(JobError, match="holds no job"):
+            PartFolder(str(tmp_path / "photos")).open({}, restart=restart)
+    assert (tmp_path / "photos" / "part-00000000.parquet").exists()
+
+
+def test_a_part_that_was_spoilt_is_told_by_name(tmp_path: Path) -> None:
+    folder = PartFolder(str(tmp_path / "parts"))
+    folder.open({}, restart=False)
+    folder.begin()
+    folder.put(0, part(0), "a")
+    (tmp_path / "parts" / "part-00000000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(JobError, match=r"part-00000000.parquet: cannot be read"):
+        list(folder.notes([0]))
