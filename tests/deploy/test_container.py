@@ -308,7 +308,7 @@ def test_every_script_that_the_page_names_is_there() -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/containers.md"])
 def test_compose_commands_of_a_page_name_services_and_profiles_that_there_are(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    named = set(re.findall(r"docker compose (?:run --rm|exec) ([a-z-]+)", text))
+    named = set(re.findall(r"docker compose (?:run --rm|exec)(?: --[a-z-]+)* ([a-z][a-z-]*)", text))
     for services in re.findall(r"docker compose (?:build|pull)((?: [a-z][a-z-]*)+)", text):
         named |= set(services.split())
     assert named <= set(SERVICES)

@@ -516,4 +516,4 @@ def test_the_batch_job_calls_the_command_as_it_is(tmp_path: Path, ended: int, st
         assert command is not None
         given = command.make_context("batch", [word.replace("/batch/questions.txt", __file__) for word in words])
     assert given.params["shard"] == Shard(3, 4)
-    assert given.params["output"] == Path("/batch/answers-3.jsonl")
+    assert given.params["output"] == "/batch/answers-3.jsonl"

@@ -18,6 +18,8 @@ from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
 from tests.model_export.head_models import VOCABULARY, make_head, save_head
 
+pytestmark = pytest.mark.integration  # exports a model for each head
+
 TASKS = ("classify", "embed", "fill-mask", "generate", "multiple-choice", "natural-questions", "next-sentence")
 # What the others show of block-sparse attention over HTTP holds for these, too; their heads are in the parity tests.
 WITH_FULL_ATTENTION_ONLY = ("classify", "multiple-choice", "next-sentence")

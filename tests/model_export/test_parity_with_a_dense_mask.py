@@ -17,6 +17,8 @@ from tests.model_export.dense_attention import Table, TablePattern, dense_logits
 from tests.model_export.exported_models import ExportedModel, largest_difference
 from tests.model_export.patterns.reference_tables import reference_table
 
+pytestmark = pytest.mark.integration  # traces a graph for each table
+
 TOLERANCE = 1e-4
 MISS = 100 * TOLERANCE
 

@@ -32,6 +32,8 @@ from model_export.reverify import verify_bundle
 from tests.model_export.exported_models import save_model, vocabulary_size
 from tests.model_export.reference_models import make_config, make_document, make_model
 
+pytestmark = pytest.mark.integration  # traces four graphs
+
 KINDS: dict[Precision, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 BUCKETS = (112, 160)
 FILES = ("graph-full.onnx", "graph-full-fused.onnx", "graph-block_sparse.onnx", "graph-block_sparse-fused.onnx")

@@ -263,7 +263,7 @@ TEXTS = {"question": "q", "context": "c"}
             [ClassificationRequest("t", "p"), ClassificationRequest("u", "q")],
             id="texts and second texts pair up",
         ),
-        pytest.param("/ner", {"text": "t"}, [EntityRequest("t", "simple", 0.0, None)], id="a text to find entities in"),
+        pytest.param("/ner", {"text": "t"}, [EntityRequest("t", None, 0.0, None)], id="a text to find entities in"),
         pytest.param(
             "/ner",
             {
