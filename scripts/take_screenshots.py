@@ -28,7 +28,7 @@ def picture(page: Page, task: str) -> bytes:
     ask_and_wait(page)
     page.mouse.move(0, 0)
     found = io.BytesIO()
-    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(found, "WEBP", quality=45, method=6)
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(found, "WEBP", quality=34, method=6)
     return found.getvalue()
 
 
