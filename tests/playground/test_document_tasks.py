@@ -16,6 +16,9 @@ LONG = " ".join(["report"] * 350 + ["invoice"] * 350)
 def test_a_newcomer_needs_one_click_to_see_an_answer(open_page: OpenPage) -> None:
     page = open_page()
     page.wait_for_selector("#reading .block")
+    assert not page.is_visible("#synthetic")
+    page.click("[data-example=legal]")
+    page.wait_for_selector("[data-example=legal][aria-pressed=true]")
     assert page.is_visible("#synthetic")
     assert page.input_value("#fields textarea") == "Who controls Copper & Nygård?"
     page.fill("#fields textarea", "Copper & Nygård?")
@@ -305,7 +308,7 @@ def test_a_file_that_is_no_text_is_refused_in_words(content: bytes, open_page: O
     page.wait_for_selector("#reading .block")
     page.set_input_files("#file", {"name": "a.pdf", "mimeType": "application/pdf", "buffer": content})
     expect(page.locator("#status")).to_contain_text("Save")
-    assert page.text_content("#document-name") == "Legal report"
+    assert page.text_content("#document-name") == "Address to Congress, 1898"
     # Where the page is longer than the window, too.
     page.set_viewport_size({"width": 500, "height": 800})
     page.locator("#file").scroll_into_view_if_needed()
