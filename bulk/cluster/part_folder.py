@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bulk.errors import JobError
-from bulk.job_folder import Counts, refuse_another
+from bulk.job_folder import Counts
 from bulk.object_store import delete_stored, entries, is_stored, look_up, open_stored, read_stored, write_stored
 from bulk.output_file import folder_to_disk
 from bulk.pyarrow_package import pyarrow_parquet
+from bulk.same_job import refuse_another
 from bulk.sources.rows import Position
 
 FORMAT = 1

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bulk.errors import RowError
-from bulk.object_store import StoredEntry, open_stored
+from bulk.object_store import StoredEntry, read_stored
 from bulk.sources.documents import DocumentCells, DocumentRead
 from bulk.sources.rows import FileRow
 from documents.errors import DocumentError
@@ -11,8 +11,8 @@ from documents.parsers import Parsers
 from documents.reading import check_size
 
 
-class StoredDocumentRead:
-    """Fetches and reads a document when it is called.
+class StoredDocumentRead(DocumentRead):
+    """Fetches and reads a document when it is called, and not before: what is fetched is held in memory.
 
     Args:
         entry: The object.
@@ -21,15 +21,16 @@ class StoredDocumentRead:
     """
 
     def __init__(self, entry: StoredEntry, column: str, parsers: Parsers) -> None:
+        super().__init__(b"", entry.last_name, column, parsers)
         self._entry = entry
-        self._column = column
-        self._parsers = parsers
+
+    def begin(self) -> None:
+        """Leave it to the call."""
 
     def __call__(self) -> DocumentCells:
         try:
             check_size(self._entry.bytes, self._parsers.limits)
-            with open_stored(self._entry.name) as stored:
-                content = stored.read()
+            content = read_stored(self._entry.name, self._entry.bytes)
         except DocumentError as error:
             raise RowError(str(error)) from None
         except OSError as error:

@@ -99,6 +99,7 @@ def test_a_copy_that_was_half_written_is_written_again(tmp_path: Path) -> None:
         pytest.param("in", "in/marked", "would be part of the input", id="in a folder of the inputs"),
         pytest.param("in/**/*.pdf", "in/marked", "would be part of the input", id="where a pattern looks"),
         pytest.param("in", "full", "is not empty", id="with files of others"),
+        pytest.param("s3://b/in/", "new", "files of this machine; download s3://b/in/", id="of objects in a store"),
         pytest.param("in/*.pdf", "in/marked", None, id="below a pattern's folder"),
         pytest.param("in", "new/marked", None, id="new"),
     ],

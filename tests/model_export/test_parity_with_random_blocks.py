@@ -14,6 +14,8 @@ import pytest
 
 from tests.model_export.exported_models import ExportedModel, Logits, largest_difference
 
+pytestmark = pytest.mark.integration  # traces graphs, and asks transformers about long documents
+
 TOLERANCE = 1e-4
 MISS = 100 * TOLERANCE
 SMALLEST_SPREAD = 0.5
@@ -37,10 +39,7 @@ class TrainingModel:
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(2, id="two heads", marks=pytest.mark.integration),
-        pytest.param(12, id="twelve heads"),
-    ],
+    params=[pytest.param(2, id="two heads"), pytest.param(12, id="twelve heads")],
 )
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TrainingModel:
     fields = {

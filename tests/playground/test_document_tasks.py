@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import expect
@@ -17,15 +18,29 @@ def test_a_newcomer_needs_one_click_to_see_an_answer(open_page: OpenPage) -> Non
     page = open_page()
     page.wait_for_selector("#reading .block")
     assert not page.is_visible("#synthetic")
-    page.click("[data-example=legal]")
-    page.wait_for_selector("[data-example=legal][aria-pressed=true]")
-    assert page.is_visible("#synthetic")
-    assert page.input_value("#fields textarea") == "Who controls Copper & Nygård?"
-    page.fill("#fields textarea", "Copper & Nygård?")
+    assert page.input_value("#fields textarea") == "Who commanded the Pacific fleet?"
+    page.fill("#fields textarea", "Pacific fleet?")
     ask(page)
-    assert page.text_content("#reading mark.current") == "Copper & Nygård"
+    assert page.text_content("#reading mark.current") == "Pacific fleet"
     seen, reading = (page.locator(place).bounding_box() for place in ("#reading mark.current", "#reading"))
     assert reading["y"] <= seen["y"] <= seen["y"] + seen["height"] <= reading["y"] + reading["height"]
+
+
+def test_a_model_of_synthetic_reports_is_shown_one_and_it_is_marked_so(open_page: OpenPage) -> None:
+    page = open_page()
+    models = page.request.get(urljoin(page.url, "v1/models")).json()
+    for model in models["models"]:
+        model["source"]["note"] = "It knows synthetic reports alone."
+    page.route("**/v1/models", lambda route: route.fulfill(json=models))
+    page.reload()
+    expect(page.locator("#document-name")).to_have_text("Legal report")
+    assert page.is_visible("#synthetic")
+    assert page.input_value("#fields textarea") == "Who controls Copper & Nygård?"
+    # One real model is enough for its task to be offered first.
+    models["models"][[model["task"] for model in models["models"]].index("ner")]["source"]["note"] = None
+    page.reload()
+    expect(page.locator("#document-name")).to_have_text("Address to Congress, 1898")
+    assert page.is_checked("#tasks [value=ner]")
 
 
 def test_the_answer_and_its_alternatives_are_marked_and_listed(open_page: OpenPage) -> None:

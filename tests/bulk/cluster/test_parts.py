@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from bulk.job_folder import Counts
 from bulk.model import load
 from bulk.sources.inputs import Inputs, Shard
 from bulk.sources.rows import Position
+from documents.parsers import Parsers
 
+CONTRACT = Path(__file__).resolve().parents[3] / "examples" / "contracts" / "supply-agreement.pdf"
 WORDS = "The survey of the northern bridges ended in May. 🌉 Maria Okafor led it. "
 
 
@@ -78,6 +81,26 @@ def test_the_parts_together_are_the_one_machine_s_output(tmp_path: Path, small_b
     # The sums of these small graphs depend on the shape of a batch; those of exported ones do not, and are compared to
     # the last bit in tests/end_to_end/test_ray.py.
     assert without_numbers(together.to_pylist()) == without_numbers(whole.to_pylist())
+
+
+def test_parts_of_documents_have_their_pages_and_boxes(tmp_path: Path, small_bundles: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    documents, bundle = tmp_path / "documents", small_bundles / "small-qa"
+    documents.mkdir()
+    shutil.copy(CONTRACT, documents / "a.pdf")
+    (documents / "b.txt").write_text(WORDS, encoding="utf-8")
+    job = Job([str(documents)], tmp_path / "out.parquet", questions=["Who led it?"])
+    run_job(job, lambda: load(bundle, threads=1))
+    worker = PartWorker(moved(Work(job, str(bundle), threads=1, located=True)))
+    inputs = Inputs(job.inputs, document_column="context", parsers=Parsers(job.document_limits))
+    (own,) = input_ranges(inputs.rows(Position(), Shard()), 0)
+    together = parquet.read_table(io.BytesIO(worker.make(moved(own)).content))
+    whole = parquet.read_table(tmp_path / "out.parquet")
+    assert together.schema == whole.schema
+    assert without_numbers(together.to_pylist()) == without_numbers(whole.to_pylist())
+    (page, none), (boxes, nowhere) = together["page"].to_pylist(), together["boxes"].to_pylist()
+    assert page in (1, 2) and {box["page"] for box in boxes} == {page}
+    assert none is None and nowhere is None
 
 
 def without_numbers(value: Any) -> Any:

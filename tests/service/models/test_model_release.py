@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from bigbird_inference.loaded_model import LoadedModel
 from service.app import create_app
@@ -15,6 +16,8 @@ from service.serving import Serving
 from service.settings import Settings
 from tests.service.asynchronous import asynchronous
 from tests.service.models.test_served_bundle import TEXT, write_bundle
+
+pytestmark = pytest.mark.integration  # reloads real sessions twenty times
 
 RELOADS = 20
 
