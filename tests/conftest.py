@@ -17,6 +17,21 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+# One process runs a file: these take minutes each, and begun last they would leave the other cores with nothing to do.
+LONGEST_FILES = (
+    "test_nothing_leaves.py",
+    "test_documented_sequence.py",
+    "test_look_alikes.py",
+    "test_make_demo.py",
+    "test_evaluate.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    items.sort(key=lambda item: item.path.name not in LONGEST_FILES)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _exports_without_openvino() -> Iterator[None]:
     """Spare exports a second each, and have the same bundles on every machine; `exports_with_openvino` undoes it."""
