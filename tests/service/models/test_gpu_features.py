@@ -255,6 +255,18 @@ async def test_the_list_of_models_tells_what_became_of_each_feature(
     assert (graphs["state"], graphs["reason"]) == ("not_asked", "gpu_features is fused_attention,iobinding")
 
 
+@asynchronous
+async def test_no_path_of_this_machine_is_told_to_clients(models: Path, gpu: StandIn) -> None:
+    def refuse(file: str, settings: dict[str, str]) -> None:
+        if "-fused" in file:
+            raise RuntimeError(f"{models}/graph: no such operator")
+
+    gpu.before_load = refuse
+    async with served(models, gpu_features=",".join(RUNGS)) as serving:
+        reasons = {outcome.rung: outcome.reason for _, _, outcome in serving.gpu_features()}
+    assert "no such operator" in reasons["fused_attention"] and str(models) not in reasons["fused_attention"]
+
+
 def test_the_setting_that_was_replaced_is_refused_with_the_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIGBIRD_CUDA_GRAPHS", "false")
     with pytest.raises(InvalidSettings, match="BIGBIRD_CUDA_GRAPHS is no setting any more: BIGBIRD_GPU_FEATURES="):
