@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from bigbird_inference.facts import fact, listed
-from bigbird_inference.memory import available_bytes
+from bigbird_inference.host_memory import available_bytes
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.devices import conflicting_runtimes
 from bigbird_inference.version import service_version

@@ -8,9 +8,9 @@ from typing import Any
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.gpu_trial import try_rungs
+from bigbird_inference.host_memory import available_bytes
 from bigbird_inference.loaded_model import why_misplaced
 from bigbird_inference.manifest import Manifest
-from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.cpu_runtime_choice import CpuDevice, unfit_for_openvino

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from bigbird_inference.bundle import Bundle, read_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.host_memory import available_bytes
 from bigbird_inference.known_answer import climb
 from bigbird_inference.manifest import Attention, Manifest
-from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime.cuda.device import CudaDevice
 from bigbird_inference.runtime.cuda.features import GpuFeatures, RungName, RungOutcome, said_by
 from bigbird_inference.runtime.cuda.ladder import Ladder

@@ -31,10 +31,10 @@ from typing import NamedTuple
 
 from bigbird_inference.bundle import Bundle, read_manifest
 from bigbird_inference.errors import BundleError
+from bigbird_inference.host_memory import anonymous_bytes_of, available_bytes
 from bigbird_inference.known_answer import check_known_answer, run_unasked_ends
 from bigbird_inference.loaded_model import device_openers
 from bigbird_inference.manifest import Manifest
-from bigbird_inference.memory import anonymous_bytes_of, available_bytes
 from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bigbird_inference.runtime.devices import Devices
 from bigbird_inference.runtime.session import OutOfMemory, meaning_of

@@ -18,10 +18,10 @@ from bulk.devices import DeviceThreads
 from bulk.errors import JobError
 from bulk.highlights import check_folder, write_highlights
 from bulk.job_folder import Counts, JobFolder, Order, PartRow
-from bulk.job_progress import JobProgress
 from bulk.output_file import PARQUET, OutputFile
 from bulk.parquet_output import write_parquet
 from bulk.parts import encoded_parts
+from bulk.progress_line import JobProgress
 from bulk.requests import RequestMaker, document_field
 from bulk.result_rows import ResultRows
 from bulk.sources.documents import read_ahead

@@ -5,7 +5,7 @@ from typing import Any, get_args, get_origin
 
 import numpy as np
 
-from bigbird_inference.tasks.positions import Unit, unit_offsets
+from bigbird_inference.tasks.offset_units import Unit, unit_offsets
 from bigbird_inference.tasks.read_windows import ReadWindow
 from documents.document import Box, Document
 

@@ -11,11 +11,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from bigbird_inference.buckets import ModelVersion
 from bigbird_inference.errors import BundleError, NotReady, ServiceError
+from bigbird_inference.host_memory import available_bytes
 from bigbird_inference.loaded_model import LoadedModel
-from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.cuda.nvml import GpuMemory, gpu_memory
 from bigbird_inference.runtime.devices import Devices
@@ -33,6 +34,7 @@ from service.models.model_changes import ModelChanges, ModelSource
 from service.models.model_folder import without_paths
 from service.models.served_models import ModelState, ServedModels
 from service.settings import Settings
+from service.shutdown import Shutdown
 from service.telemetry.gpu_metrics import FeatureState
 from service.telemetry.metrics import Metrics
 from service.text_turns import TextTurns
@@ -116,15 +118,18 @@ class Serving:
             settings.models,
             self.ensure_running,
         )
-        self.leaving = False
-        self.draining = False
+        self.shutdown = Shutdown(
+            delay_seconds=settings.drain_delay_seconds,
+            timeout_seconds=settings.drain_timeout_seconds,
+            has_traffic=lambda: self.models.warm,
+            on_drain=self.changes.revoke,
+            on_timeout=partial(self.scheduler.close, shutting_down),
+        )
         self._addresses = addresses
         self._on_failure = on_failure
         self.damaged: Mapping[ModelVersion, str] = {}
         self._warming: asyncio.Task[None] | None = None
         self._watches: list[asyncio.Task[None]] = []
-        self._deadline: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Start the executors and begin to warm the models; returns before they are warm."""
@@ -139,7 +144,7 @@ class Serving:
         )
         for number, name in enumerate(self.devices.names):
             self._watch_device(number, name)
-        self._loop = asyncio.get_running_loop()
+        self.shutdown.allow_signals()
         await self.scheduler.start()
         self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
         self._watches = [asyncio.create_task(self._watch_bundles(), name="bundle watch")]
@@ -151,40 +156,9 @@ class Serving:
         if self._warming is not None:
             await asyncio.wait([self._warming])
 
-    def begin_leaving(self) -> None:
-        """Tell load balancers to send no more, and drain when the drain delay has passed.
-
-        A server that was never ready has no traffic to lead elsewhere, and drains at once.
-        """
-        if self.leaving:
-            return
-        self.leaving = True
-        delay = self.settings.drain_delay_seconds if self.models.warm else 0
-        if delay:
-            logger.info("leaving: not ready any more, requests are still accepted for %g s", delay)
-            asyncio.get_running_loop().call_later(delay, self.begin_drain)
-        else:
-            self.begin_drain()
-
-    def begin_leaving_from_signal(self) -> None:
-        """Do `begin_leaving` soon; a signal handler may interrupt the event loop anywhere."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.begin_leaving)
-
-    def begin_drain(self) -> None:
-        """Refuse new requests from now on; those already accepted have the drain timeout to finish."""
-        if self.draining:
-            return
-        logger.info("draining: new requests are refused, accepted ones are answered")
-        self.leaving = self.draining = True
-        self.changes.revoke()
-        self._deadline = asyncio.get_running_loop().call_later(
-            self.settings.drain_timeout_seconds, self.scheduler.close, shutting_down
-        )
-
     async def stop(self) -> None:
         """Drain and stop."""
-        self.begin_drain()
+        self.shutdown.drain()
         for task in (*self._watches, self._warming):
             if task is not None:
                 task.cancel()
@@ -192,8 +166,7 @@ class Serving:
                     await task
         await self.scheduler.drain(self.settings.drain_timeout_seconds)
         await self.changes.stop()
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self.shutdown.end()
         self.text_threads.shutdown(wait=False, cancel_futures=True)
 
     @property
@@ -227,7 +200,7 @@ class Serving:
         Raises:
             NotReady: It should not: the server leaves, does not run, or somebody has written into a model's files.
         """
-        if self.leaving:
+        if self.shutdown.leaving:
             raise shutting_down()
         self.ensure_running()
         self.ensure_undamaged()
@@ -238,7 +211,7 @@ class Serving:
         Raises:
             NotReady: One of these is not so; `Draining` while shutting down.
         """
-        if self.draining:
+        if self.shutdown.draining:
             raise shutting_down()
         self.scheduler.ensure_running()
 

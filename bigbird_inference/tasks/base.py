@@ -16,7 +16,7 @@ from bigbird_inference.errors import BundleError, InferenceFailed, InvalidInput
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.declaration import Operation
-from bigbird_inference.tasks.positions import count_positions
+from bigbird_inference.tasks.offset_units import count_positions
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
 from bigbird_inference.tokenization.tokenizer import Tokenizer, check_unicode
 

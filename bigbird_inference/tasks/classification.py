@@ -17,7 +17,7 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
-from bigbird_inference.tasks.positions import Offsets
+from bigbird_inference.tasks.offset_units import Offsets
 from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
 from bigbird_inference.tasks.scores import Float64Array, sigmoid, softmax
 from bigbird_inference.tokenization.encoded import Int64Array, Window

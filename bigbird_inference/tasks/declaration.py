@@ -49,7 +49,7 @@ class Operation:
         answer: For one item.
         one_text_only: Fields that cannot be true where a list is asked about.
         located_in: The text of the request in which the answer's positions stand, if it has any; the request then has
-            the field `offsets` (`bigbird_inference.tasks.positions`).
+            the field `offsets` (`bigbird_inference.tasks.offset_units`).
         schema: What the JSON Schema of the request says beyond its fields.
         smaller_answer: What a client can do for a smaller answer, beside sending fewer or shorter texts.
     """

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bigbird_inference.tasks.positions import End, Start
+from bigbird_inference.tasks.offset_units import End, Start
 from bigbird_inference.tasks.scores import Float64Array
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 from bigbird_inference.tokenization.letter_case import is_in_word

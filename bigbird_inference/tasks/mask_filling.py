@@ -15,7 +15,7 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Float32Array, Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import Listed, Operation, Text
-from bigbird_inference.tasks.positions import Offsets, Position
+from bigbird_inference.tasks.offset_units import Offsets, Position
 from bigbird_inference.tokenization.added_tokens import WHITE_SPACE
 from bigbird_inference.tokenization.encoded import EncodedSequence, Window
 from bigbird_inference.tokenization.masked_text import tokenize_masked

@@ -21,7 +21,7 @@ from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.answer_types import ANSWER_TYPES, NULL, AnswerType, WindowChoice, choose_window
 from bigbird_inference.tasks.base import EncodedRequest, Task, once_for_each_text, take_output
 from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
-from bigbird_inference.tasks.positions import End, Offsets, Start
+from bigbird_inference.tasks.offset_units import End, Offsets, Start
 from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
 from bigbird_inference.tasks.scores import softmax
 from bigbird_inference.tasks.signature import ANSWER_TYPE_OUTPUT

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bigbird_inference.tasks.positions import End, Start
+from bigbird_inference.tasks.offset_units import End, Start
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
 
 Windows = Annotated[

@@ -32,7 +32,7 @@ from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.character_table import CharacterTable
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, code_points
-from bigbird_inference.tokenization.offsets import cover_joined, trim_blanks
+from bigbird_inference.tokenization.token_spans import cover_joined, trim_blanks
 from bigbird_inference.tokenization.tokenizer_json import check_components, model_kind
 from bigbird_inference.tokenization.unreachable_tokens import (
     UNREACHABLE,

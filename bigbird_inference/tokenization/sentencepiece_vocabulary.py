@@ -19,7 +19,12 @@ from bigbird_inference.errors import BundleError
 from bigbird_inference.tokenization.character_origins import CharacterOrigins
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText
 from bigbird_inference.tokenization.normal_form import SPACE_SYMBOL, NormalForm, code_points, normalise
-from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, token_spans, trim_blanks
+from bigbird_inference.tokenization.token_spans import (
+    share_split_characters,
+    split_characters,
+    token_spans,
+    trim_blanks,
+)
 from bigbird_inference.tokenization.vocabulary import BLANK_OTHERS, MAX_VOCABULARY_BYTES, blank_table
 from bigbird_inference.tokenization.whole_pieces import WholePieces, is_byte_pair
 

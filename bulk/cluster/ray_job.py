@@ -25,7 +25,7 @@ from bulk.cluster.ranges import input_ranges
 from bulk.errors import JobError
 from bulk.job import Job, asked, request_maker
 from bulk.job_folder import Counts
-from bulk.job_progress import JobProgress
+from bulk.progress_line import JobProgress
 from bulk.remote_bundle import local_bundle
 from bulk.requests import document_field
 from bulk.sources.inputs import STANDARD_INPUT, Inputs

@@ -11,8 +11,8 @@ from functools import partial
 
 from bigbird_inference.bundle import Bundle
 from bigbird_inference.errors import BundleError
+from bigbird_inference.host_memory import peak_rise
 from bigbird_inference.manifest import Attention, Bucket, CpuPrecision, CpuRun, KnownRun, Manifest, Parity, Precision
-from bigbird_inference.memory import peak_rise
 from bigbird_inference.progress import track
 from bigbird_inference.runtime import quiet_openvino
 from bigbird_inference.runtime.cores import available_cores

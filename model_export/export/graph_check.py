@@ -21,8 +21,8 @@ from typing import Literal, Protocol
 import numpy as np
 import onnx_ir as ir
 
+from bigbird_inference.host_memory import peak_rise
 from bigbird_inference.manifest import AttentionKernelName, Manifest, Parity, Precision
-from bigbird_inference.memory import peak_rise
 from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.devices import DeviceUnavailable
 from bigbird_inference.runtime.onnx_session import open_session

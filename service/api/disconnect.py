@@ -1,4 +1,8 @@
-"""Giving up a request's work when its client has gone."""
+"""Giving up a request's work when its client has gone.
+
+`service/request_run.py` then gives up its windows: those that wait leave their queue (`batching/waiting_room.py`), and
+a batch that nobody else waits for ends (`batching/batch_runner.py`).
+"""
 
 import asyncio
 from collections.abc import Coroutine

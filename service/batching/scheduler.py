@@ -24,7 +24,7 @@ from functools import partial
 
 from bigbird_inference.buckets import ServedBucket
 from bigbird_inference.errors import ServiceError
-from bigbird_inference.memory import MemoryMeter, MemoryProbe
+from bigbird_inference.host_memory import MemoryMeter, MemoryProbe
 from service.batching.admission import Admission, QueueLimits
 from service.batching.batch_limits import BatchLimits
 from service.batching.batch_runner import BatchRunner, StuckRule

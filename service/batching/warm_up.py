@@ -28,7 +28,7 @@ import numpy as np
 from bigbird_inference.batch_run import run_batch
 from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket
 from bigbird_inference.errors import BundleError
-from bigbird_inference.memory import MemoryMeter
+from bigbird_inference.host_memory import MemoryMeter
 from bigbird_inference.runtime.session import CapturingSession, OutOfMemory, Shape, bundle_blamed
 from bigbird_inference.tokenization.encoded import EncodedSequence
 from service.batching.batch_limits import BatchLimits

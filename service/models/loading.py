@@ -19,10 +19,10 @@ from bigbird_inference import loaded_model
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.errors import BundleError
 from bigbird_inference.gpu_trial import try_rungs
+from bigbird_inference.host_memory import available_bytes
 from bigbird_inference.known_answer import run_unasked_ends
 from bigbird_inference.loaded_model import LoadedModel, OpenBundle, open_model
 from bigbird_inference.manifest import Manifest
-from bigbird_inference.memory import available_bytes
 from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bigbird_inference.runtime.cuda.features import GpuFeatures, RungName, RungOutcome
 from bigbird_inference.runtime.cuda.nvml import gpu_memory

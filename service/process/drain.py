@@ -2,8 +2,8 @@
 
 uvicorn stops listening the moment it is asked to exit: whoever comes then is not refused but finds nobody, and waiting
 connections are cut. So it is asked only when this says that the drain is over. Until then it listens, and every answer
-asks its client to connect anew, which leads it to another server. Answers are what they were while the server leaves
-(`/health/ready` says 503, for load balancers), and 503 once it drains.
+asks its client to connect anew, which leads it to another server. What a server refuses meanwhile is decided in
+`service/shutdown.py`, what a signal does in `stop_signals.py`.
 """
 
 import time

@@ -22,6 +22,7 @@ from service.process.stop_signals import DrainingServer, end_process, exit_on_si
 from service.security.access import read_access, tell_exposure
 from service.serving import Serving
 from service.settings import InvalidSettings, Settings, unknown_variables
+from service.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         return 1
     app.state.metrics.watch_log(lambda: log.dropped)
     max_connections, backlog = _fit_open_files(settings.max_connections)
-    drain = Drain(app, lambda: getattr(app.state, "serving", None), settings.drain_timeout_seconds)
+    drain = Drain(app, lambda: _shutdown_of(app), settings.drain_timeout_seconds)
     config = uvicorn.Config(
         drain,
         lifespan="on",
@@ -139,6 +140,12 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
 def _address(opened: socket.socket) -> str:
     host, port = opened.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _shutdown_of(app: FastAPI) -> Shutdown | None:
+    """Return what stops an application; None before it has started."""
+    serving: Serving | None = getattr(app.state, "serving", None)
+    return None if serving is None else serving.shutdown
 
 
 def _not_before_it_is_ready(record: logging.LogRecord) -> bool:

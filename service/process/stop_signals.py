@@ -1,7 +1,7 @@
 """What SIGTERM and SIGINT do: the first begins to leave and drain, the second ends the process at once.
 
-How long a server that leaves still accepts requests, and what a drain refuses, is decided in `service/serving.py`; when
-the drain is over, in `drain.py`.
+How long a server that leaves still accepts requests, and what a drain refuses, is decided in `service/shutdown.py`;
+when the drain is over, in `drain.py`.
 """
 
 import logging
@@ -52,14 +52,14 @@ class DrainingServer(uvicorn.Server):
             self.force_exit = self._told_to_stop
             self.should_exit = True
         else:
-            serving.begin_leaving_from_signal()
+            serving.shutdown.leave_soon()
         self._told_to_stop = True
 
     async def on_tick(self, counter: int) -> bool:
         """Listen until the drain is over: what comes in the meantime is refused, not lost."""
         if self._told_to_stop:
             # A signal during start-up found no event loop yet to tell.
-            self._app.state.serving.begin_leaving()
+            self._app.state.serving.shutdown.leave()
         if self._drain.is_over():
             self.should_exit = True
         return await super().on_tick(counter)

@@ -32,6 +32,7 @@ _TEXTLESS = (
     "service.process.server",
     "service.process.stop_signals",
     "service.serving",
+    "service.shutdown",
 )
 # Their messages are written for the public.
 _PUBLIC_ERRORS = (ServiceError, BundleError)

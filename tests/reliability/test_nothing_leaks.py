@@ -220,7 +220,7 @@ async def test_neither_does_one_that_is_refused_given_up_or_too_late(log_format:
         while app.state.serving.scheduler.waiting_items("fake-ner", 8) < 2:
             await asyncio.sleep(0)
         seen.answer(await client.post("/ner", json=body))
-        app.state.serving.begin_drain()
+        app.state.serving.shutdown.drain()
         seen.answer(await client.post("/ner", json=body))
         seen.answer(await client.get("/health/ready"))
         gate.opened.set()

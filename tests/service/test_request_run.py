@@ -149,7 +149,7 @@ async def test_a_drain_finishes_what_has_begun_and_refuses_what_has_not(tokenize
     async with running_app({"generate": stepped.model}) as (app, client):
         begun = asyncio.create_task(client.post("/generate", json={"prompt": "project", "max_new_tokens": 8}))
         await asyncio.to_thread(stepped.reached.wait)
-        app.state.serving.begin_drain()
+        app.state.serving.shutdown.drain()
         stopping = asyncio.create_task(app.state.serving.scheduler.drain(timeout=60))
         late = await client.post("/generate", json={"prompt": "project"})
         stepped.opened.set()

@@ -10,7 +10,7 @@ from bigbird_inference.tasks.base import EncodedRequest, Task
 from bigbird_inference.tasks.classification import Classification, ClassificationRequest, ClassifiedWindow, LabelScore
 from bigbird_inference.tasks.embedding import Embedding, EmbeddingRequest
 from bigbird_inference.tasks.entity_recognition import EntityRecognition, EntityRequest, EntityWindow
-from bigbird_inference.tasks.positions import count_positions
+from bigbird_inference.tasks.offset_units import count_positions
 from bigbird_inference.tasks.question_answering import QuestionAnswering, QuestionRequest, QuestionWindow
 from bigbird_inference.tasks.read_windows import ReadWindow, read_windows
 from bigbird_inference.tasks.registry import create_task

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from bigbird_inference.tokenization import normal_form
-from bigbird_inference.tokenization.offsets import token_spans
 from bigbird_inference.tokenization.sentencepiece_vocabulary import SentencePieceVocabulary
+from bigbird_inference.tokenization.token_spans import token_spans
 
 
 def check_consumed(vocabulary: SentencePieceVocabulary, text: str) -> None:

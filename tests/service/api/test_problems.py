@@ -402,7 +402,7 @@ async def test_413_a_request_that_no_queue_could_hold() -> None:
 @asynchronous
 async def test_503_while_draining_but_alive() -> None:
     async with running_app() as (app, client):
-        app.state.serving.begin_drain()
+        app.state.serving.shutdown.drain()
         for response in (await client.post("/ner", json={"text": "10"}), await client.get("/health/ready")):
             problem(response, 503, Draining.code)
             assert int(response.headers["retry-after"]) >= 1

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bigbird_inference.buckets import ServedBucket
-from bigbird_inference.memory import MemoryProbe
+from bigbird_inference.host_memory import MemoryProbe
 from bigbird_inference.runtime.session import Batch
 from service.batching.admission import QueueLimits
 from service.batching.batch_limits import BatchLimits

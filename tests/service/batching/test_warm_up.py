@@ -9,7 +9,7 @@ import pytest
 
 from bigbird_inference.buckets import ServedBucket
 from bigbird_inference.errors import BundleError
-from bigbird_inference.memory import MemoryProbe
+from bigbird_inference.host_memory import MemoryProbe
 from bigbird_inference.runtime.session import Batch, OutOfMemory, Shape
 from service.batching.batch_limits import BatchLimits
 from service.batching.cost_model import CostModel

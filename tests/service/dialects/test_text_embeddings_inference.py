@@ -85,7 +85,7 @@ async def test_what_needs_no_run_has_the_limits_of_what_does(tokenizer: Tokenize
     async with running_app(only("ner", tokenizer), max_answer_bytes=1000) as (app, client):
         large = await client.post("/tokenize", json=body)
         small = await client.post("/tokenize", json={**body, "inputs": "Acme"})
-        app.state.serving.begin_drain()
+        app.state.serving.shutdown.drain()
         late = await client.post("/tokenize", json=body)
     assert (large.status_code, large.json()["code"]) == (422, "answer_too_large")
     assert (small.status_code, small.headers["x-model-revision"]) == (200, "0123456789ab")

@@ -357,7 +357,7 @@ async def test_a_drain_gives_up_a_load_and_finishes_what_the_old_version_has() -
         await asyncio.to_thread(gate.reached.wait)
         reloading = asyncio.create_task(serving.changes.reload(NAME))
         await asyncio.to_thread(folder.reached.wait)
-        serving.begin_drain()
+        serving.shutdown.drain()
         with pytest.raises(Draining):
             await reloading
         assert folder.given_up.is_set(), "a trial under way is ended"

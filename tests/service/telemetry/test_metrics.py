@@ -106,7 +106,7 @@ async def test_requests_of_loaded_models_create_no_series_that_was_not_there() -
         await client.post("/ner", json={"text": " "})
         await client.post("/ner", json={})
         await client.post("/ner", content=b"x", headers={"content-type": "text/plain"})
-        app.state.serving.begin_drain()
+        app.state.serving.shutdown.drain()
         await client.post("/ner", json={"text": "10"})
         assert set(series(app)) == before
 
@@ -157,7 +157,7 @@ async def test_after_scripted_requests_every_counter_has_the_value_computed_by_h
         assert (await client.get("/unknown")).status_code == 404
         app.state.serving.cost_model.measured(BucketKey("fake-ner", 8), 1, 5.0)
         assert await post(text="10", timeout_ms=4000) == 504
-        app.state.serving.begin_drain()
+        app.state.serving.shutdown.drain()
         assert await post(text="10") == 503
 
         statuses = {"200": 5, "413": 0, "422": 1, "429": 1, "499": 1, "500": 1, "503": 1, "504": 2}
@@ -329,7 +329,7 @@ async def test_an_accepted_request_that_a_shutdown_ends_is_no_refused_one() -> N
     async with running_app({model.name: model}, drain_timeout_seconds=0) as (app, client):
         running = asyncio.create_task(client.post("/ner", json={"text": "10"}))
         await asyncio.to_thread(gate.reached.wait)
-        app.state.serving.begin_drain()
+        app.state.serving.shutdown.drain()
         assert (await running).status_code == 503
         gate.opened.set()
         assert read(app, "admitted_requests_total", **NER) == 1

@@ -50,7 +50,7 @@ async def test_a_refused_request_says_why_and_a_request_for_nothing_names_no_pat
     with captured_log() as log:
         async with running_app() as (app, client):
             await client.get("/wp-login.php")
-            app.state.serving.begin_drain()
+            app.state.serving.shutdown.drain()
             await client.post("/ner", json={"text": "10"})
     unmatched, refused = log.requests
     assert (unmatched["message"], unmatched["endpoint"]) == ("GET unmatched 404", "unmatched")

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigbird_inference.tokenization.offsets import share_split_characters, split_characters, trim_blanks
+from bigbird_inference.tokenization.token_spans import share_split_characters, split_characters, trim_blanks
 
 
 def array(*values: int) -> np.ndarray:

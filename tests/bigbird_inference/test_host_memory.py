@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bigbird_inference.memory import MemoryProbe, available_bytes
+from bigbird_inference.host_memory import MemoryProbe, available_bytes
 
 MEGABYTE = 2**20
 

@@ -21,7 +21,7 @@ from bigbird_inference.tasks.embedding import Embedding, EmbeddingAnswer, Embedd
 from bigbird_inference.tasks.entity_grouping import Entity
 from bigbird_inference.tasks.entity_recognition import EntityAnswer, EntityRequest
 from bigbird_inference.tasks.mask_filling import MaskAnswer, MaskFilling, MaskPrediction, MaskRequest
-from bigbird_inference.tasks.positions import Position, Unit, count_positions
+from bigbird_inference.tasks.offset_units import Position, Unit, count_positions
 from bigbird_inference.tasks.question_answering import AnswerSpan, QuestionAnswer, QuestionRequest
 from bigbird_inference.tasks.registry import TASKS
 from bigbird_inference.tokenization.tokenizer import Tokenizer
