@@ -88,7 +88,7 @@ class NoiseSession:
 
     Args:
         shape: Of one sequence's logits.
-        task: Most tokens of `ner` are no entity.
+        task: Most tokens of `ner` are not entities.
     """
 
     def __init__(self, shape: tuple[int, ...], task: TaskName) -> None:

@@ -39,7 +39,7 @@ class _ShardOption(click.ParamType[Shard]):
         if not (
             index.isascii() and index.isdigit() and count.isascii() and count.isdigit() and int(index) < int(count)
         ):
-            self.fail(f"{value!r} is no shard; of four, the first is 0/4 and the last 3/4", param, ctx)
+            self.fail(f"{value!r} is not a shard; of four, the first is 0/4 and the last 3/4", param, ctx)
         return Shard(int(index), int(count))
 
 

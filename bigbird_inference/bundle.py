@@ -99,7 +99,7 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
     except ValueError as error:
         raise BundleError(f"{path}: cannot be read as JSON: {error}") from error
     version = data.get("format_version") if isinstance(data, dict) else None
-    # `True == 1`, but it is no version.
+    # `True == 1`, but it is not a version.
     if type(version) is not int or version != FORMAT_VERSION:
         raise BundleError(
             f"{path}: format_version is {version!r:.40}; this version reads {FORMAT_VERSION}: export the checkpoint "

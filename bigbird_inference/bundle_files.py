@@ -111,7 +111,7 @@ def check_file(folder: Path, name: str, size: int, sha256: str, recorded_in: str
         recorded_in: The file that records them, for messages.
 
     Returns:
-        By what the file is recognised later.
+        What tells later whether it is still the same file.
 
     Raises:
         BundleError: It is missing, changed, no regular file, lies outside the folder or cannot be read.

@@ -168,7 +168,7 @@ class JobFolder:
             restart: Whether what an earlier run left is deleted.
 
         Raises:
-            JobError: It was begun with something else, runs already, or the output is there and is no job's.
+            JobError: It was begun with something else, runs already, or the output is there and is not a job's.
         """
         begun = (self.folder / _JOB).exists()
         if self.output.exists() and not begun and not restart:

@@ -43,7 +43,7 @@ class ResultRows:
         self._text = document_field(operation) if keep_text else None
 
     def write(self, finished: Finished) -> bytes:
-        """Return a row as a line of JSON without its end; text that is no Unicode is written as escapes."""
+        """Return a row as a line of JSON without its end; text that is not Unicode is written as escapes."""
         parts = (b'"%s":%s' % (name.encode(), value) for name, value in self._members(finished))
         return b"{%s}" % b",".join(parts)
 

@@ -44,7 +44,7 @@ class SubjectKind:
     Attributes:
         name: "project", "organisation" and so on.
         heading: What a section or a column of such subjects is called.
-        label: The entity label of the subject's own name; None where it is no entity.
+        label: The entity label of the subject's own name; None where it is not an entity.
         it: The words that refer back to a subject, at the head of a sentence.
         its: The same for what belongs to it.
         attributes: What can be stated.

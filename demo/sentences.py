@@ -19,7 +19,7 @@ class Mention:
 
     @property
     def label(self) -> Label | None:
-        """The entity label of what is mentioned; None where it is no entity."""
+        """The entity label of what is mentioned; None where it is not an entity."""
         if self.attribute is None:
             return self.subject.kind.label
         return self.subject.kind.attributes[self.attribute].label

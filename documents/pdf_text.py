@@ -107,7 +107,7 @@ def open_pdf(source: Path | bytes) -> pypdfium2.PdfDocument:
     Raises:
         DocumentError: It cannot be opened.
     """
-    # PDFium may leave the reason of an earlier failure standing; of these bytes it says that they are no PDF.
+    # PDFium may leave the reason of an earlier failure standing; of these bytes it says that they are not a PDF.
     with contextlib.suppress(pypdfium2.PdfiumError):
         pypdfium2.PdfDocument(b"none")
     try:

@@ -30,7 +30,7 @@ class Figure:
         share: Whether it is a share of items that are each right or wrong.
         detail: Whether it is of interest for all documents together only.
         interval: Whether it can be given an interval.
-        needs_items: Whether documents without items are no part of it, so that two models can be compared only on
+        needs_items: Whether documents without items are not part of it, so that two models can be compared only on
             those that have some for both.
     """
 

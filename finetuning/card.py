@@ -100,7 +100,7 @@ The curve: `training/curve.png`, its numbers: `training/curve.jsonl`.
         return f"Measured on the evaluation file after {step}, the best of all measurements"
 
     def _sent_with_requests(self) -> str:
-        """Return what belongs to the figures and is no part of a bundle."""
+        """Return what belongs to the figures and is not part of a bundle."""
         fields = {
             "qa": ("window-stride", "max-answer-tokens"),
             "classify": ("window-stride",),

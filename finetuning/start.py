@@ -38,7 +38,7 @@ class Start:
         """Find out what a folder holds; `CheckpointOptions` says what a tokenizer is.
 
         Raises:
-            CheckpointError: It is no checkpoint.
+            CheckpointError: It is not a checkpoint.
             ConfigError: Its model cannot be built.
         """
         try:

@@ -27,7 +27,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """Read a state.
 
     Raises:
-        ExportError: The file is no state.
+        ExportError: The file is not a state.
     """
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")

@@ -22,7 +22,7 @@ from model_export.nn.model import BigBird
 
 
 class TrainingFailed(ExportError):
-    """It cannot go on: what it computes is no number, or there is no memory for it."""
+    """It cannot go on: what it computes is not a number, or there is no memory for it."""
 
 
 class TrainingStopped(Exception):
@@ -75,7 +75,7 @@ class Trainer(Generic[SourceT, PartT]):
             seed: Determines dropout.
             precision: The number format.
             settings: What else determines the training: a state that was saved with others is refused.
-            aids: Modules that are trained beside the model and are no part of it.
+            aids: Modules that are trained beside the model and are not part of it.
             rate_factor: By what the learning rate of a weight of the model is multiplied, by its name.
             after_save: Called whenever the state was saved.
             after_measurement: Called whenever the model was measured.

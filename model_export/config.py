@@ -281,5 +281,5 @@ def _numbered(values: Mapping[str, Any], field: str) -> dict[int, str]:
         raise ConfigError(f"{field}: holds a name that is not valid Unicode")
     stray = next((number for number in names if not 0 <= number < MOST_LABELS), None)
     if stray is not None:
-        raise ConfigError(f"{field}: {stray} is no output's number, which is 0 to {MOST_LABELS - 1}")
+        raise ConfigError(f"{field}: {stray} is not an output's number, which is 0 to {MOST_LABELS - 1}")
     return {number: name for number, name in names.items() if name}

@@ -91,7 +91,7 @@ def check(one: PublicCheckpoint, folder: Path, buckets: str | None) -> Outcome:
     from bigbird_cli.export_command import command
 
     try:
-        # What the export reports is no part of the table.
+        # What the export reports is not part of the table.
         with contextlib.redirect_stdout(sys.stderr):
             command.main([one.id, "--output", str(output), "--overwrite", *choices], standalone_mode=False)
     except click.ClickException as error:

@@ -54,8 +54,8 @@ def _check_origin(origin: str) -> None:
     schemes = [scheme for scheme in _USUAL_PORTS if origin.lower().startswith(f"{scheme}://")] or ["https", "http"]
     likely = [f"{scheme}://{host.removesuffix(_USUAL_PORTS[scheme])}" for scheme in schemes]
     if _ORIGIN.fullmatch(likely[0]) is None:
-        raise ValueError(f"{origin!r} is no origin; write https://app.example.com, with commas between several")
-    raise ValueError(f"{origin!r} is no origin as browsers send it; write {' or '.join(likely)}")
+        raise ValueError(f"{origin!r} is not an origin; write https://app.example.com, with commas between several")
+    raise ValueError(f"{origin!r} is not an origin as browsers send it; write {' or '.join(likely)}")
 
 
 def _features(value: str) -> str:
@@ -279,7 +279,7 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         InvalidSettings: A value is invalid; every invalid setting is named.
     """
-    if replaced := [f"{name} is no setting any more: {_REPLACED[name]}" for name in os.environ if name in _REPLACED]:
+    if replaced := [f"{name} is not a setting any more: {_REPLACED[name]}" for name in os.environ if name in _REPLACED]:
         raise InvalidSettings("\n".join(replaced))
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
@@ -302,7 +302,7 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
             continue
         nearest = difflib.get_close_matches(own, settings, n=1)
         meant = f"did you mean {ENVIRONMENT_PREFIX}{nearest[0]}?" if nearest else "`bigbird serve --help` lists them"
-        lines.append(f"{name} is set, but is no setting and changes nothing; {meant}")
+        lines.append(f"{name} is set, but is not a setting and changes nothing; {meant}")
     return lines
 
 

@@ -201,7 +201,7 @@ WRONG_PATHS = [
     (["export", "./nothing", "--output", "out"], "nothing: is not a folder"),
     (["export", "checkpoint", "--output", "taken"], "taken: exists already"),
     (["export", "bundle", "--output", "out"], "bundle: is a bundle already, not a checkpoint; serve it: bigbird serve"),
-    (["export", "training", "--output", "out"], "training: is no checkpoint, but holds some"),
+    (["export", "training", "--output", "out"], "training: is not a checkpoint, but holds some"),
     (["finetune", "./nothing", "--task", "ner", *FINETUNE[2:]], "nothing: is not a folder"),
     (["finetune", "checkpoint", "--task", "ner", *FINETUNE[2:], "--train", "none"], "'none' does not exist"),
 ]

@@ -119,7 +119,7 @@ def choose(asked: str, probe: DeviceProbe) -> Devices:
 
     Raises:
         DeviceUnavailable: What was asked for by name cannot be used.
-        ValueError: This is no device.
+        ValueError: This is not a device.
     """
     if not re.match(DEVICE_PATTERN, asked):
         raise ValueError(f"device must be auto, cpu, cuda, or cuda:N,M,..., not {asked!r}")

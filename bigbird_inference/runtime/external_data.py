@@ -3,7 +3,7 @@
 onnxruntime opens whatever file of the graph's folder a tensor names, and takes its contents for numbers. Nothing would
 compare that file with a hash, and nobody would notice that it changed.
 
-A graph is a protocol buffer (onnx.proto), and the library that knows its messages is no part of the service. But the
+A graph is a protocol buffer (onnx.proto), and the library that knows its messages is not part of the service. But the
 wire format says of every field how long it is, so a walk needs only the numbers of the fields that lead to tensors.
 """
 

@@ -53,7 +53,7 @@ class EntityRequest:
         Field(
             max_length=256,
             description="Entities of these types, or with the aggregation `none` tokens with these labels, are left "
-            "out. Default: `O`, which marks what is no entity.",
+            "out. Default: `O`, which marks what is not an entity.",
         ),
     ] = None
     offsets: Offsets = "code_points"

@@ -1,7 +1,7 @@
 """Extractive question answering: the span of the context that answers a question.
 
 Start and end logits are each softmaxed once over [CLS] and the context's tokens of all windows together, so spans of
-different windows compete on equal terms. The question's tokens are no part of it. [CLS] stands for "no answer": it
+different windows compete on equal terms. The question's tokens are not part of it. [CLS] stands for "no answer": it
 takes its share of the probability in every window, and wins only where the request allows it.
 
 Models trained on Natural Questions also tell the kind of answer. With them a single window speaks for the document

@@ -57,5 +57,5 @@ def case_types(text: str, starts: Int64Array, ends: Int64Array) -> Int64Array:
 
 def is_in_word(character: str) -> bool:
     """Tell whether a character is part of a word: a letter, a digit, or a mark on one."""
-    # Marks are no letters to Python: "e" and an accent of its own are one letter of a word.
+    # Marks are not letters to Python: "e" and an accent of its own are one letter of a word.
     return character.isalnum() or "\u0300" <= character <= "\u036f"

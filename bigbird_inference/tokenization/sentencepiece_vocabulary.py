@@ -96,7 +96,7 @@ class SentencePieceVocabulary:
             strips = processor.normalize("x ").endswith("x")
             origins = CharacterOrigins.of(processor)
             whole = _whole_pieces(processor) if is_byte_pair(content) else None
-        except (RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is no UTF-8
+        except (RuntimeError, ValueError) as error:  # ValueError: a piece, or a normal form, that is not UTF-8
             raise BundleError(f"{path}: cannot be read as a SentencePiece model: {error}") from error
         return cls(
             processor=processor,
@@ -195,7 +195,7 @@ class SentencePieceVocabulary:
         if not text.isascii():
             split_after = split_characters(lengths, normal.offsets)
         shared_ends = share_split_characters(starts, ends, split_after)
-        # The space that SentencePiece puts before a section is no part of it.
+        # The space that SentencePiece puts before a section is not part of it.
         spaces = normal.characters[np.cumsum(lengths)[firsts] - 1] == ord(SPACE_SYMBOL)
         added = firsts[(starts[firsts] == ends[firsts]) & (lengths[firsts] == 1) & spaces]
         shared_ends[added] = ends[added]
@@ -219,7 +219,7 @@ class SentencePieceVocabulary:
             int64 `[tokens]`, as `piece_lengths` has them.
 
         Raises:
-            BundleError: The pieces are not as long as the normal form, so this is no usable vocabulary.
+            BundleError: The pieces are not as long as the normal form, so this is not a usable vocabulary.
         """
         return self._lengths(ids, text, normal.characters)
 

@@ -105,7 +105,7 @@ def scored_pieces(model: Json) -> list[tuple[str, float]]:
     """Return the vocabulary of a Unigram model, checked.
 
     Raises:
-        Unusable: An entry is no piece with its score.
+        Unusable: An entry is not a piece with its score.
     """
     pieces = []
     for index, entry in enumerate(items(model.get("vocab"), "model.vocab")):
@@ -114,7 +114,7 @@ def scored_pieces(model: Json) -> list[tuple[str, float]]:
             raise Unusable(f"{where}: is not a piece and its score")
         # Also refuses what is not a number: NaN is not less than anything.
         if not isinstance(entry[1], int | float) or isinstance(entry[1], bool) or not abs(entry[1]) < 1e30:
-            raise Unusable(f"{where}: its score is no number, or too large")
+            raise Unusable(f"{where}: its score is not a number, or too large")
         pieces.append((piece(entry[0], where, empty=True), float(entry[1])))
     return pieces
 

@@ -70,7 +70,7 @@ class Vocabulary(Protocol):
     def token_text(self, token_id: int) -> str:
         """Return what a token alone reads as, without the space before or after it.
 
-        Special pieces read as their names; an id without a piece as nothing; a byte that is no character as U+FFFD.
+        Special pieces read as their names; an id without a piece as nothing; a byte that is not a character as U+FFFD.
         """
         ...
 

@@ -92,7 +92,7 @@ class PartFolder:
             restart: Whether what an earlier run left is to be deleted.
 
         Raises:
-            JobError: It was begun with something else, or the folder is there and is no job's.
+            JobError: It was begun with something else, or the folder is there and is not a job's.
         """
         asked = json.loads(json.dumps(asked))
         names = self._names()

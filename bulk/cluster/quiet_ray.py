@@ -43,7 +43,7 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
 
     Args:
         address: `local` for one on this machine that ends with the block, `auto` for the one that this machine is part
-            of, `host:port`, or `ray://host:port` for one that it is no part of.
+            of, `host:port`, or `ray://host:port` for one that it is not part of.
         dashboard: Whether one that is started here has a dashboard, on the loopback interface.
 
     Raises:

@@ -216,7 +216,7 @@ def _datasource(read: Callable[[], Iterator[Any]]) -> Any:
 
 
 def _here() -> dict[str, str]:
-    """Return the label of this machine, or of the one that stands for it in a cluster that it is no part of."""
+    """Return the label of this machine, or of the one that stands for it in a cluster that it is not part of."""
     return {NODE_LABEL: ray.get_runtime_context().get_node_id()}
 
 

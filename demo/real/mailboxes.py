@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def wanted_mails(package: Path) -> Iterator[tuple[str, str]]:
-    """Yield names and texts of mails that are no spam."""
+    """Yield names and texts of mails that are not spam."""
     return _bodies(package, ("easy-ham-1", "easy-ham-2", "hard-ham-1"))
 
 

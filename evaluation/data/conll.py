@@ -204,8 +204,8 @@ def _check_tags(
         elif word.tag:
             mistakes.add(
                 word.line,
-                f"{word.tag!r} is no entity tag: neither O nor B-, I-, E-, L-, S- or U- and a type; a type alone is "
-                "one where no tag of the file has these",
+                f"{word.tag!r} is not an entity tag: neither O nor B-, I-, E-, L-, S- or U- and a type; a type alone "
+                "is one where no tag of the file has these",
             )
     if scheme is not None:
         for index, problem in violations(tags, scheme, reading.scheme):

@@ -56,7 +56,7 @@ def as_big_bird(values: Mapping[str, Any], positions: int | None) -> dict[str, A
         positions: How many there are to be; None for the usual number, or the BERT's own if it has more.
 
     Raises:
-        ConfigError: It is no encoder, or has no table of positions.
+        ConfigError: It is not an encoder, or has no table of positions.
     """
     for name in ("is_decoder", "add_cross_attention"):
         if values.get(name):
@@ -101,7 +101,7 @@ def _own_positions(values: Mapping[str, Any]) -> int:
     """Return how many positions a BERT has, by its configuration.
 
     Raises:
-        ConfigError: That is no number of positions.
+        ConfigError: That is not a number of positions.
     """
     field = "max_position_embeddings"
     return BigBirdConfig.from_dict({field: values.get(field, _DEFAULTS[field])}).max_position_embeddings

@@ -203,7 +203,7 @@ class Checkpoint:
     def _check_head(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Check that there is a head for the task at all; what a head lacks is listed with everything else."""
         names = self._names(self.config, tensors)
-        # A pooler is no head: most checkpoints have one.
+        # A pooler is not a head: most checkpoints have one.
         head = {source.name for own, source in names.items() if own.startswith("head.") and "pooler" not in own}
         if not head or head & tensors.keys():
             return

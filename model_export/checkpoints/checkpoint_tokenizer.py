@@ -205,7 +205,7 @@ def _choose(text_pieces: Collection[str], pieces: Sequence[str], steering: Colle
             raise CheckpointError(f"text-pieces: {name!r:.80} steers the model, so no text may hold it; leave it out")
         if name not in pieces:
             others = f"there are {_some(pieces)}" if pieces else "it has none"
-            raise CheckpointError(f"text-pieces: {name!r:.80} is no user-defined piece of {file}; {others}")
+            raise CheckpointError(f"text-pieces: {name!r:.80} is not a user-defined piece of {file}; {others}")
     characters = [piece for piece in pieces if piece not in text_pieces]
     if not characters:
         return []

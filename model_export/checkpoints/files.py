@@ -45,10 +45,10 @@ def check_folder(folder: Path) -> None:
     elif in_parts := how_to_consolidate(folder):
         problem = f"{in_parts}, with its config.json and tokenizer there"
     elif found := _checkpoints_in(folder):
-        problem = f"is no checkpoint, but holds some; give one of them: {', '.join(map(str, found))}"
+        problem = f"is not a checkpoint, but holds some; give one of them: {', '.join(map(str, found))}"
     else:
         optional_file(folder, "config.json")  # tells of a link that leads nowhere
-        problem = "is no checkpoint: config.json: missing, and there is no TensorFlow checkpoint either"
+        problem = "is not a checkpoint: config.json: missing, and there is no TensorFlow checkpoint either"
     raise CheckpointError(f"{folder}: {problem}")
 
 
@@ -79,8 +79,8 @@ def regular_file(folder: Path, name: str) -> Path:
         name: The file's name there.
 
     Raises:
-        CheckpointError: It is missing, is no regular file, lies outside the folder, or holds what stands in its place:
-            a Git LFS pointer, or the answer of a server that did not give it.
+        CheckpointError: It is missing, is not a regular file, lies outside the folder, or holds what stands in its
+            place: a Git LFS pointer, or the answer of a server that did not give it.
     """
     path = folder / name
     printable = str(path) if str(path).isprintable() else repr(str(path))
@@ -111,7 +111,7 @@ def optional_file(folder: Path, name: str) -> Path | None:
     """Return the path of a file of the folder, or None where nothing has that name.
 
     Raises:
-        CheckpointError: It is no regular file, lies outside the folder, or is a link that leads nowhere.
+        CheckpointError: It is not a regular file, lies outside the folder, or is a link that leads nowhere.
     """
     path = folder / name
     if not path.is_symlink() and not path.exists():

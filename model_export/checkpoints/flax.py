@@ -144,7 +144,7 @@ class FlaxWeights:
         """Return all arrays by their path, `/` between the parts; those of the encoder below `bert`.
 
         Raises:
-            CheckpointError: A file is no msgpack of arrays in flax's form, or names do not tell what the arrays are.
+            CheckpointError: A file is not msgpack of arrays in flax's form, or names do not tell what the arrays are.
         """
         tensors: dict[str, torch.Tensor] = {}
         for file in self.files:
@@ -178,7 +178,7 @@ def _unpack(file: Path) -> object:
 def _array(code: int, data: bytes) -> torch.Tensor:
     """Return the tensor in an extension of type `code`."""
     if code not in (_ARRAY, _SCALAR):
-        raise ValueError(f"extension type {code} is no array")
+        raise ValueError(f"extension type {code} is not an array")
     try:
         packed = msgpack.unpackb(data, raw=True, max_array_len=_MAX_DIMENSIONS, max_map_len=0)
     except ValueError as error:
@@ -204,7 +204,7 @@ def _tensor(shape: list[object], type_name: str, content: bytes) -> torch.Tensor
 def _sizes(shape: list[object]) -> list[int]:
     sizes = [size for size in shape if isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**48]
     if len(sizes) != len(shape):
-        raise ValueError("an array has a shape that is no list of sizes")
+        raise ValueError("an array has a shape that is not a list of sizes")
     return sizes
 
 
@@ -213,13 +213,13 @@ def _flatten(tree: object, path: str, tensors: dict[str, torch.Tensor]) -> None:
     if isinstance(tree, torch.Tensor) and path:
         tensors[path] = tree
     elif not isinstance(tree, dict):
-        raise ValueError(f"{path!r} is no array" if path else "it does not hold named arrays")
+        raise ValueError(f"{path!r} is not an array" if path else "it does not hold named arrays")
     elif _CHUNKED in tree:
         tensors[path] = _unchunked(tree, path)
     else:
         for name, branch in tree.items():
             if not isinstance(name, str) or not name.isprintable():
-                raise ValueError(f"{name!r} is no name")
+                raise ValueError(f"{name!r} is not a name")
             _flatten(branch, f"{path}/{name}" if path else name, tensors)
 
 

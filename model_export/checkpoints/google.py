@@ -152,7 +152,7 @@ def configure(given: Mapping[str, object], variables: GoogleNames) -> tuple[BigB
     notes: list[str] = []
     if "num_attention_heads" not in {**measured, **given} and hidden % _RELEASED_HEAD_DIM:
         raise ConfigError(
-            f"num_attention_heads: cannot be told from the checkpoint, hidden_size {hidden} is no multiple of "
+            f"num_attention_heads: cannot be told from the checkpoint, hidden_size {hidden} is not a multiple of "
             f"{_RELEASED_HEAD_DIM}; put a config.json beside it"
         )
     assumed: dict[str, tuple[object, str]] = {

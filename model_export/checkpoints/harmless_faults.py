@@ -1,7 +1,7 @@
 """Faults of a configuration that change no answer: they are put right, and told, where others are refused.
 
 A model is exported for its answers. What counts in training only may be no number, and padding, which attention leaves
-out by its position, may have any id that there is. What a loss leaves out (-100) is no output, and needs no name.
+out by its position, may have any id that there is. What a loss leaves out (-100) is not an output, and needs no name.
 """
 
 import math
@@ -32,7 +32,9 @@ def put_right(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...
     padding, vocabulary = fields.get("pad_token_id"), fields.get("vocab_size", _USUAL.vocab_size)
     if _is_whole(padding) and _is_whole(vocabulary) and not 0 <= padding < vocabulary:
         fields["pad_token_id"] = 0
-        lines.append(f"pad_token_id: {padding} is no token; padding is left out by its position, so 0 stands in for it")
+        lines.append(
+            f"pad_token_id: {padding} is not a token; padding is left out by its position, so 0 stands in for it"
+        )
     for name in ("id2label", "label2id"):
         names = fields.get(name)
         if isinstance(names, dict):

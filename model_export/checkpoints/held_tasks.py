@@ -18,7 +18,7 @@ def held_tasks(
 ) -> list[str]:
     """Return the tasks whose head is among the tensors.
 
-    Every checkpoint can embed; that is no head, and left out.
+    Every checkpoint can embed; that is not a head, and left out.
 
     Args:
         names_of: Where each tensor of our model stands, for a task.

@@ -1,6 +1,6 @@
 """Checkpoints by their id on the Hugging Face hub: `organisation/name`, `organisation/name@revision:folder/in/it`.
 
-The only place of the export that uses the network, and only when it is asked for something that is no folder here.
+The only place of the export that uses the network, and only when it is asked for something that is not a folder here.
 Just configuration, tokenizer and weights are downloaded, and no program, into the hub library's own cache. Where that
 is, which hub is asked and whose token it gets is the library's business (`HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`,
 `HF_TOKEN`, `HF_HUB_OFFLINE`); a token goes to the hub alone, not to the place that it sends downloads to.

@@ -61,7 +61,7 @@ class _Parts:
         adapter = lora.find(folder)
         if adapter is None:
             if given_base is not None:
-                raise CheckpointError(f"{folder}: is no LoRA adapter; --base is for those")
+                raise CheckpointError(f"{folder}: is not a LoRA adapter; --base is for those")
             return cls(folder, None, huggingface_weights.usual(folder), folder, None)
         own_weights = huggingface_weights.usual(folder)
         if adapter.weights_file is None and own_weights is None:

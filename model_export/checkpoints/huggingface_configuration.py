@@ -141,7 +141,7 @@ def as_decoder(folder: Path, config: BigBirdConfig) -> tuple[BigBirdConfig, tupl
     transformers.
 
     Raises:
-        ConfigError: It names something that is no token.
+        ConfigError: It names something that is not a token.
     """
     lines = [_CAUSAL] if config.attention_type == "block_sparse" else []
     file = optional_file(folder, GENERATION_FILE)

@@ -118,7 +118,7 @@ class LoraAdapter:
         """Return a number for a module: that of the first pattern which its name ends with, as in PEFT."""
         given = self.values.get(patterns) or {}
         if not isinstance(given, dict):
-            raise CheckpointError(f"{self.config_file}: {patterns} is no object")
+            raise CheckpointError(f"{self.config_file}: {patterns} is not an object")
         value = self.values.get(otherwise, 8)
         for pattern, number in given.items():
             if (
@@ -132,7 +132,7 @@ class LoraAdapter:
                     value = number
                     break
             except (re.error, OverflowError, RecursionError):
-                raise CheckpointError(f"{self.config_file}: {patterns}: {pattern!r:.80} is no pattern") from None
+                raise CheckpointError(f"{self.config_file}: {patterns}: {pattern!r:.80} is not a pattern") from None
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 2**31:
             raise CheckpointError(
                 f"{self.config_file}: {otherwise} of {shortened(module)} is {value!r:.40}, no positive number"

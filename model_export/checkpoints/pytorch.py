@@ -244,12 +244,12 @@ def _state_dicts(content: Mapping[object, object], path: str) -> Iterator[tuple[
 def _sound(file: Path, name: object, value: object, size: int) -> torch.Tensor:
     """Return a tensor that is all there."""
     if not isinstance(name, str) or not name.isprintable():
-        raise CheckpointError(f"{file}: {name!r:.80} is no name of a tensor")
+        raise CheckpointError(f"{file}: {name!r:.80} is not the name of a tensor")
     if not isinstance(value, torch.Tensor):
         raise CheckpointError(f"{file}: {name} is a {type(value).__name__}, not a tensor")
     tensor = value.detach()
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-        raise CheckpointError(f"{file}: {name} is no dense tensor")
+        raise CheckpointError(f"{file}: {name} is not a dense tensor")
     needed = tensor.numel() * tensor.element_size()
     if needed > min(tensor.untyped_storage().nbytes(), size):
         raise CheckpointError(f"{file}: {name} of shape {list(tensor.shape)} is larger than what is stored of it")
@@ -293,7 +293,7 @@ def _forbidden(file: Path, error: pickle.UnpicklingError) -> str:
         )
     spoilt = how_it_is_spoilt(beginning(file))
     more = "" if spoilt is None else f"; {spoilt}"
-    return f"cannot be read as PyTorch weights: it is no file of torch.save, and was not run{more}"
+    return f"cannot be read as PyTorch weights: it is not a file of torch.save, and was not run{more}"
 
 
 def _cause(file: Path, error: Exception) -> str:
@@ -305,7 +305,7 @@ def _cause(file: Path, error: Exception) -> str:
         return f"it is cut off, its end is missing after {file.stat().st_size} bytes; download or copy it again"
     lines = str(error).splitlines() if isinstance(error, OSError | RuntimeError | ValueError) else []
     if not lines or "weights_only" in lines[0]:
-        return "it is no file of torch.save, or not all of one; download or copy it again"
+        return "it is not a file of torch.save, or not all of one; download or copy it again"
     return lines[0][:200]
 
 

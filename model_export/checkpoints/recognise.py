@@ -28,7 +28,7 @@ def read_checkpoint(folder: Path, options: CheckpointOptions = CheckpointOptions
         options: What is said about it.
 
     Raises:
-        CheckpointError: The folder is no checkpoint, a file is missing or unreadable, or the task cannot be told.
+        CheckpointError: The folder is not a checkpoint, a file is missing or unreadable, or the task cannot be told.
         ConfigError: The configuration cannot work, or does not fit the task.
     """
     check_folder(folder)

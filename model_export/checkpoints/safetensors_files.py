@@ -39,7 +39,7 @@ class SafetensorsWeights:
         """Return all tensors under the names of the table.
 
         Raises:
-            CheckpointError: A file is no safetensors file, or names do not tell what the tensors are.
+            CheckpointError: A file is not a safetensors file, or names do not tell what the tensors are.
         """
         tensors: dict[str, torch.Tensor] = {}
         for file in self.files:
@@ -51,7 +51,7 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a file, mapped into memory.
 
     Raises:
-        CheckpointError: It is no safetensors file.
+        CheckpointError: It is not a safetensors file.
     """
     try:
         tensors = load_file(file)
@@ -59,7 +59,7 @@ def read_tensors(file: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{file}: cannot be read as safetensors: {_missing_end(file) or error}") from error
     for name in tensors:
         if not name.isprintable():
-            raise CheckpointError(f"{file}: {name!r:.80} is no name of a tensor")
+            raise CheckpointError(f"{file}: {name!r:.80} is not the name of a tensor")
     return tensors
 
 

@@ -101,7 +101,7 @@ def load_strictly(
     not_finite = [f"{names[key].name}: {count}" for key, tensor in loaded.items() if (count := _not_finite(tensor))]
     if not_finite:
         raise CheckpointError(
-            f"weights that are no finite numbers: {', '.join(first_few(not_finite))}; the training diverged or the "
+            f"weights that are not finite numbers: {', '.join(first_few(not_finite))}; the training diverged or the "
             "file is damaged, take an earlier checkpoint"
         )
     model.load_state_dict(loaded, assign=True)

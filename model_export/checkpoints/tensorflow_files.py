@@ -130,7 +130,7 @@ def find(folder: Path) -> TensorFlowFiles:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(size - len(_MAGIC), 0))
         if size < _FOOTER_BYTES or stream.read() != _MAGIC:
-            raise CheckpointError(f"{index}: is no index of a TensorFlow checkpoint, or it is cut off")
+            raise CheckpointError(f"{index}: is not an index of a TensorFlow checkpoint, or it is cut off")
     return TensorFlowFiles(folder / name, (index, *_data_files(folder, name)))
 
 

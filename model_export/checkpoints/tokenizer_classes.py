@@ -50,7 +50,7 @@ def complete(file: Path, settings: Json, class_name: str, names: Mapping[str, st
         raise Unusable(f"{class_name} cuts words with a program of its own before this vocabulary; no file says how")
     values = dict(read_json(file))
     if "model" not in values:
-        raise Unusable(f"is no tokenizer: it has no model; give a {TOKENIZER_JSON_FILE}, or the folder of one")
+        raise Unusable(f"is not a tokenizer: it has no model; give a {TOKENIZER_JSON_FILE}, or the folder of one")
     model = values["model"] = dict(mapping(values.get("model"), "model"))
     if "type" not in model:  # files of long ago
         model["type"] = (

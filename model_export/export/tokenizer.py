@@ -49,8 +49,8 @@ def write_tokenizer(
         text_pieces: User-defined pieces that stay as they are.
 
     Raises:
-        CheckpointError: The file is no SentencePiece model, lacks a special piece, has more pieces than embeddings, or
-            a character map with which SentencePiece would read foreign memory.
+        CheckpointError: The file is not a SentencePiece model, lacks a special piece, has more pieces than embeddings,
+            or a character map with which SentencePiece would read foreign memory.
     """
     model = parse_sentencepiece(serialised, source)
     try:

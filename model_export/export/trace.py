@@ -71,7 +71,7 @@ TRANSPOSED, FIRST_ROWS = ".transposed", ".first_rows"
 
 # An axis of one would be traced as a constant, and axes of the same size as one axis.
 _EXAMPLE_BATCH, _EXAMPLE_POSITIONS = 2, 3
-# Larger float constants that are no parameter would be weights in disguise.
+# Larger float constants that are not parameters would be weights in disguise.
 _LARGEST_CONSTANT_BYTES = 1024
 _COMPARED_NUMBERS = 16
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
@@ -195,7 +195,7 @@ def _name_weights(model: ir.Model, parameters: Mapping[str, Array]) -> None:
         array = value.const_value.numpy()
         name = names.get(_fingerprint(array)) or _first_rows_of(array, parameters)
         if name is None and array.nbytes > _LARGEST_CONSTANT_BYTES:
-            raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is no parameter")
+            raise ExportError(f"graph: the constant {old_name} {list(array.shape)} is not a parameter")
         if name is not None and name != old_name:
             del initializers[old_name]
             value.name = name

@@ -98,7 +98,7 @@ class Verifier:
         largest, tolerance = float(difference.max()), self._limit()
         if largest > tolerance and self._asks_float64:
             tolerance = max(tolerance, _TIMES_UNCERTAIN * self._references.uncertainty(documents))
-        # Neither infinity nor what is no number is let through, whatever the tolerance.
+        # Neither infinity nor what is not a number is let through, whatever the tolerance.
         if not (np.isfinite(largest) and largest <= tolerance):
             raise ExportError(
                 f"bucket {bucket}: outputs differ from torch by {largest:.3g}, more than {tolerance:.3g} "
@@ -144,7 +144,7 @@ class Verifier:
         ]
 
     def _agreement(self, found: list[Arrays], expected: list[Arrays]) -> float | None:
-        """Return the share of equal decisions, or None where outputs are no logits or have nothing to choose."""
+        """Return the share of equal decisions, or None where outputs are not logits or have nothing to choose."""
         # Question answering chooses a token for the start and one for the end, everything else a label or a piece.
         chosen_along = {"logits": 0 if self._references.signature.task == "qa" else -1}
         chosen_along[ANSWER_TYPE_OUTPUT] = -1

@@ -110,7 +110,7 @@ def _within(value: Any) -> Iterator[dict[str, Any]]:
             yield from _within(part)
 
 
-# What is no HTTP, too slow or too much; a method that the path has not; a fault; a server that is not ready.
+# What is not HTTP, too slow or too much; a method that the path has not; a fault; a server that is not ready.
 _ANYWHERE = (400, 405, 408, 429, 431, 500, 503)
 # Headers that are too large are refused before anybody knows which path is meant.
 _BEFORE_THE_PATH = "431"

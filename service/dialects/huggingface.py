@@ -375,7 +375,7 @@ def _asked(
     listed: bool,
     names: Mapping[str, str],
 ) -> Asked[bytes]:
-    """Return what is asked where a list is answered by a list, and what is no list by what is none."""
+    """Return what is asked where a list is answered by a list, and one item by one answer."""
     return Asked(
         dialect="huggingface",
         served_by=task,

@@ -204,7 +204,7 @@ def texts_of_bytes(name: str, shape: Sequence[int], data: bytes) -> list[str]:
     """Return the texts of an input in the binary extension.
 
     Raises:
-        MalformedRequest: The bytes are no strings after their lengths, or no UTF-8.
+        MalformedRequest: The bytes are not strings after their lengths, or not UTF-8.
         InvalidInput: Their number is not that of the shape.
     """
     texts, place = [], 0

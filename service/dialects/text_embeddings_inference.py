@@ -217,10 +217,10 @@ def _text(tokenizer: Tokenizer, ids: Sequence[int], *, special: bool) -> str:
     """Return the text of tokens; special ones are left out, or read as their names with a space before and after.
 
     Raises:
-        InvalidInput: An id is no token.
+        InvalidInput: An id is not a token.
     """
     if any(number >= len(tokenizer.vocabulary) for number in ids):
-        raise InvalidInput(f"ids holds one that is no token: the vocabulary has {len(tokenizer.vocabulary)}")
+        raise InvalidInput(f"ids holds one that is not a token: the vocabulary has {len(tokenizer.vocabulary)}")
     names = (tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id, tokenizer.pad_id)
     parts: list[str] = []
     plain: list[int] = []

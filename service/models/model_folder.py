@@ -26,7 +26,7 @@ def find_bundles(folder: Path, only_name: str | None = None) -> dict[str, Path]:
         only_name: What the model is called if the folder is a bundle, or None for the folder's own name.
 
     Raises:
-        BundleError: There is none, or a name is given and the folder is no bundle.
+        BundleError: There is none, or a name is given and the folder is not a bundle.
     """
     if (folder / MANIFEST_FILE).is_file():
         return {only_name or model_name(folder): folder}

@@ -60,7 +60,7 @@ class Access:
 
 def digest_of(secret: str) -> bytes:
     """Return what is kept of a key."""
-    # What cannot be encoded is no key of ours, and must not be an error either.
+    # What cannot be encoded is not a key of ours, and must not be an error either.
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -153,7 +153,7 @@ def read_key_file(path: Path, *, admin: bool = False) -> list[Key]:
     """Read the keys of a file.
 
     Raises:
-        KeyLineError: It cannot be read, a line is no key's, or there is none: that would open the service.
+        KeyLineError: It cannot be read, a line is not a key's, or there is none: that would open the service.
     """
     try:
         with path.open("rb") as file:
@@ -175,7 +175,7 @@ def read_key_variable(value: str, *, admin: bool = False) -> list[Key]:
     """Read the keys of a variable.
 
     Raises:
-        KeyLineError: An entry is no key's, or there is none.
+        KeyLineError: An entry is not a key's, or there is none.
     """
     entries = (entry.strip() for entry in re.split(r"[,\n]", value))
     places = ((f"entry {number}", entry) for number, entry in enumerate(entries, start=1) if entry)

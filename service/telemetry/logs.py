@@ -1,9 +1,9 @@
 """Log lines for machines and for people: JSON, one object on each line, or text.
 
 A record's own values travel under one name, `fields`. Texts of users must never reach the log, and an exception raised
-while one was at hand may quote it: of an exception that is no error of our own, a line tells the types and the places
-in the code (modules, no files), and its message only if the logger belongs to a part that never holds a text. What
-Python itself would print (uncaught exceptions, warnings) takes the same way.
+while one was at hand may quote it: of an exception that is not an error of our own, a line tells the types and the
+places in the code (modules, no files), and its message only if the logger belongs to a part that never holds a text.
+What Python itself would print (uncaught exceptions, warnings) takes the same way.
 """
 
 import json

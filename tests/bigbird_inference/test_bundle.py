@@ -393,7 +393,7 @@ MISFITS = [
     pytest.param(_set("pair_types", value="ones"), "pair_types", id="unknown pair types"),
     pytest.param(_set("problem_type", value="ranking"), "problem_type", id="an unknown problem type"),
     pytest.param(_set("buckets", 0, "attention", value="dense"), "buckets.0.attention", id="unknown attention"),
-    pytest.param(_set("labels", value="O"), "labels", id="labels that are no list"),
+    pytest.param(_set("labels", value="O"), "labels", id="labels that are not a list"),
     pytest.param(_set("labels", value=[1]), "labels.0", id="a label that is a number"),
     pytest.param(_set("block_size", value="16"), "block_size", id="a number that is text"),
     pytest.param(_set("block_size", value=16.5), "block_size", id="half a token"),

@@ -31,7 +31,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "embed": {"pooling": "cls", "normalize": False},
     "generate": {"max_new_tokens": 3},
 }
-"""Fields beside the document; those that are no texts are given as options."""
+"""Fields beside the document; those that are not texts are given as options."""
 
 FIELD = {"qa": "context", "multiple-choice": "prompt", "generate": "prompt", "next-sentence": "first"}
 

@@ -122,12 +122,12 @@ def test_copies_go_where_no_other_file_is(
 def test_text_is_shown_with_its_pages_and_boxes(folder: Path) -> None:
     status, printed = run("text", CONTRACT, "--page-marks")
     assert status == 0 and printed.index("--- page 2 ---") < printed.index("Miareis Station")
-    shown = json.loads(run("text", CONTRACT, "--json", "--boxes")[1])
+    printed = json.loads(run("text", CONTRACT, "--json", "--boxes")[1])
     document = read_document(CONTRACT, "pdf", Limits())
-    assert shown["text"] == document.text and len(shown["boxes"]) == len(document.text)
-    second = shown["pages"][1]
+    assert printed["text"] == document.text and len(printed["boxes"]) == len(document.text)
+    second = printed["pages"][1]
     assert second["page"] == 2 and document.text[second["start"] : second["end"]].startswith("3. Place of delivery")
-    assert shown["boxes"][document.text.index("\n")] is None
+    assert printed["boxes"][document.text.index("\n")] is None
     assert run("text", folder / "b.docx") == (0, "Maria Okafor led the survey.\n")
     status, printed = run("text", folder / "c.pdf")
     assert status == 1 and "c.pdf: a broken PDF; repair it" in printed

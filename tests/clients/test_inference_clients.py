@@ -51,7 +51,7 @@ def test_kserve_itself_reads_its_manifests_and_knows_every_field(python: Path) -
         "ServingRuntime",
         "InferenceService",
         "ServingRuntime.spec.containers[0].startProbe is unknown",
-        "ServingRuntime.spec.multiModel is no bool",
+        "ServingRuntime.spec.multiModel is not a bool",
         "InferenceService.spec.predictor.model has no storageURI",
         "InferenceService.spec.predictor.securityContext.runAsNonroot is unknown",
     ]

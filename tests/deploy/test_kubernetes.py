@@ -184,7 +184,7 @@ def test_no_container_gets_a_token_or_the_environment_of_services(
     spec: dict[str, Any], container: dict[str, Any]
 ) -> None:
     assert spec["automountServiceAccountToken"] is False
-    # The Service `bigbird` would become BIGBIRD_PORT=tcp://..., which is no port.
+    # The Service `bigbird` would become BIGBIRD_PORT=tcp://..., which is not a port.
     assert spec["enableServiceLinks"] is False
 
 

@@ -154,7 +154,7 @@ def test_a_refused_option_is_no_wrong_answer_when(response: httpx.Response, mess
     [
         pytest.param(refused_option("Invalid fields: text.", "text"), id="a field of the data"),
         pytest.param(httpx.Response(422, json={"title": "t", "detail": "The top_k is too high"}), id="no field"),
-        pytest.param(httpx.Response(422, text="window_stride"), id="what is no problem of ours"),
+        pytest.param(httpx.Response(422, text="window_stride"), id="what is not a problem of ours"),
     ],
 )
 def test_a_refusal_stays_one_if_it_blames(response: httpx.Response) -> None:

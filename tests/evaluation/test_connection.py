@@ -100,7 +100,7 @@ def test_one_line_says_what_is_wrong_with_a_server_when(
     ("place", "message"),
     [
         pytest.param("http://127.0.0.1:1", "http://127.0.0.1:1: no answer: ", id="nobody listens"),
-        pytest.param("http://[", "http://[: ", id="it is no URL"),
+        pytest.param("http://[", "http://[: ", id="it is not a URL"),
     ],
 )
 def test_a_server_that_cannot_be_reached_is_named_when(place: str, message: str) -> None:

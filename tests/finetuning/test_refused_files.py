@@ -47,7 +47,7 @@ def test_all_mistakes_of_a_file_are_told_each_on_a_line(encoder: Path, tmp_path:
     first, second, third = result.output.splitlines()
     assert first == f"Error: {file}: 2 mistakes:"
     assert second == f"{file}:2: one column, where a word and its tag are needed"
-    assert third.startswith(f"{file}:3: 'X-PER' is no entity tag")
+    assert third.startswith(f"{file}:3: 'X-PER' is not an entity tag")
 
 
 def test_an_unknown_label_of_the_evaluation_file_is_named_with_its_line(arguments: list[str], tmp_path: Path) -> None:

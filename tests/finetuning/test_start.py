@@ -95,7 +95,7 @@ def test_a_configuration_that_names_no_task_is_a_checkpoint_without_head(encoder
 
 
 def test_a_folder_without_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         Start.find(tmp_path, "qa")
 
 

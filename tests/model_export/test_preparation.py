@@ -44,7 +44,7 @@ def test_a_dry_run_says_what_would_be_exported_and_makes_nothing(
         "  model       2 layers, hidden size 12, 3 heads, vocabulary 100",
         "  tokenizer   spiece.model",
         "  attention   blocks of 16, random blocks of transformers",
-        "  changed     pad_token_id: -1 is no token; padding is left out by its position, so 0 stands in for",
+        "  changed     pad_token_id: -1 is not a token; padding is left out by its position, so 0 stands in for",
         "              it",
         "  changed     labels: the configuration names 2 of the head's 3 outputs; made up: LABEL_2 (name all",
         "              of them with --labels)",
@@ -156,7 +156,7 @@ def test_white_space_around_text_pieces_is_passed_over(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         main, ["export", str(saved(tmp_path, "ner")), "--dry-run", "--text-pieces", " <none>, <such>"]
     )
-    assert "text-pieces: '<none>' is no user-defined piece" in result.output
+    assert "text-pieces: '<none>' is not a user-defined piece" in result.output
 
 
 def test_more_work_is_expected_to_take_longer() -> None:

@@ -60,7 +60,7 @@ def test_the_model_says_how_vectors_are_pooled_unless_somebody_chooses(open_page
 def test_what_a_form_leaves_out_is_what_the_service_takes_anyway(open_page: OpenPage) -> None:
     page = open_page()
     page.wait_for_selector("#reading .block")
-    shown = page.evaluate("""async () => {
+    left_out = page.evaluate("""async () => {
         const { TASKS } = await import(new URL("playground/tasks/registry.js", document.baseURI));
         const fields = TASKS.flatMap((task) => Object.entries({ ...task.fields(), ...task.options() }).map(
             ([name, field]) => [task.path, name, field.node.querySelector("select, [type=number]"), field.value]));
@@ -77,12 +77,12 @@ def test_what_a_form_leaves_out_is_what_the_service_takes_anyway(open_page: Open
         (path, field.name): str(field.default) for path, request in requests.items() for field in fields(request)
     }
     # Of /ner nothing: what it does unless asked depends on the model.
-    assert {(path, name) for path, name, _ in shown} == {
+    assert {(path, name) for path, name, _ in left_out} == {
         ("/qa", "max_answer_tokens"),
         ("/fill-mask", "top_k"),
         ("/generate", "sampling"),
     }
-    assert {(path, name): value for path, name, value in shown}.items() <= defaults.items()
+    assert {(path, name): value for path, name, value in left_out}.items() <= defaults.items()
 
 
 def test_what_a_task_was_left_with_is_there_again(open_page: OpenPage) -> None:

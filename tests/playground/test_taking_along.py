@@ -220,7 +220,7 @@ def test_the_address_is_one_word_for_the_shell(open_page: OpenPage) -> None:
         }""",
         address,
     )
-    shown = subprocess.run(
+    loaded = subprocess.run(
         ["bash"], input='curl() { printf %s "$2"; }\n' + program, text=True, capture_output=True, check=True
     )
-    assert shown.stdout == address
+    assert loaded.stdout == address

@@ -159,7 +159,7 @@ def _make_adapter(folder: Path) -> None:
 
 
 def _load_adapter(folder: Path) -> None:
-    # A name of a base that is no path here would be asked of the hub.
+    # A name of a base that is not a path here would be asked of the hub.
     with mock.patch("model_export.checkpoints.lora.resolve", Path):
         read_checkpoint(folder)
 

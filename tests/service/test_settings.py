@@ -85,9 +85,9 @@ def test_a_flag_that_is_no_setting_is_refused() -> None:
 
 def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one() -> None:
     assert unknown_variables(["BIGBIRD_PROT", "PATH", "bigbird_port", "BIGBIRD_CORS_ORIGIN", "BIGBIRD_ZZ"]) == [
-        "BIGBIRD_CORS_ORIGIN is set, but is no setting and changes nothing; did you mean BIGBIRD_CORS_ORIGINS?",
-        "BIGBIRD_PROT is set, but is no setting and changes nothing; did you mean BIGBIRD_PORT?",
-        "BIGBIRD_ZZ is set, but is no setting and changes nothing; `bigbird serve --help` lists them",
+        "BIGBIRD_CORS_ORIGIN is set, but is not a setting and changes nothing; did you mean BIGBIRD_CORS_ORIGINS?",
+        "BIGBIRD_PROT is set, but is not a setting and changes nothing; did you mean BIGBIRD_PORT?",
+        "BIGBIRD_ZZ is set, but is not a setting and changes nothing; `bigbird serve --help` lists them",
     ]
 
 

@@ -94,7 +94,7 @@ export const classification = {
 	},
 };
 
-/** Raw values of regression models are no probabilities. */
+/** Raw values of regression models are not probabilities. */
 function scoring(labels) {
 	return labels.every(({ score }) => score >= 0 && score <= 1) ? format.percent : format.number;
 }

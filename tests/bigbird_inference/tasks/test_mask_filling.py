@@ -39,7 +39,7 @@ def probabilities(tokenizer: Tokenizer, **shares: Mapping[str, float]) -> Float3
 
 def piece_id(tokenizer: Tokenizer, piece: str) -> int:
     found = int(tokenizer.vocabulary.processor.piece_to_id(piece))
-    assert found != tokenizer.vocabulary.unk_id, f"{piece} is no piece"
+    assert found != tokenizer.vocabulary.unk_id, f"{piece} is not a piece"
     return found
 
 

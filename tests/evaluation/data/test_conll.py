@@ -157,9 +157,9 @@ def test_comments_before_a_sentence_are_skipped_and_words_that_look_like_them_ar
         pytest.param("-DOCSTART- O\n", {}, "dev.conll: no word in the file", id="a file without words"),
         pytest.param("a O\nb\n", {}, "dev.conll:2: one column, where a word and its tag are needed", id="one column"),
         pytest.param("a O\nb X O\n", {}, "dev.conll:2: 3 columns, where the lines before have 2", id="a column more"),
-        pytest.param("a B-X\nb PER\n", {}, "dev.conll:2: 'PER' is no entity tag", id="a type alone among others"),
-        pytest.param("a O\nb B-\n", {}, "dev.conll:2: 'B-' is no entity tag", id="a tag without type"),
-        pytest.param("a B-X\nb M-X\nc E-X", {}, "dev.conll:2: 'M-X' is no entity tag", id="BMES"),
+        pytest.param("a B-X\nb PER\n", {}, "dev.conll:2: 'PER' is not an entity tag", id="a type alone among others"),
+        pytest.param("a O\nb B-\n", {}, "dev.conll:2: 'B-' is not an entity tag", id="a tag without type"),
+        pytest.param("a B-X\nb M-X\nc E-X", {}, "dev.conll:2: 'M-X' is not an entity tag", id="BMES"),
         pytest.param("#a O\n#b\n", {}, "dev.conll:2: one column, where a", id="a word with # that has no tag"),
         pytest.param(b"a O\n\nb\xff O\n", {}, "dev.conll:3: not UTF-8", id="another encoding"),
         pytest.param(

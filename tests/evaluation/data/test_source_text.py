@@ -187,8 +187,8 @@ WRONG = [
             "n.conll:2: one column, where a word and its tag are needed",
             "n.conll:5: I-X: no entity of its type is open after O",
             "n.conll:6: unknown label 'Y'; the model's labels are: X",
-            "n.conll:7: 'G' is no entity tag: neither O nor B-, I-, E-, L-, S- or U- and a type; a type alone is one "
-            "where no tag of the file has these",
+            "n.conll:7: 'G' is not an entity tag: neither O nor B-, I-, E-, L-, S- or U- and a type; a type alone is "
+            "one where no tag of the file has these",
         ],
         id="CoNLL",
     ),

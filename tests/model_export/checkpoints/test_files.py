@@ -208,7 +208,7 @@ class TestCheckFolder:
         (folder / "runs").mkdir()
         named = ", ".join(f"{folder}/checkpoint-{steps}" for steps in (3, 20, 100))
         assert refusal(lambda: check_folder(folder)) == (
-            f"{folder}: is no checkpoint, but holds some; give one of them: {named}"
+            f"{folder}: is not a checkpoint, but holds some; give one of them: {named}"
         )
 
     def test_a_model_in_the_cache_of_the_hub_is_led_to_its_snapshot(self, folder: Path) -> None:

@@ -72,7 +72,7 @@ def refusal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _contents(folder: Path) -> set[tuple[Path, int]]:
-    """Return every path below a folder, and of those that are no folders the time of the last change."""
+    """Return every path below a folder, and of those that are not folders the time of the last change."""
     return {(path, 0 if path.is_dir() else path.lstat().st_mtime_ns) for path in folder.rglob("*")}
 
 
@@ -123,7 +123,7 @@ def _write_npz(path: Path) -> None:
 
 
 def _write_text(path: Path) -> None:
-    path.write_text("These are no weights.\n" * 10)
+    path.write_text("These are not weights.\n" * 10)
 
 
 def _write_another_format(path: Path) -> None:

@@ -86,8 +86,12 @@ def test_a_class_may_stand_alone_in_place_of_a_list(saved: dict[str, Path], tmp_
 @pytest.mark.parametrize(
     ("fields", "written", "said"),
     [
-        pytest.param({"pad_token_id": -1}, None, "pad_token_id: -1 is no token; padding is left out", id="no padding"),
-        pytest.param({"pad_token_id": 100}, None, "pad_token_id: 100 is no token", id="padding beyond the vocabulary"),
+        pytest.param(
+            {"pad_token_id": -1}, None, "pad_token_id: -1 is not a token; padding is left out", id="no padding"
+        ),
+        pytest.param(
+            {"pad_token_id": 100}, None, "pad_token_id: 100 is not a token", id="padding beyond the vocabulary"
+        ),
         pytest.param({"hidden_dropout_prob": float("nan")}, "NaN", "hidden_dropout_prob: nan counts in", id="NaN"),
         pytest.param(
             {"initializer_range": float("inf")}, "Infinity", "initializer_range: inf counts in", id="Infinity"

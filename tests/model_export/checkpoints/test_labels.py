@@ -59,7 +59,7 @@ def edited(saved: Path, folder: Path, **fields: Any) -> Path:
         pytest.param({}, "LABEL_0 LABEL_1 LABEL_2", 0, id="nothing"),
         pytest.param({"id2label": {}}, "LABEL_0 LABEL_1 LABEL_2", 0, id="no names"),
         pytest.param({"id2label": {"0": "O", "1": "  ", "2": None}}, "O LABEL_1 LABEL_2", 1, id="blank names"),
-        pytest.param({"id2label": {"0": 0, "1": 1, "2": True}}, "0 1 True", 3, id="names that are no strings"),
+        pytest.param({"id2label": {"0": 0, "1": 1, "2": True}}, "0 1 True", 3, id="names that are not strings"),
     ],
 )
 @pytest.mark.parametrize("task", ["classify", "ner"])

@@ -121,7 +121,7 @@ class TestTheBase:
         assert "--base FOLDER_OR_ID" in refusal(folder)
 
     def test_is_for_adapters_only(self) -> None:
-        assert "is no LoRA adapter; --base is for those" in refusal(BASE, base=str(BASE))
+        assert "is not a LoRA adapter; --base is for those" in refusal(BASE, base=str(BASE))
 
 
 def test_tokenizer_and_configuration_of_the_adapter_come_first(folder: Path, config: Any) -> None:
@@ -176,7 +176,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"alpha_pattern": {"(.+)+x": 2}},
         "alpha_pattern: '(.+)+x' is too intricate; merge it in Python",
     ),
-    "a pattern that is none": ({"alpha_pattern": {"(": 2}}, "alpha_pattern: '(' is no pattern"),
+    "a pattern that is none": ({"alpha_pattern": {"(": 2}}, "alpha_pattern: '(' is not a pattern"),
 }
 
 

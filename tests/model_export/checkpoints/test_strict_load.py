@@ -138,7 +138,7 @@ def test_weights_that_are_no_finite_numbers_are_refused_by_name(value: float, dt
     with pytest.raises(CheckpointError) as refused:
         load_strictly(nn.Linear(3, 2), tensors, NAMES, ())
     assert str(refused.value) == (
-        "weights that are no finite numbers: theirs.w: 1 of 6 elements; the training diverged or the file is damaged, "
+        "weights that are not finite numbers: theirs.w: 1 of 6 elements; the training diverged or the file is damaged, "
         "take an earlier checkpoint"
     )
 

@@ -100,13 +100,13 @@ def link_out(name: str) -> Callable[[Path], None]:
 
 
 BROKEN = [
-    pytest.param(lambda folder: cut(folder / INDEX, 0.5), "is no index of a TensorFlow", id="the index is cut"),
+    pytest.param(lambda folder: cut(folder / INDEX, 0.5), "is not an index of a TensorFlow", id="the index is cut"),
     pytest.param(
-        lambda folder: (folder / INDEX).write_bytes(b""), "is no index of a TensorFlow", id="the index is empty"
+        lambda folder: (folder / INDEX).write_bytes(b""), "is not an index of a TensorFlow", id="the index is empty"
     ),
     pytest.param(
         lambda folder: (folder / INDEX).write_bytes(b"\x80\x04" * 400),
-        "is no index of a TensorFlow",
+        "is not an index of a TensorFlow",
         id="another format",
     ),
     pytest.param(lambda folder: (folder / DATA).unlink(), "data-*: missing", id="the data are missing"),

@@ -266,12 +266,14 @@ def model(**fields: Any) -> Change:
 @pytest.mark.parametrize(
     ("kind", "change", "message"),
     [
-        pytest.param("Unigram", lambda v: v.pop("model"), "is no tokenizer: it has no model; give", id="no model"),
+        pytest.param("Unigram", lambda v: v.pop("model"), "is not a tokenizer: it has no model; give", id="no model"),
         pytest.param("WordPiece", model(type="WordLevel"), "model.type: 'WordLevel' is not one of", id="WordLevel"),
         pytest.param("Unigram", model(vocab={"a": 1}), "model.vocab: is an object, not a list", id="no list"),
         pytest.param("Unigram", model(vocab=[["a"]]), r"model.vocab\[0\]: is not a piece and", id="no score"),
-        pytest.param("Unigram", model(vocab=[["a", 1e39]]), r"its score is no number, or too large", id="a huge score"),
-        pytest.param("Unigram", model(vocab=[["a", float("nan")]]), "its score is no number", id="a score NaN"),
+        pytest.param(
+            "Unigram", model(vocab=[["a", 1e39]]), r"its score is not a number, or too large", id="a huge score"
+        ),
+        pytest.param("Unigram", model(vocab=[["a", float("nan")]]), "its score is not a number", id="a score NaN"),
         pytest.param("Unigram", model(vocab=[["a" * 513, 0]]), "longer than 512 characters", id="a long piece"),
         pytest.param("Unigram", model(vocab=[["\ud800", 0]]), "is not valid Unicode", id="half a surrogate pair"),
         pytest.param("Unigram", model(unk_id=None), "model.unk_id: is None, not a whole number", id="no unknown"),

@@ -111,5 +111,5 @@ def test_weights_get_the_names_of_the_parameters_whose_contents_they_have() -> N
 
 
 def test_a_large_constant_that_is_no_parameter_is_refused() -> None:
-    with pytest.raises(ExportError, match=r"the constant folded \[20, 20\] is no parameter"):
+    with pytest.raises(ExportError, match=r"the constant folded \[20, 20\] is not a parameter"):
         trace._name_weights(_products({"one": _matrix(1), "folded": _matrix(1) * 0.5}), {"first.weight": _matrix(1)})

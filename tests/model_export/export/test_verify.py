@@ -94,7 +94,7 @@ def test_an_output_of_any_task_that_is_off_fails(task: str) -> None:
         pytest.param(2e-4, slice(None), id="all logits are off"),
         pytest.param(-2e-4, -1, id="the last document is off"),
         pytest.param(2e-4, 0, id="the first document is off"),
-        pytest.param(np.nan, 0, id="a document is no number"),
+        pytest.param(np.nan, 0, id="a document is not a number"),
         pytest.param(np.inf, -1, id="a document is infinite"),
     ],
 )

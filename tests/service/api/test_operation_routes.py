@@ -77,7 +77,7 @@ async def test_the_documentation_describes_every_task_its_fields_and_its_problem
 @pytest.mark.parametrize(
     "accept",
     [
-        pytest.param("application/openmetrics-text; version=x", id="a version that is no number"),
+        pytest.param("application/openmetrics-text; version=x", id="a version that is not a number"),
         pytest.param("application/openmetrics-text; version=1.0.0.a", id="half a number"),
         pytest.param("text/plain; version=999; q=z", id="a version of the future"),
         pytest.param(f"application/openmetrics-text; version={'9' * 5000}", id="five thousand digits"),

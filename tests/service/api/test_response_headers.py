@@ -122,17 +122,17 @@ async def test_a_named_origin_may_and_others_may_not() -> None:
     [
         pytest.param("*", "would let every page of the web use the service; name origins", id="everybody"),
         pytest.param("null", "would let every page of the web", id="the origin of sandboxes and files"),
-        pytest.param("https://*.example.com", "is no origin; write https://app.example.com, with", id="a pattern"),
+        pytest.param("https://*.example.com", "is not an origin; write https://app.example.com, with", id="a pattern"),
         pytest.param("app.example.com", "write https://app.example.com or http://app.example.com", id="no scheme"),
         pytest.param("localhost:3000", "write https://localhost:3000 or http://localhost:3000", id="a port alone"),
         pytest.param("https://app.example.com/", "write https://app.example.com (", id="a slash"),
         pytest.param("http://app.example.com/ui/", "write http://app.example.com (", id="a path"),
         pytest.param("https://App.example.com", "write https://app.example.com (", id="capitals"),
         pytest.param("https://app.example.com:443", "write https://app.example.com (", id="the usual port"),
-        pytest.param("https://user@app.example.com", "is no origin; write", id="a user"),
+        pytest.param("https://user@app.example.com", "is not an origin; write", id="a user"),
         pytest.param("https://app.example.com https://b.example.com", "with commas between several", id="no comma"),
-        pytest.param("https://app.example.com,", "'' is no origin", id="a list that does not go on"),
-        pytest.param("file://", "'file://' is no origin", id="files"),
+        pytest.param("https://app.example.com,", "'' is not an origin", id="a list that does not go on"),
+        pytest.param("file://", "'file://' is not an origin", id="files"),
     ],
 )
 def test_an_origin_is_named_exactly(origins: str, message: str) -> None:

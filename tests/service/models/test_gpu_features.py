@@ -269,7 +269,7 @@ async def test_no_path_of_this_machine_is_told_to_clients(models: Path, gpu: Sta
 
 def test_the_setting_that_was_replaced_is_refused_with_the_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIGBIRD_CUDA_GRAPHS", "false")
-    with pytest.raises(InvalidSettings, match="BIGBIRD_CUDA_GRAPHS is no setting any more: BIGBIRD_GPU_FEATURES="):
+    with pytest.raises(InvalidSettings, match="BIGBIRD_CUDA_GRAPHS is not a setting any more: BIGBIRD_GPU_FEATURES="):
         load_settings()
 
 

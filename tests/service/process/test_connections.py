@@ -258,7 +258,7 @@ async def test_a_body_behind_a_request_that_is_answered_has_its_own_time() -> No
 @pytest.mark.parametrize(
     "rest",
     [b"five\r\nhello\r\n", b"5\r\nhello\r\n0\r\nContent-Length: 5\r\n\r\n", b"5\r\nhello!!"],
-    ids=["a size that is no number", "a length in a trailer", "a chunk longer than its size"],
+    ids=["a size that is not a number", "a length in a trailer", "a chunk longer than its size"],
 )
 @asynchronous
 async def test_a_body_that_is_not_http_is_refused_at_once(rest: bytes) -> None:

@@ -179,7 +179,7 @@ def test_a_bundle_that_cannot_be_served_stops_the_start_with_one_line_that_names
     assert done.returncode == 1
     misspelt, line = done.stderr.splitlines()
     assert expected[case] in line
-    assert "BIGBIRD_PROT is set, but is no setting and changes nothing; did you mean BIGBIRD_PORT?" in misspelt
+    assert "BIGBIRD_PROT is set, but is not a setting and changes nothing; did you mean BIGBIRD_PORT?" in misspelt
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_a_variable_has_keys_with_commas_or_line_ends_between_them() -> None:
         pytest.param(b"mine sha256:" + b"0" * 65, "{file}:1: not `NAME sha256:`", id="a digit too many"),
         pytest.param("mïne sha256:".encode() + b"0" * 64, "{file}:1: not `NAME sha256:`", id="a letter with dots"),
         pytest.param(b"a" * 64 + b" sha256:" + b"0" * 64, "{file}:1: not `NAME sha256:`", id="a name of 64 letters"),
-        pytest.param(b"# a\n# b\nSECRET \xff\n", "{file}:3: not UTF-8", id="bytes that are no text"),
+        pytest.param(b"# a\n# b\nSECRET \xff\n", "{file}:3: not UTF-8", id="bytes that are not text"),
         pytest.param(b"#" * (1024 * 1024 + 1), "{file}: larger than", id="a file too large to be one of keys"),
         pytest.param(
             b"".join(b"k%d sha256:%064d\n" % (number, number) for number in range(1001)),

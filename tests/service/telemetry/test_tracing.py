@@ -164,7 +164,7 @@ async def test_the_standard_sampler_decides_about_requests_and_batches_follow(mo
     [
         pytest.param(f"{POISON}", 500, StatusCode.ERROR, id="a run that fails"),
         pytest.param("crash while encoding", 500, StatusCode.ERROR, id="an unexpected error"),
-        pytest.param(" ", 422, StatusCode.UNSET, id="what the client did wrong is no error of the server"),
+        pytest.param(" ", 422, StatusCode.UNSET, id="what the client did wrong is not an error of the server"),
     ],
 )
 @asynchronous

@@ -165,7 +165,7 @@ def test_a_provider_that_does_not_start_is_told_with_the_library_that_is_missing
     monkeypatch.setattr("onnxruntime.preload_dlls", lambda: print(printed))
     trial.providers = ("CPUExecutionProvider",)
     assert MachineProbe().failure_on(3) == reason
-    assert capsys.readouterr().out == "", "what onnxruntime prints is no output of the service"
+    assert capsys.readouterr().out == "", "what onnxruntime prints is not an output of the service"
 
 
 def test_an_onnxruntime_without_cuda_fails_its_trial() -> None:
