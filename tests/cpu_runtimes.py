@@ -18,7 +18,7 @@ from bigbird_inference.runtime.openvino_session import open_openvino_session
 from bigbird_inference.runtime.session import Session
 from tests.foreign_programs import REQUIRED
 
-_installed = quiet_openvino.installed
+openvino_is_installed = quiet_openvino.installed
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ OPENVINO_BF16 = pytest.param(CpuCase("openvino", "bf16"), id="openvino in bf16",
 
 def need_openvino() -> None:
     """Skip a test where OpenVINO is not installed; fail it where everything is expected."""
-    if _installed():
+    if openvino_is_installed():
         return
     reason = "OpenVINO is not installed; `make install` does it"
     if os.environ.get(REQUIRED):
@@ -65,5 +65,5 @@ def exports_with_openvino() -> Iterator[None]:
     """Let exports in this process measure OpenVINO after all."""
     need_openvino()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quiet_openvino, "installed", _installed)
+        patch.setattr(quiet_openvino, "installed", openvino_is_installed)
         yield

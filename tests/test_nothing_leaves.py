@@ -1,17 +1,19 @@
 """Nothing leaves the machine: serve, export, measure, evaluate and bulk work on Ray under strace, with a fresh home.
 
 Every call that opens a connection, sends to an address or makes a file is looked at. onnxruntime's own telemetry needs
-half a minute to begin, so the server is watched for that long. Where OpenVINO is installed, an export measures it.
+half a minute to begin, so servers are watched for that long: they run beside the other tests, and are asked about last.
+Where OpenVINO is installed, an export measures it.
 """
 
 import ipaddress
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ import pytest
 from benchmarks.running_server import listening_port
 from bigbird_inference.bundle import read_manifest
 from tests import tokenizer_files
-from tests.cpu_runtimes import need_openvino
+from tests.cpu_runtimes import need_openvino, openvino_is_installed
 from tests.foreign_programs import find_program, need_package
 from tests.model_export.reference_models import make_config, make_model
 
@@ -52,9 +54,11 @@ class Traced:
         find_program("strace", package="strace")
         self.home = folder / "home"
         self.home.mkdir()
+        self.folder = folder
         self._log = folder / "strace.log"
         calls = "connect,sendto,sendmsg,sendmmsg,open,openat"
         watched = ["strace", "-f", "-qq", "-e", f"trace={calls}", "-o", str(self._log)]
+        self._began = time.monotonic()
         self.process = subprocess.Popen(
             [*watched, sys.executable, "-m", "bigbird_cli", *arguments],
             cwd=folder,
@@ -62,6 +66,13 @@ class Traced:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def finish(self) -> None:
+        assert self.process.wait(900) == 0
+
+    def wait_until_watched(self, seconds: float) -> None:
+        """Wait until it has run for so long."""
+        time.sleep(max(0.0, self._began + seconds - time.monotonic()))
 
     def addresses(self) -> set[str]:
         """Return the addresses elsewhere that anything was sent to, look-ups included."""
@@ -95,16 +106,44 @@ class Traced:
         assert not self.opened("/openvino_telemetry/"), "it was imported"
 
 
-def test_export_and_evaluate_call_nobody_and_leave_nothing_at_home(tmp_path: Path) -> None:
-    bundle = tmp_path / "bundles" / "classify"
-    for name, arguments in {
-        "export": ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(bundle)],
-        "evaluate": ["evaluate", str(bundle), "--task", "classify", "--data", str(DATA)],
-    }.items():
-        (tmp_path / name).mkdir()
-        traced = Traced(tmp_path / name, arguments)
-        assert traced.process.wait(600) == 0
-        traced.assert_silent()
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Traced:
+    """The export of a bundle, which has ended."""
+    folder = tmp_path_factory.mktemp("export")
+    traced = Traced(folder, ["export", str(CHECKPOINT), "--buckets", "704", "--output", "bundles/classify"])
+    traced.finish()
+    return traced
+
+
+@pytest.fixture(scope="module")
+def bundle(export: Traced) -> Path:
+    return export.folder / "bundles" / "classify"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Traced]]:
+    """A server of the bundle for each runtime, from the first of these tests to the last."""
+    command = ["serve", "--models", str(bundle.parent), "--port", "0"]
+    running = {
+        runtime: Traced(tmp_path_factory.mktemp(runtime), command, BIGBIRD_CPU_RUNTIME=runtime)
+        for runtime in ("onnxruntime", "openvino")
+        if runtime == "onnxruntime" or openvino_is_installed()
+    }
+    try:
+        yield running
+    finally:
+        for traced in running.values():
+            traced.process.kill()
+            traced.process.wait()
+
+
+def test_export_and_evaluate_call_nobody_and_leave_nothing_at_home(
+    export: Traced, bundle: Path, tmp_path: Path
+) -> None:
+    export.assert_silent()
+    evaluate = Traced(tmp_path, ["evaluate", str(bundle), "--task", "classify", "--data", str(DATA)])
+    evaluate.finish()
+    evaluate.assert_silent()
 
 
 def test_a_tokenizer_json_calls_nobody_either(tmp_path: Path) -> None:
@@ -114,59 +153,51 @@ def test_a_tokenizer_json_calls_nobody_either(tmp_path: Path) -> None:
     config = make_config(pipeline.get_vocab_size(), attention_type="original_full", pad_token_id=0)
     make_model("classify", config).save_pretrained(checkpoint)
     traced = Traced(tmp_path, ["export", str(checkpoint), "--buckets", "256", "--output", str(tmp_path / "bundle")])
-    assert traced.process.wait(600) == 0
+    traced.finish()
     traced.assert_silent()
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_server_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path, runtime: str) -> None:
-    if runtime == "openvino":
-        need_openvino()
-    export = ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(tmp_path / "bundles" / "classify")]
-    subprocess.run([sys.executable, "-m", "bigbird_cli", *export], cwd=ROOT, check=True)
-    command = ["serve", "--models", str(tmp_path / "bundles"), "--port", "0"]
-    traced = Traced(tmp_path, command, BIGBIRD_CPU_RUNTIME=runtime)
-    try:
-        time.sleep(WATCHED_SECONDS)
-        own = Path(f"/proc/{traced.process.pid}/task/{traced.process.pid}/children")
-        server = int(own.read_text().split()[0])
-        assert listening_port(server) > 0
-        os.kill(server, signal.SIGTERM)
-        traced.process.wait(60)
-    finally:
-        traced.process.kill()
-    assert traced.opened("libopenvino") == (runtime == "openvino")
-    traced.assert_silent()
-
-
-def test_a_job_on_ray_calls_nobody(tmp_path: Path) -> None:
+def test_a_job_on_ray_calls_nobody(bundle: Path, tmp_path: Path) -> None:
     """Ray reads this machine's own names, and keeps its logs below /tmp.
 
     To learn this machine's address it connects a UDP socket, over which nothing is sent.
     """
     need_package("ray")
-    bundle = tmp_path / "classify"
-    export = ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(bundle)]
-    subprocess.run([sys.executable, "-m", "bigbird_cli", *export], cwd=ROOT, check=True)
     (tmp_path / "in.jsonl").write_text('{"text": "The survey of the northern bridges ended in May."}\n')
     job = ["batch", "in.jsonl", "--model", str(bundle), "--output", "parts", "--ray", "local"]
     traced = Traced(tmp_path, job)
-    assert traced.process.wait(600) == 0
+    traced.finish()
     assert (tmp_path / "parts" / "part-00000000.parquet").exists()
     assert traced.addresses() <= {"8.8.8.8"}
     assert traced.files_at_home() == []
 
 
 @pytest.mark.parametrize("command", ["export", "measure"])
-def test_measuring_openvino_calls_nobody_and_leaves_nothing_at_home(tmp_path: Path, command: str) -> None:
+def test_measuring_openvino_calls_nobody_and_leaves_nothing_at_home(
+    export: Traced, bundle: Path, tmp_path: Path, command: str
+) -> None:
     need_openvino()
-    bundle = tmp_path / "classify"
-    arguments = ["export", str(CHECKPOINT), "--buckets", "704", "--output", str(bundle)]
+    traced = export
     if command == "measure":
-        subprocess.run([sys.executable, "-m", "bigbird_cli", *arguments], cwd=ROOT, check=True)
-        arguments = ["measure", str(bundle)]
-    traced = Traced(tmp_path, arguments)
-    assert traced.process.wait(600) == 0
+        # Not the one that is served.
+        bundle = shutil.copytree(bundle, tmp_path / "classify")
+        traced = Traced(tmp_path, ["measure", str(bundle)])
+        traced.finish()
     assert len(read_manifest(bundle).cpu_runs) == 2
     assert traced.opened("libopenvino")
+    traced.assert_silent()
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_server_calls_nobody_and_leaves_nothing_at_home(servers: Mapping[str, Traced], runtime: str) -> None:
+    if runtime == "openvino":
+        need_openvino()
+    traced = servers[runtime]
+    traced.wait_until_watched(WATCHED_SECONDS)
+    own = Path(f"/proc/{traced.process.pid}/task/{traced.process.pid}/children")
+    server = int(own.read_text().split()[0])
+    assert listening_port(server) > 0
+    os.kill(server, signal.SIGTERM)
+    traced.process.wait(60)
+    assert traced.opened("libopenvino") == (runtime == "openvino")
     traced.assert_silent()

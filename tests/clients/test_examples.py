@@ -38,7 +38,9 @@ DOCUMENTS = ["Maria Okafor led the survey of the bridge.", "The court admitted t
 
 @pytest.fixture(scope="module")
 def demo(bundles: Path) -> Iterator[str]:
-    with running_server(bundles, {**KEYS, "BIGBIRD_CPU_RUNTIME": "onnxruntime"}) as server:
+    with running_server(
+        bundles, {**KEYS, "BIGBIRD_CPU_RUNTIME": "onnxruntime", "BIGBIRD_WARM_UP_SECONDS": "0"}
+    ) as server:
         yield server.url
 
 

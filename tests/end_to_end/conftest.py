@@ -35,5 +35,5 @@ def _export(task: str, folder: Path) -> subprocess.Popen[bytes]:
 @pytest.fixture(scope="session")
 def server(bundles: Path) -> Iterator[RunningServer]:
     """In onnxruntime, whatever else is installed; the exports have measured that, too."""
-    with running_server(bundles, {"BIGBIRD_CPU_RUNTIME": "onnxruntime"}) as running:
+    with running_server(bundles, {"BIGBIRD_CPU_RUNTIME": "onnxruntime", "BIGBIRD_WARM_UP_SECONDS": "1"}) as running:
         yield running

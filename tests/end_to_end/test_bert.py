@@ -38,7 +38,9 @@ def folder(bert: transformers.PreTrainedModel, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[RunningServer]:
-    with running_server(folder / "bundles", {"BIGBIRD_CPU_RUNTIME": "onnxruntime"}) as running:
+    with running_server(
+        folder / "bundles", {"BIGBIRD_CPU_RUNTIME": "onnxruntime", "BIGBIRD_WARM_UP_SECONDS": "0"}
+    ) as running:
         yield running
 
 

@@ -88,7 +88,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, shared_traces: None) -> Ite
         told = None if task == "natural-questions" else task
         options = ExportOptions(task=told, buckets=sorted({112, longest}))
         export_checkpoint(checkpoint, folder / "bundles" / task, options)
-    with running_server(folder / "bundles") as server:
+    with running_server(folder / "bundles", {"BIGBIRD_WARM_UP_SECONDS": "0"}) as server:
         yield Served(models, sentencepiece.SentencePieceProcessor(model_file=str(VOCABULARY)), server)
 
 

@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         check=False,
     )
     assert made.returncode == 0, made.stderr
-    with running_server(folder / "real", {"BIGBIRD_CPU_PRECISION": "fp32"}) as server:
+    with running_server(folder / "real", {"BIGBIRD_CPU_PRECISION": "fp32", "BIGBIRD_WARM_UP_SECONDS": "0"}) as server:
         yield server
 
 

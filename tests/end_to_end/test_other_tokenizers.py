@@ -93,7 +93,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, LookA
         model.save_pretrained(checkpoint)
         export_checkpoint(checkpoint, folder / "bundles" / name, ExportOptions(buckets=[128]))
         parts[name] = transformers.AutoTokenizer.from_pretrained(checkpoint), Reference(model)
-    with running_server(folder / "bundles") as server:
+    with running_server(folder / "bundles", {"BIGBIRD_WARM_UP_SECONDS": "0"}) as server:
         yield {name: LookAlike(name, folder / "bundles" / name, *part, server) for name, part in parts.items()}
 
 

@@ -34,7 +34,7 @@ ASKED = [
     if re.match(r"curl|\.venv/bin/python", command)
 ]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-ENVIRONMENT |= {"ADMIN_KEY": "operators-key", "KEY": "a-key", "PYTHONPATH": ""}
+ENVIRONMENT |= {"ADMIN_KEY": "operators-key", "KEY": "a-key", "PYTHONPATH": "", "BIGBIRD_WARM_UP_SECONDS": "0"}
 
 
 def required(*extras: str) -> set[str]:
@@ -87,7 +87,9 @@ def pasted(command: str, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def managed(bundles: Path) -> Iterator[RunningServer]:
-    with running_server(bundles, {"BIGBIRD_ADMIN_KEY": key_line("operator", ENVIRONMENT["ADMIN_KEY"])}) as server:
+    with running_server(
+        bundles, {"BIGBIRD_ADMIN_KEY": key_line("operator", ENVIRONMENT["ADMIN_KEY"]), "BIGBIRD_WARM_UP_SECONDS": "0"}
+    ) as server:
         yield server
 
 

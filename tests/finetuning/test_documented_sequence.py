@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[RunningServer]:
-    with contextlib.chdir(folder), running_server(Path(SERVED)) as running:
+    with contextlib.chdir(folder), running_server(Path(SERVED), {"BIGBIRD_WARM_UP_SECONDS": "0"}) as running:
         yield running
 
 
