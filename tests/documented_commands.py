@@ -1,13 +1,22 @@
 """The commands of a page, as they stand there, and what the page says that they print."""
 
+import contextlib
+import io
 import os
 import re
+import runpy
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bigbird_cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -77,6 +86,26 @@ def run(words: Sequence[str], folder: Path, url: str = ELSEWHERE) -> str:
     )
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}"
     return done.stdout
+
+
+def run_here(words: Sequence[str], folder: Path) -> str:
+    """Do what `run` does for a command of ours in this process, which has imported torch already."""
+    program, *arguments = words
+    link_environment(folder)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with contextlib.chdir(folder):
+            if program == ".venv/bin/bigbird":
+                done = CliRunner().invoke(main, arguments)
+                assert done.exit_code == 0, f"{shlex.join(words)}\n{done.output}"
+                return done.output
+            assert (program, arguments[0]) == (".venv/bin/python", "-m")
+            with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as output:
+                patch.setattr(sys, "argv", arguments[1:])
+                runpy.run_module(arguments[1], run_name="__main__")
+            return output.getvalue()
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def link_environment(folder: Path) -> None:
