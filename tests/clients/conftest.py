@@ -11,6 +11,7 @@ from tests.clients.versions import NODE, PYTHON
 from tests.end_to_end.conftest import bundles as bundles
 from tests.fake_server import fake_server
 from tests.foreign_programs import find_program
+from tests.made_once import made_once
 
 
 @pytest.fixture(scope="session")
@@ -21,19 +22,21 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def other_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other_environment(run_folder: Path) -> Path:
     """The folder of programs of an environment with clients whose needs must not change ours."""
     extras = {"tritonclient": "[http]"}
     wanted = [f"{name}{extras.get(name, '')}=={version}" for name, version in PYTHON.items()]
-    return make_environment(tmp_path_factory.mktemp("environment"), *wanted).parent
+    return made_once(run_folder / "clients", lambda folder: make_environment(folder, *wanted)) / "bin"
 
 
 @pytest.fixture(scope="session")
-def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def node_folder(run_folder: Path) -> Path:
     """A folder whose `node_modules` has the clients from npm: scripts in it can import them."""
-    folder = tmp_path_factory.mktemp("node")
+    npm = find_program("npm", package="npm")
     wanted = [f"{name}@{version}" for name, version in NODE.items()]
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
-    npm = find_program("npm", package="npm")
-    subprocess.run([npm, "install", "--prefix", folder, *options, *wanted], check=True, timeout=300)
-    return folder
+
+    def install(folder: Path) -> None:
+        subprocess.run([npm, "install", "--prefix", folder, *options, *wanted], check=True, timeout=300)
+
+    return made_once(run_folder / "node", install)
