@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,46 +12,35 @@ from typing import Any
 
 import httpx
 import pytest
-from filelock import FileLock
 
 from benchmarks.running_server import RunningServer
 from demo.reports import FIRST_EVALUATION_SEED, Report, generate_report
-from tests.documented_commands import link_environment
+from tests.documented_commands import link_environment, run_here
 
 pytestmark = pytest.mark.integration  # takes long
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "evaluate.md").read_text("utf-8")
 COMMANDS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+(EXPORT,) = re.findall(r"^\.venv/bin/bigbird export .*$", "".join(COMMANDS), re.MULTILINE)
 
 
-@pytest.fixture(scope="session")
-def int8_bundle(bundles: Path) -> Path:
-    """The classifier in int8, beside the folder of the others, which servers of other tests load."""
-    bundle = bundles.parent / "int8" / "demo-classify-int8"
-    with FileLock(f"{bundle.parent}.lock"):
-        if not bundle.exists():
-            checkpoint = ROOT / "examples" / "checkpoints" / "demo-classify"
-            command = [
-                "export",
-                str(checkpoint),
-                "--output",
-                str(bundle),
-                "--precision",
-                "int8",
-                "--buckets",
-                "128,704",
-            ]
-            subprocess.run([sys.executable, "-m", "bigbird_cli", *command], cwd=ROOT, check=True)
-    return bundle
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like the project's, in which the export of the page has been run, with few buckets."""
+    folder = tmp_path_factory.mktemp("exported")
+    link_environment(folder)
+    shell(folder, f"{EXPORT} --buckets 128,704")
+    return folder
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, bundles: Path, int8_bundle: Path) -> Path:
-    """A folder with `bundles`, and a `.venv/bin/bigbird` to call."""
+def workplace(tmp_path: Path, bundles: Path, exported: Path) -> Path:
+    """A folder with `bundles` and what the page exports, and a `.venv/bin/bigbird` to call."""
     (tmp_path / "bundles").mkdir()
-    for bundle in [*bundles.glob("demo-*"), int8_bundle]:
+    for bundle in bundles.glob("demo-*"):
         (tmp_path / "bundles" / bundle.name).symlink_to(bundle)
+    (tmp_path / "build").symlink_to(exported / "build")
     link_environment(tmp_path)
     return tmp_path
 
@@ -65,7 +55,8 @@ def shell(workplace: Path, script: str) -> str:
 
 
 def test_the_commands_of_the_documentation_do_what_it_says(workplace: Path, server: RunningServer) -> None:
-    printed = [shell(workplace, command.replace("http://127.0.0.1:8000", server.url)) for command in COMMANDS]
+    scripts = [command.replace("http://127.0.0.1:8000", server.url).replace(EXPORT, "") for command in COMMANDS]
+    printed = [shell(workplace, script) for script in scripts]
     questions, labels, entities, compared, served = printed
     assert "SQuAD v2.0, 2 questions about 1 documents." in questions
     assert re.search(r"\| all \| 1 \| 1\.000 ", questions)
@@ -89,9 +80,10 @@ def write_reports(path: Path, lengths: Sequence[int]) -> Sequence[str]:
 
 
 def evaluate(workplace: Path, *arguments: str) -> dict[str, Any]:
-    output = workplace / "report.json"
-    shell(workplace, f".venv/bin/bigbird evaluate {' '.join(arguments)} --output report.json --resamples 100")
-    report: dict[str, Any] = json.loads(output.read_text("utf-8"))
+    """Give the command, in this process, and return its report."""
+    words = shlex.split(" ".join(arguments))
+    run_here([".venv/bin/bigbird", "evaluate", *words, "--output", "report.json", "--resamples", "100"], workplace)
+    report: dict[str, Any] = json.loads((workplace / "report.json").read_text("utf-8"))
     return report
 
 
@@ -112,7 +104,7 @@ def test_int8_is_compared_with_fp32_text_by_text(workplace: Path) -> None:
     write_reports(workplace / "reports.jsonl", (150, 400))
     report = evaluate(
         workplace,
-        "bundles/demo-classify --against bundles/demo-classify-int8 --task classify --data reports.jsonl",
+        "bundles/demo-classify --against build/demo-classify-int8 --task classify --data reports.jsonl",
         "--lengths 300",
     )
     first, second = report["results"]

@@ -72,7 +72,9 @@ def dense_attention(
         block_size: Tokens in a block; the document's last block may be partly filled.
     """
     block_of = torch.arange(query.shape[1]) // block_size
-    weights = torch.exp(query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5) * counts[:, block_of][:, :, block_of]
+    scores = query / query.shape[-1] ** 0.5 @ key.transpose(-1, -2)
+    # In place: of long documents each such array is a hundred megabytes.
+    weights = scores.exp_().mul_(counts[:, block_of][:, :, block_of])
     return weights @ value / weights.sum(-1, keepdim=True)
 
 
