@@ -87,14 +87,16 @@ def _links(folder: Path) -> Iterator[str]:
 def _ready_server(process: subprocess.Popen[bytes], log: BinaryIO, ready_seconds: float) -> RunningServer:
     deadline = time.monotonic() + ready_seconds
     port = 0
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            log.seek(0)
-            raise RuntimeError(f"the server ended with status {process.returncode}: {log.read().decode()}")
-        with contextlib.suppress(OSError, httpx.TransportError):
-            port = port or listening_port(process.pid)
-            server = RunningServer(f"http://127.0.0.1:{port}", process, log)
-            if port and httpx.get(f"{server.url}/health/ready").status_code == httpx.codes.OK:
-                return server
-        time.sleep(0.1)
+    # To make a client for each question would take more of the processor than to ask.
+    with httpx.Client() as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                log.seek(0)
+                raise RuntimeError(f"the server ended with status {process.returncode}: {log.read().decode()}")
+            with contextlib.suppress(OSError, httpx.TransportError):
+                port = port or listening_port(process.pid)
+                server = RunningServer(f"http://127.0.0.1:{port}", process, log)
+                if port and client.get(f"{server.url}/health/ready").status_code == httpx.codes.OK:
+                    return server
+            time.sleep(0.1)
     raise RuntimeError(f"the server was not ready after {ready_seconds:.0f} s")

@@ -35,10 +35,10 @@ def wait_until(true: Callable[[], object], what: str, seconds: float = PATIENCE_
 class RunningPrometheus:
     """Prometheus's HTTP interface."""
 
-    url: str
+    client: httpx.Client
 
     def get(self, path: str, **parameters: Any) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=60)
+        answer = self.client.get(f"/api/v1/{path}", params=parameters, timeout=60)
         assert answer.status_code == 200, f"{path} {parameters}: {answer.text}"
         return answer.json()["data"]
 
@@ -110,15 +110,16 @@ def running_prometheus(folder: Path, targets: Sequence[str]) -> Iterator[Running
                 return listening_port(process.pid)
 
             wait_until(listens, "listening")
-            prometheus = RunningPrometheus(f"http://127.0.0.1:{listens()}")
+            # To make a client for each question would take more of the processor than to ask.
+            with httpx.Client(base_url=f"http://127.0.0.1:{listens()}") as client:
 
-            def ready() -> bool:
-                with contextlib.suppress(httpx.TransportError):
-                    return httpx.get(f"{prometheus.url}/-/ready").status_code == 200
-                return False
+                def ready() -> bool:
+                    with contextlib.suppress(httpx.TransportError):
+                        return client.get("/-/ready").status_code == 200
+                    return False
 
-            wait_until(ready, "ready")
-            yield prometheus
+                wait_until(ready, "ready")
+                yield RunningPrometheus(client)
         finally:
             process.terminate()
             process.wait(timeout=60)

@@ -17,6 +17,8 @@ _GOOD_PATH = "/ner"
 # One thread: what is fuzzed is the way to the model, not the model.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "BIGBIRD_THREADS": "1", "BIGBIRD_WARM_UP_SECONDS": "0"}
 _PROBE_SECONDS = 30.0
+# A server that takes no more of them is broken, whatever it answers on an old one.
+_NEW_CONNECTIONS = httpx.Limits(max_keepalive_connections=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,13 @@ class FuzzedServer:
         running: Its address and process.
         expected: Its answer to the good request, before anything else was asked.
         headers: What every request needs.
+        client: Of questions beside the attack; it sends them.
     """
 
     running: RunningServer
     expected: object
     headers: Mapping[str, str]
+    client: httpx.Client
 
     @property
     def port(self) -> int:
@@ -42,7 +46,7 @@ class FuzzedServer:
         if self.running.process.poll() is not None:
             return f"the server ended with status {self.running.process.returncode}"
         try:
-            answer = _ask(self.running, self.headers)
+            answer = _ask(self.client)
         except (httpx.HTTPError, KeyError, ValueError) as error:
             return f"a good request was not answered: {error!r}"
         return None if answer == self.expected else f"a good request was answered with {answer}"
@@ -76,10 +80,14 @@ def fuzzed_server(
     """
     with tempfile.TemporaryDirectory() as folder:
         write_small_bundles(Path(folder))
-        with running_server(Path(folder), {**_ENVIRONMENT, **(environment or {})}) as running:
-            yield FuzzedServer(running, _ask(running, headers or {}), headers or {})
+        with (
+            running_server(Path(folder), {**_ENVIRONMENT, **(environment or {})}) as running,
+            httpx.Client(
+                base_url=running.url, headers=headers, timeout=_PROBE_SECONDS, limits=_NEW_CONNECTIONS
+            ) as client,
+        ):
+            yield FuzzedServer(running, _ask(client), headers or {}, client)
 
 
-def _ask(running: RunningServer, headers: Mapping[str, str]) -> object:
-    response = httpx.post(f"{running.url}{_GOOD_PATH}", json=GOOD_REQUEST, headers=headers, timeout=_PROBE_SECONDS)
-    return response.json()["entities"]
+def _ask(client: httpx.Client) -> object:
+    return client.post(_GOOD_PATH, json=GOOD_REQUEST).json()["entities"]

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import schemathesis
 from schemathesis.core.failures import Failure
 from schemathesis.core.transport import Response
@@ -178,8 +177,7 @@ def make_reach_the_model(case: schemathesis.Case, server: FuzzedServer) -> None:
 
 def _version(server: FuzzedServer, name: str) -> str:
     """Return which version of a model answers: requests that mean no good reload it, too."""
-    described = httpx.get(f"{server.running.url}/v1/models/{name}", headers=dict(server.headers))
-    return str(described.raise_for_status().json()["version"])
+    return str(server.client.get(f"/v1/models/{name}").raise_for_status().json()["version"])
 
 
 def _model_in_form_of(body: Any) -> str:
