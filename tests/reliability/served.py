@@ -183,13 +183,14 @@ def wait_until_ready(server: Served, seconds: float) -> None:
         RuntimeError: It ended or took longer; the message holds the end of its log.
     """
     ends_at = time.monotonic() + seconds
-    while server.alive and time.monotonic() < ends_at:
-        # A process that ends has no folder to look into.
-        with contextlib.suppress(httpx.TransportError, OSError):
-            server.port = server.port or listening_port(server.process.pid)
-            if server.port and server.status("/health/ready") == 200:
-                return
-        time.sleep(0.1)
+    with httpx.Client(timeout=60) as client:
+        while server.alive and time.monotonic() < ends_at:
+            # A process that ends has no folder to look into.
+            with contextlib.suppress(httpx.TransportError, OSError):
+                server.port = server.port or listening_port(server.process.pid)
+                if server.port and client.get(f"{server.url}/health/ready").status_code == 200:
+                    return
+            time.sleep(0.1)
     tail = server.log.read_text(encoding="utf-8", errors="replace")[-2000:]
     raise RuntimeError(f"the server is not ready (status {server.process.poll()}): {tail}")
 
