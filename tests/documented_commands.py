@@ -89,7 +89,7 @@ def run(words: Sequence[str], folder: Path, url: str = ELSEWHERE) -> str:
 
 
 def run_here(words: Sequence[str], folder: Path) -> str:
-    """Do what `run` does for a command of ours in this process, which has imported torch already."""
+    """Run a command of ours in this process, which has imported torch already; return its standard output."""
     program, *arguments = words
     link_environment(folder)
     handler = signal.getsignal(signal.SIGTERM)
@@ -98,7 +98,7 @@ def run_here(words: Sequence[str], folder: Path) -> str:
             if program == ".venv/bin/bigbird":
                 done = CliRunner().invoke(main, arguments)
                 assert done.exit_code == 0, f"{shlex.join(words)}\n{done.output}"
-                return done.output
+                return done.stdout
             assert (program, arguments[0]) == (".venv/bin/python", "-m")
             with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as output:
                 patch.setattr(sys, "argv", arguments[1:])
