@@ -47,7 +47,12 @@ ONLY_ON_A_GPU = {
 ONLY_IN_A_FAILURE = {"overview.json: Alerts that fire: A"}
 
 # Limits beyond what any test sends: what is tried is how old the queue gets, not how long.
-SETTINGS = {"BIGBIRD_DEVICE": "cpu", "BIGBIRD_MAX_QUEUED_ITEMS": "1000000", "BIGBIRD_MAX_QUEUED_TOKENS": "1000000000"}
+SETTINGS = {
+    "BIGBIRD_DEVICE": "cpu",
+    "BIGBIRD_MAX_QUEUED_ITEMS": "1000000",
+    "BIGBIRD_MAX_QUEUED_TOKENS": "1000000000",
+    "BIGBIRD_WARM_UP_SECONDS": "2",
+}
 
 
 @dataclass(frozen=True, slots=True)
