@@ -32,18 +32,20 @@ class DenseCase:
     tables: Sequence[Sequence[Table]]
 
 
+# Of the slow ones, torch is held against the same mask in `nn/test_model.py`, and graphs against torch in
+# `export/test_every_length.py`.
 @pytest.fixture(
     scope="module",
     params=[
         pytest.param(
             (0, "transformers", [], (80, 160, 256)),
             id="no random blocks in the configuration",
-            marks=pytest.mark.integration,
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             (2, "none", [], (144, 256)),
             id="the pattern none, although the configuration has two",
-            marks=pytest.mark.integration,
+            marks=pytest.mark.slow,
         ),
         pytest.param((2, "tables", None, (144, 192, 256)), id="tables that differ by layer and head"),
     ],
@@ -122,8 +124,10 @@ SEEDED_LENGTHS = {1024: [900, 1000, 1024], 1536: [1025, 1500, 1536], 2048: [900,
 
 @pytest.fixture(
     scope="module",
-    # Both kernels, and lists of lengths that have some of these and not others.
-    params=[pytest.param(name, marks=[] if name == "google" else [pytest.mark.integration]) for name in SEEDED_KERNELS],
+    # The pattern of transformers is held against transformers itself in `test_parity_with_random_blocks.py`.
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name == "transformers-train" else []) for name in SEEDED_KERNELS
+    ],
 )
 def seeded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     folder = tmp_path_factory.mktemp("seeded")
