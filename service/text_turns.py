@@ -4,9 +4,9 @@ A list of long documents keeps every text thread busy for seconds. So its docume
 the text that ends first in its request's share is next (`service.batching.shares`): a short request goes between two
 documents of any list.
 
-Handing a text to another thread has a price: two threads that run Python take the interpreter from each other at every
-step, which costs as much as a short text itself. So quick work is done on the event loop, one piece in each of its
-rounds: what else the loop has to do waits for one piece at most.
+Quick work gains little by a thread of its own, since the interpreter runs one at a time, and each hand-over has its
+price. So it is done on the event loop, one piece in each of its rounds: what else the loop has to do waits for one piece
+at most.
 """
 
 import asyncio
