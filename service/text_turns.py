@@ -5,8 +5,8 @@ the text that ends first in its request's share is next (`service.batching.share
 documents of any list.
 
 Quick work gains little by a thread of its own, since the interpreter runs one at a time, and each hand-over has its
-price. So it is done on the event loop, one piece in each of its rounds: what else the loop has to do waits for one piece
-at most.
+price. So it is done on the event loop, one piece in each of its rounds: what else the loop has to do waits for one
+piece at most.
 """
 
 import asyncio
