@@ -224,7 +224,7 @@ class _Inference(Generic[WrittenT]):
     ) -> EncodedRequest[Any]:
         """Encode an item when its turn has come, unless the request has become too large meanwhile."""
         size = _bytes(request)
-        quick = self.alone and size <= self.task.tokenizer.vocabulary.quick_bytes
+        quick = self.alone and size <= self.task.quick_bytes
         encoded = await self.serving.text_turns.run(self.text_share, size, partial(encode, request), quick=quick)
         expect(len(encoded.windows), _tokens(encoded))
         return encoded

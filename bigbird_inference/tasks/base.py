@@ -115,6 +115,11 @@ class Task(ABC, Generic[RequestT, AnswerT]):
         request: Any = encoded.request
         return count_positions(answer, getattr(request, self.operation.located_in), request.offsets)
 
+    @property
+    def quick_bytes(self) -> int:
+        """Bytes of UTF-8 of a request that is encoded in a millisecond or two."""
+        return self.tokenizer.vocabulary.quick_bytes
+
     def decodes_quickly(self, encoded: EncodedRequest[RequestT]) -> bool:
         """Tell whether an answer is made in a millisecond or two."""
         return self.decodes_at_once
