@@ -11,7 +11,7 @@ of its own: a request stays with the version that encoded it.
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from bigbird_inference.runtime.session import Session
@@ -47,6 +47,7 @@ class ServedBucket:
         max_items: Most sequences in one batch, whatever the device could run; None for no bound.
         replicas: What runs the same graph on the further devices, in their order.
         version: Which version of the model it belongs to.
+        key: What no other bucket has.
     """
 
     model: str
@@ -59,11 +60,11 @@ class ServedBucket:
     max_items: int | None = None
     replicas: tuple[Session, ...] = ()
     version: int = 1
+    key: BucketKey = field(init=False)
 
-    @property
-    def key(self) -> BucketKey:
-        """What no other bucket has."""
-        return BucketKey(self.model, self.length, self.version)
+    def __post_init__(self) -> None:
+        # Every prediction of the cost model asks for it, a dozen for each request.
+        object.__setattr__(self, "key", BucketKey(self.model, self.length, self.version))
 
     @property
     def model_version(self) -> ModelVersion:

@@ -115,7 +115,7 @@ def create_app(
         },
     )
     # A path is compared with one route after the other: those that models are asked on come first.
-    for router in (open_inference.inference, task_routes(), huggingface_routes.router):
+    for router in (task_routes(), open_inference.inference, huggingface_routes.router):
         app.include_router(router)
     for router in (openai.router, rerank.router, tei.router):
         app.include_router(router)

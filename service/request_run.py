@@ -146,7 +146,10 @@ async def infer(
             serving.scheduler.open_request(record.key) as share,
             serving.text_turns.shares.open(record.key) as text_share,
         ):
-            inference = _Inference(serving, model, task, deadline, record, share, text_share, write, answer_bytes)
+            alone = len(requests) == 1
+            inference = _Inference(
+                serving, model, task, deadline, record, share, text_share, write, answer_bytes, alone
+            )
             return await inference.answer(requests)
 
 
@@ -184,6 +187,8 @@ class _Inference(Generic[WrittenT]):
     text_share: Share
     write: Callable[[ItemResult], WrittenT]
     answer_bytes: AnswerBytes
+    alone: bool
+    """Whether the request holds one item. Those of a list share the text threads, however short they are."""
 
     async def answer(self, requests: Sequence[Any]) -> list[WrittenT]:
         """Encode all items, have their windows accepted together, and finish each item on its own."""
@@ -218,7 +223,9 @@ class _Inference(Generic[WrittenT]):
         expect: Callable[[int, int], None],
     ) -> EncodedRequest[Any]:
         """Encode an item when its turn has come, unless the request has become too large meanwhile."""
-        encoded = await self.serving.text_turns.run(self.text_share, _characters(request), partial(encode, request))
+        size = _bytes(request)
+        quick = self.alone and size <= self.task.quick_bytes
+        encoded = await self.serving.text_turns.run(self.text_share, size, partial(encode, request), quick=quick)
         expect(len(encoded.windows), _tokens(encoded))
         return encoded
 
@@ -261,8 +268,8 @@ class _Inference(Generic[WrittenT]):
                 if self.task.decodes_at_once:
                     following = advance()
                 else:
-                    characters = _characters(encoded.request)
-                    following = await self.serving.text_turns.run(self.text_share, characters, advance)
+                    size, quick = _bytes(encoded.request), self.alone and self.task.decodes_quickly(encoded)
+                    following = await self.serving.text_turns.run(self.text_share, size, advance, quick=quick)
                 if not isinstance(following, EncodedRequest):
                     record.decoded(self.serving.scheduler.now())
                     self.answer_bytes.add(len(following))
@@ -291,11 +298,11 @@ async def _until_too_large(finishing: Sequence[asyncio.Task[Any]]) -> None:
             raise error
 
 
-def _characters(request: Any) -> int:
-    """Return the length of all texts of an item."""
+def _bytes(request: Any) -> int:
+    """Return the length of all texts of an item in UTF-8, also of those that are refused for not being Unicode."""
     values = [getattr(request, field.name) for field in fields(request)]
     texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
-    return sum(len(text) for text in texts if isinstance(text, str))
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if isinstance(text, str))
 
 
 def _tokens(encoded: EncodedRequest[Any]) -> int:

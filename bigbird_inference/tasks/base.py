@@ -20,6 +20,9 @@ from bigbird_inference.tasks.offset_units import count_positions
 from bigbird_inference.tokenization.encoded import TokenizedText, Window
 from bigbird_inference.tokenization.tokenizer import Tokenizer, check_unicode
 
+QUICK_TOKENS = 4096
+"""Of a text about whose tokens a task can say in a millisecond what each is."""
+
 RequestT = TypeVar("RequestT")
 AnswerT = TypeVar("AnswerT")
 
@@ -111,6 +114,15 @@ class Task(ABC, Generic[RequestT, AnswerT]):
             return answer
         request: Any = encoded.request
         return count_positions(answer, getattr(request, self.operation.located_in), request.offsets)
+
+    @property
+    def quick_bytes(self) -> int:
+        """Bytes of UTF-8 of a request that is encoded in a millisecond or two."""
+        return self.tokenizer.vocabulary.quick_bytes
+
+    def decodes_quickly(self, encoded: EncodedRequest[RequestT]) -> bool:
+        """Tell whether an answer is made in a millisecond or two."""
+        return self.decodes_at_once
 
     def continuation(
         self, encoded: EncodedRequest[RequestT], outputs: Sequence[Outputs]

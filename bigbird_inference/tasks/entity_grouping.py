@@ -240,8 +240,10 @@ def _join(text: str, units: _Labelled, scheme: LabelScheme) -> _Labelled:
 
 def _after_empty_line(text: str, units: _Labelled) -> npt.NDArray[np.bool_]:
     """Tell before which units a line stands that holds nothing visible, bool `[units]`."""
-    found = [
-        _EMPTY_LINE.search(text, end, start) is not None if start - end > 1 else False
-        for end, start in zip(units.ends[:-1].tolist(), units.starts[1:].tolist(), strict=True)
+    after = np.zeros(len(units.starts), dtype=np.bool_)
+    wide = np.flatnonzero(units.starts[1:] - units.ends[:-1] > 1) + 1
+    after[wide] = [
+        _EMPTY_LINE.search(text, end, start) is not None
+        for end, start in zip(units.ends[wide - 1].tolist(), units.starts[wide].tolist(), strict=True)
     ]
-    return np.array([False, *found][: len(units.starts)], dtype=np.bool_)
+    return after

@@ -13,7 +13,7 @@ from pydantic import Field
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
-from bigbird_inference.tasks.base import EncodedRequest, Task, take_output
+from bigbird_inference.tasks.base import QUICK_TOKENS, EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.entity_grouping import OUTSIDE, Aggregation, Entity, LabelScheme, group_entities
 from bigbird_inference.tasks.offset_units import End, Offsets, Start
@@ -101,6 +101,7 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         if not manifest.labels:
             raise BundleError("an entity recognition bundle needs labels, and the manifest has none")
         self.scheme = LabelScheme.of(manifest.labels)
+        self._told_case = tokenizer.token_types == "case"
 
     def encode(self, request: EntityRequest) -> EncodedRequest[EntityRequest]:
         """Cut the text into windows."""
@@ -121,12 +122,18 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
         own = slice(part.first, part.first + part.count)
         return self.tokenizer.single(tokens.ids[own], None if tokens.types is None else tokens.types[own])
 
+    def decodes_quickly(self, encoded: EncodedRequest[EntityRequest]) -> bool:
+        """Tell whether few tokens are joined as they are; words are looked for one by one."""
+        return self._aggregation(encoded.request) == "simple" and len(encoded.tokens) <= QUICK_TOKENS
+
+    def _aggregation(self, request: EntityRequest) -> Aggregation:
+        return request.aggregation or ("average" if self._told_case else "simple")
+
     def decode(self, encoded: EncodedRequest[EntityRequest], outputs: Sequence[Outputs]) -> EntityAnswer:
         """Merge the windows token by token, then group."""
         width = len(self.manifest.labels)
         logits = take_output(outputs, "logits", [(len(window.sequence), width) for window in encoded.windows])
         request, tokens = encoded.request, encoded.tokens
-        told_case = self.tokenizer.token_types == "case"
         scores = softmax(merge_token_logits(encoded.windows, logits, len(tokens)))
         unk_id = self.tokenizer.vocabulary.unk_id
         ignored = frozenset({OUTSIDE} if request.ignore_labels is None else request.ignore_labels)
@@ -135,11 +142,11 @@ class EntityRecognition(Task[EntityRequest, EntityAnswer]):
             tokens,
             scores,
             self.scheme,
-            request.aggregation or ("average" if told_case else "simple"),
+            self._aggregation(request),
             unk_id,
             ignored,
             # A model that is told the case of words is told of these words.
-            punctuation_parts=told_case,
+            punctuation_parts=self._told_case,
         )
         kept = [entity for entity in entities if entity.score >= request.threshold]
         return EntityAnswer(kept, _listed_windows(encoded) if request.windows else None)

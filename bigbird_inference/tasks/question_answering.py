@@ -19,7 +19,7 @@ from pydantic import Field
 from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.answer_types import ANSWER_TYPES, NULL, AnswerType, WindowChoice, choose_window
-from bigbird_inference.tasks.base import EncodedRequest, Task, once_for_each_text, take_output
+from bigbird_inference.tasks.base import QUICK_TOKENS, EncodedRequest, Task, once_for_each_text, take_output
 from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
 from bigbird_inference.tasks.offset_units import End, Offsets, Start
 from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
@@ -31,6 +31,8 @@ from bigbird_inference.tokenization.tokenizer import PAIR_SPECIAL_TOKENS, Tokeni
 from bigbird_inference.tokenization.windows import plan_windows, window_capacity
 
 DEFAULT_MAX_ANSWER_TOKENS = 30
+# An answer that is made in a millisecond.
+_FEW_ANSWERS, _SHORT_ANSWER_TOKENS = 10, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,12 @@ class QuestionAnswering(Task[QuestionRequest, QuestionAnswer]):
             for part in plan_windows(len(tokens), capacity, request.window_stride)
         ]
         return EncodedRequest(request, tokens, windows)
+
+    def decodes_quickly(self, encoded: EncodedRequest[QuestionRequest]) -> bool:
+        """Tell whether few spans of few tokens are looked at."""
+        request = encoded.request
+        few = request.top_k <= _FEW_ANSWERS and request.max_answer_tokens <= _SHORT_ANSWER_TOKENS
+        return few and len(encoded.tokens) <= QUICK_TOKENS
 
     def decode(self, encoded: EncodedRequest[QuestionRequest], outputs: Sequence[Outputs]) -> QuestionAnswer:
         """Find the best spans of all windows, and compare them with the null answer where that is asked for.

@@ -31,6 +31,8 @@ from bigbird_inference.tokenization.whole_pieces import WholePieces, is_byte_pai
 _FIRST = np.zeros(1, dtype=np.int64)
 # Characters of a text for which looking for whole words takes as long as SentencePiece.
 _SHORT = 512
+# Bytes that take a millisecond or two: where most words are found at once, and where SentencePiece cuts them all.
+_QUICK, _QUICK_BY_PIECES = 24_576, 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,11 @@ class SentencePieceVocabulary:
             origins=origins,
             whole=whole,
         )
+
+    @property
+    def quick_bytes(self) -> int:
+        found_at_once = self.whole is not None and self.origins is not None
+        return _QUICK if found_at_once else _QUICK_BY_PIECES
 
     def __len__(self) -> int:
         """Return the number of pieces; ids from here on have none."""

@@ -45,6 +45,14 @@ class Vocabulary(Protocol):
         """Ids of the pieces that texts are made of, ascending: no control piece, and not the unknown one."""
         ...
 
+    @property
+    def quick_bytes(self) -> int:
+        """Bytes of UTF-8 of a text that is tokenised, with positions, in a millisecond or two.
+
+        Not characters: some become eighteen others, and a text of nothing else takes thirty milliseconds.
+        """
+        ...
+
     def __len__(self) -> int:
         """Return the number of pieces; ids from here on have none."""
         ...

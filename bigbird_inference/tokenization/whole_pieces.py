@@ -117,15 +117,23 @@ class WholePieces:
         within = _within(begins, lengths)
         places = self.slots[_hashes(characters, begins, within, len(self.slots))]
         own = np.minimum(np.repeat(self.begins[places], lengths) + within, len(self.characters) - 1)
-        same = np.logical_and.reduceat(self.characters[own] == characters, begins)
-        found = same & (self.lengths[places] == lengths)
+        others = np.flatnonzero(self.characters[own] != characters)
+        found = self.lengths[places] == lengths
+        found[_parts_of(others, begins)] = False
         # What stands between two spaces is tokenised together, so that it is begun as it is in the text.
         words = np.flatnonzero(characters[begins] == _SPACE)
         if len(words) == 0 or words[0] > 0:
             words = np.insert(words, 0, 0)
-        found = np.repeat(np.logical_and.reduceat(found, words), np.diff(words, append=len(begins)))
+        whole_words = np.ones(len(words), dtype=np.bool_)
+        whole_words[_parts_of(np.flatnonzero(~found), words)] = False
+        found = np.repeat(whole_words, np.diff(words, append=len(begins)))
         lasts = begins + lengths - 1
         return FoundPieces(self.ids[places[found]], lengths[found], lasts[found], np.repeat(~found, lengths))
+
+
+def _parts_of(positions: Int64Array, begins: Int64Array) -> Int64Array:
+    """Return the number of the part that each position lies in, of parts that begin where they are told to."""
+    return np.searchsorted(begins, positions, side="right") - 1
 
 
 def _pairs(characters: Uint32Array) -> Uint32Array:

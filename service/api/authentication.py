@@ -69,12 +69,21 @@ class KeyGate:
         return self._access.recognise(secret.strip()) if scheme.lower() == "bearer" else None
 
 
-async def _require_key(
-    request: Request, declared: Annotated[HTTPAuthorizationCredentials | None, Security(_KEY)]
-) -> None:
+def require_key(request: Request) -> None:
+    """Do nothing if the caller is known, or need not be.
+
+    Raises:
+        Unauthorized: Keys are configured, and it brought none of them.
+    """
     access: Access = request.app.state.access
     if access.keys_required and request.state.caller is None:
         raise _unauthorized()
+
+
+async def _require_key(
+    request: Request, declared: Annotated[HTTPAuthorizationCredentials | None, Security(_KEY)]
+) -> None:
+    require_key(request)
 
 
 async def _require_admin(

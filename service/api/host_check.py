@@ -6,6 +6,7 @@ of the page's origin, and neither CORS nor loopback protects it; but the request
 
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,6 +16,8 @@ from bigbird_inference.errors import MalformedRequest
 from service.api.problems import service_problem
 from service.settings import environment_name
 
+# Clients name the same few hosts in every request.
+_REMEMBERED_HOSTS = 64
 _HOST = re.compile(r"(\[[^]]*\]|[^:]*?)\.?(?::[0-9]*)?")
 
 
@@ -39,17 +42,19 @@ class HostCheck:
         self._app = app
         self._any_address = not _on_loopback_only(listening)
         self._allowed = {_name(name) for name in allowed}
+        self._is_own = lru_cache(_REMEMBERED_HOSTS)(self._may_be_called)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             request = Request(scope)
-            if not all(self._may_be_called(_name(host)) for host in request.headers.getlist("host")):
+            if not all(map(self._is_own, request.headers.getlist("host"))):
                 detail = f"This server is not known by that host name; add it to {environment_name('allowed_hosts')}."
                 await service_problem(request, MalformedRequest(detail))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _may_be_called(self, name: str) -> bool:
+    def _may_be_called(self, host: str) -> bool:
+        name = _name(host)
         return is_loopback(name) or name in self._allowed or (self._any_address and is_address(name))
 
 

@@ -45,7 +45,12 @@ class QueueLimits:
             )
 
     def refuse_overflow(
-        self, items: int, tokens: int, waiting_items: int, waiting_tokens: int, retry_after_seconds: float
+        self,
+        items: int,
+        tokens: int,
+        waiting_items: int,
+        waiting_tokens: int,
+        retry_after_seconds: Callable[[], float],
     ) -> None:
         """Refuse `items` and `tokens` when the queue would hold more than it may together with what waits.
 
@@ -54,7 +59,7 @@ class QueueLimits:
         """
         most_items, most_tokens = self._most(items, tokens)
         if waiting_items + items > most_items or waiting_tokens + tokens > most_tokens:
-            raise QueueFull("The queue is full; nothing was accepted.", retry_after_seconds=retry_after_seconds)
+            raise QueueFull("The queue is full; nothing was accepted.", retry_after_seconds=retry_after_seconds())
 
     def _most(self, items: int, tokens: int) -> tuple[int, int]:
         """Return how many windows and tokens may wait, as far as a request of this size is concerned."""
@@ -167,7 +172,7 @@ class Admission:
             tokens,
             self._room.items + expected_items,
             waiting_tokens,
-            retry_after_seconds=self._rate.seconds_for(waiting_tokens, len(self._devices.usable)),
+            lambda: self._rate.seconds_for(waiting_tokens, len(self._devices.usable)),
         )
 
     def _refuse_unreachable(self, items: Sequence[WorkItem]) -> None:

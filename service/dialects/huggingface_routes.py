@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Annotated, Any, Union
 
 from fastapi import Path, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from bigbird_inference.errors import InvalidInput
 from service.api.answering import answer
+from service.api.json_body import validated
 from service.api.request_state import ServingDependency
 from service.dialects.bodies import dialect_router
 from service.dialects.huggingface import FORMS, form_of
@@ -68,10 +68,5 @@ async def _ask(request: Request, serving: Serving, name: str | None) -> Response
     form = form_of(task, parsed)
     if form is None:
         raise InvalidInput(f"The model {model.name!r} is not asked in this form; see {ENDPOINTS[task]} in /docs")
-    try:
-        body = _BODIES[form.body].validate_python(parsed)
-    except ValidationError as error:
-        found = [{**entry, "loc": ("body", *entry["loc"])} for entry in error.errors(include_url=False)]
-        raise RequestValidationError(found) from None
-    asked = form.asked(body, serving.settings)
+    asked = form.asked(validated(_BODIES[form.body], parsed), serving.settings)
     return await answer(request, serving, replace(asked, model=model.name))

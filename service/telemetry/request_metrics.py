@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.telemetry.request_record import ItemRecord, RequestRecord
-from service.telemetry.stages import SECONDS, StageMetrics
+from service.telemetry.stages import SECONDS, StageMetrics, series_of
 
 # What can happen once a model was chosen, and before.
 _MODEL_STATUSES = (200, 413, 422, 429, 499, 500, 503, 504)
@@ -24,87 +24,104 @@ class RequestMetrics:
 
     def __init__(self, registry: CollectorRegistry, stages: StageMetrics) -> None:
         self._stages = stages
-        self._requests = Counter(
-            "bigbird_requests",
-            "Requests by HTTP status; 499 is a client that left before its answer.",
-            ["endpoint", "model", "status"],
-            registry=registry,
+        self._requests = series_of(
+            Counter(
+                "bigbird_requests",
+                "Requests by HTTP status; 499 is a client that left before its answer.",
+                ["endpoint", "model", "status"],
+                registry=registry,
+            )
         )
-        self._admitted = Counter(
-            "bigbird_admitted_requests",
-            "Requests whose windows were accepted into the queue.",
-            ["endpoint", "model"],
-            registry=registry,
+        self._admitted = series_of(
+            Counter(
+                "bigbird_admitted_requests",
+                "Requests whose windows were accepted into the queue.",
+                ["endpoint", "model"],
+                registry=registry,
+            )
         )
-        self._refused = Counter(
-            "bigbird_refused_requests", "Requests refused because of the server's state.", ["reason"], registry=registry
+        self._refused = series_of(
+            Counter(
+                "bigbird_refused_requests",
+                "Requests refused because of the server's state.",
+                ["reason"],
+                registry=registry,
+            )
         )
-        self._seconds = Histogram(
-            "bigbird_request_duration_seconds",
-            "Time from a request's arrival to the end of its answer.",
-            ["endpoint", "model"],
-            buckets=SECONDS,
-            registry=registry,
+        self._seconds = series_of(
+            Histogram(
+                "bigbird_request_duration_seconds",
+                "Time from a request's arrival to the end of its answer.",
+                ["endpoint", "model"],
+                buckets=SECONDS,
+                registry=registry,
+            )
         )
-        self._dialects = Counter(
-            "bigbird_dialect_requests",
-            "Requests by the dialect that they were asked in, `native` for the service's own.",
-            ["dialect", "endpoint"],
-            registry=registry,
+        self._dialects = series_of(
+            Counter(
+                "bigbird_dialect_requests",
+                "Requests by the dialect that they were asked in, `native` for the service's own.",
+                ["dialect", "endpoint"],
+                registry=registry,
+            )
         )
         self._in_flight = Gauge("bigbird_requests_in_flight", "Requests that have no answer yet.", registry=registry)
-        self._windows = Histogram(
-            "bigbird_windows_per_document",
-            "Windows of an accepted document.",
-            ["model"],
-            buckets=_WINDOWS,
-            registry=registry,
+        self._windows = series_of(
+            Histogram(
+                "bigbird_windows_per_document",
+                "Windows of an accepted document.",
+                ["model"],
+                buckets=_WINDOWS,
+                registry=registry,
+            )
         )
-        self._truncated = Counter(
-            "bigbird_truncated_tokens",
-            "Tokens of answered documents that no window held; documents are windowed or refused, so this stays 0.",
-            ["model"],
-            registry=registry,
+        self._truncated = series_of(
+            Counter(
+                "bigbird_truncated_tokens",
+                "Tokens of answered documents that no window held; documents are windowed or refused, so this stays 0.",
+                ["model"],
+                registry=registry,
+            )
         )
         for reason in _REFUSALS:
-            self._refused.labels(reason)
+            self._refused(reason)
 
     def declare(self, endpoint: str, model: str) -> None:
         """Create a loaded model's series."""
         for name in (model, ""):
-            self._seconds.labels(endpoint, name)
-        self._admitted.labels(endpoint, model)
-        self._dialects.labels("native", endpoint)
-        self._windows.labels(model)
-        self._truncated.labels(model)
+            self._seconds(endpoint, name)
+        self._admitted(endpoint, model)
+        self._dialects("native", endpoint)
+        self._windows(model)
+        self._truncated(model)
         for status in _MODEL_STATUSES:
-            self._requests.labels(endpoint, model, status)
+            self._requests(endpoint, model, status)
         for status in _UNCHOSEN_STATUSES:
-            self._requests.labels(endpoint, "", status)
+            self._requests(endpoint, "", status)
 
     def started(self) -> None:
         self._in_flight.inc()
 
     def refused(self, reason: str) -> None:
-        self._refused.labels(reason).inc()
+        self._refused(reason).inc()
 
     def admitted(self, endpoint: str, model: str, items: list[ItemRecord]) -> None:
         """Count a request whose windows were accepted, and its documents."""
-        self._admitted.labels(endpoint, model).inc()
-        windows = self._windows.labels(model)
+        self._admitted(endpoint, model).inc()
+        windows = self._windows(model)
         for item in items:
             windows.observe(item.windows)
 
     def answered(self, model: str, truncated_tokens: int) -> None:
         """Count what an answered document cost."""
-        self._truncated.labels(model).inc(truncated_tokens)
+        self._truncated(model).inc(truncated_tokens)
 
     def finished(self, record: RequestRecord) -> None:
         """Count a request that has ended, and the stages that it passed."""
         self._in_flight.dec()
-        self._requests.labels(record.endpoint, record.model, record.status).inc()
-        self._dialects.labels(record.dialect, record.endpoint).inc()
-        self._seconds.labels(record.endpoint, record.model).observe(record.seconds)
+        self._requests(record.endpoint, record.model, record.status).inc()
+        self._dialects(record.dialect, record.endpoint).inc()
+        self._seconds(record.endpoint, record.model).observe(record.seconds)
         if not record.items:
             return
         longest = max(item.bucket for item in record.items)
@@ -131,22 +148,24 @@ class KeyMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "bigbird_key_requests",
-            "Requests by the name of their key; those with an empty name were refused for want of a known one.",
-            ["key", "status"],
-            registry=registry,
+        self._requests = series_of(
+            Counter(
+                "bigbird_key_requests",
+                "Requests by the name of their key; those with an empty name were refused for want of a known one.",
+                ["key", "status"],
+                registry=registry,
+            )
         )
-        self._requests.labels(UNKNOWN, 401)
+        self._requests(UNKNOWN, 401)
 
     def declare(self, names: Iterable[str]) -> None:
         """Create the series of known keys."""
         for name in names:
-            self._requests.labels(name, 200)
+            self._requests(name, 200)
 
     def finished(self, record: RequestRecord) -> None:
         """Count a request that has ended, unless it had no key and needed none."""
         if record.key is not None:
-            self._requests.labels(record.key, record.status).inc()
+            self._requests(record.key, record.status).inc()
         elif record.status == 401:
-            self._requests.labels(UNKNOWN, 401).inc()
+            self._requests(UNKNOWN, 401).inc()

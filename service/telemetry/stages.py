@@ -6,10 +6,13 @@ What a document does while others share its request stands on a tape of its own;
 that ended last. A text that is built step by step goes through queue, collate, inference and decode again and again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cache
+from typing import Literal, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -65,6 +68,14 @@ class StageClock:
         self.end = other.end
 
 
+MetricT = TypeVar("MetricT", bound=MetricWrapperBase)
+
+
+def series_of(metric: MetricT) -> Callable[..., MetricT]:
+    """Return what gives a metric's series for labels, which are few, so that each is looked up only once."""
+    return cache(metric.labels)
+
+
 class StageMetrics:
     """One histogram for all stages.
 
@@ -73,22 +84,24 @@ class StageMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
-            "bigbird_stage_duration_seconds",
-            "Time in a stage of a request's way: parse and respond once for each request, tokenise and decode once for "
-            "each of its documents, queue, collate and inference once for each window.",
-            ["stage", "model", "bucket"],
-            buckets=SECONDS,
-            registry=registry,
+        self._seconds = series_of(
+            Histogram(
+                "bigbird_stage_duration_seconds",
+                "Time in a stage of a request's way: parse and respond once for each request, tokenise and decode once "
+                "for each of its documents, queue, collate and inference once for each window.",
+                ["stage", "model", "bucket"],
+                buckets=SECONDS,
+                registry=registry,
+            )
         )
 
     def declare(self, model: str, bucket: int) -> None:
         """Create a bucket's series."""
         for stage in STAGES:
-            self._seconds.labels(stage, model, bucket)
+            self._seconds(stage, model, bucket)
 
     def observe(self, stage: Stage, model: str, bucket: int, seconds: float, times: int = 1) -> None:
         """Count a stage that so many took together."""
-        histogram = self._seconds.labels(stage, model, bucket)
+        histogram = self._seconds(stage, model, bucket)
         for _ in range(times):
             histogram.observe(seconds)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any
 
 from service.text_turns import TextTurns
@@ -79,3 +80,38 @@ async def test_who_gives_up_leaves_its_turn_to_others() -> None:
         await asyncio.wait([running, waiting, last])
     assert last.done() and not last.cancelled()
     assert waiting.cancelled()
+
+
+@asynchronous
+async def test_quick_work_is_done_on_the_event_loop_one_piece_in_each_round() -> None:
+    texts = Texts()
+    with texts.turns.shares.open() as share:
+        first, second = (
+            asyncio.create_task(texts.turns.run(share, 10, partial(texts.ran.append, name), quick=True))
+            for name in ("a", "b")
+        )
+        rounds = 0
+        while not first.done():
+            await asyncio.sleep(0)
+        assert texts.ran == ["a"]
+        while not second.done():
+            await asyncio.sleep(0)
+            rounds += 1
+    assert rounds > 1
+    assert texts.ran == ["a", "b"]
+    assert not texts.pool.given
+
+
+@asynchronous
+async def test_quick_work_that_fails_or_is_given_up_leaves_its_turn_to_others() -> None:
+    texts = Texts()
+    with texts.turns.shares.open() as share:
+        failing = asyncio.create_task(texts.turns.run(share, 10, lambda: 1 // 0, quick=True))
+        gone = asyncio.create_task(texts.turns.run(share, 10, lambda: texts.ran.append("gone"), quick=True))
+        last = asyncio.create_task(texts.turns.run(share, 10, lambda: texts.ran.append("last"), quick=True))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([failing, gone, last])
+    assert isinstance(failing.exception(), ZeroDivisionError)
+    assert gone.cancelled()
+    assert texts.ran == ["last"]

@@ -3,11 +3,15 @@
 import gzip
 import json
 import zlib
+from typing import Any
 
 import pytest
+from fastapi import APIRouter, Request, Response
 
 from bigbird_inference.errors import MalformedRequest, TextTooLarge
-from service.api.json_body import parse_json
+from service.api.authentication import RequireAdmin, RequireKey
+from service.api.json_body import JsonRoute, parse_json
+from service.api.request_state import ServingDependency
 from tests.service.api.test_problems import JSON, problem
 from tests.service.asynchronous import asynchronous
 from tests.service.running_app import running_app
@@ -170,3 +174,19 @@ def test_the_largest_body_of_the_smallest_values_is_refused_before_it_is_parsed(
     with pytest.raises(TextTooLarge):
         parse_json(body, 1512)
     assert parsed == []
+
+
+def test_a_route_with_a_body_is_refused_what_its_function_would_not_be_given() -> None:
+    router = APIRouter(route_class=JsonRoute)
+
+    async def named(request: Request, body: dict[str, Any], serving: ServingDependency, name: str) -> Response:
+        raise NotImplementedError
+
+    async def plain(request: Request, body: dict[str, Any], serving: ServingDependency) -> Response:
+        raise NotImplementedError
+
+    with pytest.raises(TypeError, match="named declares a body"):
+        router.post("/named")(named)
+    with pytest.raises(TypeError, match="plain declares a body, so it cannot ask for more than a key"):
+        router.post("/plain", dependencies=[RequireAdmin])(plain)
+    router.post("/plain", dependencies=[RequireKey])(plain)

@@ -170,9 +170,9 @@ def test_an_eighth_of_the_queue_is_kept_for_small_requests() -> None:
     limits.refuse_oversized(896, 0)
     with pytest.raises(TextTooLarge, match=r"897 windows .* at most 896 windows"):
         limits.refuse_oversized(897, 0)
-    limits.refuse_overflow(17, 0, 896 - 17, 0, 1.0)
-    limits.refuse_overflow(16, 16_384, 1024 - 16, 1_048_576 - 16_384, 1.0)
+    limits.refuse_overflow(17, 0, 896 - 17, 0, lambda: 1.0)
+    limits.refuse_overflow(16, 16_384, 1024 - 16, 1_048_576 - 16_384, lambda: 1.0)
     with pytest.raises(QueueFull):
-        limits.refuse_overflow(17, 0, 896, 0, 1.0)
+        limits.refuse_overflow(17, 0, 896, 0, lambda: 1.0)
     with pytest.raises(QueueFull):
-        limits.refuse_overflow(16, 0, 1024 - 15, 0, 1.0)
+        limits.refuse_overflow(16, 0, 1024 - 15, 0, lambda: 1.0)
