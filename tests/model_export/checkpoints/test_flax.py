@@ -136,10 +136,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an array of an invented type": ({"a": packed_array([1], "x" * 9999, b"x")}, f"elements of type '{'x' * 40}'"),
     "a type that is not text": ({"a": packed_array([1], "\udcff".encode("utf-8", "surrogateescape"), b"x")}, "type"),
     "a giant array": ({"a": packed_array([GIANT, GIANT], "float32", b"")}, "has 0 bytes"),
-    "an array of astronomic size": ({"a": packed_array([2**63, 2], "float32", b"")}, "no list of sizes"),
-    "a negative size": ({"a": packed_array([-1], "float32", b"")}, "no list of sizes"),
-    "a true size": ({"a": packed_array([True], "uint8", b"x")}, "no list of sizes"),
-    "a fraction of a size": ({"a": packed_array([1.0], "uint8", b"x")}, "no list of sizes"),
+    "an array of astronomic size": ({"a": packed_array([2**63, 2], "float32", b"")}, "not a list of sizes"),
+    "a negative size": ({"a": packed_array([-1], "float32", b"")}, "not a list of sizes"),
+    "a true size": ({"a": packed_array([True], "uint8", b"x")}, "not a list of sizes"),
+    "a fraction of a size": ({"a": packed_array([1.0], "uint8", b"x")}, "not a list of sizes"),
     "too few bytes": ({"a": packed_array([3], "float32", b"x" * 8)}, "has 8 bytes"),
     "too many dimensions": ({"a": packed_array([1] * 9, "uint8", b"x")}, "exceeds max_array_len"),
     "a shape that is not a list": ({"a": packed_array(1, "uint8", b"x")}, "not packed as shape, type and bytes"),
@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "chunks with an object": ({"a": chunked({"0": msgpack.ExtType(9, b"")}, {"0": 1})}, "extension type 9"),
     "chunks that announce a giant": ({"a": chunked({"0": array([1])}, {"0": GIANT})}, "do not fill its shape"),
-    "chunks of a shape that is none": ({"a": chunked({"0": array([1])}, {"0": "1"})}, "no list of sizes"),
+    "chunks of a shape that is none": ({"a": chunked({"0": array([1])}, {"0": "1"})}, "not a list of sizes"),
 }
 
 
