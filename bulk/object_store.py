@@ -10,6 +10,8 @@ here. Everything else, such as a store that does not answer, ends the job: it wo
 
 import contextlib
 import io
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ from bulk.errors import JobError
 SCHEMES = ("s3", "gs")
 _READ_AT_ONCE = 4 * 2**20
 _CONNECT_SECONDS, _ATTEMPTS = 10, 4
+# They log every attempt, with a traceback; what came of all of them is told here.
+_TALKATIVE = ("gcsfs", "google.auth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,10 @@ def _store(name: str) -> Any:
     """Return fsspec's file system of a name's scheme."""
     is_stored(name)
     scheme = name.partition("://")[0]
+    # Read by gcsfs when it is imported: whether to ask a second service, by gRPC, what kind of bucket each is.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         import fsspec
 
@@ -204,14 +212,20 @@ def _told(name: str, what: str, *, of_one: bool = False) -> Iterator[None]:
         if of_one:
             raise FileNotFoundError(2, "the store has no such object", name) from error
         raise JobError(f"{name}: {what}: the store has no such object or bucket") from error
-    except PermissionError as error:
-        if of_one:
-            raise PermissionError(13, "the store refuses it to these credentials", name) from error
-        raise JobError(f"{name}: {what}: the store refuses it to these credentials ({_said(error)})") from error
     except Exception as error:
+        if _refuses(error):
+            if of_one:
+                raise PermissionError(13, "the store refuses it to these credentials", name) from error
+            raise JobError(f"{name}: {what}: the store refuses it to these credentials ({_said(error)})") from error
         raise JobError(
             f"{name}: {what}: {_said(error)}; see that the store can be reached from here and that credentials are set"
         ) from error
+
+
+def _refuses(error: Exception) -> bool:
+    """Tell whether a store knows who asks, and does not give it to them; gcsfs has no kind of error for that."""
+    said = str(error)
+    return isinstance(error, PermissionError) or said.startswith("Forbidden") or "Anonymous caller" in said
 
 
 def _said(error: Exception) -> str:
