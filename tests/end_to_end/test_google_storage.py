@@ -11,7 +11,7 @@ import pytest
 
 from bulk.cluster.part_folder import PartFolder
 from bulk.object_store import look_up, open_stored, upload
-from tests.bulk.cluster.test_parts import part
+from tests.bulk.cluster.test_part_folder import part
 from tests.end_to_end.test_object_stores import TEXTS, batch, names_left_out, read
 from tests.foreign_programs import need_package
 from tests.reliability.small_bundles import write_small_bundles
@@ -74,13 +74,12 @@ def test_inputs_bundle_and_output_in_a_bucket_give_the_rows_of_files_here(
 def test_parts_of_a_cluster_are_kept_in_a_bucket(bucket: str) -> None:
     folder = PartFolder(f"{bucket}/parts")
     folder.open({"model": "a"}, restart=False)
-    folder.begin()
     folder.put(0, part(0), "a")
     again = PartFolder(f"{bucket}/parts")
     again.open({"model": "a"}, restart=False)
     assert [notes.after.row for notes in again.notes([0])] == [1]
     again.open({"model": "b"}, restart=True)
-    again.begin()
+    again.put(1, part(1), "b")
     assert look_up(f"{bucket}/parts/part-00000000.parquet") is None
 
 

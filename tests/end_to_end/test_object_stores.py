@@ -16,7 +16,7 @@ from bulk.object_store import look_up, open_stored, upload, write_stored
 from bulk.remote_bundle import local_bundle
 from bulk.sources.inputs import Inputs, Shard
 from bulk.sources.rows import Position
-from tests.bulk.cluster.test_parts import part
+from tests.bulk.cluster.test_part_folder import part
 from tests.reliability.small_bundles import write_small_bundles
 
 pytestmark = pytest.mark.integration  # a server of its own
@@ -157,7 +157,6 @@ def test_a_bundle_that_is_not_what_its_manifest_says_is_refused_and_not_kept(
 def test_parts_of_a_cluster_are_kept_in_a_store(bucket: str) -> None:
     folder = PartFolder(f"{bucket}/parts")
     folder.open({"model": "a"}, restart=False)
-    folder.begin()
     for number in range(3):
         folder.put(number, part(number), "a")
     again = PartFolder(f"{bucket}/parts/")
@@ -165,8 +164,12 @@ def test_parts_of_a_cluster_are_kept_in_a_store(bucket: str) -> None:
     assert again.unbroken() == 3
     assert [notes.after.row for notes in again.notes(range(3))] == [1, 2, 3]
     again.open({"model": "b"}, restart=True)
-    again.begin()
+    again.put(1, part(1), "b")
     assert look_up(f"{bucket}/parts/part-00000000.parquet") is None
+    # Of two commands at the same job, the one that began last goes on.
+    with pytest.raises(JobError, match="another command has begun with this job"):
+        folder.put(3, part(3), "a")
+    assert look_up(f"{bucket}/parts/part-00000003.parquet") is None
 
 
 @pytest.mark.parametrize(
