@@ -23,7 +23,9 @@ from bulk.errors import JobError
 
 SCHEMES = ("s3", "gs")
 _READ_AT_ONCE = 4 * 2**20
-_CONNECT_SECONDS, _ATTEMPTS = 10, 4
+# Of each attempt. s3fs makes five times as many as it is told, gcsfs six; a store that takes a connection and never
+# answers ends the job after some minutes.
+_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 10, 20, 3
 # They log every attempt, with a traceback; what came of all of them is told here.
 _TALKATIVE = ("gcsfs", "google.auth")
 
@@ -182,7 +184,18 @@ def _store(name: str) -> Any:
         options: dict[str, Any] = {"use_listings_cache": False}
         if scheme == "s3":
             retries = {"max_attempts": _ATTEMPTS, "mode": "standard"}
-            options["config_kwargs"] = {"connect_timeout": _CONNECT_SECONDS, "retries": retries}
+            options["config_kwargs"] = {
+                "connect_timeout": _CONNECT_SECONDS,
+                "read_timeout": _READ_SECONDS,
+                "retries": retries,
+            }
+        else:
+            from aiohttp import ClientTimeout
+
+            # In place of one time for a whole file, however large.
+            options["session_kwargs"] = {
+                "timeout": ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS)
+            }
         return fsspec.filesystem(scheme, **options)
     except ImportError as error:
         raise JobError(f"{scheme}:// needs more packages: {install_command(scheme)}") from error

@@ -78,8 +78,9 @@ def test_parts_of_a_cluster_are_kept_in_a_bucket(bucket: str) -> None:
     again = PartFolder(f"{bucket}/parts")
     again.open({"model": "a"}, restart=False)
     assert [notes.after.row for notes in again.notes([0])] == [1]
-    again.open({"model": "b"}, restart=True)
-    again.put(1, part(1), "b")
+    other = PartFolder(f"{bucket}/parts")
+    other.open({"model": "b"}, restart=True)
+    other.put(1, part(1), "b")
     assert look_up(f"{bucket}/parts/part-00000000.parquet") is None
 
 
