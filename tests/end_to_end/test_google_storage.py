@@ -1,4 +1,4 @@
-"""`gs://` as `s3://`: inputs, bundle and output in a bucket of an emulator of Google's Cloud Storage, on this machine."""
+"""`gs://` as `s3://`: inputs, bundle and output in a bucket of an emulator of Google's store, on this machine."""
 
 import json
 import socket

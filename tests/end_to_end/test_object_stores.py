@@ -137,7 +137,7 @@ def test_documents_of_a_store_have_the_pages_and_boxes_of_files_here(
     there = batch(tmp_path, f"{bucket}/contracts", *asked, "--output", output, *way)
     assert there.returncode == 0, there.stderr
     rows = read(f"{output}/part-00000000.parquet" if on_ray else output)
-    own, whole = parquet.read_table(BytesIO(rows)).to_pylist(), parquet.read_table(tmp_path / "here.parquet").to_pylist()
+    own, whole = (parquet.read_table(made).to_pylist() for made in (BytesIO(rows), tmp_path / "here.parquet"))
     assert [row.pop("id") for row in own] == [f"{bucket}/contracts/{name}" for name in ("a.pdf", "b.txt")]
     assert all(row.pop("id") for row in whole)
     assert without_numbers(own) == without_numbers(whole)

@@ -41,7 +41,11 @@ def test_a_job_goes_on_behind_the_parts_that_are_there(tmp_path: Path) -> None:
     with PartFolder(str(tmp_path / "parts")) as last:
         last.open({"model": "a"}, restart=False)
         assert last.complete
-    assert names(tmp_path / "parts") == {"_job.json", "_lock", *(f"part-0000000{number}.parquet" for number in range(4))}
+    assert names(tmp_path / "parts") == {
+        "_job.json",
+        "_lock",
+        *(f"part-0000000{number}.parquet" for number in range(4)),
+    }
 
 
 def test_parts_of_another_job_or_another_runtime_are_refused_and_nobody_s_files_are_touched(tmp_path: Path) -> None:
@@ -84,10 +88,12 @@ def test_a_second_command_is_kept_away_as_long_as_the_first_is_there(tmp_path: P
             if begun:
                 first.put(0, part(0), "a")
             for restart in (False, True):
-                with PartFolder(str(tmp_path / "parts")) as second:
-                    with pytest.raises(JobError, match="another process works on this job"):
-                        second.open({"model": "a"}, restart=restart)
-                        second.hold()
+                with (
+                    PartFolder(str(tmp_path / "parts")) as second,
+                    pytest.raises(JobError, match="another process works on this job"),
+                ):
+                    second.open({"model": "a"}, restart=restart)
+                    second.hold()
         # Without a part there is nothing that anybody would want to keep.
         assert (tmp_path / "parts").exists() == begun
 
