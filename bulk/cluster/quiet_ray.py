@@ -35,6 +35,8 @@ LOCAL, FOUND = "local", "auto"
 _LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 _CLIENT = "ray://"
 _ANSWER_SECONDS = 10
+# One for all clusters of a process: Ray reads it once.
+_KEY = secrets.token_hex(32)
 
 
 @contextlib.contextmanager
@@ -54,7 +56,7 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
         options |= {"include_dashboard": dashboard, "dashboard_host": "127.0.0.1", "_node_ip_address": _LOOPBACK}
         # Ray listens on every interface, whatever address it has. Nobody else has this key; left alone, Ray would keep
         # one in a file at home.
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_AUTH_TOKEN"] = _KEY
     elif address != FOUND:
         _answers(address)
     for name in ("ray", "ray.data"):
