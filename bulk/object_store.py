@@ -192,10 +192,10 @@ def _store(name: str) -> Any:
         else:
             from aiohttp import ClientTimeout
 
-            # In place of one time for a whole file, however large.
-            options["session_kwargs"] = {
-                "timeout": ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS)
-            }
+            # Left alone, gcsfs waits for ever.
+            options["requests_timeout"] = ClientTimeout(
+                total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS
+            )
         return fsspec.filesystem(scheme, **options)
     except ImportError as error:
         raise JobError(f"{scheme}:// needs more packages: {install_command(scheme)}") from error

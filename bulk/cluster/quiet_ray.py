@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,9 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
         os.environ["RAY_AUTH_TOKEN"] = _KEY
     elif address != FOUND:
         _answers(address)
+    if address != LOCAL:
+        # What Ray says of each attempt to connect, which is told below. Of a cluster here it would be the logs', too.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
@@ -66,11 +70,15 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
             with _nowhere() as proxies:
                 ray.init(address=address, runtime_env={"env_vars": proxies}, **options)
         else:
-            ray.init(address=address, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ray.init(address=address, **options)
     except Exception as error:
+        # Without this, Ray has no key for a cluster that is named.
+        keyed = "" if os.environ.get("RAY_AUTH_MODE") == "token" else "; if it wants a key, set RAY_AUTH_MODE=token"
         raise JobError(
             f"--ray {address}: no cluster that can be used: {' '.join(str(error).split()):.300}; start one with "
-            "`ray start`, or take --ray local"
+            f"`ray start`, or take --ray local{keyed if ':' in address else ''}"
         ) from error
     try:
         yield

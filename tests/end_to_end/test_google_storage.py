@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bulk.cluster.part_folder import PartFolder
-from bulk.object_store import look_up, open_stored, upload
+from bulk.object_store import _store, look_up, open_stored, upload
 from tests.bulk.cluster.test_part_folder import part
 from tests.end_to_end.test_object_stores import TEXTS, batch, names_left_out, read
 from tests.foreign_programs import need_package
@@ -82,6 +82,10 @@ def test_parts_of_a_cluster_are_kept_in_a_bucket(bucket: str) -> None:
     other.open({"model": "b"}, restart=True)
     other.put(1, part(1), "b")
     assert look_up(f"{bucket}/parts/part-00000000.parquet") is None
+
+
+def test_no_request_waits_for_ever(unknown: pytest.MonkeyPatch) -> None:
+    assert 0 < _store("gs://documents").requests_timeout.sock_read < 60
 
 
 @pytest.fixture
