@@ -12,7 +12,6 @@ import os
 import secrets
 import socket
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +45,7 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
 
     Args:
         address: `local` for one on this machine that ends with the block, `auto` for the one that this machine is part
-            of, `host:port`, or `ray://host:port` for one that it is not part of.
+            of, or `host:port`.
         dashboard: Whether one that is started here has a dashboard, on the loopback interface.
 
     Raises:
@@ -60,9 +59,6 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
         os.environ["RAY_AUTH_TOKEN"] = _KEY
     elif address != FOUND:
         _answers(address)
-    if address != LOCAL:
-        # What Ray says of each attempt to connect, which is told below. Of a cluster here it would be the logs', too.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
@@ -70,8 +66,7 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
             with _nowhere() as proxies:
                 ray.init(address=address, runtime_env={"env_vars": proxies}, **options)
         else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with _silent():
                 ray.init(address=address, **options)
     except Exception as error:
         # Without this, Ray has no key for a cluster that is named.
@@ -102,11 +97,30 @@ def _nowhere() -> Iterator[dict[str, str]]:
                 os.environ[name] = value
 
 
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Have nothing come of what Ray's own library prints of each attempt to connect; what comes of all is raised."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _answers(address: str) -> None:
-    """Refuse an address where nothing listens; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
+    """Refuse an address where nothing listens, for which Ray itself would try for minutes, and those of Ray's client."""
+    if address.startswith(_CLIENT):
+        raise JobError(
+            f"--ray {address}: Ray Data, which does the work, cannot be asked by Ray's client; run the command on a "
+            "machine of the cluster, with --ray auto"
+        )
+    host, _, port = address.rpartition(":")
     if not (host and port.isdigit()):
-        raise JobError(f"--ray {address}: an address is auto, local, host:port or ray://host:port")
+        raise JobError(f"--ray {address}: an address is auto, local or host:port")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:

@@ -217,7 +217,7 @@ def _datasource(read: Callable[[], Iterator[Any]]) -> Any:
 
 
 def _here() -> dict[str, str]:
-    """Return the label of this machine, or of the one that stands for it in a cluster that it is not part of."""
+    """Return the label of this machine."""
     return {NODE_LABEL: ray.get_runtime_context().get_node_id()}
 
 
