@@ -112,7 +112,7 @@ def _silent() -> Iterator[None]:
 
 
 def _answers(address: str) -> None:
-    """Refuse an address where nothing listens, for which Ray itself would try for minutes, and those of Ray's client."""
+    """Refuse an address where nothing listens, which Ray would try for minutes, and those of Ray's client."""
     if address.startswith(_CLIENT):
         raise JobError(
             f"--ray {address}: Ray Data, which does the work, cannot be asked by Ray's client; run the command on a "
