@@ -120,7 +120,7 @@ class PartFolder:
             restart: Whether what an earlier run left is to be deleted.
 
         Raises:
-            JobError: It was begun with something else, another command works on it, or the folder is there and is no
+            JobError: It was begun with something else, another command works on it, or the folder is there and is not a
                 job's.
         """
         asked = json.loads(json.dumps(asked))

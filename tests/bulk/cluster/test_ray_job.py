@@ -40,7 +40,7 @@ class Noting:
         context = ray.get_runtime_context()
         own = {
             "room": {name: room for name, room in context.get_assigned_resources().items() if room},
-            "shown": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
             "told": (work.device, work.threads),
         }
         folder = Path(work.bundle)
@@ -71,7 +71,7 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("device", "threads", "room", "shown", "told"),
+    ("device", "threads", "room", "visible", "told"),
     [
         pytest.param("auto", 0, {"GPU": 1.0}, ["0", "1"], ["cuda", 0], id="a GPU each"),
         pytest.param("cpu", 2, {"CPU": 2.0}, None, ["cpu", 2], id="its share of the cores"),
@@ -84,7 +84,7 @@ def test_a_worker_has_one_gpu_and_sees_no_other_or_as_many_cores_as_it_runs_thre
     device: str,
     threads: int,
     room: Mapping[str, float],
-    shown: list[str] | None,
+    visible: list[str] | None,
     told: list[Any],
 ) -> None:
     from bulk.cluster import ray_job
@@ -101,5 +101,5 @@ def test_a_worker_has_one_gpu_and_sees_no_other_or_as_many_cores_as_it_runs_thre
     noted = [json.loads(path.read_text()) for path in (tmp_path / "noted").glob("*.json")]
     assert [own["room"] for own in noted] == [room] * WORKERS
     assert [own["told"] for own in noted] == [told] * WORKERS
-    if shown is not None:
-        assert sorted(own["shown"] for own in noted) == shown
+    if visible is not None:
+        assert sorted(own["visible"] for own in noted) == visible
