@@ -117,7 +117,7 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
     help="Most tokens of a batch, padding included; 0 for what suits the device.",
 )
 @document_limit_options
-@click.option("--ray", "address", help="On a cluster of Ray: auto, local, host:port or ray://host:port.")
+@click.option("--ray", "address", help="On a cluster of Ray: auto, local or host:port.")
 @click.option(
     "--part-bytes",
     type=click.IntRange(min=1),

@@ -10,6 +10,8 @@ here. Everything else, such as a store that does not answer, ends the job: it wo
 
 import contextlib
 import io
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,11 @@ from bulk.errors import JobError
 
 SCHEMES = ("s3", "gs")
 _READ_AT_ONCE = 4 * 2**20
-_CONNECT_SECONDS, _ATTEMPTS = 10, 4
+# Of each attempt. s3fs makes five times as many as it is told, gcsfs six; a store that takes a connection and never
+# answers ends the job after some minutes.
+_CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 10, 20, 3
+# They log every attempt, with a traceback; what came of all of them is told here.
+_TALKATIVE = ("gcsfs", "google.auth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +174,28 @@ def _store(name: str) -> Any:
     """Return fsspec's file system of a name's scheme."""
     is_stored(name)
     scheme = name.partition("://")[0]
+    # Read by gcsfs when it is imported: whether to ask a second service, by gRPC, what kind of bucket each is.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         import fsspec
 
         options: dict[str, Any] = {"use_listings_cache": False}
         if scheme == "s3":
             retries = {"max_attempts": _ATTEMPTS, "mode": "standard"}
-            options["config_kwargs"] = {"connect_timeout": _CONNECT_SECONDS, "retries": retries}
+            options["config_kwargs"] = {
+                "connect_timeout": _CONNECT_SECONDS,
+                "read_timeout": _READ_SECONDS,
+                "retries": retries,
+            }
+        else:
+            from aiohttp import ClientTimeout
+
+            # Left alone, gcsfs waits for ever.
+            options["requests_timeout"] = ClientTimeout(
+                total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS
+            )
         return fsspec.filesystem(scheme, **options)
     except ImportError as error:
         raise JobError(f"{scheme}:// needs more packages: {install_command(scheme)}") from error
@@ -204,14 +225,20 @@ def _told(name: str, what: str, *, of_one: bool = False) -> Iterator[None]:
         if of_one:
             raise FileNotFoundError(2, "the store has no such object", name) from error
         raise JobError(f"{name}: {what}: the store has no such object or bucket") from error
-    except PermissionError as error:
-        if of_one:
-            raise PermissionError(13, "the store refuses it to these credentials", name) from error
-        raise JobError(f"{name}: {what}: the store refuses it to these credentials ({_said(error)})") from error
     except Exception as error:
+        if _refuses(error):
+            if of_one:
+                raise PermissionError(13, "the store refuses it to these credentials", name) from error
+            raise JobError(f"{name}: {what}: the store refuses it to these credentials ({_said(error)})") from error
         raise JobError(
             f"{name}: {what}: {_said(error)}; see that the store can be reached from here and that credentials are set"
         ) from error
+
+
+def _refuses(error: Exception) -> bool:
+    """Tell whether a store knows who asks, and does not give it to them; gcsfs has no kind of error for that."""
+    said = str(error)
+    return isinstance(error, PermissionError) or said.startswith("Forbidden") or "Anonymous caller" in said
 
 
 def _said(error: Exception) -> str:

@@ -57,6 +57,8 @@ def local_bundle(name: str, cache: Path | None = None) -> Path:
     except BundleError as error:
         raise JobError(f"{name}: no bundle that can be used: {error}".replace(f"{folder}/", "")) from error
     except OSError as error:
+        if is_stored(str(error.filename)):
+            raise JobError(f"{name}: cannot be read: {error.strerror}; see which credentials are set") from error
         raise JobError(f"{name}: cannot be copied to {cache}: {error.strerror or error}; name another place") from error
 
 

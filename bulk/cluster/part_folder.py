@@ -3,18 +3,26 @@
     OUT/part-00000012.parquet   the rows of range 12, in order
     OUT/_job.json               what was asked for, and in the end how many parts there are; readers of Parquet pass
                                 over names that begin with _
+    OUT/_lock                   held while a command works on the job
 
 A part appears as a whole or not at all, and says in its footer how many rows it has and where the input goes on behind
 it. So the names of the parts are the state of the job, in a folder as well as in an object store.
+
+A store has no locks that end with whoever holds them. There `_job.json` names the command that began last, and any
+other ends before its next part.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
 
 from bulk.errors import JobError
@@ -26,7 +34,7 @@ from bulk.same_job import refuse_another
 from bulk.sources.rows import Position
 
 FORMAT = 1
-_JOB = "_job.json"
+_JOB, _LOCK = "_job.json", "_lock"
 _PART = re.compile(r"part-(\d{8,})\.parquet")
 _MOST_JOB_BYTES = 64 * 2**20
 _NOTES = "bigbird"
@@ -74,6 +82,11 @@ class PartFolder:
         self.name = name.rstrip("/")
         self.finished: set[int] = set()
         self._stored = is_stored(name)
+        self._command = secrets.token_hex(8)
+        self._lock: int | None = None
+        self._made = False
+        self._begun = False
+        self._found: Sequence[str] = ()
         self._asked: Mapping[str, Any] = {}
         self._runtime: str | None = None
         self._parts: int | None = None
@@ -84,18 +97,36 @@ class PartFolder:
         """Whether every part is there that the input has."""
         return self._parts is not None and len(self.finished) == self._parts
 
+    def __enter__(self) -> "PartFolder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._lock is None:
+            return
+        if self._made and not self._begun:
+            with contextlib.suppress(OSError):
+                (Path(self.name) / _LOCK).unlink()
+                Path(self.name).rmdir()
+        os.close(self._lock)
+        self._lock = None
+
     def open(self, asked: Mapping[str, Any], *, restart: bool) -> None:
-        """Look at what is there; nothing is changed before `begin`.
+        """Look at what is there; none of it is changed before the first `put`.
 
         Args:
             asked: Everything that the rows depend on, by name; JSON values.
             restart: Whether what an earlier run left is to be deleted.
 
         Raises:
-            JobError: It was begun with something else, or the folder is there and is not a job's.
+            JobError: It was begun with something else, another command works on it, or the folder is there and is not a
+                job's.
         """
         asked = json.loads(json.dumps(asked))
-        names = self._names()
+        if not self._stored and _JOB in self._names():
+            self.hold()
+        names = self._found = self._names()
         if names and _JOB not in names:
             raise JobError(f"{self.name} is there already, and holds no job; name another --output")
         if restart or not names:
@@ -107,10 +138,27 @@ class PartFolder:
         self._asked, self._runtime, self._parts = before["asked"], before["runtime"], before["parts"]
         self.finished = {int(match[1]) for name in names if (match := _PART.fullmatch(name))}
 
-    def begin(self) -> None:
-        """Have the folder be this job's, without what is not."""
-        self._delete(self._to_delete)
-        self._write_state()
+    def hold(self) -> None:
+        """Keep other commands away, as long as this process is there; nothing keeps them from a store.
+
+        Raises:
+            JobError: One works on the job already.
+        """
+        if self._stored or self._lock is not None:
+            return
+        folder = Path(self.name)
+        try:
+            self._made = not folder.exists()
+            folder.mkdir(exist_ok=True)
+            self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise JobError(f"{folder}: cannot be written: {error.strerror}; name another --output") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            self._lock = None
+            raise JobError(f"{folder}: another process works on this job; wait for it, or end it") from None
 
     def unbroken(self) -> int:
         """Return how many parts are there from the first on without a gap."""
@@ -137,16 +185,17 @@ class PartFolder:
             runtime: What computed it.
 
         Raises:
-            JobError: Other parts were computed by something else, whose numbers are others.
+            JobError: Other parts were computed by something else, whose numbers are others, or another command has
+                begun with the job.
         """
         if self._runtime is None:
             self._runtime = runtime
-            self._write_state()
         if runtime != self._runtime:
             raise JobError(
                 f"{self.name}: part {number} was computed by {runtime}, and those before it by {self._runtime}: a "
                 "machine is unlike the others; say what all have, with --device, --cpu-runtime and --cpu-precision"
             )
+        self._take()
         self._write(part_name(number), content)
         self.finished.add(number)
 
@@ -159,6 +208,7 @@ class PartFolder:
         missing = set(range(max(self.finished, default=-1) + 1)) - self.finished
         if missing:
             raise JobError(f"{self.name}: {part_name(min(missing))} has not come; run the same command again to go on")
+        self._take()
         self._parts = len(self.finished)
         self._write_state()
 
@@ -171,7 +221,24 @@ class PartFolder:
         if not folder.absolute().parent.is_dir():
             raise JobError(f"{folder}: there is no folder {folder.parent}; make it first")
         # Without what a kill has left of a file that was to appear.
-        return [name for name in os.listdir(folder) if not name.endswith(_NEW)] if folder.exists() else []
+        found = os.listdir(folder) if folder.exists() else []
+        return [name for name in found if not name.endswith(_NEW) and name != _LOCK]
+
+    def _take(self) -> None:
+        """Have the folder be this job's, without what is not; or check that it still is."""
+        if self._begun:
+            if self._stored and self._read_state()["command"] != self._command:
+                raise JobError(f"{self.name}: another command has begun with this job, and goes on with it")
+            return
+        self.hold()
+        if sorted(self._names()) != sorted(self._found):
+            raise JobError(f"{self.name} has changed since the command began; run it again")
+        self._begun = True
+        self._delete(self._to_delete)
+        if not self._stored:
+            for left in Path(self.name).glob(f"_*{_NEW}"):
+                left.unlink()
+        self._write_state()
 
     def _notes_of(self, number: int) -> PartNotes:
         name = self._path(part_name(number))
@@ -188,12 +255,18 @@ class PartFolder:
             state: dict[str, Any] = json.loads(stored)
             if state["format"] != FORMAT:
                 raise ValueError("another version wrote it")
-            return {name: state[name] for name in ("asked", "runtime", "parts")}
+            return {name: state[name] for name in ("asked", "runtime", "parts", "command")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise JobError(f"{name}: cannot be read: {error}; begin again with --restart") from error
 
     def _write_state(self) -> None:
-        state = {"format": FORMAT, "asked": self._asked, "runtime": self._runtime, "parts": self._parts}
+        state = {
+            "format": FORMAT,
+            "asked": self._asked,
+            "runtime": self._runtime,
+            "parts": self._parts,
+            "command": self._command,
+        }
         self._write(_JOB, json.dumps(state, indent=1).encode())
 
     def _path(self, name: str) -> str:
@@ -205,7 +278,6 @@ class PartFolder:
             write_stored(self._path(name), content)
             return
         folder = Path(self.name)
-        folder.mkdir(exist_ok=True)
         new = folder / f"_{name}{_NEW}"
         with new.open("wb") as file:
             file.write(content)

@@ -5,13 +5,15 @@ It is the one-machine job without its files: the same requests, windows, batches
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
+from bigbird_inference.version import service_version
 from bulk.answering import PartAnswering
 from bulk.cluster.part_folder import PartNotes
 from bulk.cluster.ranges import InputRange
 from bulk.devices import DeviceThreads
+from bulk.errors import JobError
 from bulk.job import BATCH_ITEMS, Job, batch_tokens, part_row, request_maker, runtime_told
 from bulk.job_folder import Counts, PartRow
 from bulk.model import load
@@ -33,6 +35,8 @@ class Work:
         threads: Threads of a run on the CPU.
         cpu: What runs it on the CPU.
         located: Whether there are documents among the inputs, so that spans have pages and boxes.
+        revision: Of the bundle on the machine of the command; empty if it does not matter.
+        version: Of this package there.
     """
 
     job: Job
@@ -41,6 +45,8 @@ class Work:
     threads: int = 0
     cpu: CpuChoice | None = None
     located: bool = False
+    revision: str = ""
+    version: str = field(default_factory=service_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +71,16 @@ class PartWorker:
         work: What it is told.
 
     Raises:
-        JobError: The bundle cannot be used here.
+        JobError: The bundle cannot be used here, or is another, or the package is: the machine may have joined late.
     """
 
     def __init__(self, work: Work) -> None:
         self._job, self._located = work.job, work.located
+        if work.version != service_version():
+            raise JobError(f"a machine that has joined has bigbird-serve {service_version()}, and not {work.version}")
         self._model = load(local_bundle(work.bundle), device=work.device, threads=work.threads, cpu=work.cpu)
+        if work.revision not in ("", self._model.revision):
+            raise JobError(f"a machine that has joined has another bundle as {work.bundle}; copy the same to all")
         operation = self._model.task.operation
         self._maker = request_maker(work.job, operation)
         self._rows = ResultRows(operation, keep_text=work.job.keep_text)

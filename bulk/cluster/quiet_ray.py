@@ -35,6 +35,8 @@ LOCAL, FOUND = "local", "auto"
 _LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 _CLIENT = "ray://"
 _ANSWER_SECONDS = 10
+# One for all clusters of a process: Ray reads it once.
+_KEY = secrets.token_hex(32)
 
 
 @contextlib.contextmanager
@@ -43,7 +45,7 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
 
     Args:
         address: `local` for one on this machine that ends with the block, `auto` for the one that this machine is part
-            of, `host:port`, or `ray://host:port` for one that it is not part of.
+            of, or `host:port`.
         dashboard: Whether one that is started here has a dashboard, on the loopback interface.
 
     Raises:
@@ -54,7 +56,7 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
         options |= {"include_dashboard": dashboard, "dashboard_host": "127.0.0.1", "_node_ip_address": _LOOPBACK}
         # Ray listens on every interface, whatever address it has. Nobody else has this key; left alone, Ray would keep
         # one in a file at home.
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_AUTH_TOKEN"] = _KEY
     elif address != FOUND:
         _answers(address)
     for name in ("ray", "ray.data"):
@@ -64,11 +66,14 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
             with _nowhere() as proxies:
                 ray.init(address=address, runtime_env={"env_vars": proxies}, **options)
         else:
-            ray.init(address=address, **options)
+            with _silent():
+                ray.init(address=address, **options)
     except Exception as error:
+        # Without this, Ray has no key for a cluster that is named.
+        keyed = "" if os.environ.get("RAY_AUTH_MODE") == "token" else "; if it wants a key, set RAY_AUTH_MODE=token"
         raise JobError(
             f"--ray {address}: no cluster that can be used: {' '.join(str(error).split()):.300}; start one with "
-            "`ray start`, or take --ray local"
+            f"`ray start`, or take --ray local{keyed if ':' in address else ''}"
         ) from error
     try:
         yield
@@ -92,11 +97,30 @@ def _nowhere() -> Iterator[dict[str, str]]:
                 os.environ[name] = value
 
 
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Have nothing come of what Ray's own library prints of each attempt to connect; what comes of all is raised."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _answers(address: str) -> None:
-    """Refuse an address where nothing listens; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
+    """Refuse an address where nothing listens, which Ray would try for minutes, and those of Ray's client."""
+    if address.startswith(_CLIENT):
+        raise JobError(
+            f"--ray {address}: Ray Data, which does the work, cannot be asked by Ray's client; run the command on a "
+            "machine of the cluster, with --ray auto"
+        )
+    host, _, port = address.rpartition(":")
     if not (host and port.isdigit()):
-        raise JobError(f"--ray {address}: an address is auto, local, host:port or ray://host:port")
+        raise JobError(f"--ray {address}: an address is auto, local or host:port")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:

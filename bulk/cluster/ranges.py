@@ -32,13 +32,13 @@ class InputRange:
     @property
     def after(self) -> Position:
         """Where the next range begins."""
-        return self.rows[-1].after
+        return self.rows[-1].after if self.rows else Position()
 
 
 def input_ranges(
     rows: Iterator[SourceRow], first: int, *, most_bytes: int = RANGE_BYTES, questions: int = 1
 ) -> Iterator[InputRange]:
-    """Yield all rows in ranges.
+    """Yield all rows in ranges; an input without rows is one range without any, for its part has the columns.
 
     Args:
         rows: From where a range begins.
@@ -54,5 +54,5 @@ def input_ranges(
         if own.bytes >= most_bytes or len(own.rows) >= most_rows:
             yield own
             own = InputRange(own.number + 1)
-    if own.rows:
+    if own.rows or not own.number:
         yield own

@@ -66,30 +66,31 @@ def run_ray_job(work: Work, address: str, *, range_bytes: int, dashboard: bool =
     parsers = Parsers(job.document_limits)
     inputs = Inputs(job.inputs, format=job.input_format, document_column=column, parsers=parsers)
     survey = inputs.survey()
-    work = replace(work, located=survey.documents > 0)
-    folder = PartFolder(str(job.output))
+    work = replace(work, located=survey.documents > 0, revision=revision)
     told = asked(job, survey, bundle.resolve().name, revision, manifest.task, work.device)
-    try:
-        folder.open({**told, "bytes of a part": range_bytes}, restart=job.restart)
-        counts = sum((notes.counts for notes in folder.notes(sorted(folder.finished))), Counts())
-        if folder.complete:
-            return counts
-        with connected(address, dashboard=dashboard), JobProgress(survey.bytes, counts) as progress:
-            check_nodes(work.bundle, revision)
-            folder.begin()
-            read = partial(
-                read_ranges, os.getcwd(), inputs, job, *_start(folder), frozenset(folder.finished), range_bytes
-            )
-            for made in _parts(work, read, actors_of(work.device, work.threads)):
-                folder.put(made.number, made.content, made.notes.runtime)
-                counts += made.notes.counts
-                progress.count(made.notes.counts)
-        folder.finish()
-    except OSError as error:
-        raise JobError(
-            f"{error.filename or folder.name}: {error.strerror or error}; nothing that was finished is lost: make "
-            "room, and run the same command again to go on"
-        ) from error
+    with PartFolder(str(job.output)) as folder:
+        try:
+            folder.open({**told, "bytes of a part": range_bytes}, restart=job.restart)
+            counts = sum((notes.counts for notes in folder.notes(sorted(folder.finished))), Counts())
+            if folder.complete:
+                return counts
+            with connected(address, dashboard=dashboard), JobProgress(survey.bytes, counts) as progress:
+                check_nodes(work.bundle, revision)
+                actors = actors_of(work.device, work.threads)
+                folder.hold()
+                read = partial(
+                    read_ranges, os.getcwd(), inputs, job, *_start(folder), frozenset(folder.finished), range_bytes
+                )
+                for made in _parts(work, read, actors):
+                    folder.put(made.number, made.content, made.notes.runtime)
+                    counts += made.notes.counts
+                    progress.count(made.notes.counts)
+            folder.finish()
+        except OSError as error:
+            raise JobError(
+                f"{error.filename or folder.name}: {error.strerror or error}; nothing that was finished is lost: make "
+                "room, and run the same command again to go on"
+            ) from error
     return counts
 
 
@@ -216,7 +217,7 @@ def _datasource(read: Callable[[], Iterator[Any]]) -> Any:
 
 
 def _here() -> dict[str, str]:
-    """Return the label of this machine, or of the one that stands for it in a cluster that it is not part of."""
+    """Return the label of this machine."""
     return {NODE_LABEL: ray.get_runtime_context().get_node_id()}
 
 

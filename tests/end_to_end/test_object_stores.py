@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from bulk.object_store import look_up, open_stored, upload, write_stored
 from bulk.remote_bundle import local_bundle
 from bulk.sources.inputs import Inputs, Shard
 from bulk.sources.rows import Position
-from tests.bulk.cluster.test_parts import part
+from tests.bulk.cluster.test_part_folder import part
+from tests.bulk.cluster.test_parts import CONTRACT, without_numbers
+from tests.foreign_programs import need_package
 from tests.reliability.small_bundles import write_small_bundles
 
 pytestmark = pytest.mark.integration  # a server of its own
@@ -113,6 +117,34 @@ def test_inputs_bundle_and_output_in_a_store_give_the_rows_of_files_here(
     assert refused.returncode == 1 and "input files was" in refused.stderr
 
 
+@pytest.mark.parametrize("on_ray", [False, True], ids=["on one machine", "on Ray"])
+def test_documents_of_a_store_have_the_pages_and_boxes_of_files_here(
+    tmp_path: Path, bucket: str, bundle: Path, on_ray: bool
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    if on_ray:
+        need_package("ray")
+    documents = tmp_path / "contracts"
+    documents.mkdir()
+    shutil.copy(CONTRACT, documents / "a.pdf")
+    (documents / "b.txt").write_text(TEXTS[0])
+    for path in documents.iterdir():
+        upload(path, f"{bucket}/contracts/{path.name}")
+    asked = ["--model", bundle.with_name("small-qa"), "--question", "Who led it?"]
+    here = batch(tmp_path, "contracts", *asked, "--output", "here.parquet")
+    assert here.returncode == 0, here.stderr
+    output, way = (f"{bucket}/located", ["--ray", "local"]) if on_ray else (f"{bucket}/located.parquet", [])
+    there = batch(tmp_path, f"{bucket}/contracts", *asked, "--output", output, *way)
+    assert there.returncode == 0, there.stderr
+    rows = read(f"{output}/part-00000000.parquet" if on_ray else output)
+    own, whole = (parquet.read_table(made).to_pylist() for made in (BytesIO(rows), tmp_path / "here.parquet"))
+    assert [row.pop("id") for row in own] == [f"{bucket}/contracts/{name}" for name in ("a.pdf", "b.txt")]
+    assert all(row.pop("id") for row in whole)
+    assert without_numbers(own) == without_numbers(whole)
+    assert own[0]["page"] in (1, 2) and {box["page"] for box in own[0]["boxes"]} == {own[0]["page"]}
+    assert own[1]["page"] is None and own[1]["boxes"] is None
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
 def test_reading_goes_on_behind_each_row_of_an_object(bucket: str, ending: str) -> None:
     content = {"jsonl": b'{"text": "one"}\n\n{"text": "f\xc3\xbcnf"}\n', "csv": b'text\n"one,\nmore"\nf\xc3\xbcnf\n'}
@@ -157,16 +189,20 @@ def test_a_bundle_that_is_not_what_its_manifest_says_is_refused_and_not_kept(
 def test_parts_of_a_cluster_are_kept_in_a_store(bucket: str) -> None:
     folder = PartFolder(f"{bucket}/parts")
     folder.open({"model": "a"}, restart=False)
-    folder.begin()
     for number in range(3):
         folder.put(number, part(number), "a")
     again = PartFolder(f"{bucket}/parts/")
     again.open({"model": "a"}, restart=False)
     assert again.unbroken() == 3
     assert [notes.after.row for notes in again.notes(range(3))] == [1, 2, 3]
-    again.open({"model": "b"}, restart=True)
-    again.begin()
+    other = PartFolder(f"{bucket}/parts")
+    other.open({"model": "b"}, restart=True)
+    other.put(1, part(1), "b")
     assert look_up(f"{bucket}/parts/part-00000000.parquet") is None
+    # Of two commands at the same job, the one that began last goes on.
+    with pytest.raises(JobError, match="another command has begun with this job"):
+        folder.put(3, part(3), "a")
+    assert look_up(f"{bucket}/parts/part-00000003.parquet") is None
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def test_the_commands_of_the_documentation_do_on_ray_what_they_do_without(tmp_pa
     [
         pytest.param("auto", "no cluster that can be used", id="none here"),
         pytest.param("127.0.0.1:9", "no cluster there: Connection refused", id="nobody listens"),
-        pytest.param("somewhere", "an address is auto, local, host:port or ray://host:port", id="no address"),
+        pytest.param("somewhere", "an address is auto, local or host:port", id="no address"),
+        pytest.param("ray://127.0.0.1:9", "run the command on a machine of the cluster", id="of a client"),
     ],
 )
 def test_an_address_without_a_cluster_is_one_line_and_leaves_nothing(

@@ -1,4 +1,4 @@
-"""A job in parts, as a cluster makes them, without one: ranges of the input, parts of the output, and going on."""
+"""A job in parts, as a cluster makes them, without one: ranges of the input, and parts of the output."""
 
 import io
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bulk.cluster.part_folder import PartFolder, PartNotes
+from bulk.cluster.part_folder import PartFolder
 from bulk.cluster.part_worker import MadePart, PartWorker, Work
 from bulk.cluster.ranges import InputRange, input_ranges
 from bulk.errors import JobError
@@ -54,6 +54,30 @@ def test_a_range_has_fewer_rows_if_many_questions_are_asked_about_each(tmp_path:
     assert [len(own.rows) for own in input_ranges(rows, 0, questions=1000)] == [8, 8, 8]
 
 
+def test_an_input_without_rows_is_a_part_with_the_columns(tmp_path: Path, small_bundles: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "in.jsonl").touch()
+    job = Job([str(tmp_path / "in.jsonl")], tmp_path / "out.parquet", questions=["Who led it?"])
+    run_job(job, lambda: load(small_bundles / "small-qa", threads=1))
+    (own,) = ranges_from(job.inputs[0], Position(), 0)
+    made = PartWorker(Work(job, str(small_bundles / "small-qa"), threads=1)).make(moved(own))
+    assert (own.bytes, made.notes.after, made.notes.counts) == (0, Position(), Counts())
+    together, whole = parquet.read_table(io.BytesIO(made.content)), parquet.read_table(tmp_path / "out.parquet")
+    assert together.schema == whole.schema and together.equals(whole)
+
+
+@pytest.mark.parametrize(
+    ("unlike", "message"),
+    [({"revision": "another"}, "has another bundle as"), ({"version": "0.0.1"}, r"and not 0\.0\.1")],
+)
+def test_a_machine_that_joins_later_is_as_the_others_were(
+    tmp_path: Path, small_bundles: Path, unlike: dict[str, str], message: str
+) -> None:
+    job = Job([written(tmp_path)], tmp_path / "out.parquet", questions=["Who led it?"])
+    with pytest.raises(JobError, match=message):
+        PartWorker(Work(job, str(small_bundles / "small-qa"), threads=1, **unlike))  # type: ignore[arg-type]
+
+
 def moved(value: Any) -> Any:
     """Return what arrives of something that is sent to another process."""
     return pickle.loads(pickle.dumps(value))
@@ -67,14 +91,13 @@ def test_the_parts_together_are_the_one_machine_s_output(tmp_path: Path, small_b
     )
     counts = run_job(job, lambda: load(bundle, threads=1))
     worker = PartWorker(moved(Work(job, str(bundle), threads=1)))
-    folder = PartFolder(str(tmp_path / "parts"))
-    folder.open({}, restart=False)
-    folder.begin()
     made: list[MadePart] = [moved(worker.make(moved(own))) for own in ranges_from(given, Position(), 0)]
-    for part in reversed(made):
-        folder.put(part.number, part.content, part.notes.runtime)
-    assert sum((part.notes.counts for part in made), Counts()) == counts
-    assert list(folder.notes(range(len(made)))) == [part.notes for part in made]
+    with PartFolder(str(tmp_path / "parts")) as folder:
+        folder.open({}, restart=False)
+        for part in reversed(made):
+            folder.put(part.number, part.content, part.notes.runtime)
+        assert sum((part.notes.counts for part in made), Counts()) == counts
+        assert list(folder.notes(range(len(made)))) == [part.notes for part in made]
     together = parquet.read_table(tmp_path / "parts")
     whole = parquet.read_table(tmp_path / "out.parquet")
     assert together.schema == whole.schema
@@ -109,65 +132,3 @@ def without_numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [without_numbers(own) for own in value]
     return pytest.approx(value, abs=1e-5) if isinstance(value, float) else value
-
-
-def part(number: int) -> bytes:
-    """Return a part that holds nothing but what it says of itself."""
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    content = io.BytesIO()
-    notes = PartNotes(Counts(1, 0, 5, 8, 100), Position(number + 1, 0, 100 * (number + 1), number + 1), "a")
-    parquet.write_table(pyarrow.table({"row": [number]}).replace_schema_metadata(notes.as_metadata()), content)
-    return content.getvalue()
-
-
-def test_a_job_goes_on_behind_the_parts_that_are_there(tmp_path: Path) -> None:
-    folder = PartFolder(str(tmp_path / "parts"))
-    folder.open({"model": "a"}, restart=False)
-    folder.begin()
-    for number in (0, 1, 3):
-        folder.put(number, part(number), "a")
-    (tmp_path / "parts" / "_part-00000002.parquet.new").write_bytes(b"torn")
-    again = PartFolder(str(tmp_path / "parts"))
-    again.open({"model": "a"}, restart=False)
-    assert (again.finished, again.unbroken(), again.complete) == ({0, 1, 3}, 2, False)
-    assert next(iter(again.notes([1]))).after == Position(2, 0, 200, 2)
-    with pytest.raises(JobError, match=r"part-00000002.parquet has not come"):
-        again.finish()
-    again.put(2, part(2), "a")
-    again.finish()
-    last = PartFolder(str(tmp_path / "parts"))
-    last.open({"model": "a"}, restart=False)
-    assert last.complete
-
-
-def test_parts_of_another_job_or_another_runtime_are_refused_and_nobody_s_files_are_touched(tmp_path: Path) -> None:
-    folder = PartFolder(str(tmp_path / "parts"))
-    folder.open({"model": "a"}, restart=False)
-    folder.begin()
-    folder.put(0, part(0), "a")
-    with pytest.raises(JobError, match="computed by b, and those before it by a"):
-        folder.put(1, part(1), "b")
-    assert not (tmp_path / "parts" / "part-00000001.parquet").exists()
-    with pytest.raises(JobError, match='model was "a" and is "b"'):
-        PartFolder(str(tmp_path / "parts")).open({"model": "b"}, restart=False)
-    again = PartFolder(str(tmp_path / "parts"))
-    again.open({"model": "b"}, restart=True)
-    assert (tmp_path / "parts" / "part-00000000.parquet").exists()
-    again.begin()
-    assert (again.finished, [own.name for own in (tmp_path / "parts").iterdir()]) == (set(), ["_job.json"])
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "part-00000000.parquet").touch()
-    for restart in (False, True):
-        with pytest.raises(JobError, match="holds no job"):
-            PartFolder(str(tmp_path / "photos")).open({}, restart=restart)
-    assert (tmp_path / "photos" / "part-00000000.parquet").exists()
-
-
-def test_a_part_that_was_spoilt_is_told_by_name(tmp_path: Path) -> None:
-    folder = PartFolder(str(tmp_path / "parts"))
-    folder.open({}, restart=False)
-    folder.begin()
-    folder.put(0, part(0), "a")
-    (tmp_path / "parts" / "part-00000000.parquet").write_bytes(b"PAR1")
-    with pytest.raises(JobError, match=r"part-00000000.parquet: cannot be read"):
-        list(folder.notes([0]))
