@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, Literal, NamedTuple, get_args
 
 from bulk.errors import JobError
 from bulk.object_store import StoredEntry, entries, is_stored, look_up, matching, open_stored
@@ -69,9 +69,8 @@ class Survey:
     documents: int
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file, an object in a store, or standard input."""
+class _File(NamedTuple):
+    """A file, an object in a store, or standard input; a tuple, because a job goes past a million of them."""
 
     name: str
     format: Format
@@ -278,8 +277,9 @@ class Inputs:
         except OSError as error:
             raise JobError(f"{folder}: cannot be read: {error.strerror}") from error
         names.sort()
+        beginning = os.path.join(folder, "")
         for name in names:
-            path = os.path.join(folder, name)
+            path = beginning + name
             if name in folders:
                 yield from self._documents_in(path)
             else:
@@ -305,7 +305,8 @@ def _lines_of(format: Format, stream: ByteLines, header: ByteLines, offset: int,
 
 
 def _ending(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > name.rfind("/") + 1 else ""
 
 
 def _listed_endings() -> str:
