@@ -161,7 +161,8 @@ class Inputs:
             size += own_size
             found.update(f"{file.name!a} {file.format} {own_size} {version}\n".encode())
         if files == 0:
-            raise JobError(f"no document in {', '.join(self._given)}; its files end with none of {_listed_endings()}")
+            told = f"a pattern must fit files, and a folder hold some that end with {_listed_endings()}"
+            raise JobError(f"nothing to read in {', '.join(self._given)}: {told}")
         known = None if STANDARD_INPUT in self._given else size
         return Survey(found.hexdigest(), files, known, self._passed_over, documents)
 

@@ -71,7 +71,7 @@ def table_rows(stream: ByteLines, header: ByteLines, offset: int, lines: int, *,
             problem = f"not a table: {error}"
         if counted.ended:
             # A record asks for the line behind its own only between quotation marks.
-            problem = f"a quotation mark is not closed in the {counted.lines + 1 - begin} lines up to the end; close it"
+            problem = f"a quotation mark is not closed from line {begin} to the end of the file; close it"
         if counted.too_large is not None:
             problem, counted.too_large = too_large(counted.too_large), None
         if problem is None and not any(cell.strip() for cell in cells):

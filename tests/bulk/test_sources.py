@@ -141,7 +141,7 @@ def test_rows_behind_a_quotation_mark_that_is_not_closed_are_not_taken_for_a_cel
     inputs = Inputs([written(tmp_path, "csv", b'id,text\n1,one\n2,"two\n3,three\n')])
     first, rest = inputs.rows(Position(), ALL)
     assert dict(first.read()) == {"id": "1", "text": "one"}
-    with pytest.raises(RowError, match="a quotation mark is not closed in the 2 lines up to the end"):
+    with pytest.raises(RowError, match="a quotation mark is not closed from line 3 to the end of the file"):
         rest.read()
 
 
