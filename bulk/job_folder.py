@@ -300,8 +300,9 @@ class JobFolder:
             # Killed behind this, the next run finds the job's own file there.
             self._state.replaces = True
             self._write_state()
-        self.output.put(made)
+        # First, because a job whose rows are in their place already is not come back to.
         (self.folder / _PART).unlink(missing_ok=True)
+        self.output.put(made)
         self.rows_file.unlink(missing_ok=True)
 
 
