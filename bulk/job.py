@@ -99,7 +99,7 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
     survey = Inputs(job.inputs, format=job.input_format).survey()
     if survey.passed_over:
         with suppress(OSError):  # nobody may read it
-            print(f"batch: {survey.passed_over:,} files in folders are no documents, and passed over", file=sys.stderr)
+            print(f"batch: {survey.passed_over:,} files in folders are not documents: passed over", file=sys.stderr)
     model = load()
     maker = request_maker(job, model.task.operation)
     with JobFolder(output, job.order) as folder:

@@ -57,7 +57,7 @@ def _read(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _unicode(value: str | int) -> str:
-    """Return text that Parquet can hold: bytes of a file's name that are no UTF-8, for example, as escapes."""
+    """Return text that Parquet can hold: bytes of a file's name that are not UTF-8 as escapes, for example."""
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 

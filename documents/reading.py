@@ -113,7 +113,7 @@ def decoded(content: bytes) -> str:
 def _size(path: Path) -> int:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise DocumentError("no regular file; write what it gives to one")
+        raise DocumentError("not a regular file; write what it gives to one")
     return status.st_size
 
 

@@ -58,7 +58,7 @@ class Survey:
             their contents apart by.
         files: How many there are.
         bytes: How large they are together; None with standard input.
-        passed_over: Files in folders that are no documents by their endings, or no regular files.
+        passed_over: Files in folders that are not documents by their endings, or not regular files.
         documents: Those of the files that are a document each.
     """
 
@@ -93,7 +93,7 @@ class _File(NamedTuple):
             return self.stored.bytes, self.stored.version
         status = os.stat(self.name)
         if not stat.S_ISREG(status.st_mode):
-            raise JobError(f"{self.name}: is no regular file; pipe what it gives into -, or write it to a file")
+            raise JobError(f"{self.name}: is not a regular file; pipe what it gives into -, or write it to a file")
         if self.format != "text":
             os.close(os.open(self.name, os.O_RDONLY))
         return status.st_size, str(status.st_mtime_ns)

@@ -19,7 +19,7 @@ def json_rows(stream: ByteLines, offset: int, lines: int) -> Iterator[FileRow]:
         lines: Lines before it.
 
     Raises:
-        JobError: It is no UTF-8.
+        JobError: It is not UTF-8.
     """
     for number, line in enumerate(read_lines(stream), start=lines + 1):
         offset += line.size

@@ -42,7 +42,7 @@ class StandardInput:
             raise JobError("standard input is closed; pipe something in, or name a file")
         try:
             return BufferedReader(_Waiting(sys.stdin.fileno(), self), _READ_AT_ONCE)
-        except OSError:  # it is none of the system's
+        except OSError:  # it is not the system's
             return sys.stdin.buffer
 
     def wait(self, descriptor: int) -> None:

@@ -208,7 +208,7 @@ def test_parquet_out_holds_what_json_lines_hold(tmp_path: Path, small_bundles: P
     assert table == rows(tmp_path / "out.jsonl")
 
 
-def test_names_that_are_no_unicode_are_escaped_in_parquet(tmp_path: Path, small_bundles: Path) -> None:
+def test_names_that_are_not_unicode_are_escaped_in_parquet(tmp_path: Path, small_bundles: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "in.jsonl").write_text(r'{"id": "\ud800", "text": "one"}')
     command = [tmp_path / "in.jsonl", "--model", small_bundles / "small-classify", "--output"]

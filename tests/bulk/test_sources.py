@@ -146,15 +146,15 @@ def test_rows_behind_a_quotation_mark_that_is_not_closed_are_not_taken_for_a_cel
 
 
 @pytest.mark.parametrize("name", ["pipe.jsonl", "pipe.txt", "endless.txt"])
-def test_what_is_no_regular_file_is_refused_and_not_opened(tmp_path: Path, name: str) -> None:
+def test_what_is_not_a_regular_file_is_refused_and_not_opened(tmp_path: Path, name: str) -> None:
     if name.startswith("pipe"):
         os.mkfifo(tmp_path / name)
     else:
         (tmp_path / name).symlink_to("/dev/zero")
-    with pytest.raises(JobError, match=f"{name}: is no regular file; pipe what it gives into -"):
+    with pytest.raises(JobError, match=f"{name}: is not a regular file; pipe what it gives into -"):
         Inputs([str(tmp_path / name)]).survey()
     if name.endswith("txt"):
-        with pytest.raises(DocumentError, match="no regular file"):
+        with pytest.raises(DocumentError, match="not a regular file"):
             read_document(tmp_path / name, "text", Limits())
 
 
