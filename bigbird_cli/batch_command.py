@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -163,7 +164,15 @@ def _batch(context: click.Context, /, **given: Any) -> None:
         counts = run_job(job, lambda: _load(bundle, given)) if given["address"] is None else _on_ray(job, given)
     except JobError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(_summary(given["output"], counts), err=True)
+    except KeyboardInterrupt as error:
+        raise click.ClickException(_ended(given["output"])) from error
+    except SystemExit:  # SIGTERM
+        with suppress(OSError):
+            click.echo(f"Error: {_ended(given['output'])}", err=True)
+        raise
+    # The status tells of a job that is done, even where nobody reads lines.
+    with suppress(OSError):
+        click.echo(_summary(given["output"], counts), err=True)
     sys.exit(SOME_FAILED if counts.failed else 0)
 
 
@@ -220,6 +229,10 @@ def _on_ray(job: Job, given: Mapping[str, Any]) -> Counts:
     bundle = given["bundle"] if is_stored(given["bundle"]) else str(Path(given["bundle"]).absolute())
     work = Work(job, bundle, given["device"], given["threads"], _cpu(given))
     return run_ray_job(work, given["address"], range_bytes=given["part_bytes"], dashboard=given["ray_dashboard"])
+
+
+def _ended(output: str) -> str:
+    return f"{output}: stopped before its end; run the same command again to go on"
 
 
 def _summary(output: str, counts: Counts) -> str:

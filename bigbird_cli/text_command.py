@@ -39,13 +39,18 @@ def command(file: Path, page_marks: bool, as_json: bool, boxes: bool, **limits: 
             document = parsers.read(file, kind)
     except DocumentError as error:
         raise click.ClickException(f"{file}: {error}") from error
-    if as_json:
-        click.echo(json.dumps(_described(document, boxes), ensure_ascii=False))
-    elif page_marks and document.pages:
-        for number, page in enumerate(document.pages, start=1):
-            click.echo(f"--- page {number} ---\n{document.text[page.start : page.end]}")
-    else:
-        click.echo(document.text)
+    try:
+        if as_json:
+            click.echo(json.dumps(_described(document, boxes), ensure_ascii=False))
+        elif page_marks and document.pages:
+            for number, page in enumerate(document.pages, start=1):
+                click.echo(f"--- page {number} ---\n{document.text[page.start : page.end]}")
+        else:
+            click.echo(document.text)
+    except BrokenPipeError:  # whoever reads it has enough
+        raise
+    except OSError as error:
+        raise click.ClickException(f"standard output cannot be written: {error.strerror}; make room") from error
 
 
 def _described(document: Document, boxes: bool) -> dict[str, Any]:

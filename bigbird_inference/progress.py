@@ -3,10 +3,11 @@
 Plain lines also where `TERM` is `dumb`: a terminal that cannot draw over a line, or one that several programs share.
 """
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -60,8 +61,14 @@ class Progress:
         Args:
             done: How many are done; None for one more.
             figures: What to print beside it, by name.
+
+        Where nothing can be printed, because nobody reads it or the disk is full, the work goes on without.
         """
         before, self._done = self._done, self._done + 1 if done is None else done
+        with contextlib.suppress(OSError):
+            self._show(before, figures)
+
+    def _show(self, before: int, figures: Mapping[str, str]) -> None:
         if _draws_bars():
             if self._bar is None:
                 self._bar = tqdm(
@@ -81,7 +88,8 @@ class Progress:
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
-            self._bar.close()
+            with contextlib.suppress(OSError):
+                self._bar.close()
             self._bar = None
 
     def _far(self) -> str:

@@ -5,17 +5,17 @@ is ever written outside the folder, which no input can be in: it must be new or 
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from fnmatch import fnmatch
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from bulk.errors import JobError
 from bulk.object_store import is_stored
+from bulk.own_files import refuse_own_files
 from documents.document import Box, Mark
 from documents.errors import DocumentError
 from documents.parsers import Parsers
@@ -38,21 +38,13 @@ def check_folder(folder: Path, inputs: Iterable[str], *, begun: bool) -> None:
     for given in inputs:
         if is_stored(given):
             raise JobError(f"--highlight {folder}: copies are made of files of this machine; download {given} first")
-        if _would_be_input(folder, given):
-            raise JobError(f"--highlight {folder}: its files would be part of the input {given}; name another folder")
+    refuse_own_files(f"--highlight {folder}", [folder / "0-.pdf"], inputs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not begun and any(folder.iterdir()):
             raise JobError(f"--highlight {folder}: is not empty; name a new folder, or empty it")
     except OSError as error:
         raise JobError(f"--highlight {folder}: cannot be written: {error.strerror}; name another") from error
-
-
-def _would_be_input(folder: Path, given: str) -> bool:
-    if Path(given).is_dir():
-        return folder.resolve().is_relative_to(Path(given).resolve())
-    copy, pattern = os.path.abspath(folder / "0-.pdf"), os.path.abspath(given)
-    return fnmatch(copy, pattern) and ("**" in given or copy.count(os.sep) == pattern.count(os.sep))
 
 
 def write_highlights(rows: Iterable[bytes], folder: Path, parsers: Parsers) -> None:
@@ -101,7 +93,8 @@ def _write(name: str, place: Path, copy: "Future[bytes]") -> None:
     try:
         content = copy.result()
     except DocumentError as error:
-        print(f"{name}: has answers, but no copy with marks: {error}", file=sys.stderr)
+        with suppress(OSError):  # nobody may read it
+            print(f"{name}: has answers, but no copy with marks: {error}", file=sys.stderr)
         return
     new = place.with_name(f".{place.name}.new")
     new.write_bytes(content)

@@ -1,9 +1,10 @@
 """A job from its inputs to its output, top to bottom; everything that can end it is one `JobError`."""
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,8 @@ from bulk.devices import DeviceThreads
 from bulk.errors import JobError
 from bulk.highlights import check_folder, write_highlights
 from bulk.job_folder import Counts, JobFolder, Order, PartRow
-from bulk.output_file import PARQUET, OutputFile
+from bulk.output_file import JSON_LINES, PARQUET, OutputFile
+from bulk.own_files import refuse_own_files
 from bulk.parquet_output import write_parquet
 from bulk.parts import encoded_parts
 from bulk.progress_line import JobProgress
@@ -26,6 +28,7 @@ from bulk.requests import RequestMaker, document_field
 from bulk.result_rows import ResultRows
 from bulk.sources.documents import read_ahead
 from bulk.sources.inputs import Format, Inputs, Shard, Survey
+from bulk.sources.standard_input import StandardInput
 from documents.limits import Limits
 from documents.parsers import Parsers
 
@@ -90,7 +93,13 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
     """
     output = OutputFile(job.output)
     output.check()
+    own = (output.name, *(output.job_folder / f"rows{ending}" for ending in (JSON_LINES, PARQUET)))
+    # Of a folder documents are read, which these are not.
+    refuse_own_files(f"--output {output}", own, [given for given in job.inputs if not Path(given).is_dir()])
     survey = Inputs(job.inputs, format=job.input_format).survey()
+    if survey.passed_over:
+        with suppress(OSError):  # nobody may read it
+            print(f"batch: {survey.passed_over:,} files in folders are not documents: passed over", file=sys.stderr)
     model = load()
     maker = request_maker(job, model.task.operation)
     with JobFolder(output, job.order) as folder:
@@ -161,23 +170,33 @@ def _answer_all(job: Job, survey: Survey, model: LoadedModel, maker: RequestMake
     document_column = maker.columns[document_field(operation)]
     rows = ResultRows(operation, keep_text=job.keep_text)
     parsers = Parsers(job.document_limits, _PARSERS)
-    inputs = Inputs(job.inputs, format=job.input_format, document_column=document_column, parsers=parsers)
+    standard_input = StandardInput()
+    inputs = Inputs(
+        job.inputs,
+        format=job.input_format,
+        document_column=document_column,
+        standard_input=standard_input.open,
+        parsers=parsers,
+    )
     given = read_ahead(inputs.rows(folder.position, job.shard), 2 * _PARSERS)
     parts = encoded_parts(given, maker, model.task, model.manifest, folder.answered)
     with (
         JobProgress(survey.bytes, folder.counts_so_far) as progress,
         DeviceThreads(len(model.devices.names)) as devices,
-        closing(_one_ahead(parts)) as encoded,
+        ThreadPoolExecutor(1, "reader") as reader,
         # Ended first: the reader may be waiting for one of them.
         parsers,
+        standard_input,
     ):
         answering = PartAnswering(
             model.task, model.buckets(), devices, max_batch_tokens=batch_tokens(job, model), max_batch_items=BATCH_ITEMS
         )
-        for part in encoded:
+        for part in _one_ahead(parts, reader):
             for answers in answering.answers(part):
                 folder.append(part_row(finished, rows) for finished in answers.finished)
                 progress.batch(part, answers.finished, answers.real_tokens)
+            if part.after is None:
+                continue
             if job.highlights is not None:
                 write_highlights(folder.rows_of_part(), job.highlights, parsers)
             folder.finish_part(part.after, part.bytes)
@@ -212,10 +231,9 @@ def _place(output: OutputFile, job: Job, survey: Survey, model: LoadedModel, fol
     folder.place(made)
 
 
-def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
+def _one_ahead(items: Iterator[Item], reader: Executor) -> Iterator[Item]:
     """Yield what an iterator gives, and have a thread make the next one meanwhile."""
-    with ThreadPoolExecutor(1, "reader") as reader:
+    following = reader.submit(next, items, None)
+    while (item := following.result()) is not None:
         following = reader.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = reader.submit(next, items, None)
-            yield item
+        yield item

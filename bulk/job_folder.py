@@ -182,6 +182,8 @@ class JobFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise JobError(f"{self.output}: another process works on this job; wait for it, or end it") from None
+        # Another process may have begun it, and come to its end, before the lock was free.
+        begun = (self.folder / _JOB).exists()
         asked = json.loads(json.dumps(asked))
         if restart:
             for name in (_JOB, _ROWS, _PART):
@@ -298,8 +300,9 @@ class JobFolder:
             # Killed behind this, the next run finds the job's own file there.
             self._state.replaces = True
             self._write_state()
-        self.output.put(made)
+        # First, because a job whose rows are in their place already is not come back to.
         (self.folder / _PART).unlink(missing_ok=True)
+        self.output.put(made)
         self.rows_file.unlink(missing_ok=True)
 
 

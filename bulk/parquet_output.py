@@ -53,7 +53,12 @@ def write_parquet(
 def _read(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         row = json.loads(line)
-        yield {**row, "id": str(row["id"])}
+        yield {**row, **{name: _unicode(row[name]) for name in ("id", QUESTION, "error") if row.get(name) is not None}}
+
+
+def _unicode(value: str | int) -> str:
+    """Return text that Parquet can hold: bytes of a file's name that are not UTF-8 as escapes, for example."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _columns(operation: Operation, keep_text: bool, located: bool) -> list[tuple[str, Any]]:

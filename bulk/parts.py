@@ -2,6 +2,7 @@
 
 Within a part there is no order that matters to the answers, so its windows can be sorted into buckets. It is large
 enough that batches are full, and small enough that its tokens take some tens of megabytes, whatever there is to read.
+A row about which so much is asked that it is more than a part comes in pieces, of which the last one ends with it.
 """
 
 from collections.abc import Iterator, Set
@@ -41,14 +42,14 @@ class Part:
 
     Attributes:
         items: Those that are not answered yet.
-        after: Where the next part begins.
+        after: Where the next part begins; None for a piece of a row, which the next part goes on with.
         rows: Rows that it has.
         bytes: What they take of the inputs.
         tokens: Of all windows.
     """
 
     items: list[EncodedItem] = field(default_factory=list)
-    after: Position = field(default_factory=Position)
+    after: Position | None = None
     rows: int = 0
     bytes: int = 0
     tokens: int = 0
@@ -74,6 +75,9 @@ def encoded_parts(
         for item in maker.items(row):
             if item.key in answered:
                 continue
+            if _is_full(part, waiting):
+                yield Part(part.items, tokens=part.tokens)
+                part, waiting = Part(rows=part.rows, bytes=part.bytes), 0
             own = _encode(item, encode)
             part.items.append(own)
             if own.encoded is not None:
@@ -83,11 +87,15 @@ def encoded_parts(
         part.after = row.after
         part.rows += 1
         part.bytes += row.bytes
-        if part.tokens >= _TOKENS or len(part.items) >= _ITEMS or waiting >= _WAITING_BYTES:
+        if _is_full(part, waiting):
             yield part
             part, waiting = Part(), 0
     if part.rows:
         yield part
+
+
+def _is_full(part: Part, waiting: int) -> bool:
+    return part.tokens >= _TOKENS or len(part.items) >= _ITEMS or waiting >= _WAITING_BYTES
 
 
 def _encode(item: Item, encode: Any) -> EncodedItem:

@@ -104,7 +104,8 @@ class RequestMaker:
             raise JobError("questions are given as options and as a column; leave one of them out")
 
     def items(self, row: SourceRow) -> Iterator[Item]:
-        """Yield the items of a row, at least one; what is wrong with it is in them."""
+        """Yield the items of a row, at least one, and one for each question given; what is wrong with it is in them."""
+        id: str | int = row.name
         try:
             cells = row.read()
             values = {field: cells[column] for field, column in self.columns.items() if cells.get(column) is not None}
@@ -112,7 +113,8 @@ class RequestMaker:
             questions = self._asked(values)
         except RowError as error:
             unread = Document("") if isinstance(row.read, DocumentRead) else None
-            yield Item(ItemKey(row.number), row.name, None, None, str(error), unread)
+            for number, asked in enumerate(self._questions or [None]):
+                yield Item(ItemKey(row.number, number), id, asked, None, str(error), unread)
             return
         document = cells.document if isinstance(cells, DocumentCells) else None
         for number, question in enumerate(questions):

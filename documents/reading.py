@@ -1,6 +1,7 @@
 """A file to a document, by its ending. The parsers run here, in this process; `documents.parsers` keeps them apart."""
 
 import importlib.util
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -109,9 +110,16 @@ def decoded(content: bytes) -> str:
         ) from None
 
 
+def _size(path: Path) -> int:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DocumentError("not a regular file; write what it gives to one")
+    return status.st_size
+
+
 def _check_content(source: Path | bytes, kind: Kind, limits: Limits) -> None:
     try:
-        size = source.stat().st_size if isinstance(source, Path) else len(source)
+        size = len(source) if isinstance(source, bytes) else _size(source)
         check_size(size, limits)
         if isinstance(source, Path):
             with source.open("rb") as file:

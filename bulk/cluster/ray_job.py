@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from bigbird_inference.bundle import manifest_revision, read_manifest
@@ -18,13 +19,14 @@ from bigbird_inference.errors import BundleError
 from bigbird_inference.runtime.session import DeviceLost
 from bigbird_inference.tasks.registry import TASKS
 from bulk.cluster.nodes import NODE_LABEL, Actors, actors_of, check_nodes
-from bulk.cluster.part_folder import PartFolder
+from bulk.cluster.part_folder import PartFolder, part_name
 from bulk.cluster.part_worker import MadePart, PartWorker, Work
 from bulk.cluster.quiet_ray import connected, job_error_of, ray
 from bulk.cluster.ranges import input_ranges
 from bulk.errors import JobError
 from bulk.job import Job, asked, request_maker
 from bulk.job_folder import Counts
+from bulk.own_files import refuse_own_files
 from bulk.progress_line import JobProgress
 from bulk.remote_bundle import local_bundle
 from bulk.requests import document_field
@@ -56,6 +58,8 @@ def run_ray_job(work: Work, address: str, *, range_bytes: int, dashboard: bool =
     job = work.job
     if STANDARD_INPUT in job.inputs:
         raise JobError("- cannot be read with --ray; write standard input to a file first")
+    own = f"{job.output}/{part_name(0)}"
+    refuse_own_files(f"--output {job.output}", [own], [given for given in job.inputs if not Path(given).is_dir()])
     bundle = local_bundle(work.bundle)
     try:
         manifest, revision = read_manifest(bundle), manifest_revision(bundle)

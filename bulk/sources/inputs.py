@@ -7,13 +7,13 @@ never a list in memory. That they are still the same files is what `survey` is f
 import glob
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, Literal, NamedTuple, get_args
 
 from bulk.errors import JobError
 from bulk.object_store import StoredEntry, entries, is_stored, look_up, matching, open_stored
@@ -21,6 +21,7 @@ from bulk.sources.documents import DOCUMENT_ENDINGS, check_readable, document_ro
 from bulk.sources.json_lines import json_rows
 from bulk.sources.parquet_rows import parquet_rows
 from bulk.sources.rows import ByteLines, FileRow, Position, SourceRow
+from bulk.sources.standard_input import HashedStream
 from bulk.sources.stored_documents import stored_document_row
 from bulk.sources.tables import table_rows
 from documents.limits import Limits
@@ -57,7 +58,7 @@ class Survey:
             their contents apart by.
         files: How many there are.
         bytes: How large they are together; None with standard input.
-        passed_over: Files in folders whose endings are none of a document.
+        passed_over: Files in folders that are not documents by their endings, or not regular files.
         documents: Those of the files that are a document each.
     """
 
@@ -68,9 +69,8 @@ class Survey:
     documents: int
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file, an object in a store, or standard input."""
+class _File(NamedTuple):
+    """A file, an object in a store, or standard input; a tuple, because a job goes past a million of them."""
 
     name: str
     format: Format
@@ -85,11 +85,17 @@ class _File:
         return Path(self.name)
 
     def state(self) -> tuple[int, str]:
-        """Return its size, and what tells its contents from others; a file must also be one that can be read."""
+        """Return its size, and what tells its contents from others; a file of rows must also be one that can be read.
+
+        A document that cannot be read is a row with an error.
+        """
         if self.stored is not None:
             return self.stored.bytes, self.stored.version
-        status = self.path.stat()
-        os.close(os.open(self.path, os.O_RDONLY))
+        status = os.stat(self.name)
+        if not stat.S_ISREG(status.st_mode):
+            raise JobError(f"{self.name}: is not a regular file; pipe what it gives into -, or write it to a file")
+        if self.format != "text":
+            os.close(os.open(self.name, os.O_RDONLY))
         return status.st_size, str(status.st_mtime_ns)
 
     def open(self, offset: int = 0) -> BinaryIO:
@@ -137,11 +143,14 @@ class Inputs:
         """
         found = hashlib.sha256()
         files, size, documents = 0, 0, 0
+        checked: set[str] = set()
         for file in self._files():
             files += 1
             if file.format == "text":
-                check_readable(file.name)
                 documents += 1
+                if (ending := _ending(file.name)) not in checked:
+                    check_readable(file.name)
+                    checked.add(ending)
             if file.piped:
                 found.update(b"-\n")
                 continue
@@ -152,7 +161,8 @@ class Inputs:
             size += own_size
             found.update(f"{file.name!a} {file.format} {own_size} {version}\n".encode())
         if files == 0:
-            raise JobError(f"no document in {', '.join(self._given)}; its files end with none of {_listed_endings()}")
+            told = f"a pattern must fit files, and a folder hold some that end with {_listed_endings()}"
+            raise JobError(f"nothing to read in {', '.join(self._given)}: {told}")
         known = None if STANDARD_INPUT in self._given else size
         return Survey(found.hexdigest(), files, known, self._passed_over, documents)
 
@@ -196,7 +206,7 @@ class Inputs:
             return
         try:
             if file.piped:
-                piped = _HashedStream(self._standard_input())
+                piped = HashedStream(self._standard_input())
                 beginning = piped.skip(offset, digest)
                 for row in _lines_of(file.format, piped, beginning, offset, lines):
                     yield row, piped.digest()
@@ -228,7 +238,7 @@ class Inputs:
                 yield self._named(given)
             else:
                 for name in sorted(glob.glob(given, recursive=True)):
-                    if not Path(name).is_dir():
+                    if not os.path.isdir(name):
                         yield self._named(name)
 
     def _stored(self, given: str) -> Iterator[_File]:
@@ -242,7 +252,7 @@ class Inputs:
             raise JobError(f"{given}: the store has no such object; name an object, a folder or a pattern")
 
     def _named(self, name: str, stored: StoredEntry | None = None) -> _File:
-        format = self._format or _ENDINGS.get(Path(name).suffix.lower())
+        format = self._format or _ENDINGS.get(_ending(name))
         if format is None:
             raise JobError(
                 f"{name}: its ending is none of {', '.join(sorted(_ENDINGS))}; say what it is with --input-format"
@@ -251,18 +261,30 @@ class Inputs:
 
     def _documents_in(self, folder: str) -> Iterator[_File]:
         """Yield the documents of a folder and of those in it, in the order of their names; none that are hidden."""
+        # Names alone: what the system tells of a file besides takes several times as much memory.
+        names: list[str] = []
+        folders: set[str] = set()
         try:
             with os.scandir(folder) as found:
-                entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda one: one.name)
+                for entry in found:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.add(entry.name)
+                    elif not (_ending(entry.name) in DOCUMENT_ENDINGS and entry.is_file()):
+                        self._passed_over += 1
+                        continue
+                    names.append(entry.name)
         except OSError as error:
             raise JobError(f"{folder}: cannot be read: {error.strerror}") from error
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._documents_in(entry.path)
-            elif entry.is_file() and Path(entry.name).suffix.lower() in DOCUMENT_ENDINGS:
-                yield _File(entry.path, "text")
+        names.sort()
+        beginning = os.path.join(folder, "")
+        for name in names:
+            path = beginning + name
+            if name in folders:
+                yield from self._documents_in(path)
             else:
-                self._passed_over += 1
+                yield _File(path, "text")
 
     def _stored_documents_in(self, folder: str) -> Iterator[_File]:
         """Do the same in an object store."""
@@ -271,52 +293,21 @@ class Inputs:
                 continue
             if entry.folder:
                 yield from self._stored_documents_in(entry.name)
-            elif Path(entry.last_name).suffix.lower() in DOCUMENT_ENDINGS:
+            elif _ending(entry.last_name) in DOCUMENT_ENDINGS:
                 yield _File(entry.name, "text", entry)
             else:
                 self._passed_over += 1
-
-
-class _HashedStream:
-    """Standard input, with the digest of all that was read of it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._hash = hashlib.sha256()
-
-    def readline(self, limit: int = -1, /) -> bytes:
-        content = self._stream.readline(limit)
-        self._hash.update(content)
-        return content
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()
-
-    def skip(self, size: int, digest: str) -> ByteLines:
-        """Read so many bytes and compare their digest; return the beginning: of what was skipped, or of the stream.
-
-        Raises:
-            JobError: They are not what was read the first time.
-        """
-        if not size:
-            return self
-        first = self.readline()
-        left = size - len(first)
-        while left > 0 and (content := self._stream.read(min(left, 2**20))):
-            self._hash.update(content)
-            left -= len(content)
-        if self.digest() != digest:
-            raise JobError(
-                "it does not begin with what was read before the job was stopped; pipe in the same again, or begin "
-                "again with --restart"
-            )
-        return BytesIO(first)
 
 
 def _lines_of(format: Format, stream: ByteLines, header: ByteLines, offset: int, lines: int) -> Iterator[FileRow]:
     if format == "jsonl":
         return json_rows(stream, offset, lines)
     return table_rows(stream, header, offset, lines, tabs=format == "tsv")
+
+
+def _ending(name: str) -> str:
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > name.rfind("/") + 1 else ""
 
 
 def _listed_endings() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bigbird_inference import strict_json
 from bulk.errors import RowError
-from bulk.sources.rows import ByteLines, FileRow, Line, read_lines, too_large
+from bulk.sources.rows import ByteLines, FileRow, Line, check_encoding, read_lines, too_large
 
 
 def json_rows(stream: ByteLines, offset: int, lines: int) -> Iterator[FileRow]:
@@ -17,9 +17,14 @@ def json_rows(stream: ByteLines, offset: int, lines: int) -> Iterator[FileRow]:
         stream: The file, at the offset.
         offset: Bytes before it.
         lines: Lines before it.
+
+    Raises:
+        JobError: It is not UTF-8.
     """
     for number, line in enumerate(read_lines(stream), start=lines + 1):
         offset += line.size
+        if number == 1 and line.content is not None:
+            check_encoding(line.content)
         if line.content is None or line.content.strip():
             yield FileRow(number, partial(_parse, line), offset, number, line.size)
 

@@ -10,6 +10,8 @@ from bulk.pyarrow_package import pyarrow_parquet
 from bulk.sources.rows import FileRow
 
 _ROWS_AT_ONCE = 256
+# Of a column; otherwise all of a row group's, which may be the whole file.
+_READ_AT_ONCE = 2**20
 
 
 def parquet_rows(content: BinaryIO, first: int) -> Iterator[FileRow]:
@@ -25,7 +27,7 @@ def parquet_rows(content: BinaryIO, first: int) -> Iterator[FileRow]:
     parquet, arrow_error = pyarrow_parquet()
     try:
         size = content.seek(0, SEEK_END)
-        with parquet.ParquetFile(content) as file:
+        with parquet.ParquetFile(content, buffer_size=_READ_AT_ONCE) as file:
             row_bytes = size // max(file.metadata.num_rows, 1)
             before = 0
             for group in range(file.num_row_groups):
@@ -47,4 +49,14 @@ def _values(batch: Any, index: int) -> Mapping[str, Any]:
         values: Mapping[str, Any] = batch.slice(index, 1).to_pylist()[0]
     except (ValueError, UnicodeDecodeError) as error:
         raise RowError(f"a cell cannot be read: {error}") from None
-    return values
+    return {name: _text(value) for name, value in values.items()}
+
+
+def _text(value: Any) -> Any:
+    """Return bytes as the text that they are: some programs write texts without saying that they are."""
+    if isinstance(value, list):
+        return [_text(own) for own in value]
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value

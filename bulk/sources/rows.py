@@ -1,8 +1,11 @@
 """What every reader of inputs gives: rows that are parsed only when they are wanted, and where to go on after each."""
 
+import codecs
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from bulk.errors import JobError
 
 LARGEST_ROW_BYTES = 16 * 2**20
 """A row of the input, or a document, that is larger becomes an error; it is never held in memory."""
@@ -97,6 +100,16 @@ def read_lines(stream: ByteLines, largest: int = LARGEST_ROW_BYTES) -> Iterator[
             content = stream.readline(largest)
             size += len(content)
         yield Line(None, size)
+
+
+def check_encoding(first_line: bytes) -> None:
+    """Check that a file of rows is not in the other encoding that spreadsheets and shells write.
+
+    Raises:
+        JobError: It is.
+    """
+    if first_line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise JobError("is UTF-16; save it as UTF-8")
 
 
 def too_large(size: int, largest: int = LARGEST_ROW_BYTES) -> str:

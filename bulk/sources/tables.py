@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from bulk.errors import JobError, RowError
-from bulk.sources.rows import LARGEST_ROW_BYTES, ByteLines, FileRow, read_lines, too_large
+from bulk.sources.rows import LARGEST_ROW_BYTES, ByteLines, FileRow, check_encoding, read_lines, too_large
 
 
 class _CountedLines:
@@ -22,12 +22,16 @@ class _CountedLines:
         self.offset = offset
         self.lines = lines
         self.too_large: int | None = None
+        self.ended = False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
+        line = next(self._lines, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
         self.offset += line.size
         self.lines += 1
         if line.content is None:
@@ -51,11 +55,7 @@ def table_rows(stream: ByteLines, header: ByteLines, offset: int, lines: int, *,
     """
     csv.field_size_limit(LARGEST_ROW_BYTES)
     own = _CountedLines(header, 0, 0)
-    first = next(own, "").removeprefix("\ufeff")
-    dialect: dict[str, Any] = (
-        {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"delimiter": _delimiter(first)}
-    )
-    columns = next(csv.reader([first], **dialect), [])
+    columns, dialect = _header(own, tabs)
     _check_header(columns)
     counted = own if header is stream else _CountedLines(stream, offset, lines)
     records = csv.reader(counted, **dialect)
@@ -69,6 +69,9 @@ def table_rows(stream: ByteLines, header: ByteLines, offset: int, lines: int, *,
             return
         except csv.Error as error:
             problem = f"not a table: {error}"
+        if counted.ended:
+            # A record asks for the line behind its own only between quotation marks.
+            problem = f"a quotation mark is not closed from line {begin} to the end of the file; close it"
         if counted.too_large is not None:
             problem, counted.too_large = too_large(counted.too_large), None
         if problem is None and not any(cell.strip() for cell in cells):
@@ -77,9 +80,28 @@ def table_rows(stream: ByteLines, header: ByteLines, offset: int, lines: int, *,
         yield FileRow(begin, read, counted.offset, counted.lines, counted.offset - before)
 
 
-def _delimiter(header: str) -> str:
-    semicolons = len(next(csv.reader([header], delimiter=";"), []))
-    return ";" if len(next(csv.reader([header]), [])) < 2 <= semicolons else ","
+def _header(lines: _CountedLines, tabs: bool) -> tuple[Sequence[str], dict[str, Any]]:
+    """Read the names of the columns, which may have line feeds in them; return them, and how the table is written."""
+    first = next(lines, "").removeprefix("\ufeff")
+    check_encoding(first.encode("utf-8", "surrogateescape"))
+    read = [first]
+
+    def from_the_first() -> Iterator[str]:
+        yield from tuple(read)
+        for line in lines:
+            read.append(line)
+            yield line
+
+    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"delimiter": ","}
+    try:
+        columns = next(csv.reader(from_the_first(), **dialect), [])
+        if not tabs and len(columns) < 2 <= len(semicolons := next(csv.reader(from_the_first(), delimiter=";"), [])):
+            return semicolons, {"delimiter": ";"}
+    except csv.Error as error:
+        if "\r" in first.rstrip("\r\n"):
+            raise JobError("its lines end with CR alone; save it with LF or CRLF") from error
+        raise JobError(f"the first line is no header: {error}") from error
+    return columns, dialect
 
 
 def _check_header(columns: Sequence[str]) -> None:

@@ -11,6 +11,11 @@ class Terminal(io.StringIO):
         return True
 
 
+class FullDisk(Terminal):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
 def test_plain_lines_tell_what_is_worked_on_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     seen = []
     for item in track([128, 256], 2, lambda length: f"bucket {length}"):
@@ -49,3 +54,12 @@ def test_an_error_in_the_work_passes_through() -> None:
     with pytest.raises(RuntimeError, match="broken"):
         for _ in track([1, 2], 2, str):
             raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("terminal", ["dumb", "xterm"])
+def test_work_goes_on_where_nothing_can_be_printed(monkeypatch: pytest.MonkeyPatch, terminal: str) -> None:
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    monkeypatch.setenv("TERM", terminal)
+    with Progress("answers", 2, "answer") as progress:
+        progress.advance()
+        progress.advance()

@@ -153,6 +153,19 @@ def test_questions_come_from_options_a_file_and_lists_in_rows(tmp_path: Path, sm
     assert [(row["row"], row["question"]) for row in rows(outputs[1])] == [(0, "a b"), (0, "c"), (1, "d")]
 
 
+def test_a_row_that_cannot_be_read_has_a_row_for_each_question(tmp_path: Path, small_bundles: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "b.jsonl").write_text('nonsense\n{"id": "b", "context": "Maria led it."}\n')
+    given = [tmp_path / "a.txt", tmp_path / "b.jsonl", "--model", small_bundles / "small-qa"]
+    asked = ["--question", "Who?", "--question", "What?"]
+    assert batch(*given, *asked, "--output", tmp_path / "out.jsonl")[0] == 3
+    told = [(row["row"], row["question"], (row["error"] or "")[:9]) for row in rows(tmp_path / "out.jsonl")]
+    assert told == [
+        (0, "Who?", "not UTF-8"), (0, "What?", "not UTF-8"), (1, "Who?", "not JSON:"), (1, "What?", "not JSON:"),
+        (2, "Who?", ""), (2, "What?", ""),
+    ]  # fmt: skip
+
+
 def test_shards_together_are_the_whole_and_the_same_command_again_does_nothing(
     tmp_path: Path, small_bundles: Path
 ) -> None:
@@ -193,6 +206,15 @@ def test_parquet_out_holds_what_json_lines_hold(tmp_path: Path, small_bundles: P
     for row in table:
         assert row.pop("windows") is row.pop("answer_type") is row.pop("answer_type_score") is None
     assert table == rows(tmp_path / "out.jsonl")
+
+
+def test_names_that_are_not_unicode_are_escaped_in_parquet(tmp_path: Path, small_bundles: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "in.jsonl").write_text(r'{"id": "\ud800", "text": "one"}')
+    command = [tmp_path / "in.jsonl", "--model", small_bundles / "small-classify", "--output"]
+    assert batch(*command, tmp_path / "out.parquet")[0] == batch(*command, tmp_path / "out.jsonl")[0] == 0
+    (row,) = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert (row["id"], rows(tmp_path / "out.jsonl")[0]["id"]) == (r"\ud800", "\ud800")
 
 
 @pytest.mark.parametrize(

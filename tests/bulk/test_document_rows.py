@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from documents.limits import Limits
 from documents.parsers import Parsers
 from documents.reading import read_document
 
-CONTRACT = Path(__file__).resolve().parents[2] / "examples" / "contracts" / "supply-agreement.pdf"
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACT = ROOT / "examples" / "contracts" / "supply-agreement.pdf"
 NOWHERE = {"page": None, "boxes": None}
 
 
@@ -132,3 +135,11 @@ def test_text_is_shown_with_its_pages_and_boxes(folder: Path) -> None:
     status, printed = run("text", folder / "c.pdf")
     assert status == 1 and "c.pdf: a broken PDF; repair it" in printed
     assert "raise --max-pages" in run("text", CONTRACT, "--max-pages", 1)[1]
+
+
+def test_a_full_disk_is_one_line(folder: Path) -> None:
+    command = [sys.executable, "-m", "bigbird_cli", "text", str(folder / "b.docx")]
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    told = "Error: standard output cannot be written: No space left on device; make room\n"
+    assert (ended.returncode, ended.stderr) == (1, told)

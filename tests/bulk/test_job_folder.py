@@ -1,5 +1,6 @@
 """What is found after a kill between any two writes, or in the middle of one."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -142,9 +143,48 @@ def test_a_kill_right_after_the_output_was_placed_leaves_a_job_that_comes_to_its
     assert output.read_text() == "made"
 
 
+def test_a_kill_right_after_rows_became_the_output_leaves_nothing_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = OutputFile.put
+
+    def put_and_stop(output: OutputFile, made: Path) -> None:
+        put(output, made)
+        raise InterruptedError
+
+    monkeypatch.setattr(OutputFile, "put", put_and_stop)
+    with opened(tmp_path / "out.jsonl") as folder:
+        folder.append([row(0)])
+        folder.finish_part(Position(row=1), 0)
+        folder.finish()
+        with pytest.raises(InterruptedError):
+            folder.place(folder.rows_file)
+    assert {path.name for path in folder.folder.iterdir()} == {"job.json", "lock"}
+    assert (tmp_path / "out.jsonl").read_bytes() == lines(row(0))
+
+
 def test_two_processes_do_not_work_on_one_job(tmp_path: Path) -> None:
     with opened(tmp_path / "out.jsonl"), pytest.raises(JobError, match="another process works on this job"):
         opened(tmp_path / "out.jsonl")
+
+
+def test_a_job_that_another_process_ends_meanwhile_is_not_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, lock = tmp_path / "out.jsonl", fcntl.flock
+
+    def slow_lock(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        with opened(output) as other:
+            other.append([row(0)])
+            other.finish_part(Position(row=1), 0)
+            other.finish()
+            other.place(other.rows_file)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", slow_lock)
+    with opened(output) as folder:
+        assert folder.finished and folder.counts_so_far.rows == 1
 
 
 def test_the_state_beside_the_rows_does_not_grow_with_them(tmp_path: Path) -> None:

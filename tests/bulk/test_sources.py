@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ import pytest
 from bulk.errors import JobError, RowError
 from bulk.sources.inputs import Format, Inputs, Shard
 from bulk.sources.rows import Line, Position, SourceRow, read_lines
+from documents.errors import DocumentError
+from documents.limits import Limits
+from documents.reading import read_document
 
 ALL = Shard()
 JSON = b'{"id": 1, "text": "one"}\n\n{"text": "two"}\r\nnonsense\n[3]\n{"text": "f\xc3\xbcnf"}'
 CSV = b'\xef\xbb\xbfid,text\r\n1,"one, and\nmore"\r\n,\r\n2,two\r\n3\r\n4,"f\xc3\xbcnf"\r\n'
 SEMICOLONS = b"id;text\n1;one, and more\n2;two\n"
+LONG_NAMES = b'"number\nof the row";"te""xt"\r\n1;one\r\n2;"two\nlines"\r\n'
 TSV = b'id\ttext\n1\t"one\n2\ttwo\n'
 
 READ = {
@@ -23,6 +28,10 @@ READ = {
         [{"id": "1", "text": "one, and\nmore"}, {"id": "2", "text": "two"}, None, {"id": "4", "text": "fünf"}],
     ),
     "semicolons.csv": (SEMICOLONS, [{"id": "1", "text": "one, and more"}, {"id": "2", "text": "two"}]),
+    "names.csv": (
+        LONG_NAMES,
+        [{"number\nof the row": "1", 'te"xt': "one"}, {"number\nof the row": "2", 'te"xt': "two\nlines"}],
+    ),
     "tsv": (TSV, [{"id": "1", "text": '"one'}, {"id": "2", "text": "two"}]),
 }
 
@@ -56,15 +65,16 @@ def test_rows_are_read_from_the_beginning_and_from_behind_each_of_them(tmp_path:
         assert [own.number for own in following] == [own.number for own in rows[number:]]
 
 
-@pytest.mark.parametrize(("format", "content"), [("jsonl", JSON), ("csv", CSV)])
+@pytest.mark.parametrize(("format", "content"), [("jsonl", JSON), ("csv", CSV), ("csv", LONG_NAMES)])
 def test_standard_input_goes_on_where_it_was_and_is_compared_with_what_was_read(format: Format, content: bytes) -> None:
     def piped(given: bytes) -> Inputs:
         return Inputs(["-"], format=format, standard_input=lambda: io.BytesIO(given))
 
-    expected = READ[format][1]
+    expected = next(values for own, values in READ.values() if own == content)
     rows = list(piped(content).rows(Position(), ALL))
     assert values(iter(rows)) == expected
-    assert values(piped(content).rows(rows[1].after, ALL)) == expected[2:]
+    for number, row in enumerate(rows, start=1):
+        assert values(piped(content).rows(row.after, ALL)) == expected[number:]
     with pytest.raises(JobError, match="does not begin with what was read"):
         list(piped(content.replace(b"one", b"eno")).rows(rows[1].after, ALL))
 
@@ -116,12 +126,36 @@ def test_a_line_that_is_too_large_is_counted_and_not_held() -> None:
     [
         pytest.param("csv", b"", "names no column", id="an empty table"),
         pytest.param("csv", b"a,a\n1,2\n", "two columns are named 'a'", id="a column twice"),
+        pytest.param("csv", b"a,b\r1,2\r", "end with CR alone; save it with LF", id="lines of an old Macintosh"),
+        pytest.param("csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16; save it as UTF-8", id="a table in UTF-16"),
+        pytest.param("jsonl", '{"a": 1}\n'.encode("utf-16"), "is UTF-16; save it as UTF-8", id="JSON in UTF-16"),
         pytest.param("png", b"PNG", "say what it is with --input-format", id="an ending that nobody knows"),
     ],
 )
 def test_a_file_that_cannot_be_read_ends_the_job(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     with pytest.raises(JobError, match=message):
         list(Inputs([written(tmp_path, name, content)]).rows(Position(), ALL))
+
+
+def test_rows_behind_a_quotation_mark_that_is_not_closed_are_not_taken_for_a_cell(tmp_path: Path) -> None:
+    inputs = Inputs([written(tmp_path, "csv", b'id,text\n1,one\n2,"two\n3,three\n')])
+    first, rest = inputs.rows(Position(), ALL)
+    assert dict(first.read()) == {"id": "1", "text": "one"}
+    with pytest.raises(RowError, match="a quotation mark is not closed from line 3 to the end of the file"):
+        rest.read()
+
+
+@pytest.mark.parametrize("name", ["pipe.jsonl", "pipe.txt", "endless.txt"])
+def test_what_is_not_a_regular_file_is_refused_and_not_opened(tmp_path: Path, name: str) -> None:
+    if name.startswith("pipe"):
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(JobError, match=f"{name}: is not a regular file; pipe what it gives into -"):
+        Inputs([str(tmp_path / name)]).survey()
+    if name.endswith("txt"):
+        with pytest.raises(DocumentError, match="not a regular file"):
+            read_document(tmp_path / name, "text", Limits())
 
 
 def test_parquet_is_read_from_behind_each_row(tmp_path: Path) -> None:
@@ -134,6 +168,15 @@ def test_parquet_is_read_from_behind_each_row(tmp_path: Path) -> None:
     assert values(iter(rows)) == expected
     for number, row in enumerate(rows, start=1):
         assert values(Inputs([str(path)]).rows(row.after, ALL)) == expected[number:]
+
+
+def test_texts_that_parquet_holds_as_bytes_are_texts(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    cells = {"id": [b"a"], "text": ["f\u00fcnf".encode()], "question": [[b"b", None]], "picture": [b"\xff"]}
+    parquet.write_table(pyarrow.table(cells), tmp_path / "rows.parquet")
+    expected = {"id": "a", "text": "f\u00fcnf", "question": ["b", None], "picture": b"\xff"}
+    assert values(Inputs([str(tmp_path / "rows.parquet")]).rows(Position(), ALL)) == [expected]
 
 
 def test_every_line_of_json_is_by_the_letter(tmp_path: Path) -> None:
