@@ -27,6 +27,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 try:
     import ray as ray
     import ray.data
+    from ray._private.utils import read_ray_address
 except ImportError as missing:
     raise JobError(f"--ray needs the package {missing.name!r}: {install_command('ray')}") from missing
 
@@ -57,8 +58,8 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
         # Ray listens on every interface, whatever address it has. Nobody else has this key; left alone, Ray would keep
         # one in a file at home.
         os.environ["RAY_AUTH_TOKEN"] = _KEY
-    elif address != FOUND:
-        _answers(address)
+    elif (named := _found() if address == FOUND else address) not in ("", LOCAL, FOUND):
+        _answers(named)
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
@@ -109,6 +110,11 @@ def _silent() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def _found() -> str:
+    """Return the address that Ray finds by itself, perhaps of a cluster that was killed; empty if it has none."""
+    return str(os.environ.get("RAY_ADDRESS") or read_ray_address() or "")
 
 
 def _answers(address: str) -> None:

@@ -106,6 +106,18 @@ def test_an_address_without_a_cluster_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "parts").exists()
 
 
+@pytest.mark.integration
+def test_a_cluster_that_was_killed_is_not_waited_for(tmp_path: Path, small_bundle: Path) -> None:
+    need_package("ray")
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
+    given = ["in.jsonl", "--model", small_bundle, "--output", "parts", "--ray", "auto"]
+    ended = run(tmp_path, *given, RAY_TMPDIR=str(tmp_path))
+    assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1
+    assert "--ray 127.0.0.1:9: no cluster there: Connection refused" in ended.stderr
+
+
 @pytest.fixture(scope="module")
 def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundles")
