@@ -182,7 +182,7 @@ class JobFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise JobError(f"{self.output}: another process works on this job; wait for it, or end it") from None
-        # Another process may have begun it, and come to its end, before the lock was free.
+        # Another process may have begun and ended it before the lock was free.
         begun = (self.folder / _JOB).exists()
         asked = json.loads(json.dumps(asked))
         if restart:
@@ -297,11 +297,9 @@ class JobFolder:
         if self.output.exists() and not self._state.replaces:
             raise JobError(f"{self.output} has appeared since the job began; move it away, and run the command again")
         if not self._state.replaces:
-            # Killed behind this, the next run finds the job's own file there.
-            self._state.replaces = True
+            self._state.replaces = True  # killed behind this, the next run finds the job's own file there
             self._write_state()
-        # First, because a job whose rows are in their place already is not come back to.
-        (self.folder / _PART).unlink(missing_ok=True)
+        (self.folder / _PART).unlink(missing_ok=True)  # first: a job whose rows are in place is not come back to
         self.output.put(made)
         self.rows_file.unlink(missing_ok=True)
 
