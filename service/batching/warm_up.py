@@ -3,8 +3,9 @@
 Of each graph the shortest and the longest bucket are run, and between them lengths that halve from one to the next, the
 longest first. First with one sequence of full length each, then in larger batches (2, 4, 8, ... up to the bucket's
 cap), the cheapest first, for as long as the time budget allows; what it does not allow is extrapolated by the cost
-model. The other buckets are predicted from those around them (`_predict_others`), so that neither the time of a start
-nor its memory grows with the number of buckets.
+model. The other buckets are predicted from those around them (`service.batching.measured_buckets`), so that neither the
+time of a start nor its memory grows with the number of buckets. As the seconds of block-sparse attention lie on a
+straight line, what is between its ends is run only where the budget allows it.
 
 The first device is measured, and the others, which are like it, run the same shapes after it. Sessions that can record
 a shape's work (`CapturingSession`) do so in the end, device by device: a recording fails if another device is used
@@ -19,26 +20,29 @@ are in use.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from statistics import median
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from bigbird_inference.batch_run import run_batch
-from bigbird_inference.buckets import BucketKey, ModelVersion, ServedBucket
+from bigbird_inference.buckets import BucketKey, ServedBucket
 from bigbird_inference.errors import BundleError
 from bigbird_inference.host_memory import MemoryMeter
 from bigbird_inference.runtime.session import CapturingSession, OutOfMemory, Shape, bundle_blamed
 from bigbird_inference.tokenization.encoded import EncodedSequence
 from service.batching.batch_limits import BatchLimits
 from service.batching.cost_model import CostModel
+from service.batching.measured_buckets import by_graph, halving, measured_first, predict_others
 
 logger = logging.getLogger(__name__)
 
 # The first two runs of a graph's longest shape fault in its memory page by page; the first of them asked for the known
 # answer. Shorter shapes find memory that is there, and their first run at most lays it out anew.
 UNMEASURED_RUNS = 1
+# What has been run for the known answer is measured at once if that faults in no more than this share of what runs have
+# taken already: all graphs of a CPU share their memory.
+_LITTLE_MEMORY = 0.1
 # Short runs are noisy, and cheap to repeat: so many are measured as long as they take no longer than this together.
 _MEASURED_RUNS = 3
 _MEASURED_SECONDS = 0.1
@@ -109,7 +113,7 @@ class WarmUp:
             BundleError: A bucket cannot run; if only memory is wanting, not even one sequence.
         """
         self._give_way = give_way or _alone
-        graphs = _by_graph(buckets)
+        graphs = by_graph(buckets)
         self._graphs = {bucket.key: graph for graph in graphs for bucket in graph}
         try:
             await self._run_graphs(graphs, give_way)
@@ -121,7 +125,7 @@ class WarmUp:
         ends_at = self._clock() + self._budget_seconds
         if self._memory_before is None:
             await self.note_memory()
-        measured = [bucket for graph in graphs for bucket in _measured_ones(graph)]
+        measured = [bucket for graph in graphs for bucket in measured_first(graph)]
         for number, bucket in enumerate(measured, start=1):
             await self._measure(bucket, 1)
             seconds = self._predict(bucket, 1)
@@ -130,8 +134,10 @@ class WarmUp:
             )
         logger.info("measuring larger batches for up to %.0f s", max(ends_at - self._clock(), 0))
         longest = float("inf") if give_way is None else self._longest_measured()
-        next_sizes = {bucket.key: 2 for bucket in measured}
-        open_buckets = {bucket.key: bucket for bucket in measured}
+        self._predict_unmeasured(graphs, measured)
+        worth_measuring = [bucket for graph in graphs for bucket in halving(graph)]
+        open_buckets = {bucket.key: bucket for bucket in worth_measuring}
+        next_sizes = {bucket.key: 2 if bucket in measured else 1 for bucket in worth_measuring}
         while open_buckets:
             bucket = min(open_buckets.values(), key=lambda bucket: self._predict(bucket, next_sizes[bucket.key]))
             size = next_sizes[bucket.key]
@@ -141,11 +147,12 @@ class WarmUp:
             allowed = size <= self._limits.most_items(bucket) and seconds <= longest
             if not (allowed and await self._try(bucket, size) and (give_way is None or self._paid(bucket, size))):
                 del open_buckets[bucket.key]
+            elif size == 1:
+                measured.append(bucket)
             next_sizes[bucket.key] = size * 2
         if give_way is None:
             await self._capture(measured)
-        for graph in graphs:
-            self._predict_others(graph, _measured_ones(graph))
+        self._predict_unmeasured(graphs, measured)
         self._log(measured)
 
     async def note_memory(self) -> None:
@@ -165,7 +172,7 @@ class WarmUp:
 
     def _paid(self, bucket: ServedBucket, items: int) -> bool:
         """Tell whether a batch was cheaper than two of half the size."""
-        return self._predict(bucket, items) <= _WORTH_DOUBLING * 2 * self._predict(bucket, items // 2)
+        return items == 1 or self._predict(bucket, items) <= _WORTH_DOUBLING * 2 * self._predict(bucket, items // 2)
 
     async def _try(self, bucket: ServedBucket, items: int) -> bool:
         try:
@@ -183,10 +190,11 @@ class WarmUp:
         measured: list[float] = []
         peaks: list[int] = []
         for number in range(UNMEASURED_RUNS + _MEASURED_RUNS):
-            seconds, peak = await self._calls[0](partial(self._run, bucket, items, self._probe))
+            seconds, before, peak = await self._calls[0](partial(self._run, bucket, items, self._probe))
             await self._give_way(0, seconds)
             peaks += [] if peak is None else [peak]
-            measured += [seconds] if number >= UNMEASURED_RUNS else []
+            if number >= UNMEASURED_RUNS or self._is_settled(bucket, items, before, peak):
+                measured.append(seconds)
             if sum(measured) >= _MEASURED_SECONDS:
                 break
         self._cost_model.measured(bucket.key, items, median(measured))
@@ -194,8 +202,15 @@ class WarmUp:
             self._note_taken(bucket, items, max(max(peaks) - self._memory_before, 0))
         for device, call in enumerate(self._calls[1:], start=1):
             for _ in range(UNMEASURED_RUNS):
-                seconds, _ = await call(partial(self._run, bucket.on(device), items, None))
+                seconds, *_ = await call(partial(self._run, bucket.on(device), items, None))
                 await self._give_way(device, seconds)
+
+    def _is_settled(self, bucket: ServedBucket, items: int, before: int | None, peak: int | None) -> bool:
+        """Tell whether a first run is like later ones: it was none, and it has hardly taken memory."""
+        graph = self._graphs[bucket.key]
+        if items > 1 or bucket not in (graph[0], graph[-1]) or before is None or peak is None:
+            return False
+        return peak - before <= _LITTLE_MEMORY * self._most_memory
 
     def _note_taken(self, bucket: ServedBucket, items: int, taken: int) -> None:
         """Tell the memory of every bucket of a graph, in proportion to its tokens, by the run that took most for each.
@@ -211,13 +226,12 @@ class WarmUp:
                 self._limits.memory_measured(other, 1, int(self._memory_rates[own] * other.length))
         self._most_memory = max(self._most_memory, taken)
 
-    def _run(self, bucket: ServedBucket, items: int, probe: MemoryMeter | None) -> tuple[float, int | None]:
-        """Run one shape once, on the executor's thread; return its seconds and the highest point of memory."""
-        if probe is not None:
-            probe.anonymous_bytes()
+    def _run(self, bucket: ServedBucket, items: int, probe: MemoryMeter | None) -> tuple[float, int | None, int | None]:
+        """Run one shape once, on the executor's thread; return seconds, memory before it and its highest point."""
+        before = None if probe is None else probe.anonymous_bytes()
         with bundle_blamed(f"model {bucket.model} cannot run {items} x {bucket.length} tokens"):
             outcome = run_batch(bucket, [_filler(bucket)] * items, self._clock)
-        return outcome.seconds, None if probe is None else probe.peak_bytes()
+        return outcome.seconds, before, None if probe is None else probe.peak_bytes()
 
     async def _capture(self, buckets: Sequence[ServedBucket]) -> None:
         """Let sessions record what they have run, one device after the other, and measure the first one again."""
@@ -245,28 +259,15 @@ class WarmUp:
         largest = self._cost_model.measurements[bucket.key][-1][0]
         return [Shape(size, bucket.length) for size in _CAPTURED_SIZES if size <= largest]
 
-    def _predict_others(self, graph: Sequence[ServedBucket], measured: Sequence[ServedBucket]) -> None:
-        """Tell what batches of a graph's other buckets cost, for the sizes that the next longer one was measured with.
-
-        Seconds lie on the straight line between the next shorter and the next longer measured bucket, which is above
-        what they are where attention grows faster than the length.
-        """
-        known = {bucket.key: bucket for bucket in measured}
-        for bucket in graph:
-            if bucket.key in known:
-                continue
-            shorter, longer = _neighbours(bucket, measured)
-            share = (bucket.length - shorter.length) / (longer.length - shorter.length)
-            below = dict(self._cost_model.measurements[shorter.key])
-            for items, seconds in self._cost_model.measurements[longer.key]:
-                start = below.get(items, seconds * shorter.length / longer.length)
-                self._cost_model.measured(bucket.key, items, start + share * (seconds - start))
+    def _predict_unmeasured(self, graphs: Sequence[Sequence[ServedBucket]], measured: Sequence[ServedBucket]) -> None:
+        for graph in graphs:
+            predict_others(self._cost_model, graph, [bucket for bucket in reversed(graph) if bucket in measured])
 
     async def _measure_again(self, bucket: ServedBucket) -> None:
         for items, _ in self._cost_model.measurements[bucket.key]:
             measured: list[float] = []
             while len(measured) < _MEASURED_RUNS and sum(measured) < _MEASURED_SECONDS:
-                seconds, _ = await self._calls[0](partial(self._run, bucket, items, None))
+                seconds, *_ = await self._calls[0](partial(self._run, bucket, items, None))
                 measured.append(seconds)
             self._cost_model.measured(bucket.key, items, median(measured))
 
@@ -277,30 +278,6 @@ class WarmUp:
             )
             most = self._limits.most_items(bucket)
             logger.info("warmed %s bucket %d (%s); at most %d in a batch", bucket.model, bucket.length, measured, most)
-
-
-def _by_graph(buckets: Sequence[ServedBucket]) -> list[list[ServedBucket]]:
-    """Return the buckets that share a graph, ascending."""
-    graphs: dict[tuple[ModelVersion, str], list[ServedBucket]] = {}
-    for bucket in sorted(buckets, key=lambda bucket: bucket.length):
-        graphs.setdefault((bucket.model_version, bucket.attention), []).append(bucket)
-    return list(graphs.values())
-
-
-def _measured_ones(graph: Sequence[ServedBucket]) -> list[ServedBucket]:
-    """Return the buckets of a graph that are run at start, descending: what the longest has faulted in serves all."""
-    chosen = [graph[-1]]
-    for bucket in reversed(graph[:-1]):
-        if bucket is graph[0] or 2 * bucket.length <= chosen[-1].length:
-            chosen.append(bucket)
-    return chosen
-
-
-def _neighbours(bucket: ServedBucket, measured: Sequence[ServedBucket]) -> tuple[ServedBucket, ServedBucket]:
-    """Return the next shorter and the next longer of the measured buckets, which are descending."""
-    return next(
-        (shorter, longer) for longer, shorter in pairwise(measured) if shorter.length < bucket.length < longer.length
-    )
 
 
 def _filler(bucket: ServedBucket) -> EncodedSequence:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -174,6 +175,35 @@ def test_each_graph_of_each_model_is_measured_from_its_shortest_to_its_longest_b
     device.buckets += [ServedBucket("other", length, device.buckets[0].session, 0) for length in (20, 36)]
     device.warm(0, BatchLimits(4, 64))
     assert device.sizes() == [(16, 1), (8, 1), (36, 1), (20, 1), (32, 1), (24, 1)]
+
+
+@pytest.mark.parametrize(
+    ("budget_seconds", "between"), [(21, []), (22, [(16, 1)])], ids=["too little time", "enough time"]
+)
+def test_between_the_ends_of_block_sparse_attention_a_bucket_is_run_when_there_is_time(
+    budget_seconds: float, between: list[tuple[int, int]]
+) -> None:
+    """Two runs of both ends take 16 seconds, and two of the bucket between them 6."""
+    device = Device(lengths=(8, 16, 32))
+    device.buckets = [replace(bucket, attention="block_sparse") for bucket in device.buckets]
+    device.warm(budget_seconds, BatchLimits(1, 64))
+    assert device.sizes() == [(32, 1), (8, 1), *between]
+    assert device.cost_model.measurements["model", 16, 1] == [(1, 3.0)]  # type: ignore[index]
+
+
+def test_what_the_known_answer_has_run_is_measured_at_once_unless_it_takes_memory() -> None:
+    device = Device(lengths=(4, 8, 16))
+    warm_up = device.warm_up(0, BatchLimits(1, 64), Arena(device))
+    asyncio.run(warm_up.note_memory())
+    for bucket in (device.buckets[0], device.buckets[2]):
+        bucket.session.run(padding(bucket.length))
+    asked = len(device.shapes)
+    asyncio.run(warm_up.run(device.buckets))
+    assert device.shapes[asked : asked + 3] == [(16, 1), (8, 1), (8, 1)]
+
+    growing = Device()
+    growing.warm(0, BatchLimits(1, 64), Arena(growing))
+    assert growing.shapes.count((16, 1)) == UNMEASURED_RUNS + 1
 
 
 def test_a_graph_of_a_single_bucket_is_measured_there() -> None:
