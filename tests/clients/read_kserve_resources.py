@@ -21,7 +21,7 @@ PLAIN = {"str": str, "int": int, "bool": bool}
 def read(value: Any, kind: str, place: str) -> Any:
     """Return a value as KServe's models call its kind: `list[V1Container]`, `dict(str, str)`, a model, a plain type."""
     if kind in PLAIN:
-        assert type(value) is PLAIN[kind], f"{place} is no {kind}"
+        assert type(value) is PLAIN[kind], f"{place} is not a {kind}"
         return value
     if found := re.fullmatch(r"list\[(.+)\]", kind):
         return [read(part, found[1], f"{place}[{index}]") for index, part in enumerate(value)]

@@ -107,7 +107,7 @@ def _accumulate(folder: Path, build: _Build, kind: str) -> None:
 def _read_kustomization(folder: Path, kind: str) -> dict[str, Any]:
     (settings,) = _documents(folder / "kustomization.yaml")
     if _KINDS.get(settings["apiVersion"]) != settings["kind"] or settings["kind"] != kind:
-        raise ValueError(f"{folder}: {settings['apiVersion']} {settings['kind']} is no {kind}")
+        raise ValueError(f"{folder}: {settings['apiVersion']} {settings['kind']}, not {kind}")
     _known(settings, _FIELDS)
     return settings
 
