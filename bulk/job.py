@@ -93,7 +93,7 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
     """
     output = OutputFile(job.output)
     output.check()
-    own = (output.name, *(output.job_folder / f"rows{ending}" for ending in (JSON_LINES, PARQUET)))
+    own = [output.name, *(str(output.job_folder / f"rows{ending}") for ending in (JSON_LINES, PARQUET))]
     # Of a folder documents are read, which these are not.
     refuse_own_files(f"--output {output}", own, [given for given in job.inputs if not Path(given).is_dir()])
     survey = Inputs(job.inputs, format=job.input_format).survey()
