@@ -114,12 +114,18 @@ class BatchJob:
 
     def kill_when_done(self, process: "subprocess.Popen[bytes]", rows: int) -> None:
         """Kill it when so many rows are finished and the next part has some of its own."""
-        while self._finished() < rows or self.sizes().get("part.rows", 0) == 0:
+        self._wait(process, lambda: self._finished() >= rows)
+        # The rows of the last part stand there until the next one begins.
+        whole = self.sizes().get("part.rows", 0) or sys.maxsize
+        self._wait(process, lambda: 0 < self.sizes().get("part.rows", 0) < whole)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _wait(self, process: "subprocess.Popen[bytes]", reached: Callable[[], bool]) -> None:
+        while not reached():
             if process.poll() is not None:
                 raise SystemExit(f"the job has ended with {process.returncode} before it could be killed")
             time.sleep(_POLL_SECONDS)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
 
     def _finished(self) -> int:
         return int(json.loads((self.state / "job.json").read_bytes())["counts"]["rows"])
