@@ -223,9 +223,9 @@ class _Inference(Generic[WrittenT]):
         expect: Callable[[int, int], None],
     ) -> EncodedRequest[Any]:
         """Encode an item when its turn has come, unless the request has become too large meanwhile."""
-        size = _bytes(request)
-        quick = self.alone and size <= self.task.quick_bytes
-        encoded = await self.serving.text_turns.run(self.text_share, size, partial(encode, request), quick=quick)
+        characters = _characters(request)
+        quick = self.alone and _takes_at_most(self.task.quick_bytes, request, characters)
+        encoded = await self.serving.text_turns.run(self.text_share, characters, partial(encode, request), quick=quick)
         expect(len(encoded.windows), _tokens(encoded))
         return encoded
 
@@ -268,8 +268,9 @@ class _Inference(Generic[WrittenT]):
                 if self.task.decodes_at_once:
                     following = advance()
                 else:
-                    size, quick = _bytes(encoded.request), self.alone and self.task.decodes_quickly(encoded)
-                    following = await self.serving.text_turns.run(self.text_share, size, advance, quick=quick)
+                    characters = _characters(encoded.request)
+                    quick = self.alone and self.task.decodes_quickly(encoded)
+                    following = await self.serving.text_turns.run(self.text_share, characters, advance, quick=quick)
                 if not isinstance(following, EncodedRequest):
                     record.decoded(self.serving.scheduler.now())
                     self.answer_bytes.add(len(following))
@@ -298,11 +299,26 @@ async def _until_too_large(finishing: Sequence[asyncio.Task[Any]]) -> None:
             raise error
 
 
-def _bytes(request: Any) -> int:
-    """Return the length of all texts of an item in UTF-8, also of those that are refused for not being Unicode."""
+def _texts(request: Any) -> list[str]:
+    """Return all texts of an item."""
     values = [getattr(request, field.name) for field in fields(request)]
-    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if isinstance(text, str))
+    return [
+        text for value in values for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)
+    ]
+
+
+def _characters(request: Any) -> int:
+    return sum(map(len, _texts(request)))
+
+
+def _takes_at_most(most_bytes: int, request: Any, characters: int) -> bool:
+    """Tell whether all texts are no longer in UTF-8; also of texts that are refused for not being Unicode.
+
+    Only those of few characters are written as UTF-8: this is done on the event loop.
+    """
+    if characters > most_bytes:
+        return False
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(request)) <= most_bytes
 
 
 def _tokens(encoded: EncodedRequest[Any]) -> int:

@@ -47,7 +47,7 @@ class TextTurns:
 
         Args:
             share: That of its request.
-            cost: How much work it is, about: bytes of texts.
+            cost: How much work it is, about: characters.
             function: What to run; once begun, it runs to its end even if nobody waits for it any more.
             quick: Whether it takes a millisecond or two at most.
         """

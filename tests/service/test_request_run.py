@@ -274,6 +274,37 @@ async def test_a_regression_model_gives_its_raw_value_for_a_document_of_several_
     assert chosen["score"] == pytest.approx(1 / (1 + np.exp(-7.0)))
 
 
+@pytest.mark.parametrize(
+    ("text", "on_loop"),
+    [
+        pytest.param("project project", True, id="short"),
+        pytest.param("project " * 20, False, id="long"),
+        pytest.param("é" * 60, False, id="short but for its bytes"),
+        pytest.param(["project"], True, id="a list of one"),
+        pytest.param(["project", "project"], False, id="a list"),
+    ],
+)
+@asynchronous
+async def test_short_single_texts_are_tokenised_on_the_event_loop_and_others_beside_it(
+    text: str | list[str], on_loop: bool, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = scripted_model("classify", tokenizer, lambda ids, positions: {"logits": np.zeros(1)}, labels=["any"])
+    monkeypatch.setattr(type(model.task), "quick_bytes", 100)
+    threads: list[int] = []
+    encode = model.task.encode
+
+    def recorded(request: Any) -> Any:
+        threads.append(threading.get_ident())
+        return encode(request)
+
+    monkeypatch.setattr(model.task, "encode", recorded)
+    async with running_app({"classify": model}) as (_, client):
+        response = await client.post("/classify", json={"text": text})
+    assert response.status_code == 200, response.text
+    assert threads
+    assert all((thread == threading.get_ident()) == on_loop for thread in threads)
+
+
 SPANNING = "a" + " " * 1000 + "b"
 
 
