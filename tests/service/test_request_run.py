@@ -6,13 +6,15 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import numpy as np
 import pytest
 
 from bigbird_inference.loaded_model import LoadedModel
+from bigbird_inference.tasks.entity_recognition import EntityRequest
+from bigbird_inference.tasks.question_answering import QuestionRequest
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 from service.request_run import Usage
 from tests.fake_model import MODEL_CONFIG
@@ -303,6 +305,25 @@ async def test_short_single_texts_are_tokenised_on_the_event_loop_and_others_bes
     assert response.status_code == 200, response.text
     assert threads
     assert all((thread == threading.get_ident()) == on_loop for thread in threads)
+
+
+@pytest.mark.parametrize(
+    ("task", "request_", "quick"),
+    [
+        pytest.param("qa", QuestionRequest("Who?", "project", top_k=10, max_answer_tokens=100), True, id="few answers"),
+        pytest.param("qa", QuestionRequest("Who?", "project", top_k=11), False, id="many answers"),
+        pytest.param("qa", QuestionRequest("Who?", "project", max_answer_tokens=101), False, id="long answers"),
+        pytest.param("qa", QuestionRequest("Who?", "project " * 4097), False, id="a long context"),
+        pytest.param("ner", EntityRequest("project " * 4096), True, id="tokens joined as they are"),
+        pytest.param("ner", EntityRequest("project", aggregation="first"), False, id="words"),
+        pytest.param("ner", EntityRequest("project " * 4097), False, id="a long text"),
+    ],
+)
+def test_what_may_take_long_to_decode_is_not_quick(
+    task: Literal["qa", "ner"], request_: QuestionRequest | EntityRequest, quick: bool, tokenizer: Tokenizer
+) -> None:
+    decoding = scripted_model(task, tokenizer, whole_texts).task
+    assert decoding.decodes_quickly(decoding.encode(request_)) == quick
 
 
 SPANNING = "a" + " " * 1000 + "b"
