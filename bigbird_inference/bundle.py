@@ -1,8 +1,8 @@
 """The bundle on disk: written by `model_export`, read and checked by what runs it.
 
     <bundle>/manifest.json        everything below, described by `bigbird_inference/manifest.schema.json`
-    <bundle>/graph-<kind>.onnx    one for each kind of attention, without weights (graph-<kind>-fused.onnx with the
-                                  fused kernel)
+    <bundle>/graph.onnx           for all lengths, without weights; or one for each kind of attention
+                                  (graph-<kind>.onnx, graph-<kind>-fused.onnx with the fused kernel)
     <bundle>/weights.bin          external data shared by every graph
     <bundle>/tokenizer.model      SentencePiece, or tokenizer.json
 
@@ -143,7 +143,9 @@ def looks_like_checkpoint(folder: Path) -> bool:
 def _contradiction(manifest: Manifest) -> str | None:
     """Return where fields that fit the schema do not fit each other."""
     lengths = {bucket.length for bucket in manifest.buckets}
-    files = [manifest.weights.file, manifest.tokenizer.file, *(graph.file for graph in manifest.graphs)]
+    # Both kinds of attention may have one graph.
+    of_graphs = {(graph.file, graph.bytes, graph.sha256, graph.attention_kernel) for graph in manifest.graphs}
+    files = [manifest.weights.file, manifest.tokenizer.file, *(file for file, *_ in of_graphs)]
     special = manifest.tokenizer
     optional = [special.mask_id or 0, special.eos_id or 0, *special.further_eos_ids]
     ids = [special.cls_id, special.sep_id, special.pad_id, *optional, *(token.id for token in special.added_tokens)]

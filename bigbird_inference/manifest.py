@@ -132,6 +132,7 @@ class Graph:
     """The graph of one kind of attention, and the padded lengths in tokens that it may be given.
 
     It takes `shortest`, every `step` tokens from there, and `longest`. Served are only those lengths that are buckets.
+    Both kinds may have the same `file`, which then computes the one or the other by the length.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _FORBID_EXTRA

@@ -1,11 +1,11 @@
 """From a checkpoint to a bundle: the stages of `bigbird export`, one call each.
 
     checkpoint, weights -> what was seen is said
-    -> [trace -> share weights -> write -> verify each bucket] for each graph -> manifest
+    -> [trace -> share weights -> write] for each graph -> [verify each bucket] for each kind of attention -> manifest
 
-There is a graph for each kind of attention, and for each attention kernel. The bundle is built in a hidden folder
-beside its destination and takes its place when everything is verified (`export.placement`). Whatever fails, nothing is
-left behind.
+There is one graph for every length; in half precision and with the fused kernel, which are for GPUs, there is one for
+each kind of attention and each kernel. The bundle is built in a hidden folder beside its destination and takes its
+place when everything is verified (`export.placement`). Whatever fails, nothing is left behind.
 """
 
 import contextlib
@@ -47,6 +47,7 @@ from model_export.export import cpu_runs
 from model_export.export.buckets import GraphPlan, plan_graphs
 from model_export.export.bundle_tokenizer import write_bundle_tokenizer
 from model_export.export.graph_check import GraphCheck, LoadedGraph, graph_opener, rounded_model
+from model_export.export.graph_files import described_graphs, graph_name
 from model_export.export.known_answer import TEXT, known_runs, token_ids_of
 from model_export.export.openvino_graphs import OpenVinoGraphs
 from model_export.export.placement import check_destination, hidden_folder, put_in_place
@@ -55,7 +56,7 @@ from model_export.export.references import References
 from model_export.export.shared_weights import SharedWeights
 from model_export.export.signature import signature
 from model_export.export.tokenizer import SpecialIds
-from model_export.export.trace import OPSET, trace, traced_model
+from model_export.export.trace import OPSET, graphs_of, trace, traced_model
 from model_export.nn.model import BigBird
 from model_export.preparation import ExportOptions, Prepared, prepare
 
@@ -173,24 +174,26 @@ class _Building:
             self.tolerance,
         )
         openvino = self._openvino_graphs(folder, unfinished, tokenizer_file, special_ids)
-        graphs: list[Graph] = []
+        kinds = {bucket.attention for bucket in plans}
+        graph_plans = [plan for plan in plan_graphs(self.references.config) if plan.attention in kinds]
+        graphs = [
+            graph
+            for kernel, model in traced.items()
+            for together in graphs_of(self.precision, kernel, graph_plans)
+            for graph in self._write_graph(together, kernel, model, folder, weights)
+        ]
+        if openvino is not None:
+            self._write_openvino_graphs(graph_plans, traced["composed"], openvino)
         buckets: list[Bucket] = []
         runs: list[KnownRun] = []
-        for plan in plan_graphs(self.references.config):
+        for plan in graph_plans:
+            alike = [graph for graph in graphs if graph.attention == plan.attention]
+            # Loaded for each kind anew: what a run takes is measured where none has run before.
+            loaded = [self._loaded(folder, graph, traced[graph.attention_kernel], check) for graph in alike]
             lengths = [bucket.length for bucket in plans if bucket.attention == plan.attention]
-            if not lengths:
-                continue
-            loaded = []
-            for kernel, model in traced.items():
-                _say(self.name, f"tracing {_described(plan.attention, kernel)}")
-                graphs.append(self._write_graph(plan, kernel, model, folder, weights, openvino))
-                try:
-                    loaded.append(check.load(folder / graphs[-1].file, model, kernel))
-                except BundleError as error:
-                    raise ExportError(f"{graphs[-1].file}: {error}") from error
             own = self._checked(plan.attention, lengths, loaded, check, measures_memory=rounded is None)
             buckets += own
-            runs += known_runs(unfinished, token_ids, graphs[-1], own, loaded[0].session)
+            runs += known_runs(unfinished, token_ids, alike[0], own, loaded[0].session)
         manifest = replace(
             unfinished,
             weights=HashedFile.of(folder / WEIGHTS_FILE),
@@ -258,31 +261,34 @@ class _Building:
 
     def _write_graph(
         self,
-        plan: GraphPlan,
+        plans: Sequence[GraphPlan],
         kernel: AttentionKernelName,
         model: BigBird,
         folder: Path,
         weights: SharedWeights,
-        openvino: OpenVinoGraphs | None,
-    ) -> Graph:
-        """Trace a graph, share its weights, write it."""
-        graph = trace(model, self.references.signature, plan)
-        if openvino is not None:
-            _say(self.name, f"quantising {_described(plan.attention)} for OpenVINO")
-            openvino.add(graph, plan)
+    ) -> list[Graph]:
+        """Trace a graph, share its weights, write it; return what there is to say of it for each kind of attention."""
+        _say(self.name, f"tracing {' and '.join(_described(plan.attention, kernel) for plan in plans)}")
+        graph = trace(model, self.references.signature, plans)
         if self.precision == "int8":
             quantise(graph)
         weights.take_from(graph)
-        path = folder / f"graph-{plan.attention}{'-fused' if kernel == 'fused' else ''}.onnx"
+        path = folder / f"{graph_name(plans)}{'-fused' if kernel == 'fused' else ''}.onnx"
         ir.save(graph, path)
-        return Graph(
-            **asdict(HashedFile.of(path)),
-            attention=plan.attention,
-            attention_kernel=kernel,
-            shortest=plan.shortest,
-            longest=plan.longest,
-            step=plan.step,
-        )
+        return described_graphs(path, plans, kernel)
+
+    def _write_openvino_graphs(self, plans: Sequence[GraphPlan], model: BigBird, openvino: OpenVinoGraphs) -> None:
+        """Trace and quantise what OpenVINO has for itself."""
+        apart = [[plan] for plan in plans]
+        for together in apart if openvino.calibrates else graphs_of(self.precision, "composed", plans):
+            _say(self.name, f"quantising {' and '.join(_described(plan.attention) for plan in together)} for OpenVINO")
+            openvino.add(trace(model, self.references.signature, together), together)
+
+    def _loaded(self, folder: Path, graph: Graph, model: BigBird, check: GraphCheck) -> LoadedGraph:
+        try:
+            return check.load(folder / graph.file, model, graph.attention_kernel)
+        except BundleError as error:
+            raise ExportError(f"{graph.file}: {error}") from error
 
     def _manifest(self, folder: Path, tokenizer_file: Path, special_ids: SpecialIds) -> Manifest:
         """Return the manifest as far as it is known before anything is traced."""

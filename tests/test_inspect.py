@@ -426,9 +426,9 @@ def test_a_changed_file_is_named_before_any_number_is_compared(exported: tuple[P
     changed.mkdir()
     for file in bundle.iterdir():
         (changed / file.name).write_bytes(file.read_bytes())
-    (changed / "graph-block_sparse.onnx").write_bytes(b"no graph")
+    (changed / "graph.onnx").write_bytes(b"no graph")
     status, _, errors = run(changed, "--check", "--checkpoint", checkpoint)
     assert status == 1
-    size = (bundle / "graph-block_sparse.onnx").stat().st_size
-    named = f"{changed / 'graph-block_sparse.onnx'}: its contents do not match the hash in manifest.json"
+    size = (bundle / "graph.onnx").stat().st_size
+    named = f"{changed / 'graph.onnx'}: its contents do not match the hash in manifest.json"
     assert errors == f"Error: {named}: it has 8 bytes, expected {size}\n"

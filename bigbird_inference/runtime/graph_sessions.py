@@ -1,4 +1,4 @@
-"""The graphs of a bundle, loaded on one device: a session for each kind of attention, which serves all its buckets."""
+"""The graphs of a bundle, loaded on one device: a session for each graph, which serves all its buckets."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ class OpenedGraphs(NamedTuple):
 
     Attributes:
         manifest: As it holds for what runs them there.
-        sessions: By kind of attention.
+        sessions: By kind of attention; the same for both where they have one graph.
         runtime: What runs them.
         computes_in: What that computes in where a graph has float32.
         ladder: The rungs of a GPU; None on a CPU.
@@ -55,10 +55,9 @@ def open_sessions(bundle: Bundle, open_session: SessionOpener) -> OpenedGraphs:
     check_buckets(bundle)
     manifest = bundle.manifest
     kernel = served_kernel(manifest, "composed")
-    kinds = dict.fromkeys(bucket.attention for bucket in manifest.buckets)
-    return OpenedGraphs(
-        manifest, {kind: open_session(bundle.path(manifest.graph(kind, kernel).file), manifest) for kind in kinds}
-    )
+    files = {bucket.attention: manifest.graph(bucket.attention, kernel).file for bucket in manifest.buckets}
+    sessions = {file: open_session(bundle.path(file), manifest) for file in dict.fromkeys(files.values())}
+    return OpenedGraphs(manifest, {kind: sessions[file] for kind, file in files.items()})
 
 
 def check_buckets(bundle: Bundle) -> None:

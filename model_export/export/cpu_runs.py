@@ -78,21 +78,23 @@ def measure(
     verifier = Verifier(
         references, plans, precision="fp32" if exact else "bf16", tolerance=None if exact else _TOLERANCE
     )
-    opener = partial(open_openvino_session, precision=precision, threads=available_cores())
-    try:
-        sessions = open_sessions(replace(bundle, manifest=manifest.as_run_by(run)), opener).sessions
-    except BundleError as error:
-        raise ExportError(str(error)) from error
+    described = manifest.as_run_by(run)
     between_machines: Precision = "int8" if own is not None and precision == "fp32" else precision
     buckets: list[Bucket] = []
     runs: list[KnownRun] = []
-    for attention, session in sessions.items():
+    for attention in dict.fromkeys(bucket.attention for bucket in manifest.buckets):
         alike = [bucket for bucket in manifest.buckets if bucket.attention == attention]
+        file = bundle.path(described.graph(attention, "composed").file)
+        try:
+            # Loaded for each kind anew: what a run takes is measured where none has run before.
+            session = open_openvino_session(file, described, precision=precision, threads=available_cores())
+        except BundleError as error:
+            raise ExportError(str(error)) from error
         measured = _measured(alike, session, verifier, f"{name or bundle.name}: OpenVINO in {precision}")
         buckets += measured
         if manifest.known_answer is not None:
-            graph = manifest.graph(attention, "composed")
-            runs += known_runs(manifest, manifest.known_answer.token_ids, graph, measured, session, between_machines)
+            token_ids, graph = manifest.known_answer.token_ids, manifest.graph(attention, "composed")
+            runs += known_runs(manifest, token_ids, graph, measured, session, between_machines)
     return replace(run, buckets=buckets, known_runs=runs)
 
 

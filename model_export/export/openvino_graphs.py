@@ -1,7 +1,7 @@
 """The graphs of an int8 bundle that OpenVINO runs: quantised by NNCF, in OpenVINO's format, beside onnxruntime's."""
 
 import tempfile
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from bigbird_inference.manifest import Graph, HashedFile
+from bigbird_inference.runtime.session import Batch
 from model_export.export.buckets import GraphPlan
+from model_export.export.graph_files import described_graphs, graph_name
 from model_export.export.nncf_quantise import calibration_documents, quantise
 from model_export.export.signature import Signature
 from model_export.export.tokenizer import SpecialIds
@@ -44,34 +46,36 @@ class OpenVinoGraphs:
         self._special_ids = special_ids
         self._pairs = pairs
 
-    def add(self, graph: ir.Model, plan: GraphPlan) -> None:
+    @property
+    def calibrates(self) -> bool:
+        """Whether documents give activations their ranges; then each kind of attention has a graph of its own.
+
+        In a graph of both, one of the two has no numbers at all to take ranges from.
+        """
+        return len(self._text) > 0
+
+    def add(self, graph: ir.Model, plans: Sequence[GraphPlan]) -> None:
         """Quantise a graph that was traced in fp32, its weights inside; it is left as it is.
 
         Raises:
             ExportError: NNCF or OpenVINO cannot do it.
         """
-        documents = calibration_documents(
-            plan, self._text, self._special_ids, positions=self._signature.takes_positions, pairs=self._pairs
-        )
+        documents = [document for plan in plans for document in self._documents(plan)]
         self.calibrated_on += len(documents)
-        made = self._folder / f"openvino-{plan.attention}.xml"
+        made = self._folder / f"{graph_name(plans, 'openvino')}.xml"
         with tempfile.TemporaryDirectory() as folder:
-            unquantised = Path(folder) / f"graph-{plan.attention}.onnx"
+            unquantised = Path(folder) / f"{graph_name(plans)}.onnx"
             ir.save(graph, unquantised, external_data="weights.bin")
             quantise(unquantised, made, [tensor.name for tensor in self._signature.inputs], documents)
         self.weights.append(HashedFile.of(made.with_suffix(".bin")))
-        self.graphs.append(
-            Graph(
-                **asdict(HashedFile.of(made)),
-                attention=plan.attention,
-                attention_kernel="composed",
-                shortest=plan.shortest,
-                longest=plan.longest,
-                step=plan.step,
-            )
+        self.graphs += described_graphs(made, plans, "composed")
+
+    def _documents(self, plan: GraphPlan) -> list[Batch]:
+        return calibration_documents(
+            plan, self._text, self._special_ids, positions=self._signature.takes_positions, pairs=self._pairs
         )
 
     def remove(self) -> None:
         """Remove them: nothing runs them, and the manifest does not name them."""
-        for file in (*(graph.file for graph in self.graphs), *(weights.file for weights in self.weights)):
+        for file in {*(graph.file for graph in self.graphs), *(weights.file for weights in self.weights)}:
             (self._folder / file).unlink()

@@ -1,7 +1,7 @@
 """A traced layer, repeated: all layers of the encoder compute the same with other weights.
 
-Two marks around the traced layer, operators that no runtime knows, tell where it begins and ends. Its nodes are those
-between the marks, and where a layer has random blocks of its own also those that come from its table.
+Two marks around the traced layer tell where it begins and ends. Its nodes are those between the marks, and where a
+layer has random blocks of its own also those that come from its table.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from model_export.export.graph_editing import add_initializer, copied_node, mark, take_out_mark
+from model_export.export.joined_attention import MarkedAttention
 from model_export.nn.attention import AttentionLayout
 
-_DOMAIN = "bigbird"
 _BEGINNING, _END = "LayerBeginning", "LayerEnd"
 _FIRST = "encoder.layers.0."
 
@@ -23,24 +24,21 @@ class MarkedLayer(nn.Module):
 
     Args:
         layer: The layer.
+        marks_attention: Whether its attention is marked, too.
     """
 
     PREFIX = "marked."
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, *, marks_attention: bool = False) -> None:
         super().__init__()
         self.marked = layer
+        self._marks_attention = marks_attention
 
     def forward(self, hidden: torch.Tensor, layout: AttentionLayout) -> torch.Tensor:
         """Map `[batch, length, hidden]` to the same shape; only to be traced."""
-        return _mark(_END, self.marked(_mark(_BEGINNING, hidden), layout))
-
-
-def _mark(name: str, hidden: torch.Tensor) -> torch.Tensor:
-    marked: torch.Tensor = torch.onnx.ops.symbolic(
-        f"{_DOMAIN}::{name}", (hidden,), dtype=hidden.dtype, shape=hidden.shape, version=1
-    )
-    return marked
+        if self._marks_attention:
+            layout = MarkedAttention(layout)
+        return mark(_END, self.marked(mark(_BEGINNING, hidden), layout))
 
 
 def repeat_layer(graph: ir.Graph, layers: int, tables: Sequence[np.ndarray]) -> None:
@@ -54,7 +52,7 @@ def repeat_layer(graph: ir.Graph, layers: int, tables: Sequence[np.ndarray]) -> 
         layers: How many there are to be, the marked one included.
         tables: The constant of each layer's random blocks, if block-sparse; empty tables are not in the graph.
     """
-    beginning, end = (_taken_out(graph, name) for name in (_BEGINNING, _END))
+    beginning, end = (take_out_mark(graph, name) for name in (_BEGINNING, _END))
     table = _table(graph, tables[0]) if tables and tables[0].size else None
     nodes = _nodes_of_layer(graph, beginning, end, table)
     consumers = [use for use in end.uses() if use.node not in nodes]
@@ -63,23 +61,13 @@ def repeat_layer(graph: ir.Graph, layers: int, tables: Sequence[np.ndarray]) -> 
     for layer in range(1, layers):
         values = {beginning: hidden}
         if table is not None:
-            values[table] = _initializer(graph, f"encoder.layers.{layer}.random_blocks", ir.tensor(tables[layer]))
+            values[table] = add_initializer(graph, f"encoder.layers.{layer}.random_blocks", ir.tensor(tables[layer]))
         for node in nodes:
             for value in node.inputs:
                 if value is not None and (value.name or "").startswith(_FIRST) and value not in values:
                     name = f"encoder.layers.{layer}.{(value.name or '').removeprefix(_FIRST)}"
-                    values[value] = _initializer(graph, name, value.const_value)
-            copied = ir.Node(
-                node.domain,
-                node.op_type,
-                [None if value is None else values.get(value, value) for value in node.inputs],
-                list(node.attributes.values()),
-                num_outputs=len(node.outputs),
-                version=node.version,
-            )
-            for value, own in zip(node.outputs, copied.outputs, strict=True):
-                values[value] = own
-                own.type = value.type
+                    values[value] = add_initializer(graph, name, value.const_value)
+            copied = copied_node(node, values)
             graph.insert_after(after, copied)
             after = copied
         hidden = values[end]
@@ -89,19 +77,6 @@ def repeat_layer(graph: ir.Graph, layers: int, tables: Sequence[np.ndarray]) -> 
         hidden.name, end.name, hidden.shape = end.name, hidden.name, end.shape
     for number in outputs:
         graph.outputs[number] = hidden
-
-
-def _taken_out(graph: ir.Graph, name: str) -> ir.Value:
-    """Take a mark out of the graph, and return the value that it marked."""
-    mark = next(node for node in graph if (node.domain, node.op_type) == (_DOMAIN, name))
-    marked, output = mark.inputs[0], mark.outputs[0]
-    assert marked is not None
-    if output.is_graph_output():
-        marked.name, marked.shape, output.name = output.name, output.shape, marked.name
-    ir.convenience.replace_all_uses_with(output, marked, replace_graph_outputs=True)
-    graph.remove(mark, safe=True)
-    graph.opset_imports.pop(_DOMAIN, None)
-    return marked
 
 
 def _table(graph: ir.Graph, constant: np.ndarray) -> ir.Value:
@@ -128,11 +103,3 @@ def _nodes_of_layer(graph: ir.Graph, beginning: ir.Value, end: ir.Value, table: 
             needed.update(value for value in node.inputs if value is not None and value is not beginning)
             nodes.append(node)
     return nodes[::-1]
-
-
-def _initializer(graph: ir.Graph, name: str, tensor: ir.TensorProtocol | None) -> ir.Value:
-    assert tensor is not None
-    shape, kind = ir.Shape(tensor.shape.numpy()), ir.TensorType(tensor.dtype)
-    value = ir.Value(name=name, shape=shape, type=kind, const_value=tensor)
-    graph.initializers[name] = value
-    return value

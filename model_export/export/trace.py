@@ -1,4 +1,4 @@
-"""Trace the model into one ONNX graph for all padded lengths of a kind of attention, and any batch size.
+"""Trace the model into one ONNX graph for all padded lengths, or for those of a kind of attention, and any batch size.
 
 The tracer takes a second for every layer, and all layers are alike, so it gets a template with one of them, and that is
 repeated in the graph (`repeated_layers`). The template's weights are random and all different: the tracer names weights
@@ -14,7 +14,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ from bigbird_inference.manifest import AttentionKernelName, Precision
 from bigbird_inference.tasks.signature import BATCH_AXIS, LENGTH_AXIS
 from model_export.errors import ExportError
 from model_export.export.buckets import GraphPlan
+from model_export.export.joined_attention import join_attention
 from model_export.export.repeated_layers import MarkedLayer, repeat_layer
 from model_export.export.signature import Signature
 from model_export.nn.attention_kernels import with_kernel
@@ -51,6 +52,19 @@ def attention_kernels(precision: Precision, asked: AttentionChoice | None) -> tu
         raise ExportError("attention: fused is for fp32, fp16 and bf16; int8 is for CPUs, where it would gain nothing")
     choice = asked or ("both" if precision in HALF_TYPES else "composed")
     return ("composed", "fused") if choice == "both" else (choice,)
+
+
+def graphs_of(
+    precision: Precision, kernel: AttentionKernelName, plans: Sequence[GraphPlan]
+) -> list[Sequence[GraphPlan]]:
+    """Return which kinds of attention have a graph in common.
+
+    All of them on a CPU, where a graph more would be a copy of the weights more. Graphs for GPUs stay apart: there each
+    run of the one kind would start the other's kernels for nothing.
+    """
+    for_cpus = precision not in HALF_TYPES and kernel == "composed"
+    joined = for_cpus and len(plans) > 1 and not any(_has_one_length(plan) for plan in plans)
+    return [plans] if joined else [[plan] for plan in plans]
 
 
 def traced_model(model: BigBird, precision: Precision, kernel: AttentionKernelName) -> BigBird:
@@ -79,8 +93,8 @@ _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 Array = npt.NDArray[Any]
 
 
-def trace(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
-    """Return the graph of a kind of attention; its weights have the names of their parameters and are still inside.
+def trace(model: BigBird, signature: Signature, plans: Sequence[GraphPlan]) -> ir.Model:
+    """Return a graph; its weights have the names of their parameters and are still inside.
 
     Its axes are called as in the signature. The metadata that the tracer leaves (stack traces, source paths) is taken
     out.
@@ -88,22 +102,34 @@ def trace(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
     Args:
         model: A model in evaluation mode.
         signature: The graph's inputs and outputs.
-        plan: The padded lengths that the graph takes.
+        plans: The padded lengths that the graph takes, of one kind of attention or of both (`graphs_of`).
 
     Raises:
         ExportError: The graph holds a large float tensor that is none of the parameters.
     """
-    # With a single length the tracer computes constants of the random blocks, which then cannot be exchanged.
-    whole = plan.shortest == plan.longest
-    template = _template(model, whole)
+    whole = _has_one_length(plans[-1])
+    template = _template(model, whole=whole, marks_attention=len(plans) > 1)
+    graph = _traced(template, signature, plans[0])
+    if len(plans) > 1:
+        short, long = plans
+        join_attention(graph, _traced(template, signature, long), short, long, model.config.hidden_size)
+    if not whole:
+        blocks = model.encoder.random_blocks if plans[-1].attention == "block_sparse" else []
+        repeat_layer(graph.graph, len(model.encoder.layers), [table_constant(own) for own in blocks])
+    _put_weights(graph, parameter_arrays(model))
+    return graph
+
+
+def _has_one_length(plan: GraphPlan) -> bool:
+    """Tell whether the tracer computes constants of the random blocks, which then cannot be exchanged."""
+    return plan.shortest == plan.longest
+
+
+def _traced(template: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
     graph = _export(template, signature, plan)
     _strip_metadata(graph)
     _name_axes(graph, signature)
     _name_weights(graph, parameter_arrays(template))
-    if not whole:
-        blocks = model.encoder.random_blocks if plan.attention == "block_sparse" else []
-        repeat_layer(graph.graph, len(model.encoder.layers), [table_constant(own) for own in blocks])
-    _put_weights(graph, parameter_arrays(model))
     return graph
 
 
@@ -119,12 +145,14 @@ def _as_array(tensor: torch.Tensor) -> Array:
     return array
 
 
-def _template(model: BigBird, whole: bool) -> BigBird:
+def _template(model: BigBird, *, whole: bool, marks_attention: bool = False) -> BigBird:
     """Return a model with random weights and, unless the whole is wanted, with one layer that is marked."""
     layers = [] if whole else list(model.encoder.layers)[1:]
     template = copy.deepcopy(model, {id(layer): layer for layer in layers})
     if not whole:
-        template.encoder.layers = nn.ModuleList([MarkedLayer(template.encoder.layers[0])])
+        template.encoder.layers = nn.ModuleList(
+            [MarkedLayer(template.encoder.layers[0], marks_attention=marks_attention)]
+        )
         template.encoder.random_blocks = template.encoder.random_blocks[:1]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

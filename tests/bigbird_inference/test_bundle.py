@@ -210,6 +210,17 @@ def test_a_manifest_says_of_another_runtime_what_it_says_of_onnxruntime(folder: 
     assert bf16.known_answer is None
 
 
+def test_both_kinds_of_attention_may_have_the_same_graph(folder: Path) -> None:
+    first, second = MANIFEST["graphs"]
+    joined = first | {field: second[field] for field in ("attention", "shortest", "longest", "step")}
+    _write(folder, {**MANIFEST, "graphs": [first, joined]})
+    bundle = open_bundle(folder)
+    assert [file.path.name for file in bundle.files].count(first["file"]) == 1
+    _write(folder, {**MANIFEST, "graphs": [first, joined | {"sha256": second["sha256"]}]})
+    with pytest.raises(BundleError, match="two parts of the bundle are the same file"):
+        open_bundle(folder)
+
+
 def test_a_graph_of_another_runtime_is_compared_with_its_hash(folder: Path) -> None:
     own = [graph | {"file": f"openvino-{graph['attention']}.xml"} for graph in MANIFEST["graphs"]]
     contents = {graph["file"]: FILES[given["file"]] for graph, given in zip(own, MANIFEST["graphs"], strict=True)}

@@ -42,8 +42,8 @@ def traced(small_export: SmallExport, tmp_path_factory: pytest.TempPathFactory) 
     """The weights and the graph of full attention, so that the tests below need not trace it again and again."""
     path = tmp_path_factory.mktemp("traced") / "graph.onnx"
 
-    def keep(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
-        graph = trace(model, signature, plan)
+    def keep(model: BigBird, signature: Signature, plans: Sequence[GraphPlan]) -> ir.Model:
+        graph = trace(model, signature, plans)
         ir.save(graph, path)
         return graph
 
@@ -55,7 +55,7 @@ def traced(small_export: SmallExport, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def without_tracing(traced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "trace", lambda model, signature, plan: ir.from_proto(onnx.load(traced)))
+    monkeypatch.setattr(pipeline, "trace", lambda model, signature, plans: ir.from_proto(onnx.load(traced)))
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -64,8 +64,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_bundle_holds_graphs_weights_tokenizer_and_manifest_and_nothing_else(small_export: SmallExport) -> None:
     assert sorted(path.name for path in small_export.bundle.iterdir()) == [
-        "graph-block_sparse.onnx",
-        "graph-full.onnx",
+        "graph.onnx",
         "manifest.json",
         "tokenizer.model",
         "weights.bin",
@@ -122,17 +121,16 @@ def test_the_shipped_schema_is_the_one_of_the_manifest_classes() -> None:
 
 def test_an_export_tells_its_graphs_its_buckets_and_the_weights_that_it_does_not_use(small_export: SmallExport) -> None:
     lines = small_export.messages.splitlines()
-    start = lines.index("small: tracing full attention")
+    start = lines.index("small: tracing full attention and block-sparse attention")
     assert lines[0] == "checkpoint"
     assert "  labels      3: O, B-PER, I-PER" in lines[:start]
     assert "  not used    bert.pooler.bias, bert.pooler.weight" in lines[:start]
     assert "  buckets     2: 112, 160 tokens, with full attention up to 112" in lines[:start]
     assert lines[start:] == [
-        "small: tracing full attention",
+        "small: tracing full attention and block-sparse attention",
         # Of 1, 47, 49 and 112 tokens, and of 113, 127, 129 and 160.
         *(f"small: torch's answers: {done}/8" for done in range(1, 9)),
         "[1/1] small: bucket 112 (full attention)",
-        "small: tracing block-sparse attention",
         "[1/1] small: bucket 160 (block-sparse attention)",
     ]
 
@@ -196,16 +194,16 @@ def test_the_same_checkpoint_gives_the_same_files(small_export: SmallExport, tmp
 def test_every_bucket_that_a_graph_takes_can_be_asked_for_without_another_trace(
     small_export: SmallExport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """One graph for each kind of attention serves all sixteen; the longest of a kind has its memory measured."""
-    traced: list[GraphPlan] = []
+    """One graph serves all sixteen; the longest of each kind of attention has its memory measured."""
+    traced: list[Sequence[GraphPlan]] = []
 
-    def from_the_bundle(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
-        traced.append(plan)
-        return ir.from_proto(onnx.load(small_export.bundle / f"graph-{plan.attention}.onnx"))
+    def from_the_bundle(model: BigBird, signature: Signature, plans: Sequence[GraphPlan]) -> ir.Model:
+        traced.append(plans)
+        return ir.from_proto(onnx.load(small_export.bundle / "graph.onnx"))
 
     monkeypatch.setattr(pipeline, "trace", from_the_bundle)
     manifest = export_checkpoint(small_export.checkpoint, tmp_path / "bundle", ExportOptions(buckets=BucketStep(16)))
-    assert traced == [GraphPlan("full", 1, 112, 1), GraphPlan("block_sparse", 128, 256, 16)]
+    assert traced == [[GraphPlan("full", 1, 112, 1), GraphPlan("block_sparse", 128, 256, 16)]]
     assert [bucket.length for bucket in manifest.buckets] == list(range(16, 257, 16))
     measured = [bucket.length for bucket in manifest.buckets if bucket.peak_memory_measured]
     assert measured in ([112, 256], [])
@@ -296,8 +294,8 @@ def _spoil_session(monkeypatch: pytest.MonkeyPatch) -> None:
 def _change_graph(monkeypatch: pytest.MonkeyPatch, change: Callable[[ir.Node], object], op_type: str) -> None:
     good = pipeline.trace
 
-    def spoilt(model: BigBird, signature: Signature, plan: GraphPlan) -> ir.Model:
-        graph = good(model, signature, plan)
+    def spoilt(model: BigBird, signature: Signature, plans: Sequence[GraphPlan]) -> ir.Model:
+        graph = good(model, signature, plans)
         change(next(node for node in graph.graph if node.op_type == op_type))
         return graph
 

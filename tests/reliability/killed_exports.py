@@ -58,7 +58,7 @@ class KilledExports:
         model = checkpoint.load(get_pattern("transformers")).model
         self._graph = folder.parent / "traced.onnx"
         plan = next(plan for plan in plan_graphs(model.config) if plan.attention == ATTENTION)
-        ir.save(trace(model, signature("classify", model.config), plan), self._graph)
+        ir.save(trace(model, signature("classify", model.config), [plan]), self._graph)
 
     def kill_one(self, seconds: float, *, overwrite: bool, in_renaming: bool) -> None:
         """Start an export, kill it, and look; then let one finish, and look again."""

@@ -84,3 +84,12 @@ def test_buckets_that_would_mix_attention_kinds_are_refused(
     with pytest.raises(BundleError, match=problem) as error:
         open_sessions(bundle(full, block_sparse, max_length), lambda graph, manifest: FakeSession())
     assert "manifest.json" in str(error.value)
+
+
+def test_a_graph_of_both_kinds_of_attention_is_opened_once() -> None:
+    given = bundle([EDGE, 8], [96, 128], max_length=128)
+    joined = [replace(graph, file="graph.onnx") for graph in given.manifest.graphs]
+    opener = Opener()
+    sessions = open_sessions(replace(given, manifest=replace(given.manifest, graphs=joined)), opener).sessions
+    assert sessions["full"] is sessions["block_sparse"]
+    assert opener.opened == ["bundles/ner/graph.onnx"]

@@ -19,7 +19,7 @@ from model_export.config import BigBirdConfig
 from model_export.export.buckets import GraphPlan, plan_graphs
 from model_export.export.references import Document, TorchSession, pad_batch, random_document
 from model_export.export.signature import signature
-from model_export.export.trace import traced_model
+from model_export.export.trace import graphs_of, traced_model
 from tests.cpu_runtimes import ONNXRUNTIME, OPENVINO, OPENVINO_BF16, CpuCase
 from tests.model_export.export.traced_models import open_traced, save_traced, spread_model
 
@@ -140,14 +140,14 @@ IN_MAKE_TEST = ("transformers", "full attention up to the edge", "a maximum of l
 )
 def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Traced:
     case: Case = request.param
-    (plan,) = [plan for plan in plan_graphs(case.config) if plan.attention == case.attention]
-    assert plan == case.plan
+    plans = plan_graphs(case.config)
+    assert case.plan in plans
     model = spread_model(case.config, case.pattern)
     folder = tmp_path_factory.mktemp("traced")
-    graphs = {
-        kernel: save_traced(traced_model(model, "fp32", kernel), plan, folder / f"{kernel}.onnx")
-        for kernel in case.kernels
-    }
+    graphs = {}
+    for kernel in case.kernels:
+        (together,) = [own for own in graphs_of("fp32", kernel, plans) if case.plan in own]
+        graphs[kernel] = save_traced(traced_model(model, "fp32", kernel), together, folder / f"{kernel}.onnx")
     return Traced(case, graphs, TorchSession(model, signature("ner", case.config)))
 
 

@@ -1,6 +1,6 @@
 """Bundles in fp16 and bf16: what lies in them, and that a machine without a GPU lets no wrong one through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,10 +183,10 @@ def test_a_finished_bundle_is_checked_again(bundle: Path, checkpoint: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def fused_fp16_graph(checkpoint: Path) -> Callable[[BigBird, Signature, GraphPlan], ir.Model]:
+def fused_fp16_graph(checkpoint: Path) -> Callable[[BigBird, Signature, Sequence[GraphPlan]], ir.Model]:
     """In place of `trace`: the finished graph again, whose weights are read into it."""
     folder = _exported(checkpoint, "fp16")
-    return lambda model, signature, plan: ir.from_proto(onnx.load(folder / f"graph-{plan.attention}-fused.onnx"))
+    return lambda model, signature, plans: ir.from_proto(onnx.load(folder / f"graph-{plans[0].attention}-fused.onnx"))
 
 
 def _exact_gelu(graph: ir.Model) -> None:
@@ -217,7 +217,7 @@ def _other_weight(graph: ir.Model) -> None:
 def test_a_wrong_graph_is_not_let_through_although_torch_is_right(
     spoil: Callable[[ir.Model], None],
     checkpoint: Path,
-    fused_fp16_graph: Callable[[BigBird, Signature, GraphPlan], ir.Model],
+    fused_fp16_graph: Callable[[BigBird, Signature, Sequence[GraphPlan]], ir.Model],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -237,7 +237,7 @@ def test_a_wrong_graph_is_not_let_through_although_torch_is_right(
 
 def test_half_precision_that_is_not_enough_is_not_let_through(
     checkpoint: Path,
-    fused_fp16_graph: Callable[[BigBird, Signature, GraphPlan], ir.Model],
+    fused_fp16_graph: Callable[[BigBird, Signature, Sequence[GraphPlan]], ir.Model],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -250,7 +250,7 @@ def test_half_precision_that_is_not_enough_is_not_let_through(
 
 def test_on_a_gpu_the_graph_itself_is_compared(
     checkpoint: Path,
-    fused_fp16_graph: Callable[[BigBird, Signature, GraphPlan], ir.Model],
+    fused_fp16_graph: Callable[[BigBird, Signature, Sequence[GraphPlan]], ir.Model],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

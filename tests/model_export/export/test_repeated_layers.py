@@ -58,7 +58,7 @@ def test_weights_that_are_equal_in_one_layer_and_different_in_the_others_keep_th
         first.attention.key.weight.copy_(first.attention.query.weight)
         first.attention.value.weight.copy_(first.attention.query.weight.T)
         first.attention.output.weight.copy_(first.attention.query.weight)
-    session = traced_session(model, FULL, tmp_path / "graph.onnx")
+    session = traced_session(model, [FULL], tmp_path / "graph.onnx")
     assert max(_difference(session, model, length) for length in (1, 50, 144)) <= TOLERANCE
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / "graph.onnx").graph.initializer}
     parameters = {
@@ -73,7 +73,7 @@ def test_weights_that_are_equal_in_one_layer_and_different_in_the_others_keep_th
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_there_are_as_many_layers_as_the_model_has(layers: int, tmp_path: Path) -> None:
     model = _model(num_hidden_layers=layers)
-    session = traced_session(model, FULL, tmp_path / "graph.onnx")
+    session = traced_session(model, [FULL], tmp_path / "graph.onnx")
     assert _difference(session, model, 100) <= TOLERANCE
     graph = onnx.load(tmp_path / "graph.onnx").graph
     assert sum(node.op_type == "Softmax" for node in graph.node) == layers
@@ -82,10 +82,11 @@ def test_there_are_as_many_layers_as_the_model_has(layers: int, tmp_path: Path) 
     assert len(names) == len(set(names))
 
 
-def test_each_layer_has_its_own_random_blocks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plans", [[SPARSE], [FULL, SPARSE]], ids=["block-sparse", "joined"])
+def test_each_layer_has_its_own_random_blocks(plans: list[GraphPlan], tmp_path: Path) -> None:
     """Exchanged tables would be noticed: the layers of another order give other logits."""
     model = _model("transformers-train")
-    session = traced_session(model, SPARSE, tmp_path / "graph.onnx")
+    session = traced_session(model, plans, tmp_path / "graph.onnx")
     lengths = (160, 200, 256)
     assert max(_difference(session, model, length) for length in lengths) <= TOLERANCE
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / "graph.onnx").graph.initializer}

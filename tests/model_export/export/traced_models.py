@@ -1,5 +1,6 @@
 """Small torch models that are compared with their own graphs, without a checkpoint or a bundle."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -38,9 +39,9 @@ def spread_model(config: BigBirdConfig, pattern: str) -> BigBird:
     return model
 
 
-def save_traced(model: BigBird, plan: GraphPlan, graph: Path) -> Path:
+def save_traced(model: BigBird, plans: Sequence[GraphPlan], graph: Path) -> Path:
     """Trace a model into a file, with its weights inside."""
-    ir.save(trace(model, signature("ner", model.config), plan), graph)
+    ir.save(trace(model, signature("ner", model.config), plans), graph)
     return graph
 
 
@@ -54,6 +55,6 @@ def open_traced(graph: Path, cpu: CpuCase) -> Session:
     return OpenVinoSession(model, session_properties(cpu.precision, threads=1))
 
 
-def traced_session(model: BigBird, plan: GraphPlan, graph: Path) -> Session:
+def traced_session(model: BigBird, plans: Sequence[GraphPlan], graph: Path) -> Session:
     """Trace a model into a file and load it in onnxruntime."""
-    return open_traced(save_traced(model, plan, graph), IN_ONNXRUNTIME)
+    return open_traced(save_traced(model, plans, graph), IN_ONNXRUNTIME)
