@@ -25,8 +25,6 @@ _STATES = ("Query", "Key", "Value")
 _CONTEXT = "Context"
 _BLOCK_SPARSE = "block_sparse."
 _PER_TOKEN = ir.Shape([BATCH_AXIS, LENGTH_AXIS])
-# Larger than any size, as the end of a slice.
-_END = 2**31 - 1
 
 
 class MarkedAttention:
@@ -62,13 +60,12 @@ def join_attention(full: ir.Model, block_sparse: ir.Model, short: GraphPlan, lon
     of_full, of_block_sparse = {}, {}
     for name in (value.name for value in graph.inputs if value.shape == _PER_TOKEN):
         own = _input(graph, name)
-        of_full[own] = batch.short(own)
-        of_block_sparse[_input(other, name)] = batch.long(own, batch.long_tokens)
+        of_full[own], of_block_sparse[_input(other, name)] = batch.divided(own, batch.long_tokens)
     for name in _STATES:
         states = find_mark(graph, name).inputs[0]
         assert states is not None
-        of_full[find_mark(graph, name).outputs[0]] = batch.short(states)
-        of_block_sparse[find_mark(other, name).outputs[0]] = batch.long(states, batch.long_states)
+        inside, inside_other = find_mark(graph, name).outputs[0], find_mark(other, name).outputs[0]
+        of_full[inside], of_block_sparse[inside_other] = batch.divided(states, batch.long_states)
     context = batch.joined(_copied(graph, graph, of_full), _copied(other, graph, of_block_sparse))
     ir.convenience.replace_all_uses_with(find_mark(graph, _CONTEXT).outputs[0], context)
     for name in (_CONTEXT, *_STATES):
@@ -92,27 +89,30 @@ class _DividedBatch:
 
     def __init__(self, graph: ir.Graph, short: GraphPlan, long: GraphPlan, width: int) -> None:
         self._graph = graph
-        self._zero, self._end = self._constant("zero", 0), self._constant("end", _END)
         hidden = self._constant("width", width)
         mask = _input(graph, "attention_mask")
         batch, length = (self._add("Shape", mask, start=axis, end=axis + 1) for axis in range(2))
         is_long = self._add("Greater", length, self._constant("longest_full", short.longest))
-        self._first = self._add("Where", is_long, self._zero, batch)
-        others = self._add("Sub", batch, self._first)
+        first = self._add("Where", is_long, self._constant("zero", 0), batch)
+        others = self._add("Sub", batch, first)
+        self._sizes = self._add("Concat", first, others, axis=0)
         # Block-sparse attention is laid out even for no documents, and cannot be for less than its shortest length.
         laid_out = self._add("Max", length, self._constant("shortest_block_sparse", long.shortest))
         self.long_tokens = self._add("Concat", others, laid_out, axis=0)
         self.long_states = self._add("Concat", others, laid_out, hidden, axis=0)
         self._long_context = self._add("Concat", others, length, hidden, axis=0)
 
-    def short(self, value: ir.Value) -> ir.Value:
-        """Return what full attention takes of a value, batch axis first."""
-        return self._add("Slice", value, self._zero, self._first, self._zero)
+    def divided(self, value: ir.Value, shape: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Return what full attention takes of a value, batch axis first, and what block-sparse attention does.
 
-    def long(self, value: ir.Value, shape: ir.Value) -> ir.Value:
-        """Return what block-sparse attention takes of a value, in one of its shapes."""
-        part = self._add("Slice", value, self._first, self._end, self._zero)
-        return self._add("Reshape", part, shape, allowzero=1)
+        Args:
+            value: The value.
+            shape: Of the second part: `long_tokens` or `long_states`.
+        """
+        split = ir.node("Split", [value, self._sizes], {"axis": 0}, num_outputs=2)
+        self._graph.insert_before(find_mark(self._graph, _CONTEXT), split)
+        first, others = split.outputs
+        return first, self._add("Reshape", others, shape, allowzero=1)
 
     def joined(self, short: ir.Value, long: ir.Value) -> ir.Value:
         """Return the contexts of the batch."""
