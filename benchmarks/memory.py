@@ -212,8 +212,7 @@ def speed_columns(set_up: SetUp, bundle: Path) -> Row:
 
 
 NOTES = (
-    "Proportional set size, with nothing else that maps the weights running; they are mapped once for each of the two "
-    "graphs, and a page that is mapped twice counts once.",
+    "Proportional set size, with nothing else that maps the weights running.",
     "Every bucket was warmed with two runs of one full document; after that with two runs of a larger batch.",
     "Times are medians of single documents, in turns with a process that is set up as the service.",
     "Prepacked weights could be shared between sessions through a container of the C interface "
