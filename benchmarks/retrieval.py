@@ -79,7 +79,6 @@ CONTENDERS = (
     Contender("BigBird, pattern none, mean", "bigbird", _BIGBIRD),
     Contender("BigBird, pattern none, cls", "bigbird", _BIGBIRD, {"pooling": "cls"}),
     Contender("BigBird, pattern transformers, mean", "bigbird-transformers", _BIGBIRD_TRANSFORMERS),
-    Contender("BigBird, pattern transformers, cls", "bigbird-transformers", _BIGBIRD_TRANSFORMERS, {"pooling": "cls"}),
 )
 
 
