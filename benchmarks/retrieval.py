@@ -3,10 +3,11 @@
     python -m benchmarks.retrieval build/retrieval.jsonl
 
 The documents are those of `benchmarks.retrieval_documents`: encyclopedia articles, addresses, pages of manuals,
-chapters of a novel, mails. A document is cut in the middle, and of each half so many tokens are kept as `--tokens` says;
-it is left out where a half has no more than 512, which BERT reads at once. Each contender is a bundle of the checkpoint
-of `make demo` and options of `/embed`, asked through HTTP. Bundles and vectors are kept in `benchmarks/.cache`, forty
-texts at a time, so that a run that was ended goes on where it was.
+chapters of a novel, mails. A document is cut in the middle, and the first tokens of each half are kept, as many as
+`--tokens` says; it is left out where a half has no more than 512, which BERT reads at once. Each contender is a bundle
+of the checkpoint of `make demo` and options of `/embed`, asked through HTTP. Bundles and vectors are kept in
+`benchmarks/.cache`, forty texts at a time, so that a run that was ended goes on where it was. Figures of the documents
+for choosing are printed, and written nowhere.
 """
 
 import argparse
@@ -214,7 +215,8 @@ def main() -> None:
         f"In brackets, {_LEVEL:.0%} bootstrap intervals over documents, {_DRAWS:,} draws; differences are of the same "
         "documents.",
         "BERT is the encoder as it is, with its own positions; BigBird is the same weights with positions repeated to "
-        "4,096. Halves longer than the model are read in windows, which are averaged.",
+        "4,096, and with pattern none and mean it is the `real-embed` of `make demo`. Halves longer than the model are "
+        "read in windows, which are averaged.",
         "Computed in what the server chooses on a CPU: bf16 where the processor and OpenVINO have it.",
     ]
     if arguments.part == "choosing":

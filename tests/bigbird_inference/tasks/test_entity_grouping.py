@@ -207,7 +207,7 @@ def test_words_begin_after_whitespace(text: str, pieces: str, expected: list[int
         ("(U.S.), T.J. Ax", "(|U|.|S|.|)|,|T|.|J|.|Ax", [1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1]),
         ("7.30 p.m. C. Ax. a.bc v.o", "7|.|30|p|.|m|.|C|.|Ax|.|a|.|bc|v|.|o", [int(c) for c in "11110001111111100"]),
     ],
-    ids=["apostrophes", "brackets and full stops", "punctuation alone, and signs", "dotted letters", "other full stops"],
+    ids=["apostrophes", "brackets and full stops", "punctuation alone, and signs", "dotted letters", "others"],
 )
 def test_punctuation_parts_words_where_the_model_is_told_so(text: str, pieces: str, expected: list[int]) -> None:
     found = word_starts(text, cut(text, pieces), UNKNOWN, punctuation_parts=True)
