@@ -149,7 +149,8 @@ def rows_of(ranks: dict[str, Vectors]) -> list[Row]:
 
 def found_first(reciprocal: Vectors) -> Vectors:
     """Return 1 for each document whose second half was ranked first, and otherwise 0."""
-    return (reciprocal == 1).astype(np.float64)
+    found: Vectors = (reciprocal == 1).astype(np.float64)
+    return found
 
 
 def kept_vectors(cache: Path, checkpoint: Path, contender: Contender, texts: Sequence[str]) -> Vectors:
