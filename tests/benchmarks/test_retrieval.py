@@ -54,7 +54,8 @@ def test_differences_are_of_the_same_documents() -> None:
     rows = rows_of({BASELINE: np.array([1.0, 0.5, 0.25, 0.2]), "other": other})
     assert rows[0]["found first"] == interval(np.array([1.0, 0, 0, 0]))
     assert str(rows[1]["mean reciprocal rank"]).startswith("0.875 (")
-    assert rows[1]["its difference from windows of 512"] == interval(np.array([0.0, 0, 0.75, 0.8]))
+    assert rows[1]["found first, less windows of 512"] == interval(np.array([0.0, 0, 1, 1]))
+    assert rows[1]["reciprocal rank, less windows of 512"] == interval(np.array([0.0, 0, 0.75, 0.8]))
 
 
 def test_an_interval_of_what_never_varies_is_a_point() -> None:

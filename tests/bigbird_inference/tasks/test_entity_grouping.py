@@ -203,9 +203,11 @@ def test_words_begin_after_whitespace(text: str, pieces: str, expected: list[int
     [
         ("New York's", "Ne|w|York|'|s", [1, 0, 1, 1, 1]),
         ("(New York).", "(|New|Yo|rk|)|.", [1, 1, 1, 0, 1, 1]),
-        ("U.S. ... $50", "U|.|S|.|.|..|$|5|0", [1, 1, 1, 1, 1, 1, 1, 1, 0]),
+        ("US. ... $50", "US|.|.|..|$|5|0", [1, 1, 1, 1, 1, 1, 0]),
+        ("(U.S.), T.J. Ax", "(|U|.|S|.|)|,|T|.|J|.|Ax", [1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1]),
+        ("7.30 p.m. C. Ax. a.bc v.o", "7|.|30|p|.|m|.|C|.|Ax|.|a|.|bc|v|.|o", [int(c) for c in "11110001111111100"]),
     ],
-    ids=["apostrophes", "brackets and full stops", "punctuation alone, and signs"],
+    ids=["apostrophes", "brackets and full stops", "punctuation alone, and signs", "dotted letters", "others"],
 )
 def test_punctuation_parts_words_where_the_model_is_told_so(text: str, pieces: str, expected: list[int]) -> None:
     found = word_starts(text, cut(text, pieces), UNKNOWN, punctuation_parts=True)
@@ -218,6 +220,12 @@ def test_a_full_stop_is_part_of_an_entity_only_if_the_model_says_so(how: Aggrega
     assert found == [("LOC", "Paris")]
     labels = "O O B-LOC I-LOC I-LOC I-LOC"
     assert group("in the U.S.", "in|the|U|.|S|.", BIO, labels, how, punctuation_parts=True) == [("LOC", "U.S.")]
+
+
+@pytest.mark.parametrize("how", ["first", "average", "max"])
+def test_no_entity_begins_or_ends_among_dotted_letters(how: Aggregation) -> None:
+    labels = "O B-LOC I-LOC I-LOC I-LOC O"
+    assert group("at 7 p.m.", "at|7|p|.|m|.", BIO, labels, how, punctuation_parts=True) == [("LOC", "7 p.m.")]
 
 
 @pytest.mark.parametrize("how", ["simple", "first", "average", "max"])
