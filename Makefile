@@ -108,7 +108,9 @@ audit: ## Ask for known holes in the pinned packages (needs a network)
 	.audit/bin/pip install --quiet pip-audit==2.10.1
 	.audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
-bench: install demo-bundles ## Measure speed and memory (more than an hour); results go to benchmarks/results
+# What takes long has commands of its own: `make soak`, `make bench-accuracy`, and for bulk work `python -m
+# benchmarks.batch BUNDLE` (20,000 documents) and `benchmarks.batch_going_on BUNDLE` (a million rows).
+bench: install demo-bundles ## Measure speed and memory (at most 45 minutes); results go to benchmarks/results
 	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit; done
 
 bench-quick: install demo-bundles ## The same with fewer lengths and repeats (5 minutes)

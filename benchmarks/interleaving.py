@@ -10,7 +10,7 @@ def repeats_for(seconds: float, *, quick: bool = False) -> int:
     """Return how often a run of that duration is repeated: slow ones less often, so that a benchmark ends."""
     if quick:
         return 3
-    if seconds > 5:
+    if seconds > 3:
         return 2 if seconds > 12 else 3
     return 5 if seconds > 1 else 9
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.memory                     the base model; a table in benchmarks/results
     python -m benchmarks.memory --precision int8    the same for its int8 bundle
-    python -m benchmarks.memory --quick             memory only, of the service's set-ups and of onnxruntime's own
+    python -m benchmarks.memory --all               every set-up that was considered
+    python -m benchmarks.memory --quick             memory only, of three buckets of two layers
 
 Every set-up is measured in processes of its own: the proportional set size (each page divided by the number of times
 it is mapped) after the longest bucket alone was loaded and warmed, after all buckets were, and after larger batches.
@@ -21,7 +22,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.base_checkpoint import base_bundle
+from benchmarks.base_checkpoint import BASE_CONFIG, NINE_BUCKETS, base_bundle
 from benchmarks.report import QUICK_RESULTS, RESULTS, Row, write_report
 from benchmarks.worker import Worker
 from bigbird_inference.bundle import read_manifest
@@ -31,12 +32,12 @@ from bigbird_inference.runtime.cores import available_cores
 from bigbird_inference.runtime.openvino_session import open_openvino_session
 from bigbird_inference.runtime.quiet_onnxruntime import onnxruntime
 from bigbird_inference.runtime.session import Batch
+from model_export.export.buckets import plan_buckets
 
 SPEED_LENGTHS = (512, 1024, 4096)
 SPEED_REPEATS = {512: 9, 1024: 7, 4096: 3}
 BATCH_TOKENS = 8192
-_BATCHED_LENGTHS = 8
-WARMING_RUNS = 2
+_BATCHED_LENGTHS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +67,16 @@ SPINNING_WITHIN_RUNS = {"session.force_spinning_stop": "1"}
 VECTORISED = {"optimization.disable_specified_optimizers": "SkipLayerNormFusion"}
 AS_SERVED = SPINNING_WITHIN_RUNS | VECTORISED
 SERVICE = "as served"
-DEFAULT = "onnxruntime's defaults"
+OPENVINO = "OpenVINO as served, bf16"
+NOT_PACKED = "weights not packed"
 _GROWTH = {"powers of two": 0, "as requested": 1}
 
 SET_UPS: Mapping[str, SetUp] = {
     SERVICE: SetUp(AS_SERVED),
-    DEFAULT: SetUp(arena="own", memory_pattern=True),
-    "OpenVINO as served, bf16": SetUp(openvino="bf16"),
+    "onnxruntime's defaults": SetUp(arena="own", memory_pattern=True),
+    OPENVINO: SetUp(openvino="bf16"),
     "OpenVINO as served, fp32": SetUp(openvino="fp32"),
-    "weights not packed": SetUp(AS_SERVED | UNPACKED),
+    NOT_PACKED: SetUp(AS_SERVED | UNPACKED),
     "an arena for each session, with memory patterns": SetUp(AS_SERVED, arena="own", memory_pattern=True),
     "an arena for each session": SetUp(AS_SERVED, arena="own"),
     "an arena for each session, shrunk after each run": SetUp(AS_SERVED, arena="own", shrink=True),
@@ -90,7 +92,7 @@ SET_UPS: Mapping[str, SetUp] = {
 
 
 QUICK_BUCKETS = (512, 1024, 4096)
-MAIN = (SERVICE, DEFAULT, *(name for name, set_up in SET_UPS.items() if set_up.openvino and quiet_openvino.installed()))
+MAIN = (SERVICE, NOT_PACKED, *([OPENVINO] if quiet_openvino.installed() else []))
 """What is measured unless others are asked for; all of them take half an hour."""
 
 
@@ -124,6 +126,8 @@ class LoadedBuckets:
             growth = onnxruntime.OrtArenaCfg({"arena_extend_strategy": _GROWTH[set_up.arena]})
             onnxruntime.create_and_register_allocator(memory, growth)
             self._options.add_session_config_entry("session.use_env_allocators", "1")
+        # With memory patterns, a shape takes its block when it runs again.
+        self._warming_runs = 2 if set_up.memory_pattern else 1
         self._run_options = onnxruntime.RunOptions()
         if set_up.shrink:
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
@@ -151,7 +155,7 @@ class LoadedBuckets:
     def warm(self, lengths: Sequence[int], tokens: int = 0) -> int:
         """Run each bucket until it has touched its memory, with batches of so many tokens, and return the memory."""
         for length in lengths:
-            for _ in range(WARMING_RUNS):
+            for _ in range(self._warming_runs):
                 self.run(length, max(1, tokens // length))
         return proportional_set_size()
 
@@ -213,7 +217,8 @@ def speed_columns(set_up: SetUp, bundle: Path) -> Row:
 
 NOTES = (
     "Proportional set size, with nothing else that maps the weights running.",
-    "Every bucket was warmed with two runs of one full document; after that with two runs of a larger batch.",
+    "Every bucket was warmed with a run of one full document (two with memory patterns); after that some of them with "
+    "larger batches.",
     "Times are medians of single documents, in turns with a process that is set up as the service.",
     "Prepacked weights could be shared between sessions through a container of the C interface "
     "(`CreateSessionWithPrepackedWeightsContainer`), which the Python package does not offer.",
@@ -228,14 +233,20 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="every set-up that was considered")
     parser.add_argument("--quick", action="store_true", help="three buckets of two layers; memory only")
     arguments = parser.parse_args()
-    # The buckets and layers of `models --quick`: the export is there already.
-    bundle = base_bundle(arguments.precision, QUICK_BUCKETS, 2) if arguments.quick else base_bundle(arguments.precision)
-    lengths = sorted(bucket.length for bucket in read_manifest(bundle).buckets)
+    # The exports of `benchmarks.models`, which are there already; their graphs take every length.
+    if arguments.quick:
+        bundle = base_bundle(arguments.precision, QUICK_BUCKETS, 2)
+        lengths = sorted(bucket.length for bucket in read_manifest(bundle).buckets)
+    else:
+        bundle = base_bundle(arguments.precision, NINE_BUCKETS)
+        lengths = [bucket.length for bucket in plan_buckets(BASE_CONFIG)]
     names: list[str] = list(SET_UPS) if arguments.all else arguments.only
     rows: list[Row] = []
     for name in names:
         set_up = SET_UPS[name]
-        speed = {} if arguments.quick or name == SERVICE else speed_columns(set_up, bundle)
+        # `benchmarks.models` has the speed of OpenVINO.
+        compared = not (arguments.quick or name == SERVICE or set_up.openvino)
+        speed = speed_columns(set_up, bundle) if compared else {}
         rows.append({"set-up": name} | memory_columns(set_up, bundle, lengths) | speed)
         print(" ".join(str(cell) for cell in chain(*rows[-1].items())), flush=True)
     write_report(

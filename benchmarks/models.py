@@ -1,6 +1,6 @@
 """How fast one run of the base configuration is: transformers, what else it can be run with on a CPU, and ours.
 
-    python -m benchmarks.models              every length; a table and a plot in benchmarks/results
+    python -m benchmarks.models              512, 1,024 and 4,096 tokens; a table and a plot in benchmarks/results
     python -m benchmarks.models --quick      two layers instead of twelve, few repeats
     python -m benchmarks.models --profile    where the time of our graph goes, operator by operator
 
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.base_checkpoint import BASE_CONFIG, base_bundle
+from benchmarks.base_checkpoint import BASE_CONFIG, NINE_BUCKETS, base_bundle
 from benchmarks.comparison import Comparison, Rates
 from benchmarks.contenders import ALL_OURS, contenders
 from benchmarks.models_report import Measurement, figure, notes, omissions, rows
@@ -26,10 +26,11 @@ from bigbird_inference.bundle import read_manifest
 from bigbird_inference.manifest import Precision
 from model_export.config import BigBirdConfig
 
-LENGTHS = (512, 1024, 2048, 4096)
-QUICK_LENGTHS = (512, 1024, 4096)
+LENGTHS = (512, 1024, 4096)
 QUICK_LAYERS = 2
 BATCHES = (1, 4)
+LONGEST_IN_BATCHES = 1024
+"""Beyond, four documents take four times as long as one."""
 PROFILED_GROUPS = 20
 
 
@@ -45,10 +46,20 @@ def profile(length: int, precision: Precision, layers: int) -> None:
 
 def run(lengths: Sequence[int], config: BigBirdConfig, *, quick: bool) -> bool:
     """Measure and write the report; return whether all of ours ran that can run on this machine."""
-    # Other benchmarks load the default buckets in fp32; an export takes its time.
-    buckets: dict[Precision, Sequence[int] | None] = {"fp32": lengths if quick else None, "int8": lengths}
-    batches = BATCHES[:1] if quick else BATCHES
-    everything = {length: contenders(length, buckets, config.num_hidden_layers, batches) for length in lengths}
+    # Other benchmarks load these buckets in fp32; an export takes its time.
+    buckets: dict[Precision, Sequence[int]] = {
+        "fp32": lengths if quick else sorted({*NINE_BUCKETS, *lengths}),
+        "int8": lengths,
+    }
+    everything = {
+        length: contenders(
+            length,
+            buckets,
+            config.num_hidden_layers,
+            BATCHES[:1] if quick or length > LONGEST_IN_BATCHES else BATCHES,
+        )
+        for length in lengths
+    }
     measurements: list[Measurement] = []
     rates: Rates = {}
     left_out: dict[int, dict[str, str]] = {}
@@ -81,7 +92,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="profile our graph at the last of the lengths instead")
     parser.add_argument("--precision", choices=["fp32", "int8"], default="fp32", help="of the profiled graph")
     arguments = parser.parse_args()
-    lengths = arguments.lengths or (QUICK_LENGTHS if arguments.quick else LENGTHS)
+    lengths = arguments.lengths or LENGTHS
     config = replace(BASE_CONFIG, num_hidden_layers=QUICK_LAYERS) if arguments.quick else BASE_CONFIG
     if arguments.profile:
         profile(lengths[-1], arguments.precision, config.num_hidden_layers)

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compare_buckets(costs, output)
         return 0
     simulated = compare(VirtualDevice(costs), "base model, simulated", 300 if asked.quick else 3600)
-    real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 2 if asked.quick else 20)
+    real = compare(DemoDevice(asked.demo_bundle), "demo model, real executor", 2 if asked.quick else 10)
     notes = [
         f"Documents have {mean_tokens():.0f} tokens on average (log-normal, median 900, sigma 0.8, cut to 4096) and "
         "arrive by chance. 100% load is what `ours` processes when its queue never empties.",

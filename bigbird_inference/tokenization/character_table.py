@@ -90,17 +90,18 @@ class CharacterTable:
         """Return the same as `apply` with code points, uint32, in place of both texts."""
         if len(codes) == 0 or int(codes.max()) >= _SIZE:
             return None
-        lengths = self.lengths[codes]
+        # `take` in place of brackets: twice as fast on arrays of this size.
+        lengths = self.lengths.take(codes)
         longest = int(lengths.max())
         if longest == _UNKNOWN:
             return None
-        begins = self.begins[codes]
+        begins = self.begins.take(codes)
         if longest == int(lengths.min()) == 1:
-            return self.forms[begins], np.arange(len(codes))
+            return self.forms.take(begins), np.arange(len(codes))
         origins = np.repeat(np.arange(len(codes)), lengths)
         ends = np.cumsum(lengths, dtype=np.int64)
         within = np.arange(len(origins)) - (ends - lengths)[origins]
-        return self.forms[begins[origins] + within], origins
+        return self.forms.take(begins.take(origins) + within), origins
 
 
 def _can_be_asked(code: int) -> bool:

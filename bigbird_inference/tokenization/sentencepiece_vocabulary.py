@@ -208,7 +208,7 @@ class SentencePieceVocabulary:
         shared_ends[added] = ends[added]
         if limits is not None:
             shared_ends = np.minimum(shared_ends, limits)
-        return TokenizedText(ids, *trim_blanks(starts, shared_ends, self.blank[code_points(text)]))
+        return TokenizedText(ids, *trim_blanks(starts, shared_ends, self.blank.take(code_points(text))))
 
     def lengths_of(self, ids: Int64Array, text: str, normal: NormalForm) -> Int64Array:
         """Return how many characters of a text's normal form each of its tokens stands for.

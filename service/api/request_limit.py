@@ -12,6 +12,7 @@ from bigbird_inference.errors import TooManyRequests
 from service.api.problems import service_problem
 from service.api.request_state import PROBES, request_record
 from service.telemetry.metrics import Metrics
+from service.telemetry.request_record import RequestRecord
 
 # They must be answered at any time, and cost next to nothing.
 _RETRY_AFTER_SECONDS = 1.0
@@ -48,8 +49,10 @@ class RequestLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        # Not the request: it holds `hold_answer`, and what holds itself is left to the garbage collector.
+        record = request_record(request)
         if self._requests >= self._max_requests:
-            refusal = self._refusal(request, f"{self._max_requests} requests are under way already.")
+            refusal = self._refusal(record, f"{self._max_requests} requests are under way already.")
             await service_problem(request, refusal)(scope, receive, send)
             return
         own = answer = held = 0
@@ -61,7 +64,7 @@ class RequestLimit:
             held += more
             self._answers_bytes += more
             if more and self._answers_bytes > self._max_answers_bytes:
-                raise self._refusal(request, "The answers that are not read yet are too large together.")
+                raise self._refusal(record, "The answers that are not read yet are too large together.")
 
         async def receive_counted() -> Message:
             nonlocal own
@@ -70,7 +73,7 @@ class RequestLimit:
             own += size
             self._bytes += size
             if self._bytes > self._max_bytes:
-                raise self._refusal(request, "The requests under way are too large together.")
+                raise self._refusal(record, "The requests under way are too large together.")
             return message
 
         request.state.hold_answer = hold_answer
@@ -82,8 +85,8 @@ class RequestLimit:
             self._bytes -= own
             self._answers_bytes -= held
 
-    def _refusal(self, request: Request, detail: str) -> TooManyRequests:
+    def _refusal(self, record: RequestRecord, detail: str) -> TooManyRequests:
         refusal = TooManyRequests(detail, retry_after_seconds=_RETRY_AFTER_SECONDS)
-        request_record(request).refused = refusal.code
+        record.refused = refusal.code
         self._metrics.request_refused(refusal.code)
         return refusal

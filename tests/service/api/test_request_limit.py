@@ -1,11 +1,13 @@
 """What is under way is bounded: in number, and in bytes that were read and not yet answered."""
 
 import asyncio
+import gc
 
 import httpx
 import pytest
 
 from service.api import request_limit
+from service.telemetry.request_record import RequestRecord
 from tests.fake_model import fake_loaded_model
 from tests.service.api.test_disconnect import Connection
 from tests.service.asynchronous import asynchronous
@@ -98,3 +100,23 @@ async def test_429_while_large_answers_are_not_read_and_small_ones_pass(monkeypa
         assert connection.sent[0]["status"] == 200
         for _ in range(3):
             assert not refused(await client.post("/ner", json=large))
+
+
+def kept_records() -> list[RequestRecord]:
+    # `isinstance` would ask every object of other libraries, and some of them warn then.
+    return [found for found in gc.get_objects() if type(found) is RequestRecord]
+
+
+@asynchronous
+async def test_an_answered_request_leaves_nothing_to_the_garbage_collector() -> None:
+    model = fake_loaded_model("ner")
+    async with running_app({model.name: model}) as (_, client):
+        gc.collect()
+        before = len(kept_records())
+        gc.disable()
+        try:
+            assert not refused(await client.post("/ner", json={"text": "10"}))
+            await asyncio.sleep(0)  # its tasks end
+            assert len(kept_records()) == before
+        finally:
+            gc.enable()
