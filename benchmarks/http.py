@@ -18,7 +18,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 
@@ -33,8 +32,7 @@ from benchmarks.traffic import document_lengths
 from benchmarks.worker import Worker
 from bigbird_inference.bundle import Bundle, open_bundle
 from bigbird_inference.runtime.cores import available_cores
-from bigbird_inference.runtime.graph_sessions import open_sessions
-from bigbird_inference.runtime.onnx_session import open_session
+from bigbird_inference.runtime.cpu_runtime_choice import CpuDevice
 from bigbird_inference.runtime.session import Batch
 from bigbird_inference.tokenization.tokenizer import Tokenizer
 
@@ -76,10 +74,9 @@ class BareLoop:
     """
 
     def __init__(self, bundle: Path) -> None:
-        opener = partial(open_session, device="cpu", threads=available_cores())
-        opened = open_bundle(bundle)
-        sessions = open_sessions(opened, opener).sessions
-        self._sessions = {bucket.length: sessions[bucket.attention] for bucket in opened.manifest.buckets}
+        # As the server opens them, in whatever runtime it chooses.
+        opened = CpuDevice(available_cores()).open(open_bundle(bundle))
+        self._sessions = {bucket.length: opened.sessions[bucket.attention] for bucket in opened.manifest.buckets}
 
     def run(self, runs: Sequence[RecordedRun]) -> float:
         """Run batches of the recorded shapes one after the other and return the seconds; making them is not timed."""
