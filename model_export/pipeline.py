@@ -8,21 +8,17 @@ each kind of attention and each kernel. The bundle is built in a hidden folder b
 place when everything is verified (`export.placement`). Whatever fails, nothing is left behind.
 """
 
-import contextlib
-import importlib.metadata
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import onnx_ir as ir
 
 from bigbird_inference.bundle import Bundle, write_manifest
 from bigbird_inference.errors import BundleError
 from bigbird_inference.manifest import (
-    FORMAT_VERSION,
     WEIGHTS_FILE,
     Attention,
     AttentionKernelName,
@@ -33,15 +29,10 @@ from bigbird_inference.manifest import (
     KnownAnswer,
     KnownRun,
     Manifest,
-    ModelConfig,
     Parity,
     Precision,
-    Source,
-    TaskName,
-    TokenizerFile,
 )
 from bigbird_inference.progress import Progress, track
-from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.errors import ExportError
 from model_export.export import cpu_runs
 from model_export.export.buckets import GraphPlan, plan_graphs
@@ -56,21 +47,10 @@ from model_export.export.references import References
 from model_export.export.shared_weights import SharedWeights
 from model_export.export.signature import signature
 from model_export.export.tokenizer import SpecialIds
-from model_export.export.trace import OPSET, graphs_of, trace, traced_model
+from model_export.export.trace import graphs_of, trace, traced_model
 from model_export.nn.model import BigBird
 from model_export.preparation import ExportOptions, Prepared, prepare
-
-_RECORDED_PACKAGES = (
-    "bigbird-serve",
-    "torch",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "numpy",
-    "sentencepiece",
-    "tokenizers",
-)
+from model_export.unfinished_manifest import unfinished_manifest
 
 
 def export_checkpoint(
@@ -162,7 +142,14 @@ class _Building:
             for kernel in self.prepared.kernels[self.precision]
         }
         weights = SharedWeights(folder / WEIGHTS_FILE, self.prepared.loaded.model.state_dict())
-        unfinished = self._manifest(folder, tokenizer_file, special_ids)
+        unfinished = unfinished_manifest(
+            self.prepared,
+            self.references.signature,
+            self.precision,
+            tokenizer_file,
+            special_ids,
+            HashedFile.of(folder / WEIGHTS_FILE),
+        )
         token_ids = token_ids_of([TEXT], unfinished, tokenizer_file).tolist()
         rounded = rounded_model(self.prepared.loaded.model, self.precision)
         check = GraphCheck(
@@ -180,10 +167,11 @@ class _Building:
             graph
             for kernel, model in traced.items()
             for together in graphs_of(self.precision, kernel, graph_plans)
-            for graph in self._write_graph(together, kernel, model, folder, weights)
+            for graph in self._write_graph(together, kernel, model, folder, weights, openvino)
         ]
-        if openvino is not None:
-            self._write_openvino_graphs(graph_plans, traced["composed"], openvino)
+        if openvino is not None and openvino.calibrates:
+            for plan in graph_plans:
+                self._add_to(openvino, trace(traced["composed"], self.references.signature, [plan]), [plan])
         buckets: list[Bucket] = []
         runs: list[KnownRun] = []
         for plan in graph_plans:
@@ -266,10 +254,13 @@ class _Building:
         model: BigBird,
         folder: Path,
         weights: SharedWeights,
+        openvino: OpenVinoGraphs | None,
     ) -> list[Graph]:
         """Trace a graph, share its weights, write it; return what there is to say of it for each kind of attention."""
         _say(self.name, f"tracing {' and '.join(_described(plan.attention, kernel) for plan in plans)}")
         graph = trace(model, self.references.signature, plans)
+        if openvino is not None and not openvino.calibrates:
+            self._add_to(openvino, graph, plans)
         if self.precision == "int8":
             quantise(graph)
         weights.take_from(graph)
@@ -277,68 +268,15 @@ class _Building:
         ir.save(graph, path)
         return described_graphs(path, plans, kernel)
 
-    def _write_openvino_graphs(self, plans: Sequence[GraphPlan], model: BigBird, openvino: OpenVinoGraphs) -> None:
-        """Trace and quantise what OpenVINO has for itself."""
-        apart = [[plan] for plan in plans]
-        for together in apart if openvino.calibrates else graphs_of(self.precision, "composed", plans):
-            _say(self.name, f"quantising {' and '.join(_described(plan.attention) for plan in together)} for OpenVINO")
-            openvino.add(trace(model, self.references.signature, together), together)
+    def _add_to(self, openvino: OpenVinoGraphs, graph: ir.Model, plans: Sequence[GraphPlan]) -> None:
+        _say(self.name, f"quantising {' and '.join(_described(plan.attention) for plan in plans)} for OpenVINO")
+        openvino.add(graph, plans)
 
     def _loaded(self, folder: Path, graph: Graph, model: BigBird, check: GraphCheck) -> LoadedGraph:
         try:
             return check.load(folder / graph.file, model, graph.attention_kernel)
         except BundleError as error:
             raise ExportError(f"{graph.file}: {error}") from error
-
-    def _manifest(self, folder: Path, tokenizer_file: Path, special_ids: SpecialIds) -> Manifest:
-        """Return the manifest as far as it is known before anything is traced."""
-        prepared, checkpoint = self.prepared, self.prepared.checkpoint
-        config, task = self.references.config, checkpoint.task
-        ends = config.end_ids if task == "generate" else ()
-        return Manifest(
-            format_version=FORMAT_VERSION,
-            task=cast(TaskName, task),
-            labels=list(config.labels) if task in LABELLED_TASKS else [],
-            problem_type=config.problem_type,
-            pattern=prepared.pattern,
-            precision=self.precision,
-            pair_types=prepared.pair_types,
-            block_size=config.block_size,
-            max_length=prepared.plans[-1].length,
-            max_batch_items=1 if self.precision == "int8" else None,
-            tokenizer=TokenizerFile(
-                **asdict(HashedFile.of(tokenizer_file)),
-                cls_id=special_ids.cls,
-                sep_id=special_ids.sep,
-                pad_id=config.pad_token_id,
-                mask_id=special_ids.mask,
-                eos_id=ends[0] if ends else None,
-                further_eos_ids=list(ends[1:]),
-                kind=checkpoint.tokenizer.kind,
-                mask_lstrip=checkpoint.tokenizer.mask_lstrip,
-                added_tokens=list(checkpoint.tokenizer.added_tokens),
-                token_types=config.token_types,
-            ),
-            weights=HashedFile.of(folder / WEIGHTS_FILE),
-            inputs=self.references.signature.inputs,
-            outputs=self.references.signature.outputs,
-            graphs=[],
-            buckets=[],
-            source=Source(
-                name=prepared.source,
-                kind=checkpoint.weights.kind,
-                sha256=checkpoint.sha256(),
-                assumptions=list(checkpoint.assumptions),
-                note=checkpoint.note,
-                changes=list(prepared.loaded.changes),
-                ignore_weights=list(checkpoint.ignore_weights),
-                base=prepared.base,
-                positions=checkpoint.positions,
-            ),
-            model=cast(ModelConfig, config.to_dict()),
-            versions=_versions() | {"opset": str(OPSET)},
-            pooling=checkpoint.pooling,
-        )
 
 
 def _bucket(name: str, attention: Attention, compared: tuple[int, LoadedGraph]) -> str:
@@ -347,12 +285,3 @@ def _bucket(name: str, attention: Attention, compared: tuple[int, LoadedGraph]) 
 
 def _described(attention: Attention, kernel: AttentionKernelName = "composed") -> str:
     return f"{attention.replace('_', '-')} attention{', fused kernel' if kernel == 'fused' else ''}"
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of the installed ones; onnxruntime goes by one of two names."""
-    versions = {}
-    for name in _RECORDED_PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions

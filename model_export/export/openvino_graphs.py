@@ -50,7 +50,8 @@ class OpenVinoGraphs:
     def calibrates(self) -> bool:
         """Whether documents give activations their ranges; then each kind of attention has a graph of its own.
 
-        In a graph of both, one of the two has no numbers at all to take ranges from.
+        In a graph of both, one of the two has no numbers to take ranges from, whatever the document: logits were off by
+        0.8 standard deviations, and by 0.03 with two graphs.
         """
         return len(self._text) > 0
 

@@ -8,24 +8,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from bigbird_inference.manifest import AttentionKernelName, Precision
-from model_export.config import BigBirdConfig
 from model_export.export import trace
 from model_export.export.buckets import GraphPlan
 from model_export.export.signature import Signature, signature
 from model_export.nn.model import BigBird
-from tests.model_export.export.traced_models import spread_model
+from tests.model_export.export.traced_models import SMALL, spread_model
 from tests.model_export.shared_traces import fingerprint, traced_once
 
-CONFIG = BigBirdConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=224,
-    block_size=16,
-    num_random_blocks=1,
-)
 PLAN = GraphPlan("block_sparse", 128, 224, 16)
 
 
@@ -35,16 +24,16 @@ def template(
     kernel: AttentionKernelName = "composed",
     **fields: object,
 ) -> BigBird:
-    model = spread_model(replace(CONFIG, **fields), pattern)  # type: ignore[arg-type]
+    model = spread_model(replace(SMALL, **fields), pattern)  # type: ignore[arg-type]
     return trace._template(trace.traced_model(model, precision, kernel), whole=False)
 
 
 def test_models_that_differ_in_their_weights_are_traced_alike() -> None:
-    model = spread_model(CONFIG, "transformers")
-    before = fingerprint(trace._template(model, whole=False), signature("ner", CONFIG), PLAN)
+    model = spread_model(SMALL, "transformers")
+    before = fingerprint(trace._template(model, whole=False), signature("ner", SMALL), PLAN)
     for parameter in model.parameters():
         parameter.data += 1
-    assert fingerprint(trace._template(model, whole=False), signature("ner", CONFIG), PLAN) == before
+    assert fingerprint(trace._template(model, whole=False), signature("ner", SMALL), PLAN) == before
 
 
 @pytest.mark.parametrize(
@@ -79,7 +68,7 @@ def test_a_graph_is_traced_once_for_each_plan_and_signature(tmp_path: Path) -> N
 
     shorter = replace(PLAN, longest=208)
     asked = [("ner", PLAN), ("ner", PLAN), ("ner", shorter), ("qa", PLAN), ("ner", shorter)]
-    graphs = [traced_once(tmp_path, tracer, template(), signature(task, CONFIG), plan) for task, plan in asked]
+    graphs = [traced_once(tmp_path, tracer, template(), signature(task, SMALL), plan) for task, plan in asked]
     assert [graph.graph[0].op_type for graph in graphs] == ["Traced1", "Traced1", "Traced2", "Traced3", "Traced2"]
     assert len(traced) == 3
     assert len(list(tmp_path.glob("*.onnx"))) == 3

@@ -21,22 +21,10 @@ from model_export.export.references import Document, TorchSession, pad_batch, ra
 from model_export.export.signature import signature
 from model_export.export.trace import graphs_of, traced_model
 from tests.cpu_runtimes import ONNXRUNTIME, OPENVINO, OPENVINO_BF16, CpuCase
-from tests.model_export.export.traced_models import open_traced, save_traced, spread_model
+from tests.model_export.export.traced_models import SMALL, open_traced, save_traced, spread_model
 
 TOLERANCE = 1e-4
 SMALLEST_SPREAD = 0.5
-
-SMALL = BigBirdConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=14 * 16,
-    block_size=16,
-    num_random_blocks=1,
-    labels=tuple("ABCDEFGH"),
-)
 
 
 @dataclass(frozen=True)

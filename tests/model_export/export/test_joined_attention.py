@@ -1,5 +1,6 @@
 """One graph of both kinds of attention is, at every length, the graph of that length's kind."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +15,9 @@ from model_export.export.signature import signature
 from model_export.export.trace import graphs_of
 from model_export.nn.model import BigBird
 from tests.cpu_runtimes import IN_ONNXRUNTIME, ONNXRUNTIME, OPENVINO, OPENVINO_BF16, CpuCase
-from tests.model_export.export.traced_models import open_traced, save_traced, spread_model
+from tests.model_export.export.traced_models import SMALL, open_traced, save_traced, spread_model
 
-CONFIG = BigBirdConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=256,
-    block_size=16,
-    num_random_blocks=1,
-    labels=tuple("ABCDEFGH"),
-)
+CONFIG = replace(SMALL, max_position_embeddings=256)
 FULL, BLOCK_SPARSE = plan_graphs(CONFIG)
 # What a run leaves behind must not reach the next one: shapes grow and shrink, and the kind changes.
 LENGTHS = (16, 112, 256, 128, 112, 256, 32, 144, 16, 240, 96)

@@ -9,25 +9,14 @@ import pytest
 import torch
 
 from bigbird_inference.runtime.session import Batch, Session
-from model_export.config import BigBirdConfig
 from model_export.export.buckets import GraphPlan
 from model_export.export.references import TorchSession, pad_batch, random_document
 from model_export.export.signature import signature
 from model_export.nn.model import BigBird
-from tests.model_export.export.traced_models import spread_model, traced_session
+from tests.model_export.export.traced_models import SMALL, spread_model, traced_session
 from tests.model_export.patterns.reference_tables import reference_table
 
-CONFIG = BigBirdConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=3,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=256,
-    block_size=16,
-    num_random_blocks=2,
-    labels=tuple("ABCDEFGH"),
-)
+CONFIG = replace(SMALL, num_hidden_layers=3, max_position_embeddings=256, num_random_blocks=2)
 FULL, SPARSE = GraphPlan("full", 1, 144, 1), GraphPlan("block_sparse", 160, 256, 16)
 TOLERANCE = 1e-4
 

@@ -19,6 +19,18 @@ from model_export.nn.model import BigBird, build_model
 from model_export.patterns.registry import get_pattern
 from tests.cpu_runtimes import IN_ONNXRUNTIME, CpuCase, need_openvino
 
+SMALL = BigBirdConfig(
+    vocab_size=60,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=14 * 16,
+    block_size=16,
+    num_random_blocks=1,
+    labels=tuple("ABCDEFGH"),
+)
+
 
 def spread_model(config: BigBirdConfig, pattern: str) -> BigBird:
     """Return an entity model with uneven attention and logits that are spread; no tensor is left at zeros or ones."""
