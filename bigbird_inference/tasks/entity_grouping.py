@@ -4,8 +4,8 @@
 so that no entity begins or ends inside a word, and then join words. They mean what they mean in the token
 classification pipeline of transformers, with five differences: any whitespace separates words, not the space alone;
 for a model that is told the case of words, punctuation does, too, so that of "Paris." or "Paris's" the place is
-"Paris", but "p.m." and "U.S." are words; no entity goes on across an empty line; pieces of one character never belong
-to different words; and a token that is only whitespace is passed over.
+"Paris", but "p.m.", "U.S.", "2004-04-17" and "$5,000.50" are words; no entity goes on across an empty line; pieces of
+one character never belong to different words; and a token that is only whitespace is passed over.
 
 What a token label says about where entities begin and end. Three families are told apart by the model's list of labels:
 BIO ("B-PER", "I-PER"), BIOES and its other spelling BILOU (with "E-"/"L-" on the last and "S-"/"U-" on the only token
@@ -30,7 +30,10 @@ OUTSIDE = "O"
 POSITION_PREFIX = re.compile(r"[BIELSU]-.")
 """How a label with a position begins."""
 # "p.m.", "U.S.", "T.J": single letters with full stops between them, and perhaps one at the end.
-_DOTTED_LETTERS = re.compile(r"(?<![\w.])[^\W\d_](?:\.[^\W\d_])+(?!\w)(?:\.(?!\w))?")
+_DOTTED_LETTERS = r"(?<![\w.])[^\W\d_](?:\.[^\W\d_])+(?!\w)(?:\.(?!\w))?"
+# "$5,000.50", "11.1%", "2004-04-17", "10:30".
+_NUMBER = r"[$£€¥₹]?\d+(?:[.,:/\-\u2013]\d+)*[%‰]?"
+_WORD_WITH_SIGNS = re.compile(rf"{_DOTTED_LETTERS}|{_NUMBER}")
 _EMPTY_LINE = re.compile(r"\n[^\S\n]*\r?\n|\r\r|\u2029")
 # A letter before or after a type, in more ways than are read; M and W are the inside and the single of BMES and BMEWO.
 _SPELT_POSITION = re.compile(r"([BIELSUMW])(?:[-_.:/|](.*))?|(.+)[-_.:/|]([BIELSUMW])", re.IGNORECASE)
@@ -148,7 +151,8 @@ def word_starts(
 
     A word begins at the first token, after whitespace, and with an unknown piece (transformers' rule). Where
     `punctuation_parts`, each token that begins with punctuation or a sign begins a word, and so does the one after it;
-    single letters with full stops between them are one word.
+    single letters with full stops between them are one word, and so is a number with what stands between its digits and
+    the sign of a currency or of percent at it.
     """
     positions = np.unique(tokens.starts)
     free = {int(position): position == 0 or text[position - 1].isspace() for position in positions}
@@ -158,8 +162,8 @@ def word_starts(
         begins |= np.array([not is_in_word(text[start]) for start in tokens.starts.tolist()], dtype=np.bool_)
         begins[1:] |= np.array([not is_in_word(text[end - 1]) for end in tokens.ends[:-1].tolist()], dtype=np.bool_)
         goes_on = np.zeros(len(text) + 1, dtype=np.bool_)
-        for dotted in _DOTTED_LETTERS.finditer(text):
-            goes_on[dotted.start() + 1 : dotted.end()] = True
+        for word in _WORD_WITH_SIGNS.finditer(text):
+            goes_on[word.start() + 1 : word.end()] = True
         begins &= ~goes_on[tokens.starts]
     begins[1:] &= tokens.starts[1:] >= tokens.ends[:-1]
     begins[:1] = True

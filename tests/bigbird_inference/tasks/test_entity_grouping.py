@@ -203,11 +203,21 @@ def test_words_begin_after_whitespace(text: str, pieces: str, expected: list[int
     [
         ("New York's", "Ne|w|York|'|s", [1, 0, 1, 1, 1]),
         ("(New York).", "(|New|Yo|rk|)|.", [1, 1, 1, 0, 1, 1]),
-        ("US. ... $50", "US|.|.|..|$|5|0", [1, 1, 1, 1, 1, 1, 0]),
+        ("US. ... #50", "US|.|.|..|#|5|0", [1, 1, 1, 1, 1, 1, 0]),
         ("(U.S.), T.J. Ax", "(|U|.|S|.|)|,|T|.|J|.|Ax", [1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1]),
-        ("7.30 p.m. C. Ax. a.bc v.o", "7|.|30|p|.|m|.|C|.|Ax|.|a|.|bc|v|.|o", [int(c) for c in "11110001111111100"]),
+        ("7.30 p.m. C. Ax. a.bc v.o", "7|.|30|p|.|m|.|C|.|Ax|.|a|.|bc|v|.|o", [int(c) for c in "10010001111111100"]),
+        ("($5,000.50), 11.1%.", "(|$|5|,|000|.|50|)|,|11|.|1|%|.", [int(c) for c in "11000001110001"]),
+        ("2004-04-17, 10:30. 5-a", "2004|-|04|-|17|,|10|:|30|.|5|-|a", [int(c) for c in "1000011001111"]),
     ],
-    ids=["apostrophes", "brackets and full stops", "punctuation alone, and signs", "dotted letters", "others"],
+    ids=[
+        "apostrophes",
+        "brackets and full stops",
+        "punctuation alone, and signs",
+        "dotted letters",
+        "others",
+        "signs at a number",
+        "signs in a number",
+    ],
 )
 def test_punctuation_parts_words_where_the_model_is_told_so(text: str, pieces: str, expected: list[int]) -> None:
     found = word_starts(text, cut(text, pieces), UNKNOWN, punctuation_parts=True)
@@ -223,9 +233,10 @@ def test_a_full_stop_is_part_of_an_entity_only_if_the_model_says_so(how: Aggrega
 
 
 @pytest.mark.parametrize("how", ["first", "average", "max"])
-def test_no_entity_begins_or_ends_among_dotted_letters(how: Aggregation) -> None:
+def test_no_entity_begins_or_ends_among_dotted_letters_or_within_a_number(how: Aggregation) -> None:
     labels = "O B-LOC I-LOC I-LOC I-LOC O"
     assert group("at 7 p.m.", "at|7|p|.|m|.", BIO, labels, how, punctuation_parts=True) == [("LOC", "7 p.m.")]
+    assert group("at 11.1%.", "at|11|.|1|%|.", BIO, labels, how, punctuation_parts=True) == [("LOC", "11.1%")]
 
 
 @pytest.mark.parametrize("how", ["simple", "first", "average", "max"])
