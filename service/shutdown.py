@@ -3,7 +3,7 @@
 told to stop      a signal (`process/stop_signals.py`), or the end of the application
 leaving           requests are accepted; `/health/ready` says 503, and load balancers send no more
 draining          new requests are refused with 503, accepted ones have the drain timeout to finish
-over              `process/drain.py` says when, and the process ends
+drained           nothing accepted is in flight, or time is up (`process/in_flight_requests.py`); the process ends
 """
 
 import asyncio

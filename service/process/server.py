@@ -15,7 +15,7 @@ from bigbird_inference.loaded_model import LoadedModel
 from service.app import create_app
 from service.models.loading import ModelLoader
 from service.process.connections import ConnectionLimits, limit_connections
-from service.process.drain import Drain
+from service.process.in_flight_requests import InFlightRequests
 from service.process.listening import CannotListen, bind
 from service.process.room import MOST_BESIDE_LIMIT
 from service.process.standard_error import start_log
@@ -122,9 +122,9 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
         return 1
     app.state.metrics.watch_log(lambda: log.dropped)
     max_connections, backlog = _fit_open_files(settings.max_connections)
-    drain = Drain(app, lambda: _shutdown_of(app), settings.drain_timeout_seconds)
+    in_flight = InFlightRequests(app, lambda: _shutdown_of(app), settings.drain_timeout_seconds)
     config = uvicorn.Config(
-        drain,
+        in_flight,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -138,7 +138,7 @@ def serve(settings: Settings, load: Callable[[Settings], Mapping[str, LoadedMode
     )
     app.state.addresses = [_address(opened) for opened in sockets]
     logging.getLogger("uvicorn.error").addFilter(_not_before_it_is_ready)
-    server = DrainingServer(config, app, drain)
+    server = DrainingServer(config, app, in_flight)
     try:
         server.run(sockets)
     except OSError as error:

@@ -1,7 +1,7 @@
 """What SIGTERM and SIGINT do: the first begins to leave and drain, the second ends the process at once.
 
 How long a server that leaves still accepts requests, and what a drain refuses, is decided in `service/shutdown.py`;
-when the drain is over, in `drain.py`.
+which requests it still has to answer, in `in_flight_requests.py`.
 """
 
 import logging
@@ -15,7 +15,7 @@ from typing import NoReturn
 import uvicorn
 from fastapi import FastAPI
 
-from service.process.drain import Drain
+from service.process.in_flight_requests import InFlightRequests
 from service.serving import Serving
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,13 @@ class DrainingServer(uvicorn.Server):
     Args:
         config: uvicorn's configuration.
         app: The application.
-        drain: Says when everything that was accepted is answered.
+        in_flight: Says when everything that was accepted is answered.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain: Drain) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, in_flight: InFlightRequests) -> None:
         super().__init__(config)
         self._app = app
-        self._drain = drain
+        self._in_flight = in_flight
         self._told_to_stop = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -60,7 +60,7 @@ class DrainingServer(uvicorn.Server):
         if self._told_to_stop:
             # A signal during start-up found no event loop yet to tell.
             self._app.state.serving.shutdown.leave()
-        if self._drain.is_over():
+        if self._in_flight.drained():
             self.should_exit = True
         return await super().on_tick(counter)
 

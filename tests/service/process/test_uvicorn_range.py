@@ -24,7 +24,7 @@ TESTS = (
     "tests/service/process/test_connections.py",
     "tests/service/process/test_pipelined_requests.py",
     "tests/service/process/test_server_protocols.py",
-    "tests/service/process/test_drain.py",
+    "tests/service/process/test_in_flight_requests.py",
 )
 
 

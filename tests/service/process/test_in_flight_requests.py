@@ -1,17 +1,17 @@
-"""When a drain is over, and what the last answers tell their clients."""
+"""When nothing is in flight any more, and what the last answers tell their clients."""
 
 import asyncio
 
 from starlette.types import Message, Receive, Scope, Send
 
-from service.process.drain import Drain
+from service.process.in_flight_requests import InFlightRequests
 from tests.service.asynchronous import asynchronous
 
 REQUEST: Scope = {"type": "http", "method": "GET", "path": "/"}
 
 
 class Server:
-    """An application whose answers wait until they are let go, behind a drain with a clock that stands still."""
+    """An application whose answers wait until they are let go, in flight until then, with a clock that stands still."""
 
     def __init__(self) -> None:
         self.leaving = False
@@ -19,7 +19,7 @@ class Server:
         self.now = 0.0
         self.go = asyncio.Event()
         self.sent: list[Message] = []
-        self.drain = Drain(self.answer, lambda: self, 30.0, lambda: self.now)
+        self.in_flight = InFlightRequests(self.answer, lambda: self, 30.0, lambda: self.now)
 
     def drain_now(self) -> None:
         self.leaving = self.draining = True
@@ -38,7 +38,7 @@ class Server:
         raise AssertionError("nothing reads")
 
     def ask(self, path: str = "/") -> asyncio.Task[None]:
-        return asyncio.create_task(self.drain({**REQUEST, "path": path}, self.receive, self.send))
+        return asyncio.create_task(self.in_flight({**REQUEST, "path": path}, self.receive, self.send))
 
 
 async def begun(task: asyncio.Task[None]) -> asyncio.Task[None]:
@@ -47,26 +47,26 @@ async def begun(task: asyncio.Task[None]) -> asyncio.Task[None]:
 
 
 @asynchronous
-async def test_a_server_that_nobody_has_stopped_is_never_over() -> None:
-    assert not Server().drain.is_over()
+async def test_a_server_that_nobody_has_stopped_is_never_drained() -> None:
+    assert not Server().in_flight.drained()
 
 
 @asynchronous
-async def test_a_server_without_requests_is_over_at_once() -> None:
+async def test_a_server_without_requests_is_drained_at_once() -> None:
     server = Server()
     server.drain_now()
-    assert server.drain.is_over()
+    assert server.in_flight.drained()
 
 
 @asynchronous
-async def test_it_is_over_when_the_last_request_from_before_is_answered_and_that_answer_ends_its_connection() -> None:
+async def test_it_is_drained_when_the_last_request_from_before_is_answered_which_ends_its_connection() -> None:
     server = Server()
     first = await begun(server.ask())
     server.drain_now()
-    assert not server.drain.is_over()
+    assert not server.in_flight.drained()
     server.go.set()
     await first
-    assert server.drain.is_over()
+    assert server.in_flight.drained()
     assert server.sent == [{"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]}]
 
 
@@ -75,12 +75,12 @@ async def test_while_it_leaves_requests_are_waited_for_and_their_answers_end_con
     server = Server()
     server.leaving = True
     accepted = await begun(server.ask())
-    assert not server.drain.is_over()
+    assert not server.in_flight.drained()
     server.drain_now()
-    assert not server.drain.is_over()
+    assert not server.in_flight.drained()
     server.go.set()
     await accepted
-    assert server.drain.is_over()
+    assert server.in_flight.drained()
     assert server.sent[0]["headers"] == [(b"connection", b"close")]
 
 
@@ -97,10 +97,10 @@ async def test_what_comes_during_the_drain_is_not_waited_for() -> None:
     server = Server()
     server.drain_now()
     late = await begun(server.ask())
-    assert server.drain.is_over()
+    assert server.in_flight.drained()
     server.go.set()
     await late
-    assert server.drain.is_over()
+    assert server.in_flight.drained()
 
 
 @asynchronous
@@ -112,16 +112,16 @@ async def test_a_refusal_during_the_drain_ends_its_connection() -> None:
 
 
 @asynchronous
-async def test_it_is_over_when_time_is_up_whatever_has_no_answer() -> None:
+async def test_it_is_drained_when_time_is_up_whatever_has_no_answer() -> None:
     server = Server()
     stuck = await begun(server.ask())
     server.now = 1000.0
     server.drain_now()
-    assert not server.drain.is_over()
+    assert not server.in_flight.drained()
     server.now = 1029.9
-    assert not server.drain.is_over()
+    assert not server.in_flight.drained()
     server.now = 1030.0
-    assert server.drain.is_over()
+    assert server.in_flight.drained()
     stuck.cancel()
 
 
@@ -132,4 +132,4 @@ async def test_a_request_that_fails_or_whose_client_leaves_is_not_waited_for() -
     server.drain_now()
     left.cancel()
     await asyncio.wait([left])
-    assert server.drain.is_over()
+    assert server.in_flight.drained()

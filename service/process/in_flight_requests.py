@@ -1,9 +1,9 @@
-"""The end of a server's life as HTTP sees it: which requests still need an answer, and that connections end with one.
+"""The requests in flight when a server stops: how many are left, and that each connection ends with its answer.
 
 uvicorn stops listening the moment it is asked to exit: whoever comes then is not refused but finds nobody, and waiting
-connections are cut. So it is asked only when this says that the drain is over. Until then it listens, and every answer
-asks its client to connect anew, which leads it to another server. What a server refuses meanwhile is decided in
-`service/shutdown.py`, what a signal does in `stop_signals.py`.
+connections are cut. So it is asked only when nothing that was accepted is in flight any more. Until then it listens,
+and every answer asks its client to connect anew, which leads it to another server. What a server refuses meanwhile is
+decided in `service/shutdown.py`, what a signal does in `stop_signals.py`.
 """
 
 import time
@@ -26,13 +26,13 @@ class Stoppable(Protocol):
         """Whether it accepts nothing any more."""
 
 
-class Drain:
-    """ASGI middleware around the whole application.
+class InFlightRequests:
+    """ASGI middleware that counts the requests without an answer, around the whole application.
 
     Args:
         app: The application.
         server: Returns what is being stopped; None before it has started.
-        timeout_seconds: Time after which a drain is over, whatever has not been answered.
+        timeout_seconds: Time after which the server counts as drained, whatever has not been answered.
         clock: Monotonic seconds.
     """
 
@@ -47,7 +47,7 @@ class Drain:
         self._server = server
         self._timeout_seconds = timeout_seconds
         self._clock = clock
-        self._unanswered = 0
+        self._accepted = 0
         self._ends_at: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,11 +62,11 @@ class Drain:
 
         # Only what was there before can have been accepted; what comes later is refused and need not be waited for.
         accepted = not self._draining()
-        self._unanswered += accepted
+        self._accepted += accepted
         try:
             await self._app(scope, receive, send_last)
         finally:
-            self._unanswered -= accepted
+            self._accepted -= accepted
 
     def _leaving(self) -> bool:
         server = self._server()
@@ -76,10 +76,10 @@ class Drain:
         server = self._server()
         return server is not None and server.draining
 
-    def is_over(self) -> bool:
+    def drained(self) -> bool:
         """Tell whether the server drains and everything that it may have accepted is answered, or time is up."""
         if not self._draining():
             return False
         if self._ends_at is None:
             self._ends_at = self._clock() + self._timeout_seconds
-        return self._unanswered == 0 or self._clock() >= self._ends_at
+        return self._accepted == 0 or self._clock() >= self._ends_at
