@@ -45,6 +45,31 @@ def test_a_terminal_that_cannot_draw_gets_lines(monkeypatch: pytest.MonkeyPatch)
     assert terminal.getvalue() == "[1/2] 1\n[2/2] 2\nanswers: 1/1\n"
 
 
+@pytest.mark.parametrize(
+    ("total", "counts"),
+    [
+        pytest.param(40, [4, 8, 12, 16, 20, 24, 28, 32, 36, 40], id="every tenth of many requests"),
+        pytest.param(3, [1, 2, 3], id="every one of few"),
+    ],
+)
+def test_a_plain_line_tells(capsys: pytest.CaptureFixture[str], total: int, counts: list[int]) -> None:
+    with Progress("demo", total, "request") as progress:
+        for _ in range(total):
+            progress.advance()
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == [f"demo: {done}/{total}" for done in counts]
+    assert captured.out == ""
+
+
+def test_a_terminal_gets_a_bar_with_the_description(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Progress("demo", 1, "request") as progress:
+        progress.advance()
+    assert "demo: 100%" in terminal.getvalue()
+
+
 def test_nothing_is_shown_for_no_work(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(track([], 0, str)) == []
     assert capsys.readouterr().err == ""
