@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from bigbird_inference.tasks.base import EncodedRequest, Task
-from bigbird_inference.tasks.entity_grouping import OUTSIDE, LabelScheme
 from bigbird_inference.tasks.entity_recognition import EntityAnswer, EntityRequest
+from bigbird_inference.tasks.label_scheme import OUTSIDE, LabelScheme
 from bigbird_inference.tokenization.encoded import Int64Array, TokenizedText, Window
 from evaluation.data.entity_tags import entity_types
 from evaluation.data.entity_texts import EntityFile, EntityText

@@ -13,7 +13,7 @@ from bigbird_inference.facts import and_added, fact, listed
 from bigbird_inference.manifest import AttentionKernelName, PairTypes, Precision
 from bigbird_inference.runtime.openvino_session import WHOLE_LENGTHS
 from bigbird_inference.tasks.answer_types import ANSWER_TYPES
-from bigbird_inference.tasks.entity_grouping import OUTSIDE, unread_positions
+from bigbird_inference.tasks.label_scheme import OUTSIDE, unread_positions
 from model_export.checkpoints.checkpoint import Checkpoint, CheckpointOptions, LoadedCheckpoint
 from model_export.checkpoints.labels import LABELLED_TASKS
 from model_export.checkpoints.recognise import read_checkpoint

@@ -15,7 +15,8 @@ from bigbird_inference.manifest import Manifest
 from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import QUICK_TOKENS, EncodedRequest, Task, take_output
 from bigbird_inference.tasks.declaration import LeftOut, Listed, Operation, Text, WindowStride
-from bigbird_inference.tasks.entity_grouping import OUTSIDE, Aggregation, Entity, LabelScheme, group_entities
+from bigbird_inference.tasks.entity_grouping import Aggregation, Entity, group_entities
+from bigbird_inference.tasks.label_scheme import OUTSIDE, LabelScheme
 from bigbird_inference.tasks.offset_units import End, Offsets, Start
 from bigbird_inference.tasks.read_windows import ReadWindow, Windows, read_windows
 from bigbird_inference.tasks.scores import softmax

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bigbird_inference.tasks.entity_grouping import OUTSIDE, POSITION_PREFIX, LabelScheme
+from bigbird_inference.tasks.label_scheme import OUTSIDE, POSITION_PREFIX, LabelScheme
 from evaluation.data.entity_tags import (
     TaggingScheme,
     TagReading,

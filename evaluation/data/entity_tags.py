@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from bigbird_inference.tasks.entity_grouping import OUTSIDE, POSITION_PREFIX, LabelScheme, unread_positions
+from bigbird_inference.tasks.label_scheme import OUTSIDE, POSITION_PREFIX, LabelScheme, unread_positions
 
 TaggingScheme = Literal["IOB1", "BIO", "BIOES", "BILOU", "plain"]
 

@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bigbird_inference.tasks.entity_grouping import LabelScheme, group_entities
+from bigbird_inference.tasks.entity_grouping import group_entities
+from bigbird_inference.tasks.label_scheme import LabelScheme
 from bigbird_inference.tokenization.encoded import TokenizedText
 from evaluation.data.entity_tags import read_tags, spans_of_tags
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 
-from bigbird_inference.tasks.entity_grouping import LabelScheme
+from bigbird_inference.tasks.label_scheme import LabelScheme
 from evaluation.data.entity_tags import spans_of_tags
 from evaluation.metrics.entities import add_up, count_entities, macro_f1, micro
 
