@@ -36,6 +36,12 @@ _WHOLE_FACTOR = 10.0
 
 _PEFT_PREFIX = "base_model.model."
 _TASK_TYPES = {"classify": "SEQ_CLS", "ner": "TOKEN_CLS", "qa": "QUESTION_ANS"}
+# What a model with the head is called in transformers, behind "BigBird" or "Bert".
+_ARCHITECTURES = {
+    "classify": "ForSequenceClassification",
+    "ner": "ForTokenClassification",
+    "qa": "ForQuestionAnswering",
+}
 # Heads that a BERT and a BigBird have alike, under the same names.
 _TASKS_OF_BERT = ("ner",)
 
@@ -72,10 +78,10 @@ class LoraLinear(nn.Linear):
 
 
 class _AdaptedProduct(torch.autograd.Function):
-    """The product with the merged weight, whose gradient is computed for the narrow matrices alone.
+    """The product with the merged weight, whose gradient is computed for `lora_A` and `lora_B` alone.
 
     Two products beside each large one would write their results to memory and add them; merging first costs as little
-    as the narrow matrices are small, and the gradient of the whole weight is never needed.
+    as the two matrices are small, and the gradient of the whole weight is never needed.
     """
 
     @staticmethod
@@ -84,31 +90,31 @@ class _AdaptedProduct(torch.autograd.Function):
         values: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
-        narrow: torch.Tensor,
-        wide: torch.Tensor,
+        lora_A: torch.Tensor,
+        lora_B: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
         """Map `[..., in]` to `[..., out]`."""
         kind = values.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else values.dtype
         with torch.autocast(kind, enabled=False):
-            merged = (weight + scale * (wide @ narrow)).to(dtype)
+            merged = (weight + scale * (lora_B @ lora_A)).to(dtype)
             cast = values.to(dtype)
-            ctx.save_for_backward(cast, merged, narrow, wide)
+            ctx.save_for_backward(cast, merged, lora_A, lora_B)
             ctx.scale, ctx.dtype = scale, values.dtype
             return F.linear(cast, merged, None if bias is None else bias.to(dtype))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradients of the values and of the narrow matrices."""
+        """Return the gradients of the values, of `lora_A` and of `lora_B`."""
         (gradient,) = gradients
-        values, merged, narrow, wide = ctx.saved_tensors
+        values, merged, lora_A, lora_B = ctx.saved_tensors
         of_values = (gradient @ merged).to(ctx.dtype) if ctx.needs_input_grad[0] else None
         # [tokens, out] and [tokens, in]
         flat, inputs = gradient.flatten(0, -2), values.flatten(0, -2)
-        of_narrow = (flat @ wide.to(flat.dtype)).T @ inputs
-        of_wide = flat.T @ (inputs @ narrow.T.to(flat.dtype))
-        return of_values, None, None, ctx.scale * of_narrow.float(), ctx.scale * of_wide.float(), None
+        of_A = (flat @ lora_B.to(flat.dtype)).T @ inputs
+        of_B = flat.T @ (inputs @ lora_A.T.to(flat.dtype))
+        return of_values, None, None, ctx.scale * of_A.float(), ctx.scale * of_B.float(), None
 
 
 def require_adaptable(checkpoint: Checkpoint, task: str) -> None:
@@ -195,8 +201,7 @@ def save_adapter(model: BigBird, source: Checkpoint, task: str, folder: Path, *,
             key = names[name].name
             whole.add(key.split(".")[-2] if key.startswith("bert.") else key.split(".")[0])
         tensors[f"{_PEFT_PREFIX}{key}"] = weight.detach().cpu().contiguous()
-    ranks = {module.lora_A.shape[0] for module in model.modules() if isinstance(module, LoraLinear)}
-    rank = ranks.pop()
+    rank = next(module.lora_A.shape[0] for module in model.modules() if isinstance(module, LoraLinear))
     values = {
         "peft_type": "LORA",
         "task_type": _TASK_TYPES[task],
@@ -225,13 +230,6 @@ def _adapted_configuration(config_file: Path, model: BigBird, task: str, pattern
         return {**given, "architectures": [f"Bert{_ARCHITECTURES[task]}"], **changed}
     changed |= {PAIR_TYPES_FIELD: PAIR_TYPES, PATTERN_FIELD: pattern}
     return {**given, "architectures": [f"BigBird{_ARCHITECTURES[task]}"], **changed}
-
-
-_ARCHITECTURES = {
-    "classify": "ForSequenceClassification",
-    "ner": "ForTokenClassification",
-    "qa": "ForQuestionAnswering",
-}
 
 
 def _ending(layer: str) -> str:
