@@ -1,6 +1,7 @@
 """Adapters of low rank: what is trained, what is saved, and that it merges to what was trained."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 
 from finetuning.lora import LoraLinear, adapt
 from finetuning.start import Start, tell_case
+from finetuning.stop_signals import StopSignals
 from model_export.checkpoints.checkpoint import CheckpointOptions
 from model_export.checkpoints.recognise import read_checkpoint
 from model_export.errors import ConfigError
@@ -146,11 +148,26 @@ def test_an_adapted_model_begins_as_its_base_whatever_the_case(encoder: Path) ->
         torch.testing.assert_close(model.eval()(ids, mask, ids % 4), expected)
 
 
-def test_a_training_that_was_stopped_goes_on(command: list[str], tmp_path: Path) -> None:
-    assert run(command).exit_code == 0
+def test_a_training_that_was_stopped_goes_on_to_the_same_adapter(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*command, "--steps", "4"]
+    assert run([*command, "--output", str(tmp_path / "straight")]).exit_code == 0
+
+    def stop_after_two_steps(signals: StopSignals) -> bool:
+        asked.append(True)
+        signals.received = signal.SIGTERM if len(asked) >= 2 else None
+        return signals.received is not None
+
+    asked: list[bool] = []
+    with monkeypatch.context() as stopping:
+        stopping.setattr(StopSignals, "is_received", stop_after_two_steps)
+        assert "stopped after 2 steps" in run(command).output
+    assert not (tmp_path / "out" / "adapter_model.safetensors").exists()
     again = run(command)
-    assert again.exit_code == 0
-    assert "finished already" in again.output
+    assert again.exit_code == 0 and "going on after 2 steps" in again.output
+    adapters = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("straight", "out")]
+    assert adapters[0] == adapters[1]
 
 
 @pytest.mark.parametrize(
