@@ -48,17 +48,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswers:
-    """What a batch has finished, and what it took of the device.
+    """What a batch has finished, and how much of the part it was.
 
     Attributes:
         finished: Items whose last window was in it.
-        real_tokens: Tokens of its windows.
-        padded_tokens: With padding.
+        real_tokens: Tokens of its windows, without padding.
     """
 
     finished: Sequence[Finished]
     real_tokens: int = 0
-    padded_tokens: int = 0
 
 
 class PartAnswering:
@@ -106,7 +104,7 @@ class PartAnswering:
                 # The devices go on while this one is decoded.
                 self._fill_devices()
                 real = sum(len(window.sequence) for window in batch.windows)
-                yield BatchAnswers(self._finished(batch, results), real, batch.padded_tokens)
+                yield BatchAnswers(self._finished(batch, results), real)
 
     def _fill_devices(self) -> bool:
         """Give each device a batch to run and one to go on with; return whether anything runs."""

@@ -62,11 +62,6 @@ class PlannedBatch:
     bucket: ServedBucket
     windows: Sequence[PlannedWindow]
 
-    @property
-    def padded_tokens(self) -> int:
-        """Tokens that are computed."""
-        return self.bucket.length * len(self.windows)
-
 
 class Plan:
     """The windows that wait for a run.
