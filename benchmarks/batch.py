@@ -30,7 +30,7 @@ from bigbird_inference.runtime.cpu_runtime_choice import CpuChoice
 from bulk.job import BATCH_ITEMS, Job, batch_tokens, run_job
 from bulk.model import load
 from bulk.parts import encoded_parts
-from bulk.plan import Answering, Plan
+from bulk.plan import PendingItem, Plan
 from bulk.requests import RequestMaker, document_field
 from bulk.sources.inputs import Inputs, Shard
 from bulk.sources.rows import Position
@@ -72,7 +72,7 @@ def bare_loop(model: LoadedModel, job: Job) -> float:
         plan = Plan(model.buckets(), max_tokens=batch_tokens(job, model), max_items=BATCH_ITEMS)
         for item in part.items:
             assert item.encoded is not None, item.problem
-            plan.add(Answering(item.item, item.encoded))
+            plan.add(PendingItem(item.item, item.encoded))
         begun = time.perf_counter()
         while (batch := plan.next_batch()) is not None:
             run_batch(batch.bucket, [window.sequence for window in batch.windows], time.monotonic)

@@ -13,7 +13,7 @@ from bigbird_inference.runtime.session import Outputs
 from bigbird_inference.tasks.base import EncodedRequest, Task
 from bulk.devices import DeviceThreads, RunFailed, RunResult
 from bulk.parts import Part
-from bulk.plan import Answering, Plan, PlannedBatch
+from bulk.plan import PendingItem, Plan, PlannedBatch
 from bulk.requests import Item
 
 
@@ -90,12 +90,12 @@ class PartAnswering:
         Raises:
             DeviceLost: A device has failed for good.
         """
-        refused = [Finished(own.item, None, None, own.problem) for own in part.items if own.encoded is None]
+        refused = [Finished(item.item, None, None, item.problem) for item in part.items if item.encoded is None]
         if refused:
             yield BatchAnswers(refused)
-        for own in part.items:
-            if own.encoded is not None:
-                self._plan.add(Answering(own.item, own.encoded))
+        for item in part.items:
+            if item.encoded is not None:
+                self._plan.add(PendingItem(item.item, item.encoded))
         part.items.clear()
         while self._fill_devices():
             ended, _ = wait(self._running, return_when=FIRST_COMPLETED)
@@ -116,33 +116,37 @@ class PartAnswering:
     def _finished(self, batch: PlannedBatch, results: Sequence[RunResult]) -> list[Finished]:
         ended = []
         for window, result in zip(batch.windows, results, strict=True):
-            own = window.answering
-            own.left -= 1
+            pending = window.pending
+            pending.left -= 1
             if isinstance(result, RunFailed):
-                own.problem = result.reason
+                pending.problem = result.reason
             else:
-                own.outputs[window.number] = result
-            if own.left == 0 and (finished := self._advance(own)) is not None:
+                pending.outputs[window.number] = result
+            if pending.left == 0 and (finished := self._advance(pending)) is not None:
                 ended.append(finished)
         return ended
 
-    def _advance(self, own: Answering) -> Finished | None:
+    def _advance(self, pending: PendingItem) -> Finished | None:
         """Return what became of an item whose windows have all run, or None if it takes another step."""
-        if own.problem is None:
+        if pending.problem is None:
             try:
-                step = self._step(own.encoded, [outputs for outputs in own.outputs if outputs is not None])
+                step = self._step(pending.encoded, [outputs for outputs in pending.outputs if outputs is not None])
             except ServiceError as error:
-                own.problem = error.detail
+                pending.problem = error.detail
             except Exception as error:  # one bad row never ends a job
-                own.problem = f"it could not be decoded: {type(error).__name__}: {error}"
+                pending.problem = f"it could not be decoded: {type(error).__name__}: {error}"
             else:
                 if isinstance(step, EncodedRequest):
-                    own.encoded = step
-                    self._plan.add(own)
+                    pending.encoded = step
+                    self._plan.add(pending)
                     return None
-                return Finished(own.item, step, Usage(own.tokens, len(own.buckets), own.buckets))
-        return Finished(own.item, None, Usage(own.tokens, len(own.buckets), own.buckets), own.problem)
+                return Finished(pending.item, step, _usage(pending))
+        return Finished(pending.item, None, _usage(pending), pending.problem)
 
     def _step(self, encoded: EncodedRequest[Any], outputs: Sequence[Outputs]) -> Any:
         following = self._task.continuation(encoded, outputs)
         return self._task.answer(encoded, outputs) if following is None else following
+
+
+def _usage(pending: PendingItem) -> Usage:
+    return Usage(pending.tokens, len(pending.buckets), pending.buckets)

@@ -20,8 +20,8 @@ _POSITION_BYTES = 256 * 2**20
 
 
 @dataclass(slots=True, eq=False)
-class Answering:
-    """An item whose windows run, and what they have given.
+class PendingItem:
+    """An item that has no answer yet, and what its windows have given.
 
     Attributes:
         item: What was asked.
@@ -46,13 +46,13 @@ class Answering:
 class PlannedWindow:
     """A window of an item."""
 
-    answering: Answering
+    pending: PendingItem
     number: int
 
     @property
     def sequence(self) -> EncodedSequence:
         """What the model reads."""
-        return self.answering.encoded.windows[self.number].sequence
+        return self.pending.encoded.windows[self.number].sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +79,16 @@ class Plan:
         self._max_items = max_items
         self._waiting: dict[int, deque[PlannedWindow]] = {length: deque() for length in reversed(self._lengths)}
 
-    def add(self, answering: Answering) -> None:
+    def add(self, pending: PendingItem) -> None:
         """Have the windows of an item's current step run."""
-        windows = answering.encoded.windows
-        answering.outputs = [None] * len(windows)
-        answering.left = len(windows)
+        windows = pending.encoded.windows
+        pending.outputs = [None] * len(windows)
+        pending.left = len(windows)
         for number, window in enumerate(windows):
             length = smallest_bucket(self._lengths, len(window.sequence))
-            answering.tokens += len(window.sequence)
-            answering.buckets.append(length)
-            self._waiting[length].append(PlannedWindow(answering, number))
+            pending.tokens += len(window.sequence)
+            pending.buckets.append(length)
+            self._waiting[length].append(PlannedWindow(pending, number))
 
     def next_batch(self) -> PlannedBatch | None:
         """Take the next batch out, or return None if nothing waits."""
