@@ -71,8 +71,8 @@ def check_readable(name: str) -> None:
         raise JobError(f"{name}: needs the package {module!r}: {install_command('documents')}")
 
 
-def document_row(path: Path, column: str, parsers: Parsers) -> Iterator[FileRow]:
-    """Yield a file as a row of one column.
+def document_row(path: Path, column: str, parsers: Parsers) -> FileRow:
+    """Return a file as a row of one column, read when it is wanted.
 
     Text and Markdown are taken as they stand, so that positions are those of the file without its byte order mark.
 
@@ -85,7 +85,12 @@ def document_row(path: Path, column: str, parsers: Parsers) -> Iterator[FileRow]
         size = path.stat().st_size
     except OSError:
         size = 0
-    yield FileRow(None, DocumentRead(path, path.name, column, parsers), size, 0, size)
+    return whole_file(DocumentRead(path, path.name, column, parsers), size)
+
+
+def whole_file(read: DocumentRead, size: int) -> FileRow:
+    """Return the row that a file of so many bytes is; the offset after it is never 0, where the file begins."""
+    return FileRow(None, read, max(size, 1), 1, size)
 
 
 def read_ahead(rows: Iterable[SourceRow], ahead: int) -> Iterator[SourceRow]:

@@ -193,16 +193,8 @@ class Inputs:
         """Yield rows, each with the digest of standard input up to it; that of a file is empty."""
         if file.format == "text" and not file.piped:
             # The position after a document is still that of its file.
-            if not offset and not lines:
-                column = self._document_column
-                # Not the name, which a process with another working folder could not open.
-                path, stored = file.path.absolute(), file.stored
-                for row in (
-                    document_row(path, column, self._parsers)
-                    if stored is None
-                    else stored_document_row(stored, column, self._parsers)
-                ):
-                    yield FileRow(row.line, row.read, max(row.offset, 1), 1, row.bytes), ""
+            if not offset:
+                yield self._document(file), ""
             return
         try:
             if file.piped:
@@ -222,6 +214,12 @@ class Inputs:
             raise JobError(str(error) if str(error).startswith(file.name) else f"{file.name}: {error}") from error
         except OSError as error:
             raise JobError(f"{file.name}: cannot be read: {error.strerror or error}") from error
+
+    def _document(self, file: _File) -> FileRow:
+        if file.stored is not None:
+            return stored_document_row(file.stored, self._document_column, self._parsers)
+        # Not the name, which a process with another working folder could not open.
+        return document_row(file.path.absolute(), self._document_column, self._parsers)
 
     def _files(self) -> Iterator[_File]:
         self._passed_over = 0

@@ -1,10 +1,8 @@
 """Documents of object stores: each is fetched when its text is wanted, and read as a file here is."""
 
-from collections.abc import Iterator
-
 from bulk.errors import RowError
 from bulk.object_store import StoredEntry, read_stored
-from bulk.sources.documents import DocumentCells, DocumentRead
+from bulk.sources.documents import DocumentCells, DocumentRead, whole_file
 from bulk.sources.rows import FileRow
 from documents.errors import DocumentError
 from documents.parsers import Parsers
@@ -38,12 +36,12 @@ class StoredDocumentRead(DocumentRead):
         return DocumentRead(content, self._entry.last_name, self._column, self._parsers)()
 
 
-def stored_document_row(entry: StoredEntry, column: str, parsers: Parsers) -> Iterator[FileRow]:
-    """Yield an object as a row of one column.
+def stored_document_row(entry: StoredEntry, column: str, parsers: Parsers) -> FileRow:
+    """Return an object as a row of one column, fetched when it is wanted.
 
     Args:
         entry: The object.
         column: What to call the column.
         parsers: Read it.
     """
-    yield FileRow(None, StoredDocumentRead(entry, column, parsers), entry.bytes, 0, entry.bytes)
+    return whole_file(StoredDocumentRead(entry, column, parsers), entry.bytes)

@@ -59,7 +59,7 @@ def test_a_stored_document_is_read_as_a_file_is_and_bounded_before_it_is_fetched
     entries = [StoredEntry("s3://b/a.pdf", bytes=size), StoredEntry("s3://b/large.pdf", bytes=2_000_000)]
     entries.append(StoredEntry("s3://b/secret.pdf", bytes=size))
     with Parsers(Limits(megabytes=1)) as parsers:
-        good, large, secret = (row for entry in entries for row in stored_document_row(entry, "text", parsers))
+        good, large, secret = (stored_document_row(entry, "text", parsers) for entry in entries)
         expected = read_document(CONTRACT, "pdf", Limits())
         cells = good.read()
         assert cells == {"text": expected.text}
