@@ -50,7 +50,7 @@ class Parsers:
         everyone = [_ParserProcess(limits) for _ in range(processes)]
         for process in everyone:
             self._free.put(process)
-        self._end_processes = weakref.finalize(self, _end, everyone)
+        self._end_processes = weakref.finalize(self, _end_all, everyone)
         self._threads = ThreadPoolExecutor(processes, "parser")
 
     def __reduce__(self) -> tuple[type["Parsers"], tuple[Limits, int]]:
@@ -118,7 +118,7 @@ class Parsers:
             self._free.put(process)
 
 
-def _end(processes: "Sequence[_ParserProcess]") -> None:
+def _end_all(processes: "Sequence[_ParserProcess]") -> None:
     for process in processes:
         process.end()
 
@@ -141,10 +141,10 @@ class _ParserProcess:
         process, started = self._running()
         path, content = (os.fsencode(source.absolute()).hex(), b"") if isinstance(source, Path) else (None, source)
         answer, late = None, threading.Event()
-        with contextlib.suppress(OSError), _ended_after(process, _START_SECONDS, late):
+        with contextlib.suppress(OSError), _killed_after(process, _START_SECONDS, late):
             if started:
                 receive(cast(BinaryIO, process.stdout))
-        with contextlib.suppress(OSError), _ended_after(process, self._limits.seconds / _LEAST_SHARE, late):
+        with contextlib.suppress(OSError), _killed_after(process, self._limits.seconds / _LEAST_SHARE, late):
             send(cast(BinaryIO, process.stdin), {**request, "path": path, "limits": asdict(self._limits)}, content)
             answer = receive(cast(BinaryIO, process.stdout))
         if answer is None:
@@ -188,7 +188,7 @@ class _ParserProcess:
         """End the process; the next request starts another. Return its status."""
         with self._lock:
             self._process = None
-        return _ended(process, _LAST_SECONDS)
+        return _stop(process, _LAST_SECONDS)
 
     def end(self) -> None:
         """End the process for good."""
@@ -196,18 +196,18 @@ class _ParserProcess:
             self._ended = True
             process, self._process = self._process, None
         if process is not None:
-            _ended(process)
+            _stop(process)
 
 
 @contextlib.contextmanager
-def _ended_after(process: "subprocess.Popen[bytes]", seconds: float, late: threading.Event) -> Iterator[None]:
-    """End a process, and set an event, if a block takes longer than it may."""
+def _killed_after(process: "subprocess.Popen[bytes]", seconds: float, late: threading.Event) -> Iterator[None]:
+    """Kill a process, and set an event, if a block takes longer than it may."""
 
-    def end() -> None:
+    def kill() -> None:
         late.set()
         process.kill()
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, kill)
     timer.daemon = True
     timer.start()
     try:
@@ -216,8 +216,8 @@ def _ended_after(process: "subprocess.Popen[bytes]", seconds: float, late: threa
         timer.cancel()
 
 
-def _ended(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
-    """End a process, and return its status: its own, if it is about to end by itself."""
+def _stop(process: "subprocess.Popen[bytes]", patience: float = 0.0) -> int:
+    """Stop a process and return its status: its own, if it ends by itself within so many seconds."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience)
     process.kill()
