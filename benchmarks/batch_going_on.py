@@ -114,7 +114,7 @@ class BatchJob:
 
     def kill_when_done(self, process: "subprocess.Popen[bytes]", rows: int) -> None:
         """Kill it when so many rows are finished and the next part has some of its own."""
-        self._wait(process, lambda: self._finished() >= rows)
+        self._wait(process, lambda: self.finished_rows() >= rows)
         # The rows of the last part stand there until the next one begins.
         whole = self.sizes().get("part.rows", 0) or sys.maxsize
         self._wait(process, lambda: 0 < self.sizes().get("part.rows", 0) < whole)
@@ -127,7 +127,8 @@ class BatchJob:
                 raise SystemExit(f"the job has ended with {process.returncode} before it could be killed")
             time.sleep(_POLL_SECONDS)
 
-    def _finished(self) -> int:
+    def finished_rows(self) -> int:
+        """Return how many rows of finished parts there are."""
         return int(json.loads((self.state / "job.json").read_bytes())["counts"]["rows"])
 
 
@@ -142,7 +143,7 @@ def measure(kind: str, bundle: Path, field: str, rows: int, folder: Path) -> Row
     kept = job.state / "part.rows"
     under_way = kept.read_bytes().splitlines(keepends=True)
     rows_bytes = sizes["rows.jsonl"] + sum(len(line.split(b" ", 6)[-1]) for line in under_way)
-    done = job._finished() + len(under_way)
+    done = job.finished_rows() + len(under_way)
     again, process = job.seconds_to_first_row()
     if process.wait() != 0:
         raise SystemExit(f"the job has ended with {process.returncode}")

@@ -42,9 +42,9 @@ def plausible(text: str, entities: list[Entity]) -> list[Entity]:
         sign_is_free = not kept or kept[-1][1] < begin
         begin -= label == "MONEY" and text[begin - 1 : begin] in _SIGNS and sign_is_free
         found = text[begin:stop]
-        told = "PERCENT" if label == "MONEY" and _PERCENT.search(found) else label
-        if found and _can_be(told, found):
-            kept.append((begin, stop, told))
+        kind = "PERCENT" if label == "MONEY" and _PERCENT.search(found) else label
+        if found and _can_be(kind, found):
+            kept.append((begin, stop, kind))
     return kept
 
 
