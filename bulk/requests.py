@@ -21,7 +21,7 @@ QUESTION = "question"
 
 @dataclass(frozen=True, slots=True, order=True)
 class ItemKey:
-    """What no other item of a job is.
+    """Tells the items of a job apart.
 
     Attributes:
         row: Number of the row.
@@ -70,7 +70,7 @@ class RequestMaker:
         id_column: The column of ids; None for `id`, where a row has one.
 
     Raises:
-        JobError: A field is given twice, or is none of the task's.
+        JobError: A field is given twice, or is not one of the task's.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class RequestMaker:
             try:
                 request = self._adapter.validate_python({**self._options, **own})
             except ValidationError as error:
-                yield Item(ItemKey(row.number, number), id, asked, None, self._said(error), document)
+                yield Item(ItemKey(row.number, number), id, asked, None, self._explain(error), document)
             else:
                 yield Item(ItemKey(row.number, number), id, asked, request, None, document)
 
@@ -142,16 +142,16 @@ class RequestMaker:
         id = cells.get(column)
         if id is None:
             if self._id_column is not None:
-                raise RowError(f"no column {column!r}, which was to hold the id")
+                raise RowError(f"no column {column!r} for the id; name another with --id-column")
             return row.name
         whole = isinstance(id, int) and not isinstance(id, bool)
         return id if whole else str(id)
 
-    def _said(self, error: ValidationError) -> str:
+    def _explain(self, error: ValidationError) -> str:
         first = error.errors(include_input=False, include_url=False)[0]
         field = str(first["loc"][0]) if first["loc"] else ""
         column = self.columns.get(field, field)
         if first["type"] in ("missing", "missing_argument"):
-            return f"no column {column!r}, which was to hold the {field}; name another with --column {field}=NAME"
+            return f"no column {column!r} for the {field}; name another with --column {field}=NAME"
         place = ".".join(map(str, (field if column == field else f"{field} (column {column!r})", *first["loc"][1:])))
         return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -200,14 +200,14 @@ class PartFolder:
         self.finished.add(number)
 
     def finish(self) -> None:
-        """Take note that there is no further part.
+        """Record that there is no further part.
 
         Raises:
-            JobError: One has not come.
+            JobError: One is missing.
         """
         missing = set(range(max(self.finished, default=-1) + 1)) - self.finished
         if missing:
-            raise JobError(f"{self.name}: {part_name(min(missing))} has not come; run the same command again to go on")
+            raise JobError(f"{self.name}: {part_name(min(missing))} is missing; run the same command again to go on")
         self._take()
         self._parts = len(self.finished)
         self._write_state()
@@ -225,7 +225,7 @@ class PartFolder:
         return [name for name in found if not name.endswith(_NEW) and name != _LOCK]
 
     def _take(self) -> None:
-        """Have the folder be this job's, without what is not; or check that it still is."""
+        """Make the folder this job's and delete what is not; once it is, check that it still is."""
         if self._begun:
             if self._stored and self._read_state()["command"] != self._command:
                 raise JobError(f"{self.name}: another command has begun with this job, and goes on with it")
@@ -273,7 +273,7 @@ class PartFolder:
         return f"{self.name}/{name}"
 
     def _write(self, name: str, content: bytes) -> None:
-        """Have a file appear, whole."""
+        """Write a file that appears as a whole or not at all."""
         if self._stored:
             write_stored(self._path(name), content)
             return

@@ -118,10 +118,10 @@ def test_rows_that_cannot_be_answered_say_why_and_end_nothing(tmp_path: Path, sm
     )  # fmt: skip
     assert status == 3 and "6 rows, 6 of them with an error" in printed
     errors = {row["row"]: row["error"] for row in rows(tmp_path / "out.jsonl")}
-    assert errors[0].startswith("no column 'q', which was to hold the question")
+    assert errors[0].startswith("no column 'q' for the question; name another")
     assert errors[1] == "context (column 'body'): input should be a valid string"
     assert errors[2] == "context is empty or only whitespace"
-    assert errors[3].startswith("no column 'body', which was to hold the context")
+    assert errors[3].startswith("no column 'body' for the context; name another")
     assert "question is too long" in errors[4]
     assert errors[5] == "the line is not a JSON object"
 

@@ -34,7 +34,7 @@ def test_a_job_goes_on_behind_the_parts_that_are_there(tmp_path: Path) -> None:
         again.open({"model": "a"}, restart=False)
         assert (again.finished, again.unbroken(), again.complete) == ({0, 1, 3}, 2, False)
         assert next(iter(again.notes([1]))).after == Position(2, 0, 200, 2)
-        with pytest.raises(JobError, match=r"part-00000002.parquet has not come"):
+        with pytest.raises(JobError, match=r"part-00000002.parquet is missing"):
             again.finish()
         again.put(2, part(2), "a")
         again.finish()
