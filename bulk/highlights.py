@@ -33,7 +33,7 @@ def check_folder(folder: Path, inputs: Iterable[str], *, begun: bool) -> None:
         begun: Whether the job was begun before, so that copies may be there.
 
     Raises:
-        JobError: It is or lies in a folder of documents, holds what is not the job's, or inputs are not files here.
+        JobError: The folder is an input or lies in one, holds other files, or inputs are not files of this machine.
     """
     for given in inputs:
         if is_stored(given):
@@ -93,7 +93,7 @@ def _write(name: str, place: Path, copy: "Future[bytes]") -> None:
     try:
         content = copy.result()
     except DocumentError as error:
-        with suppress(OSError):  # nobody may read it
+        with suppress(OSError):  # standard error may be closed
             print(f"{name}: has answers, but no copy with marks: {error}", file=sys.stderr)
         return
     new = place.with_name(f".{place.name}.new")

@@ -98,14 +98,14 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
     refuse_own_files(f"--output {output}", own, [given for given in job.inputs if not Path(given).is_dir()])
     survey = Inputs(job.inputs, format=job.input_format).survey()
     if survey.passed_over:
-        with suppress(OSError):  # nobody may read it
+        with suppress(OSError):  # standard error may be closed
             print(f"batch: {survey.passed_over:,} files in folders are not documents: passed over", file=sys.stderr)
     model = load()
     maker = request_maker(job, model.task.operation)
     with JobFolder(output, job.order) as folder:
         try:
             folder.open(
-                asked(job, survey, model.name, model.revision, model.manifest.task, runtime_told(model)),
+                asked(job, survey, model.name, model.revision, model.manifest.task, describe_runtime(model)),
                 restart=job.restart,
             )
             if job.highlights is not None:
@@ -129,14 +129,14 @@ def request_maker(job: Job, operation: Operation) -> RequestMaker:
     """Return what makes the job's requests.
 
     Raises:
-        JobError: They are none of the task's.
+        JobError: They do not fit the task's request.
     """
     return RequestMaker(
         operation, columns=job.columns, options=job.options, questions=job.questions, id_column=job.id_column
     )
 
 
-def runtime_told(model: LoadedModel) -> str:
+def describe_runtime(model: LoadedModel) -> str:
     """Return what computes a model, as far as its numbers depend on it."""
     return f"{model.runtime}, {model.computes_in}, on {'GPU' if model.devices.on_gpu else 'CPU'}"
 

@@ -216,7 +216,7 @@ class JobFolder:
         folder_to_disk(self.folder)
 
     def _clean_up(self) -> None:
-        """Cut off what a kill has left behind what counts."""
+        """Cut off what was being written when the job was killed."""
         if self._state.finished:
             return
         with self.rows_file.open("ab") as rows:
@@ -284,7 +284,7 @@ class JobFolder:
         return [self._known[key] for key in sorted(self._known)]
 
     def finish(self) -> None:
-        """Take note that there is no further part."""
+        """Record that there is no further part."""
         self._state.finished = True
         self._write_state()
 

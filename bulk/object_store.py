@@ -1,10 +1,10 @@
 """Files in object stores, `s3://bucket/key` and `gs://bucket/key`: through fsspec, which is imported here alone.
 
 Credentials are found by the stores' own libraries (variables, profiles, roles of the machine); none is taken from a
-name or an option, and none is told. Reads ask for ranges of an object, so a job goes on in the middle of one. An object
-that is written appears when it is complete.
+name or an option, and none is printed. Reads ask for ranges of an object, so a job goes on in the middle of one. An
+object that is written appears when it is complete.
 
-What cannot be had of a single object (it is not there, or not for these credentials) is an `OSError`, as with files
+What fails for a single object (it is not there, or not for these credentials) is an `OSError`, as with files
 here. Everything else, such as a store that does not answer, ends the job: it would be the same for every row.
 """
 
@@ -26,7 +26,7 @@ _READ_AT_ONCE = 4 * 2**20
 # Of each attempt. s3fs makes five times as many as it is told, gcsfs six; a store that takes a connection and never
 # answers ends the job after some minutes.
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 10, 20, 3
-# They log every attempt, with a traceback; what came of all of them is told here.
+# They log every attempt with a traceback; here one line says how the last one ended.
 _TALKATIVE = ("gcsfs", "google.auth")
 
 
@@ -75,7 +75,7 @@ def is_stored(name: str) -> bool:
 
 def look_up(name: str) -> StoredEntry | None:
     """Return what is under a name, or None."""
-    with _told(name, "cannot be looked up"):
+    with _errors_explained(name, "cannot be looked up"):
         store = _store(name)
         try:
             return _entry(name, store.info(name))
@@ -85,7 +85,7 @@ def look_up(name: str) -> StoredEntry | None:
 
 def entries(folder: str) -> list[StoredEntry]:
     """Return what is in a folder, in the order of the names."""
-    with _told(folder, "cannot be listed"):
+    with _errors_explained(folder, "cannot be listed"):
         found = (_entry(folder, one) for one in _store(folder).ls(folder, detail=True))
         own = urlsplit(folder)._replace(query="", fragment="").geturl().rstrip("/")
         return sorted((one for one in found if one.name.rstrip("/") != own), key=lambda one: one.last_name)
@@ -93,7 +93,7 @@ def entries(folder: str) -> list[StoredEntry]:
 
 def matching(pattern: str) -> list[StoredEntry]:
     """Return the objects that a pattern fits, in the order of the names."""
-    with _told(pattern, "cannot be listed"):
+    with _errors_explained(pattern, "cannot be listed"):
         found = _store(pattern).glob(pattern, detail=True).values()
         return sorted((own for one in found if not (own := _entry(pattern, one)).folder), key=lambda one: one.name)
 
@@ -105,7 +105,7 @@ def open_stored(name: str, offset: int = 0) -> BinaryIO:
         OSError: It is not there, or not for these credentials; also from what is returned.
         JobError: The store cannot be asked; also from what is returned.
     """
-    with _told(name, "cannot be read", of_one=True):
+    with _errors_explained(name, "cannot be read", of_one=True):
         stream = _store(name).open(name, "rb", block_size=_READ_AT_ONCE, cache_type="readahead")
         stream.seek(offset)
         return io.BufferedReader(_Ranges(name, stream), _READ_AT_ONCE)
@@ -119,26 +119,26 @@ def read_stored(name: str, most_bytes: int) -> bytes:
 
 def download(name: str, path: Path) -> None:
     """Copy an object into a file."""
-    with _told(name, "cannot be read"):
+    with _errors_explained(name, "cannot be read"):
         _store(name).get_file(name, str(path))
 
 
 def upload(path: Path, name: str) -> None:
     """Copy a file into an object, which appears when it is complete."""
-    with _told(name, "cannot be written"):
+    with _errors_explained(name, "cannot be written"):
         _store(name).put_file(str(path), name)
 
 
 def write_stored(name: str, content: bytes) -> None:
     """Make an object of these contents, which appears when it is complete."""
-    with _told(name, "cannot be written"):
+    with _errors_explained(name, "cannot be written"):
         _store(name).pipe_file(name, content)
 
 
 def delete_stored(names: Sequence[str]) -> None:
     """Delete objects."""
     if names:
-        with _told(names[0], "cannot be deleted"):
+        with _errors_explained(names[0], "cannot be deleted"):
             _store(names[0]).rm(list(names))
 
 
@@ -162,7 +162,7 @@ class _Ranges(io.RawIOBase):
         return int(self._stream.tell())
 
     def readinto(self, buffer: Any, /) -> int:
-        with _told(self._name, "cannot be read", of_one=True):
+        with _errors_explained(self._name, "cannot be read", of_one=True):
             return int(self._stream.readinto(buffer))
 
     def close(self) -> None:
@@ -209,12 +209,12 @@ def _entry(asked: str, info: dict[str, Any]) -> StoredEntry:
 
 
 @contextlib.contextmanager
-def _told(name: str, what: str, *, of_one: bool = False) -> Iterator[None]:
-    """Have errors of the stores' libraries, which share no base, told in one line.
+def _errors_explained(name: str, failure: str, *, of_one: bool = False) -> Iterator[None]:
+    """Turn errors of the stores' libraries, which share no base class, into one line.
 
     Args:
         name: Of the object.
-        what: What did not go.
+        failure: What could not be done, for example "cannot be read".
         of_one: Whether it is an `OSError` if the object is not there or not for these credentials.
     """
     try:
@@ -224,14 +224,15 @@ def _told(name: str, what: str, *, of_one: bool = False) -> Iterator[None]:
     except FileNotFoundError as error:
         if of_one:
             raise FileNotFoundError(2, "the store has no such object", name) from error
-        raise JobError(f"{name}: {what}: the store has no such object or bucket") from error
+        raise JobError(f"{name}: {failure}: the store has no such object or bucket") from error
     except Exception as error:
+        said = _in_one_line(error)
         if _refuses(error):
             if of_one:
                 raise PermissionError(13, "the store refuses it to these credentials", name) from error
-            raise JobError(f"{name}: {what}: the store refuses it to these credentials ({_said(error)})") from error
+            raise JobError(f"{name}: {failure}: the store refuses it to these credentials ({said})") from error
         raise JobError(
-            f"{name}: {what}: {_said(error)}; see that the store can be reached from here and that credentials are set"
+            f"{name}: {failure}: {said}; see that the store can be reached from here and that credentials are set"
         ) from error
 
 
@@ -241,5 +242,5 @@ def _refuses(error: Exception) -> bool:
     return isinstance(error, PermissionError) or said.startswith("Forbidden") or "Anonymous caller" in said
 
 
-def _said(error: Exception) -> str:
+def _in_one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"

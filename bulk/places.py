@@ -10,11 +10,11 @@ from bigbird_inference.tasks.read_windows import ReadWindow
 from documents.document import Box, Document
 
 PLACE_HINTS: dict[str, Any] = {"page": int | None, "boxes": list[Box] | None}
-"""What is beside a span of a document: its first page, from 1, and a box for each line. Null where nobody knows."""
+"""What is beside a span of a document: its first page, from 1, and a box for each line. Null where it is not known."""
 
 
 def is_span(hint: Any) -> bool:
-    """Return whether a part of an answer is a span of the document; windows are none, they cover whole pages."""
+    """Return whether a part of an answer is a span of the document. Windows do not count: they cover whole pages."""
     if not (isinstance(hint, type) and dataclasses.is_dataclass(hint)) or issubclass(hint, ReadWindow):
         return False
     return {"start", "end"} <= {field.name for field in dataclasses.fields(hint)}

@@ -33,7 +33,7 @@ def local_bundle(name: str, cache: Path | None = None) -> Path:
         cache: Where copies are kept.
 
     Raises:
-        JobError: It is none, or the store refuses.
+        JobError: There is no bundle that can be used, or the store refuses.
     """
     if not is_stored(name):
         return Path(name)

@@ -1,4 +1,4 @@
-"""Whether a job is gone on with by the one who began it: the same inputs, model, options and version."""
+"""Whether the job that a command goes on with is the one that it asks for: inputs, model, options and version."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from bulk.errors import JobError
 
 
 def refuse_another(output: str, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Check that a job is gone on with by the one who began it.
+    """Check that what is asked for now is the job that was begun.
 
     Args:
         output: Of the job.

@@ -66,7 +66,7 @@ def document_of(message: Mapping[str, Any], content: bytes) -> Document:
     """Return the document of a message.
 
     Raises:
-        NOT_A_MESSAGE: One of these, if it is none.
+        NOT_A_MESSAGE: One of these, if it is not that of a document.
     """
     text_end = message["text"]
     text = content[:text_end].decode("utf-8", "surrogatepass")

@@ -41,7 +41,7 @@ def check_nodes(bundle: str, revision: str) -> None:
         revision: As this machine has it.
 
     Raises:
-        JobError: One is unlike this one.
+        JobError: One does not answer, or has another version or bundle than this machine.
     """
     look = ray.remote(num_cpus=0, max_retries=0)(report)
     answers = {

@@ -14,7 +14,7 @@ from bulk.cluster.part_folder import PartNotes
 from bulk.cluster.ranges import InputRange
 from bulk.devices import DeviceThreads
 from bulk.errors import JobError
-from bulk.job import BATCH_ITEMS, Job, batch_tokens, part_row, request_maker, runtime_told
+from bulk.job import BATCH_ITEMS, Job, batch_tokens, describe_runtime, part_row, request_maker
 from bulk.job_folder import Counts, PartRow
 from bulk.model import load
 from bulk.parquet_output import write_parquet
@@ -106,7 +106,7 @@ class PartWorker:
                 for finished in answers.finished:
                     rows[finished.item.key] = part_row(finished, self._rows)
         counts = sum((row.counts for row in rows.values()), Counts(input_bytes=given.bytes))
-        notes = PartNotes(counts, given.after, runtime_told(self._model))
+        notes = PartNotes(counts, given.after, describe_runtime(self._model))
         return MadePart(given.number, self._parquet(rows, notes), notes)
 
     def _parquet(self, rows: Mapping[ItemKey, PartRow], notes: PartNotes) -> bytes:

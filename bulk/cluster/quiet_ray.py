@@ -59,12 +59,12 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
         # one in a file at home.
         os.environ["RAY_AUTH_TOKEN"] = _KEY
     elif (named := _found() if address == FOUND else address) not in ("", LOCAL, FOUND):
-        _answers(named)
+        _check_address(named)
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         if address == LOCAL:
-            with _nowhere() as proxies:
+            with _dead_proxy() as proxies:
                 ray.init(address=address, runtime_env={"env_vars": proxies}, **options)
         else:
             with _silent():
@@ -83,8 +83,8 @@ def connected(address: str, *, dashboard: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _nowhere() -> Iterator[dict[str, str]]:
-    """Have processes that are started find no way out by HTTP; give what gives workers the environment's again."""
+def _dead_proxy() -> Iterator[dict[str, str]]:
+    """Give processes that are started a proxy that is not there; yield the variables that undo it for workers."""
     names = ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY")
     given = {name: os.environ.get(name) for name in names}
     os.environ.update({"http_proxy": _NOWHERE, "HTTP_PROXY": _NOWHERE, "no_proxy": "", "NO_PROXY": ""})
@@ -100,7 +100,7 @@ def _nowhere() -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Have nothing come of what Ray's own library prints of each attempt to connect; what comes of all is raised."""
+    """Drop what Ray's own library prints about each attempt to connect; if all of them fail, that is raised."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -117,7 +117,7 @@ def _found() -> str:
     return str(os.environ.get("RAY_ADDRESS") or read_ray_address() or "")
 
 
-def _answers(address: str) -> None:
+def _check_address(address: str) -> None:
     """Refuse an address where nothing listens, which Ray would try for minutes, and those of Ray's client."""
     if address.startswith(_CLIENT):
         raise JobError(

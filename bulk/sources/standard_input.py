@@ -17,11 +17,11 @@ _READ_AT_ONCE = 2**16
 
 
 class StandardInput:
-    """Standard input, whoever waits for more of it being let go when the block that uses it ends."""
+    """Standard input; a thread that waits for more of it is released when the block that uses it ends."""
 
     def __init__(self) -> None:
         self._ended, self._end = os.pipe()
-        # As long as anybody waits.
+        # Not closed with the block: somebody may still be waiting on it.
         weakref.finalize(self, os.close, self._ended)
 
     def __enter__(self) -> "StandardInput":
@@ -42,7 +42,7 @@ class StandardInput:
             raise JobError("standard input is closed; pipe something in, or name a file")
         try:
             return BufferedReader(_Waiting(sys.stdin.fileno(), self), _READ_AT_ONCE)
-        except OSError:  # it is not the system's
+        except OSError:  # it has no descriptor, for example in a test
             return sys.stdin.buffer
 
     def wait(self, descriptor: int) -> None:

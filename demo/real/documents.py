@@ -58,7 +58,7 @@ def documents(source: str, downloads: Path) -> list[Document]:
         downloads: Where packages are kept.
 
     Raises:
-        PackageError: The package cannot be had.
+        PackageError: The package cannot be downloaded, or is not what it was.
     """
     held_out = set(HELD_OUT.read_text(encoding="utf-8").splitlines())
     found: dict[str, Document] = {}

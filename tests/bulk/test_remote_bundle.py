@@ -1,4 +1,4 @@
-"""A bundle that cannot be had of its store, or not be kept here; what can: tests/end_to_end/test_object_stores.py."""
+"""Bundles that cannot be fetched or kept; those that can are in tests/end_to_end/test_object_stores.py."""
 
 from pathlib import Path
 
