@@ -43,7 +43,7 @@ _WIDER_GAP, _LARGER = 0.35, 1.25
 _LEAST_GAP = 0.5
 # How much a line may rise or fall and still be level.
 _LEVEL = 0.01
-# Columns of PDFium's rectangles.
+# Columns of rectangles and of boxes.
 _TOP, _BOTTOM = 1, 3
 
 
@@ -61,7 +61,7 @@ class _Line:
         seen = self.boxes[~np.isnan(self.boxes[:, 0])]
         if not len(seen):
             return 0.0, 0.0
-        top, bottom = np.median(seen[:, [1, 3]], axis=0).tolist()
+        top, bottom = np.median(seen[:, [_TOP, _BOTTOM]], axis=0).tolist()
         return top, bottom
 
 
@@ -274,21 +274,23 @@ def _line_spans(codes: Codes, hyphens: set[int]) -> Iterator[tuple[int, int]]:
 
 def _line(codes: Codes, boxes: Float32Array, begin: int, end: int, hyphens: set[int]) -> _Line:
     """Return a line with the characters that are text."""
-    own, where = codes[begin:end].copy(), boxes[begin:end]
     following = codes[end] if end < len(codes) else _LINE_FEED
     continued = end - 1 in hyphens and following not in (_LINE_FEED, _RETURN)
+    codes, boxes = codes[begin:end].copy(), boxes[begin:end]
     if continued:
-        own[-1] = _SOFT_HYPHEN if chr(following).islower() else _HYPHEN
-    own[own == 0] = _REPLACEMENT
-    own[own == 0x09] = _SPACE
-    own, where = _without_surrogates(own, where)
-    kept = ~((own < _SPACE) | ((own >= 0x7F) & (own < 0xA0)) | (own == _SOFT_HYPHEN) | ((own & 0xFFFE) == 0xFFFE))
-    own, where = own[kept], where[kept]
-    visible = np.flatnonzero(own != _SPACE)
+        codes[-1] = _SOFT_HYPHEN if chr(following).islower() else _HYPHEN
+    codes[codes == 0] = _REPLACEMENT
+    codes[codes == 0x09] = _SPACE
+    codes, boxes = _without_surrogates(codes, boxes)
+    control = (codes < _SPACE) | ((codes >= 0x7F) & (codes < 0xA0))
+    noncharacter = (codes & 0xFFFE) == 0xFFFE
+    kept = ~(control | noncharacter | (codes == _SOFT_HYPHEN))
+    codes, boxes = codes[kept], boxes[kept]
+    visible = np.flatnonzero(codes != _SPACE)
     if not len(visible):
-        return _Line(own[:0], where[:0])
+        return _Line(codes[:0], boxes[:0])
     first, last = visible[0], visible[-1] + 1
-    return _Line(own[first:last], where[first:last], continued)
+    return _Line(codes[first:last], boxes[first:last], continued)
 
 
 def _without_surrogates(codes: Codes, boxes: Float32Array) -> tuple[Codes, Float32Array]:
