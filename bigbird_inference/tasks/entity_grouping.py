@@ -4,8 +4,9 @@
 so that no entity begins or ends inside a word, and then join words. They mean what they mean in the token
 classification pipeline of transformers, with five differences: any whitespace separates words, not the space alone;
 for a model that is told the case of words, punctuation does, too, so that of "Paris." or "Paris's" the place is
-"Paris", but "p.m.", "U.S.", "2004-04-17" and "$5,000.50" are words; no entity goes on across an empty line; pieces of
-one character never belong to different words; and a token that is only whitespace is passed over.
+"Paris", but "p.m.", "U.S.", "2004-04-17" and "$5,000.50" are words, and what holds neither letter nor digit is no
+entity; no entity goes on across an empty line or from one column to the next; pieces of one character never belong to
+different words; and a token that is only whitespace is passed over.
 
 What labels say about where an entity begins and ends is in `label_scheme.py`.
 """
@@ -29,7 +30,9 @@ _DOTTED_LETTERS = r"(?<![\w.])[^\W\d_](?:\.[^\W\d_])+(?!\w)(?:\.(?!\w))?"
 # "$5,000.50", "11.1%", "2004-04-17", "10:30".
 _NUMBER = r"[$£€¥₹]?\d+(?:[.,:/\-\u2013]\d+)*[%‰]?"
 _WORD_WITH_SIGNS = re.compile(rf"{_DOTTED_LETTERS}|{_NUMBER}")
-_EMPTY_LINE = re.compile(r"\n[^\S\n]*\r?\n|\r\r|\u2029")
+# An empty line, or what stands between the columns of a table: a tab or three spaces, but not as an indentation.
+_GAP = re.compile(r"\n[^\S\n]*\r?\n|\r\r|\u2029|(?: (?<=\S )(?:  | ?\t)|\t(?<=\S\t))[ \t]*+(?=\S)")
+
 
 Aggregation = Literal["none", "simple", "first", "average", "max"]
 
@@ -105,7 +108,7 @@ def group_entities(
         aggregation: The strategy.
         unk_id: The vocabulary's unknown piece.
         ignored: Names of entity types, or with the strategy `none` of labels, that are left out.
-        punctuation_parts: Whether punctuation separates words.
+        punctuation_parts: Whether punctuation separates words; an entity is then no punctuation alone.
     """
     visible = tokens.ends > tokens.starts
     tokens = TokenizedText(tokens.ids[visible], tokens.starts[visible], tokens.ends[visible])
@@ -124,6 +127,7 @@ def group_entities(
             units.label_ids.tolist(), units.starts.tolist(), units.ends.tolist(), units.scores.tolist(), strict=True
         )
         if names[label] not in ignored
+        and not (punctuation_parts and aggregation != "none" and not any(map(is_in_word, text[start:end])))
     ]
 
 
@@ -152,23 +156,20 @@ def _strongest(strengths: Float64Array, firsts: Int64Array, counts: Int64Array) 
 
 
 def _join(text: str, units: _Labelled, scheme: LabelScheme) -> _Labelled:
-    """Join neighbouring units of one entity type, but not across an empty line.
+    """Join neighbouring units of one entity type, but not across an empty line or from one column to the next.
 
     The score of a group is the mean of its units' scores.
     """
     labels = units.label_ids
-    firsts = np.flatnonzero(scheme.begins(labels) | _after_empty_line(text, units))
+    firsts = np.flatnonzero(scheme.begins(labels) | _after_gap(text, units))
     counts = np.diff(np.append(firsts, len(labels)))
     means = np.add.reduceat(units.scores, firsts) / counts
     return _Labelled(labels[firsts], means, units.starts[firsts], units.ends[firsts + counts - 1])
 
 
-def _after_empty_line(text: str, units: _Labelled) -> npt.NDArray[np.bool_]:
-    """Tell before which units a line stands that holds nothing visible, bool `[units]`."""
-    after = np.zeros(len(units.starts), dtype=np.bool_)
-    wide = np.flatnonzero(units.starts[1:] - units.ends[:-1] > 1) + 1
-    after[wide] = [
-        _EMPTY_LINE.search(text, end, start) is not None
-        for end, start in zip(units.ends[wide - 1].tolist(), units.starts[wide].tolist(), strict=True)
-    ]
-    return after
+def _after_gap(text: str, units: _Labelled) -> npt.NDArray[np.bool_]:
+    """Tell before which units an empty line or the gap between two columns stands, bool `[units]`."""
+    gaps = np.array([gap.start() for gap in _GAP.finditer(text)], dtype=np.int64)
+    after = np.zeros(len(units.starts) + 1, dtype=np.bool_)
+    after[np.searchsorted(units.starts, gaps)] = True
+    return after[:-1]

@@ -244,6 +244,24 @@ def test_no_entity_goes_on_across_an_empty_line(how: Aggregation, between: str, 
     assert group(text, "Ann|Lee", BIO, "B-PER I-PER", how) == expected
 
 
+@pytest.mark.parametrize("how", ["simple", "average"])
+@pytest.mark.parametrize(
+    ("between", "joined"),
+    [("\t", False), (" \t", False), ("   ", False), ("\n\t", True), ("\n     ", True), ("    \r\n", True)],
+    ids=["a tab", "a space and a tab", "three spaces", "an indenting tab", "indenting spaces", "spaces at an end"],
+)
+def test_no_entity_goes_on_from_one_column_to_the_next(how: Aggregation, between: str, joined: bool) -> None:
+    text = f"Ann{between}Lee"
+    expected = [("PER", text)] if joined else [("PER", "Ann"), ("PER", "Lee")]
+    assert group(text, "Ann|Lee", BIO, "B-PER I-PER", how) == expected
+
+
+def test_punctuation_alone_is_no_entity_where_punctuation_parts_words() -> None:
+    text, pieces, labels = "E., & Co", "E|.|,|&|Co", "O B-PER O B-PER B-PER"
+    assert group(text, pieces, BIO, labels, "average", punctuation_parts=True) == [("PER", "Co")]
+    assert [found for _, found in group(text, pieces, BIO, labels, "simple")] == [".", "&", "Co"]
+
+
 def test_bytes_of_one_character_are_one_word() -> None:
     tokens = TokenizedText(np.full(5, 9), np.array([0, 2, 2, 2, 3]), np.array([1, 3, 3, 3, 4]))
     assert word_starts("a 😀b", tokens, UNKNOWN).tolist() == [True, True, False, False, False]
