@@ -36,8 +36,10 @@ def test_a_model_of_synthetic_reports_is_shown_one_and_it_is_marked_so(open_page
     expect(page.locator("#document-name")).to_have_text("Legal report")
     assert page.is_visible("#synthetic")
     assert page.input_value("#fields textarea") == "Who controls Copper & Nygård?"
-    # One real model is enough for its task to be offered first.
-    models["models"][[model["task"] for model in models["models"]].index("ner")]["source"]["note"] = None
+    # One real model is enough for its task to be offered first, and what is marked comes before what is not.
+    for model in models["models"]:
+        if model["task"] in ("ner", "classify"):
+            model["source"]["note"] = None
     page.reload()
     expect(page.locator("#document-name")).to_have_text("Address to Congress, 1898")
     assert page.is_checked("#tasks [value=ner]")
@@ -51,6 +53,24 @@ def test_the_answer_and_its_alternatives_are_marked_and_listed(open_page: OpenPa
     assert cells(page)[1] == ["Answer 2", "Oslo", "45%", "34–38"]
     page.locator("#result tbody button").nth(2).click()
     assert len(text_before(page, "mark.current")) == 56
+
+
+def test_a_label_looks_the_same_in_every_document(open_page: OpenPage) -> None:
+    page = open_page("/#task=ner")
+    looks = []
+    for text in ("[PER Ann] of [LOC Oslo]", "[DATE May] with [PER Ben]"):
+        write_document(page, text)
+        ask(page)
+        looks.append(
+            dict(
+                page.eval_on_selector_all(
+                    "#result .legend-label .sample",
+                    """(samples) =>
+            samples.map((sample) => [sample.textContent, sample.className])""",
+                )
+            )
+        )
+    assert looks[1]["PER"] == looks[0]["PER"] != looks[1]["DATE"] != looks[0]["LOC"]
 
 
 def test_what_is_being_written_is_not_thrown_away_for_what_is_looked_at(open_page: OpenPage) -> None:

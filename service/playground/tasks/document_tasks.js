@@ -100,6 +100,15 @@ function scoring(labels) {
 }
 
 const KINDS = 8;
+const kinds = new Map();
+
+/** Return the look of a label, which it keeps from one document to the next. */
+function kindOf(model, label) {
+	if (!kinds.has(model)) kinds.set(model, new Map());
+	const known = kinds.get(model);
+	if (!known.has(label)) known.set(label, `entity-${known.size % KINDS}`);
+	return known.get(label);
+}
 
 export const entities = {
 	id: "ner",
@@ -111,11 +120,11 @@ export const entities = {
 	body: (values, text) => ({ text, ...values, windows: true }),
 	read(answer, text) {
 		const units = unitsOf(text);
-		const labels = [...new Set(answer.entities.map(({ entity }) => entity))].sort();
+		for (const label of answer.entities.map(({ entity }) => entity).sort()) kindOf(answer.model, label);
 		const windows = readWindows(answer, units);
 		const findings = answer.entities.map((found) =>
 			finding(found, text, units, {
-				kind: `entity-${labels.indexOf(found.entity) % KINDS}`,
+				kind: kindOf(answer.model, found.entity),
 				label: found.entity,
 				tag: found.entity,
 				window: null,
