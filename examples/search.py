@@ -56,7 +56,7 @@ def sections_of(document: str, text: str, words: int = SECTION_WORDS) -> Iterato
 
 def read_sections(folder: Path) -> list[Section]:
     """Return the sections of every document in a folder and below."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     return [
         section
         for file in files
@@ -91,13 +91,15 @@ class Vectors:
         """Return the vectors of sections, once a question was asked."""
         keys = [hashlib.sha256(section.text.encode()).hexdigest() for section in sections]
         new = {key: section.text for key, section in zip(keys, sections, strict=True) if key not in self._known}
-        for first in range(0, len(new), _BATCH):
-            part = dict(list(new.items())[first : first + _BATCH])
-            answers = self._ask(list(part.values()))["results"]
-            self._known |= {key: answer["embedding"] for key, answer in zip(part, answers, strict=True)}
-            print(f"{min(first + _BATCH, len(new))} of {len(new)} new sections", file=sys.stderr)
-        if new:
-            self._file.write_text(json.dumps({"revision": self._revision, "vectors": self._known}), "utf-8")
+        try:
+            for first in range(0, len(new), _BATCH):
+                part = dict(list(new.items())[first : first + _BATCH])
+                answers = self._ask(list(part.values()))["results"]
+                self._known |= {key: answer["embedding"] for key, answer in zip(part, answers, strict=True)}
+                print(f"{min(first + _BATCH, len(new))} of {len(new)} new sections", file=sys.stderr)
+        finally:
+            if new:
+                self._file.write_text(json.dumps({"revision": self._revision, "vectors": self._known}), "utf-8")
         return [self._known[key] for key in keys]
 
     def _ask(self, text: str | list[str]) -> Any:
@@ -108,7 +110,7 @@ class Vectors:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
-                raise SystemExit(f"{self._url}/embed: {json.load(error)['detail']}") from None
+                raise SystemExit(f"{self._url}/embed: {json.load(error)['error']}") from None
         except urllib.error.URLError as error:
             raise SystemExit(f"{self._url}: {error.reason}; start the server with `make demo`") from None
 
@@ -129,6 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--top", type=int, default=3, help="how many sections are shown")
     parser.add_argument("--index", type=Path, default=Path("search-index.json"), help="where vectors are kept")
     given = parser.parse_args(arguments)
+    if not given.folder.is_dir():
+        raise SystemExit(f"{given.folder} is not a folder")
+    if not given.question.strip():
+        raise SystemExit("the question is empty")
     sections = read_sections(given.folder)
     if not sections:
         raise SystemExit(f"{given.folder}: no text in it; documents are files that end in {' or '.join(SUFFIXES)}")

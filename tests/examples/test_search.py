@@ -17,7 +17,7 @@ LEASE = {
     "lease.txt": (
         "The tenant pays rent.\nRent is due on Monday.\n\nThe garden may be used.\n\nNotice is of three months.\n"
     ),
-    "notes/house.md": "# The house\n\nNothing about that.\n",
+    "notes/house.MD": "# The house\n\nNothing about that.\n",
 }
 
 
@@ -104,6 +104,24 @@ def test_only_new_text_is_embedded_again(documents: Path) -> None:
         assert other.texts == 1 + 6
 
 
+def test_what_was_embedded_before_an_interruption_is_kept(documents: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("examples.search._BATCH", 2)
+    with embedder() as server, monkeypatch.context() as broken:
+        told: list[object] = []
+
+        def interrupt(line: object, **where: object) -> None:
+            told.append(line)
+            raise KeyboardInterrupt
+
+        broken.setattr("builtins.print", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search(documents, "garden", server)
+        assert told == ["2 of 5 new sections"]
+    with embedder() as server:
+        search(documents, "garden", server)
+        assert server.texts == 1 + 3
+
+
 def test_sections_are_whole_paragraphs_and_nothing_is_left_out() -> None:
     text = "\n\none two\nthree\n \nfour\n\n\nfive six\n\nseven"
     assert [(section.line, section.text) for section in sections_of("d", text, words=4)] == [
@@ -117,6 +135,10 @@ def test_a_folder_without_text_and_a_server_that_is_not_there_are_told(documents
     (tmp_path / "empty").mkdir()
     with pytest.raises(SystemExit, match=r"no text in it; documents are files that end in \.md or \.txt"):
         main([str(tmp_path / "empty"), "rent"])
+    with pytest.raises(SystemExit, match=r"lease\.txt is not a folder"):
+        main([str(documents / "lease.txt"), "rent"])
+    with pytest.raises(SystemExit, match="the question is empty"):
+        main([str(documents), " "])
     with embedder() as server:
         pass
     with pytest.raises(SystemExit, match="start the server with `make demo`"):
