@@ -2,11 +2,12 @@
 
 `none` labels tokens; `simple` joins neighbouring tokens; `first`, `average` and `max` first give every word one label,
 so that no entity begins or ends inside a word, and then join words. They mean what they mean in the token
-classification pipeline of transformers, with five differences: any whitespace separates words, not the space alone;
-for a model that is told the case of words, punctuation does, too, so that of "Paris." or "Paris's" the place is
-"Paris", but "p.m.", "U.S.", "2004-04-17" and "$5,000.50" are words, and what holds neither letter nor digit is no
-entity; no entity goes on across an empty line or from one column to the next; pieces of one character never belong to
-different words; and a token that is only whitespace is passed over.
+classification pipeline of transformers, with five differences: any whitespace separates words, not the space alone; no
+entity goes on across an empty line or from one column to the next; pieces of one character never belong to different
+words; a token that is only whitespace is passed over; and for a model that is told the case of words, punctuation
+separates words, too, so that of "Paris." or "Paris's" the place is "Paris", but "p.m.", "U.S.", "2004-04-17" and
+"$5,000.50" are words, `average` is of types ("B-PER" and "I-PER" together), and what holds neither letter nor digit is
+no entity.
 
 What labels say about where an entity begins and ends is in `label_scheme.py`.
 """
@@ -118,7 +119,11 @@ def group_entities(
         labelled = _Labelled(labels, scores[np.arange(len(labels)), labels], tokens.starts, tokens.ends)
     else:
         begins = word_starts(text, tokens, unk_id, punctuation_parts=punctuation_parts)
-        labelled = _label_words(tokens, scores, np.flatnonzero(begins), aggregation)
+        firsts = np.flatnonzero(begins)
+        if punctuation_parts and aggregation == "average":
+            labelled = _label_words_by_type(tokens, scores, firsts, scheme)
+        else:
+            labelled = _label_words(tokens, scores, firsts, aggregation)
     units = labelled if aggregation == "none" else _join(text, labelled, scheme)
     names = scheme.labels if aggregation == "none" else [scheme.entities[entity] for entity in scheme.entity_of]
     return [
@@ -144,6 +149,24 @@ def _label_words(
         words = scores[firsts]
     lasts = firsts + counts - 1
     return _Labelled(words.argmax(axis=1), words.max(axis=1), tokens.starts[firsts], tokens.ends[lasts])
+
+
+def _label_words_by_type(
+    tokens: TokenizedText, scores: Float64Array, firsts: Int64Array, scheme: LabelScheme
+) -> _Labelled:
+    """Give each word the type that its tokens hold most likely on average, and of that type's labels the likeliest.
+
+    Of "12%", the first token begins a percentage and the second one goes on with it: apart, each label would have half
+    of the word, and "O" could have more than either.
+    """
+    counts = np.diff(np.append(firsts, len(tokens)))
+    words = np.add.reduceat(scores, firsts, axis=0) / counts[:, None]
+    types = np.stack(
+        [words[:, scheme.entity_of == entity].sum(axis=1) for entity in range(len(scheme.entities))], axis=1
+    )
+    own = scheme.entity_of == types.argmax(axis=1)[:, None]
+    labels = np.where(own, words, -1.0).argmax(axis=1)
+    return _Labelled(labels, types.max(axis=1), tokens.starts[firsts], tokens.ends[firsts + counts - 1])
 
 
 def _strongest(strengths: Float64Array, firsts: Int64Array, counts: Int64Array) -> Int64Array:

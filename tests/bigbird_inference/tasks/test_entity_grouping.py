@@ -256,6 +256,17 @@ def test_no_entity_goes_on_from_one_column_to_the_next(how: Aggregation, between
     assert group(text, "Ann|Lee", BIO, "B-PER I-PER", how) == expected
 
 
+def test_the_average_is_of_types_where_the_model_is_told_so() -> None:
+    tokens = cut("up 12% May", "up|12|%|May")
+    scores = np.array([[0.9, 0.1, 0.0], [0.4, 0.6, 0.0], [0.3, 0.1, 0.6], [0.2, 0.5, 0.3]])
+    scheme = LabelScheme.of(["O", "B-X", "I-X"])
+    found = group_entities("up 12% May", tokens, scores, scheme, "average", UNKNOWN, punctuation_parts=True)
+    assert [(entity.text, entity.score) for entity in found] == [
+        ("12%", pytest.approx((0.6 + 0.7) / 2)),
+        ("May", pytest.approx(0.8)),
+    ]
+
+
 def test_punctuation_alone_is_no_entity_where_punctuation_parts_words() -> None:
     text, pieces, labels = "E., & Co", "E|.|,|&|Co", "O B-PER O B-PER B-PER"
     assert group(text, pieces, BIO, labels, "average", punctuation_parts=True) == [("PER", "Co")]
