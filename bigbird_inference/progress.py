@@ -69,6 +69,8 @@ class Progress:
             self._show(before, figures)
 
     def _show(self, before: int, figures: Mapping[str, str]) -> None:
+        if sys.stderr is None:  # closed
+            return
         if _draws_bars():
             if self._bar is None:
                 self._bar = tqdm(
@@ -120,6 +122,9 @@ def track(items: Iterable[Item], total: int, describe: Callable[[Item], str]) ->
         total: How many items there are.
         describe: What to call an item, for example "bucket 512".
     """
+    if sys.stderr is None:  # closed
+        yield from items
+        return
     if _draws_bars():
         with tqdm(total=total, file=sys.stderr, leave=True) as bar:
             for item in items:

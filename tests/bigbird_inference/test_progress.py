@@ -88,3 +88,11 @@ def test_work_goes_on_where_nothing_can_be_printed(monkeypatch: pytest.MonkeyPat
     with Progress("answers", 2, "answer") as progress:
         progress.advance()
         progress.advance()
+
+
+def test_work_goes_on_with_standard_error_closed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert list(track([1, 2], 2, str)) == [1, 2]
+    assert capsys.readouterr().out == ""
