@@ -168,7 +168,7 @@ class JobFolder:
             restart: Whether what an earlier run left is deleted.
 
         Raises:
-            JobError: It was begun with something else, runs already, or the output is there and is not a job's.
+            JobError: It has rows of something else, runs already, or the output is there and is not a job's.
         """
         begun = (self.folder / _JOB).exists()
         if self.output.exists() and not begun and not restart:
@@ -188,13 +188,13 @@ class JobFolder:
         if restart:
             for name in (_JOB, _ROWS, _PART):
                 (self.folder / name).unlink(missing_ok=True)
-        if restart or not begun:
-            self._state = _State(asked, replaces=restart)
-            self._write_state()
-        else:
-            self._state = self._read_state()
-            refuse_another(self.output.name, self._state.asked, asked)
+        self._state = _State(asked, replaces=restart) if restart or not begun else self._read_state()
         self._clean_up()
+        if self.begun:
+            refuse_another(self.output.name, self._state.asked, asked)
+        else:  # a mended file or command begins it anew: no row would be lost
+            self._state.asked = asked
+            self._write_state()
 
     def _read_state(self) -> _State:
         path = self.folder / _JOB

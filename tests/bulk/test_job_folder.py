@@ -113,6 +113,15 @@ def begun_otherwise(output: Path) -> None:
         folder.open({**ASKED, "options": {"top_k": 2}}, restart=False)
 
 
+def test_a_job_that_ended_before_its_first_row_is_begun_with_what_is_asked_then(tmp_path: Path) -> None:
+    with opened(tmp_path / "out.jsonl"):
+        pass
+    with opened(tmp_path / "out.jsonl", options={"top_k": 3}) as folder:
+        folder.append([row(0)])
+    with pytest.raises(JobError, match=r'options was \{"top_k": 3\}'):
+        begun_otherwise(tmp_path / "out.jsonl")
+
+
 def test_nobodys_file_is_written_over(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     output.write_text("mine")
