@@ -16,8 +16,9 @@ from docx.oxml.parser import parse_xml
 
 from documents.errors import DocumentError
 
-_PARAGRAPH, _ROW, _TEXT = qn("w:p"), qn("w:tr"), qn("w:t")
-_BREAKS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
+_PARAGRAPH, _ROW, _CELL = qn("w:p"), qn("w:tr"), qn("w:tc")
+_TEXTS = {qn("w:t"), "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"}
+_BREAKS = {qn("w:tab"): "\t", qn("w:ptab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
 # A second form of a drawing for older programs; the properties of paragraphs, whose `w:tab` is a tab stop; and what
 # is moved away, as it is read where it was moved to.
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
@@ -81,9 +82,10 @@ def _blocks(parent: Any) -> Iterator[str]:
                 yield own.strip()
             yield from inner
         elif element.tag == _ROW:
-            cells = [" ".join(_blocks(cell)) for cell in element]
-            if row := "\t".join(cell for cell in cells if cell):
-                yield row
+            cells = [(part.tag, " ".join(_blocks(part))) for part in element]
+            if any(text for _, text in cells):
+                # An empty cell keeps its place; the row's properties are none.
+                yield "\t".join(text for tag, text in cells if text or tag == _CELL).rstrip("\t")
         else:
             yield from _blocks(element)
 
@@ -95,7 +97,7 @@ def _paragraph(element: Any) -> tuple[str, list[str]]:
 
     def walk(parent: Any) -> None:
         for child in parent:
-            if child.tag == _TEXT:
+            if child.tag in _TEXTS:
                 parts.append(child.text or "")
             elif child.tag in _BREAKS:
                 parts.append(_BREAKS[child.tag])

@@ -3,7 +3,9 @@
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
-_NOT_SHOWN = ("[hidden]",)
+_NOT_SHOWN = ("[hidden]", '[style*="display:none" i]', '[style*="display: none" i]')
+# Begins each other alphabet in ISO-2022-JP, which is made of the bytes of ASCII, and stands in no text in UTF-8.
+_ESCAPE = b"\x1b"
 
 
 def html_text(content: bytes) -> str:
@@ -13,8 +15,12 @@ def html_text(content: bytes) -> str:
         content: UTF-8; otherwise what the page says of itself, or what its bytes look like.
     """
     try:
-        source = content.decode("utf-8-sig")
+        source = _declared(content) if _ESCAPE in content else content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        source = bytes_to_str(content, detect_encoding(content, from_html_meta=True) or "utf-8")
+        source = _declared(content)
     text = extract_plain_text(source, list_bullets=False, alt_texts=False, skip_elements=_NOT_SHOWN)
     return "\n".join(line.strip() for line in text.split("\n")).strip()
+
+
+def _declared(content: bytes) -> str:
+    return bytes_to_str(content, detect_encoding(content, from_html_meta=True) or "utf-8")

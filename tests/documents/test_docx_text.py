@@ -20,6 +20,10 @@ PARAGRAPH = (
     "<w:sdt><w:sdtContent><w:r><w:t> euros</w:t></w:r></w:sdtContent></w:sdt>"
     "<w:r><w:tab/><w:t>a month.</w:t></w:r></w:p>"
 )
+ALIGNED_AND_FORMULA = (
+    f"<w:p {nsdecls('w', 'm')}><w:r><w:t>Interest</w:t><w:ptab w:relativeTo='margin' w:alignment='right' "
+    "w:leader='none'/></w:r><m:oMath><m:r><m:t>i=r/12</m:t></m:r></m:oMath></w:p>"
+)
 NOTES = (
     f"<w:footnotes {nsdecls('w')}>"
     "<w:footnote w:type='separator' w:id='0'><w:p><w:r><w:t>no</w:t></w:r></w:p></w:footnote>"
@@ -37,8 +41,9 @@ def test_everything_is_read_that_a_reader_sees_and_nothing_that_was_deleted() ->
     document = docx.Document()
     document.add_heading("Lease")
     document.element.body.insert(1, parse_xml(PARAGRAPH))
-    table = document.add_table(2, 2)
-    for number, text in enumerate(("Term", "five years", "Deposit", "")):
+    document.element.body.insert(2, parse_xml(ALIGNED_AND_FORMULA))
+    table = document.add_table(3, 2)
+    for number, text in enumerate(("Term", "five years", "Deposit", "", "", "none")):
         table.cell(number // 2, number % 2).text = text
     document.sections[0].header.paragraphs[0].text = "Draft"
     document.sections[0].footer.paragraphs[0].text = "Confidential"
@@ -46,8 +51,8 @@ def test_everything_is_read_that_a_reader_sees_and_nothing_that_was_deleted() ->
     notes = Part(PackURI("/word/footnotes.xml"), CONTENT_TYPE.WML_FOOTNOTES, NOTES.encode(), document.part.package)
     document.part.relate_to(notes, RELATIONSHIP_TYPE.FOOTNOTES)
     assert docx_text(saved(document)).split("\n\n") == [
-        "Draft", "Lease", "The rent is 950 euros\ta month.", "Term\tfive years", "Deposit", "Without heating.",
-        "Confidential",
+        "Draft", "Lease", "The rent is 950 euros\ta month.", "Interest\ti=r/12", "Term\tfive years",
+        "Deposit", "\tnone", "Without heating.", "Confidential",
     ]  # fmt: skip
 
 
