@@ -38,18 +38,40 @@ def parquet_rows(content: BinaryIO, first: int) -> Iterator[FileRow]:
                 for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=[group]):
                     for index in range(max(first - before, 0), batch.num_rows):
                         number = before + index + 1
-                        yield FileRow(number, partial(_values, batch, index), number, number, row_bytes)
+                        yield FileRow(number, partial(_Cells, batch, index), number, number, row_bytes)
                     before += batch.num_rows
     except (arrow_error, OSError) as error:
         raise JobError(f"not Parquet that can be read: {error}") from error
 
 
-def _values(batch: Any, index: int) -> Mapping[str, Any]:
-    try:
-        values: Mapping[str, Any] = batch.slice(index, 1).to_pylist()[0]
-    except (ValueError, UnicodeDecodeError) as error:
-        raise RowError(f"a cell cannot be read: {error}") from None
-    return {name: _text(value) for name, value in values.items()}
+class _Cells(Mapping[str, Any]):
+    """The cells of a row, each converted when it is asked for: one that nobody needs may hold what Python cannot.
+
+    Args:
+        batch: Holds the row.
+        index: Which one it is.
+    """
+
+    def __init__(self, batch: Any, index: int) -> None:
+        self._batch = batch
+        self._index = index
+
+    def __getitem__(self, name: str) -> Any:
+        columns = self._batch.schema.get_all_field_indices(name)
+        if not columns:
+            raise KeyError(name)
+        if len(columns) > 1:
+            raise RowError(f"two columns are named {name!r}; give each a name of its own")
+        try:
+            return _text(self._batch.column(columns[0])[self._index].as_py())
+        except (ValueError, ArithmeticError) as error:
+            raise RowError(f"the cell of {name!r} cannot be read: {error}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._batch.schema.names)
+
+    def __len__(self) -> int:
+        return len(self._batch.schema.names)
 
 
 def _text(value: Any) -> Any:

@@ -107,7 +107,8 @@ def _header(lines: _CountedLines, tabs: bool) -> tuple[Sequence[str], dict[str, 
 def _check_header(columns: Sequence[str]) -> None:
     if not any(column.strip() for column in columns):
         raise JobError("the first line names no column; a table needs a header")
-    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    # Spreadsheets write commas behind the last name for cells that were once used.
+    repeated = sorted({column for column in columns if column and columns.count(column) > 1})
     if repeated:
         raise JobError(f"two columns are named {repeated[0]!r}; give each a name of its own")
 

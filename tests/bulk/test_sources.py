@@ -32,6 +32,7 @@ READ = {
         LONG_NAMES,
         [{"number\nof the row": "1", 'te"xt': "one"}, {"number\nof the row": "2", 'te"xt': "two\nlines"}],
     ),
+    "unnamed.csv": (b"id,text,,\n1,one,,\n", [{"id": "1", "text": "one", "": ""}]),
     "tsv": (TSV, [{"id": "1", "text": '"one'}, {"id": "2", "text": "two"}]),
 }
 
@@ -177,6 +178,20 @@ def test_texts_that_parquet_holds_as_bytes_are_texts(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table(cells), tmp_path / "rows.parquet")
     expected = {"id": "a", "text": "f\u00fcnf", "question": ["b", None], "picture": b"\xff"}
     assert values(Inputs([str(tmp_path / "rows.parquet")]).rows(Position(), ALL)) == [expected]
+
+
+def test_a_cell_of_parquet_that_python_cannot_hold_fails_only_rows_that_need_it(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    times = pyarrow.array([2**62, 0], pyarrow.timestamp("us"))
+    table = pyarrow.table([["one", "two"], times, [1, 2], [3, 4]], names=["text", "at", "twice", "twice"])
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    first, second = (row.read() for row in Inputs([str(tmp_path / "rows.parquet")]).rows(Position(), ALL))
+    assert (first["text"], second["text"], second["at"].year, first.get("none")) == ("one", "two", 1970, None)
+    with pytest.raises(RowError, match="the cell of 'at' cannot be read: date value out of range"):
+        first.get("at")
+    with pytest.raises(RowError, match="two columns are named 'twice'"):
+        first.get("twice")
 
 
 def test_every_line_of_json_is_by_the_letter(tmp_path: Path) -> None:
