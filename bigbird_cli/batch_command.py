@@ -1,5 +1,6 @@
 """`bigbird batch`: every row of some files, or every document of a folder, through a bundle, without a server."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -36,12 +37,11 @@ class _ShardOption(click.ParamType[Shard]):
         """Read `INDEX/COUNT`."""
         if isinstance(value, Shard):
             return value
-        index, _, count = value.partition("/")
-        if not (
-            index.isascii() and index.isdigit() and count.isascii() and count.isdigit() and int(index) < int(count)
-        ):
+        numbers = re.fullmatch("([0-9]{1,18})/([0-9]{1,18})", value)
+        index, count = map(int, numbers.groups()) if numbers else (0, 0)
+        if index >= count:
             self.fail(f"{value!r} is not a shard; of four, the first is 0/4 and the last 3/4", param, ctx)
-        return Shard(int(index), int(count))
+        return Shard(index, count)
 
 
 class _ColumnOption(click.ParamType[tuple[str, str]]):
@@ -70,7 +70,7 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
 @click.option(
     "--input-format",
     type=click.Choice(FORMATS),
-    help="What inputs are whose ending does not tell; - is jsonl otherwise.",
+    help="What files are, whatever their endings say; - is jsonl otherwise.",
 )
 @click.option(
     "--column",
@@ -105,7 +105,7 @@ class _ColumnOption(click.ParamType[tuple[str, str]]):
 @click.option("--restart", is_flag=True, help="Begin again: delete what an earlier run of this output left.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or cuda:N,M.")
 @click.option(
-    "--threads", type=click.IntRange(min=0), default=0, help="Of a run on the CPU; 0 for all available cores."
+    "--threads", type=click.IntRange(0, 1024), default=0, help="Of a run on the CPU; 0 for all available cores."
 )
 @click.option(
     "--cpu-runtime", type=click.Choice(["auto", "onnxruntime", "openvino"]), default="auto", show_default=True
@@ -195,9 +195,11 @@ def _columns(given: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 def _questions(given: Sequence[str], file: Path | None) -> list[str]:
     questions = list(given)
+    if not all(question.strip() for question in questions):
+        raise click.UsageError("--question is empty; write what is asked")
     if file is not None:
         try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise click.ClickException(f"{file}: cannot be read: {error}") from error
         questions += [line.strip() for line in lines if line.strip()]

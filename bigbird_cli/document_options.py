@@ -1,5 +1,6 @@
 """Options that bound what reading a document may take."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -9,11 +10,26 @@ from documents.limits import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+class _SecondsOption(click.FloatRange):
+    """A time that clocks and processes can be told: eleven days at most."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=1_000_000, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it; what is no number at all is between all others."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
 _DEFAULT = Limits()
 _OPTIONS = {
     "max_pages": ("pages", click.IntRange(min=1), "Most pages of a document."),
     "max_file_megabytes": ("megabytes", click.IntRange(min=1), "Largest file of a document."),
-    "max_seconds_a_file": ("seconds", click.FloatRange(min=0, min_open=True), "Longest time to read a document."),
+    "max_seconds_a_file": ("seconds", _SecondsOption(), "Longest time to read a document."),
 }
 
 

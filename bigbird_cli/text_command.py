@@ -23,7 +23,7 @@ from documents.reading import ENDINGS, kind_of, missing_module
 @click.option("--boxes", is_flag=True, help="With --json: also x0, top, x1 and bottom of each character, in points.")
 @document_limit_options
 def command(file: Path, page_marks: bool, as_json: bool, boxes: bool, **limits: Any) -> None:
-    """Print the text of FILE: PDF, DOCX, HTML, Markdown or plain text.
+    """Print the text of FILE in UTF-8: PDF, DOCX, HTML, Markdown or plain text.
 
     It is the text that `bigbird batch` asks about, and in which the positions of answers stand.
     """
@@ -41,16 +41,21 @@ def command(file: Path, page_marks: bool, as_json: bool, boxes: bool, **limits: 
         raise click.ClickException(f"{file}: {error}") from error
     try:
         if as_json:
-            click.echo(json.dumps(_described(document, boxes), ensure_ascii=False))
+            _print(json.dumps(_described(document, boxes), ensure_ascii=False))
         elif page_marks and document.pages:
             for number, page in enumerate(document.pages, start=1):
-                click.echo(f"--- page {number} ---\n{document.text[page.start : page.end]}")
+                _print(f"--- page {number} ---\n{document.text[page.start : page.end]}")
         else:
-            click.echo(document.text)
+            _print(document.text)
     except BrokenPipeError:  # whoever reads it has enough
         raise
     except OSError as error:
         raise click.ClickException(f"standard output cannot be written: {error.strerror}; make room") from error
+
+
+def _print(text: str) -> None:
+    """Print UTF-8, whatever the locale is: others may lack characters that documents have."""
+    click.echo(text.encode("utf-8", "replace"))
 
 
 def _described(document: Document, boxes: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ is ever written outside the folder, which no input can be in: it must be new or 
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -22,6 +23,8 @@ from documents.parsers import Parsers
 from documents.reading import kind_of
 
 _AT_ONCE = 16
+# Of a file's name, in bytes, on file systems that are in use.
+_LONGEST_NAME = 255
 
 
 def check_folder(folder: Path, inputs: Iterable[str], *, begun: bool) -> None:
@@ -74,7 +77,19 @@ def _copies(rows: Iterable[bytes], folder: Path) -> Iterator[tuple[str, Path, li
         marks = [mark for row in answered for mark in _marks(row)]
         name = answered[0]["id"]
         if marks and kind_of(name) == "pdf":
-            yield name, folder / f"{number}-{Path(name).name}", marks
+            yield name, folder / _copy_name(number, Path(name)), marks
+
+
+def _copy_name(number: int, original: Path) -> str:
+    """Return the name of a copy, shortened as far as it must be while the copy is made."""
+    stem = original.stem
+    while len(os.fsencode(_unfinished(name := f"{number}-{stem}{original.suffix}"))) > _LONGEST_NAME:
+        stem = stem[:-1]
+    return name
+
+
+def _unfinished(name: str) -> str:
+    return f".{name}.new"
 
 
 def _marks(row: dict[str, Any]) -> Iterator[Mark]:
@@ -96,6 +111,6 @@ def _write(name: str, place: Path, copy: "Future[bytes]") -> None:
         with suppress(OSError):  # standard error may be closed
             print(f"{name}: has answers, but no copy with marks: {error}", file=sys.stderr)
         return
-    new = place.with_name(f".{place.name}.new")
+    new = place.with_name(_unfinished(place.name))
     new.write_bytes(content)
     new.replace(place)

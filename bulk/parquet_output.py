@@ -4,7 +4,6 @@ import dataclasses
 import json
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -15,6 +14,8 @@ from bulk.pyarrow_package import pyarrow_parquet
 from bulk.requests import QUESTION
 
 _ROWS_AT_ONCE = 1024
+# Of JSON: with `--keep-text` a row may be as large as a document.
+_BYTES_AT_ONCE = 16 * 2**20
 
 
 def write_parquet(
@@ -44,16 +45,26 @@ def write_parquet(
     import pyarrow
 
     schema = pyarrow.schema(_columns(operation, keep_text, located), metadata=dict(notes or {}))
-    lines = iter(rows)
     with parquet.ParquetWriter(made, schema) as writer:
-        while some := list(_read(islice(lines, _ROWS_AT_ONCE))):
+        for some in _some_at_once(rows):
             writer.write_batch(pyarrow.RecordBatch.from_pylist(some, schema=schema))
 
 
-def _read(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+def _some_at_once(lines: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
+    rows, size = [], 0
     for line in lines:
-        row = json.loads(line)
-        yield {**row, **{name: _unicode(row[name]) for name in ("id", QUESTION, "error") if row.get(name) is not None}}
+        rows.append(_read(line))
+        size += len(line)
+        if len(rows) >= _ROWS_AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    row = json.loads(line)
+    return {**row, **{name: _unicode(row[name]) for name in ("id", QUESTION, "error") if row.get(name) is not None}}
 
 
 def _unicode(value: str | int) -> str:

@@ -4,8 +4,8 @@ What a request's fields may be is what the task declares; pydantic checks it, as
 requests: one for each question about its document.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +19,7 @@ from documents.document import Document
 QUESTION = "question"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
 class ItemKey:
     """Tells the items of a job apart.
 
@@ -32,7 +32,7 @@ class ItemKey:
     question: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Item:
     """A request, or why there is none.
 
@@ -84,6 +84,8 @@ class RequestMaker:
     ) -> None:
         self._adapter: TypeAdapter[Any] = TypeAdapter(operation.request)
         self._fields = frozenset(self._adapter.json_schema()["properties"])
+        declared = dataclasses.fields(operation.request)
+        self._optional = frozenset(field.name for field in declared if field.default is not dataclasses.MISSING)
         self._options = options or {}
         self._questions = questions
         self._id_column = id_column
@@ -108,7 +110,11 @@ class RequestMaker:
         id: str | int = row.name
         try:
             cells = row.read()
-            values = {field: cells[column] for field, column in self.columns.items() if cells.get(column) is not None}
+            values = {
+                field: value
+                for field, column in self.columns.items()
+                if not self._left_out(field, value := cells.get(column))
+            }
             id = self._id(row, cells)
             questions = self._asked(values)
         except RowError as error:
@@ -127,6 +133,10 @@ class RequestMaker:
             else:
                 yield Item(ItemKey(row.number, number), id, asked, request, None, document)
 
+    def _left_out(self, field: str, value: Any) -> bool:
+        """Tell whether a cell gives nothing: of what has a default, empty text, which is how tables leave it out."""
+        return value is None or (value == "" and field in self._optional)
+
     def _asked(self, values: Mapping[str, Any]) -> Sequence[Any]:
         if not self.asks:
             return [None]
@@ -140,8 +150,8 @@ class RequestMaker:
     def _id(self, row: SourceRow, cells: Mapping[str, Any]) -> str | int:
         column = self._id_column or "id"
         id = cells.get(column)
-        if id is None:
-            if self._id_column is not None:
+        if id is None or id == "":
+            if id is None and self._id_column is not None:
                 raise RowError(f"no column {column!r} for the id; name another with --id-column")
             return row.name
         whole = isinstance(id, int) and not isinstance(id, bool)

@@ -187,6 +187,25 @@ def test_shards_together_are_the_whole_and_the_same_command_again_does_nothing(
     assert len(rows(whole)[0]["labels"]) == 1
 
 
+def test_what_a_table_leaves_empty_was_not_given(tmp_path: Path, small_bundles: Path) -> None:
+    given = tmp_path / "in.csv"
+    given.write_text("id,context,n\n7,Maria led it.,\n,Maria led it.,1\n,,1\n", "utf-8")
+    out = tmp_path / "out.jsonl"
+    command = [given, "--model", small_bundles / "small-qa", "--question", "Who?", "--column", "top_k=n"]
+    assert batch(*command, "--output", out)[0] == 3
+    assert [row["id"] for row in rows(out)] == ["7", f"{given}:3", f"{given}:4"]
+    assert [row["error"] for row in rows(out)] == [None, None, "context: string should have at least 1 character"]
+
+
+def test_a_mended_input_of_a_job_without_rows_is_no_other_job(tmp_path: Path, small_bundles: Path) -> None:
+    given = tmp_path / "in.jsonl"
+    command = [given, "--model", small_bundles / "small-classify", "--output", tmp_path / "out.jsonl"]
+    given.write_text('{"text": "one"}', "utf-16")
+    assert batch(*command) == (1, f"Error: {given}: is UTF-16; save it as UTF-8\n")
+    given.write_text('{"text": "one"}', "utf-8")
+    assert batch(*command)[0] == 0
+
+
 def test_a_changed_input_is_refused(tmp_path: Path, small_bundles: Path) -> None:
     given = write_rows(tmp_path / "in.jsonl", [{"text": "one"}])
     command = [given, "--model", small_bundles / "small-classify", "--output", tmp_path / "out.jsonl"]
@@ -208,6 +227,19 @@ def test_parquet_out_holds_what_json_lines_hold(tmp_path: Path, small_bundles: P
     assert table == rows(tmp_path / "out.jsonl")
 
 
+def test_large_rows_are_not_held_together_on_their_way_to_parquet(
+    tmp_path: Path, small_bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("bulk.parquet_output._BYTES_AT_ONCE", 3000)
+    given = write_rows(tmp_path / "in.jsonl", [{"id": str(number), "text": "one " * 250} for number in range(5)])
+    out = tmp_path / "out.parquet"
+    assert batch(given, "--model", small_bundles / "small-classify", "--keep-text", "--output", out)[0] == 0
+    file = parquet.ParquetFile(out)
+    assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [3, 2]
+    assert file.read().column("id").to_pylist() == ["0", "1", "2", "3", "4"]
+
+
 def test_names_that_are_not_unicode_are_escaped_in_parquet(tmp_path: Path, small_bundles: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "in.jsonl").write_text(r'{"id": "\ud800", "text": "one"}')
@@ -227,7 +259,12 @@ def test_names_that_are_not_unicode_are_escaped_in_parquet(tmp_path: Path, small
         pytest.param(["--output", "out.jsonl", "--pooling", "cls"], "--pooling is for --task embed", id="an option"),
         pytest.param(["--output", "out.jsonl", "--column", "body=b"], "the task's fields are", id="no such field"),
         pytest.param(["--output", "out.jsonl", "--shard", "4/4"], "the first is 0/4 and the last 3/4", id="a shard"),
+        pytest.param(["--output", "out.jsonl", "--shard", f"0/{'9' * 5000}"], "is not a shard", id="a long number"),
         pytest.param(["--output", "out.jsonl", "--threads", "-1"], "--threads", id="threads"),
+        pytest.param(["--output", "out.jsonl", "--threads", "99999"], "--threads", id="too many threads"),
+        pytest.param(["--output", "out.jsonl", "--question", " "], "--question is empty", id="an empty question"),
+        pytest.param(["--output", "out.jsonl", "--max-seconds-a-file", "nan"], "not a number", id="no number"),
+        pytest.param(["--output", "out.jsonl", "--max-seconds-a-file", "inf"], "--max-seconds", id="no end"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_one_line(

@@ -1,6 +1,7 @@
 """`bigbird batch` and `bigbird text` on documents with pages."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,15 @@ def test_a_copy_that_was_half_written_is_written_again(tmp_path: Path) -> None:
     assert read_document(copy, "pdf", Limits()).text == read_document(CONTRACT, "pdf", Limits()).text
 
 
+def test_a_copy_of_a_file_with_the_longest_name_has_a_shorter_one(tmp_path: Path, small_bundles: Path) -> None:
+    contract = tmp_path / f"{'ä' * 125}.pdf"
+    shutil.copy(CONTRACT, contract)
+    command = ["batch", contract, "--model", small_bundles / "small-qa", "--question", "Who?"]
+    assert run(*command, "--output", tmp_path / "out.jsonl", "--highlight", tmp_path / "marked")[0] == 0
+    (copy,) = (tmp_path / "marked").iterdir()
+    assert copy.name == f"0-{'ä' * 122}.pdf" and copy.read_bytes().startswith(CONTRACT.read_bytes())
+
+
 @pytest.mark.parametrize(
     ("given", "place", "message"),
     [
@@ -135,6 +145,14 @@ def test_text_is_shown_with_its_pages_and_boxes(folder: Path) -> None:
     status, printed = run("text", folder / "c.pdf")
     assert status == 1 and "c.pdf: a broken PDF; repair it" in printed
     assert "raise --max-pages" in run("text", CONTRACT, "--max-pages", 1)[1]
+
+
+def test_text_is_utf8_whatever_the_locale_is(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("5 €", "utf-8")
+    command = [sys.executable, "-m", "bigbird_cli", "text", str(tmp_path / "a.txt")]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "5 €\n".encode())
 
 
 def test_a_full_disk_is_one_line(folder: Path) -> None:
