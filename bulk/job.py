@@ -52,7 +52,7 @@ class Job:
         columns: Which column holds a field, where it is not named like the field.
         questions: Asked about every document.
         id_column: The column of ids.
-        input_format: What inputs are whose ending does not tell.
+        input_format: What files are, whatever their endings say.
         order: Of the output's rows.
         shard: Which of the rows are answered.
         keep_text: Whether the output holds the documents.
@@ -104,11 +104,13 @@ def run_job(job: Job, load: Callable[[], LoadedModel]) -> Counts:
     maker = request_maker(job, model.task.operation)
     with JobFolder(output, job.order) as folder:
         try:
+            if job.highlights is not None and job.restart:  # before rows are deleted
+                check_folder(job.highlights, job.inputs, begun=False)
             folder.open(
                 asked(job, survey, model.name, model.revision, model.manifest.task, describe_runtime(model)),
                 restart=job.restart,
             )
-            if job.highlights is not None:
+            if job.highlights is not None and not job.restart:
                 check_folder(job.highlights, job.inputs, begun=folder.begun)
             if not folder.finished:
                 _answer_all(job, survey, model, maker, folder)

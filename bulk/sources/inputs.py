@@ -111,7 +111,7 @@ class Inputs:
 
     Args:
         given: Files, folders, patterns, or `-`.
-        format: What files are whose ending does not tell; standard input is JSON lines otherwise.
+        format: What files are, whatever their endings say; standard input is JSON lines otherwise.
         document_column: What to call the text of files that are a document each.
         standard_input: What `-` reads.
         parsers: Read files that are a document each.
@@ -259,6 +259,18 @@ class Inputs:
 
     def _documents_in(self, folder: str) -> Iterator[_File]:
         """Yield the documents of a folder and of those in it, in the order of their names; none that are hidden."""
+        opened = [self._entries(folder)]
+        while opened:
+            path, is_folder = next(opened[-1], ("", False))
+            if is_folder:
+                opened.append(self._entries(path))
+            elif path:
+                yield _File(path, "text")
+            else:
+                opened.pop()
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield the documents and folders in a folder, each with whether it is a folder."""
         # Names alone: what the system tells of a file besides takes several times as much memory.
         names: list[str] = []
         folders: set[str] = set()
@@ -269,7 +281,7 @@ class Inputs:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         folders.add(entry.name)
-                    elif not (_ending(entry.name) in DOCUMENT_ENDINGS and entry.is_file()):
+                    elif not (_ending(entry.name) in DOCUMENT_ENDINGS and _is_file(entry)):
                         self._passed_over += 1
                         continue
                     names.append(entry.name)
@@ -278,11 +290,7 @@ class Inputs:
         names.sort()
         beginning = os.path.join(folder, "")
         for name in names:
-            path = beginning + name
-            if name in folders:
-                yield from self._documents_in(path)
-            else:
-                yield _File(path, "text")
+            yield beginning + name, name in folders
 
     def _stored_documents_in(self, folder: str) -> Iterator[_File]:
         """Do the same in an object store."""
@@ -301,6 +309,13 @@ def _lines_of(format: Format, stream: ByteLines, header: ByteLines, offset: int,
     if format == "jsonl":
         return json_rows(stream, offset, lines)
     return table_rows(stream, header, offset, lines, tabs=format == "tsv")
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle, or to where nobody may look
+        return False
 
 
 def _ending(name: str) -> str:

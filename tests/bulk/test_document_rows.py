@@ -106,6 +106,15 @@ def test_a_copy_of_a_file_with_the_longest_name_has_a_shorter_one(tmp_path: Path
     assert copy.name == f"0-{'ä' * 122}.pdf" and copy.read_bytes().startswith(CONTRACT.read_bytes())
 
 
+def test_a_restart_that_cannot_have_its_folder_deletes_no_rows(tmp_path: Path, small_bundles: Path) -> None:
+    command = ["batch", CONTRACT, "--model", small_bundles / "small-qa", "--question", "Who?"]
+    command += ["--output", tmp_path / "out.jsonl", "--highlight", tmp_path / "marked"]
+    assert run(*command)[0] == 0
+    assert "is not empty" in run(*command, "--restart")[1]
+    status, printed = run(*command)
+    assert status == 0 and "out.jsonl: 1 rows" in printed
+
+
 @pytest.mark.parametrize(
     ("given", "place", "message"),
     [

@@ -1,6 +1,8 @@
+import inspect
 import io
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,21 @@ def test_a_folder_gives_its_documents_in_the_order_of_their_names_and_goes_on_af
     for number, row in enumerate(rows, start=1):
         assert [own.name for own in inputs.rows(row.after, ALL)] == [own.name for own in rows[number:]]
     assert (inputs.survey().files, inputs.survey().passed_over) == (4, 1)
+
+
+def test_neither_a_link_in_a_circle_nor_many_folders_in_each_other_hide_a_document(tmp_path: Path) -> None:
+    (tmp_path / "circle.txt").symlink_to("circle.txt")
+    (tmp_path / "z.txt").write_text("one")
+    deepest = tmp_path.joinpath(*("a" * 150))
+    deepest.mkdir(parents=True)
+    (deepest / "b.txt").touch()
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        survey = Inputs([str(tmp_path)]).survey()
+    finally:
+        sys.setrecursionlimit(usual)
+    assert (survey.documents, survey.passed_over) == (2, 1)
 
 
 def test_shards_have_every_row_once_over_all_files(tmp_path: Path) -> None:
