@@ -1,9 +1,9 @@
 """Which bucket a sequence runs in: the smallest padded length that holds it.
 
-Attention kinds never mix. An exported model always has a bucket at the full-attention edge, so every sequence up to the
-edge finds a full bucket first and every longer one a block-sparse bucket; where the scheduler moves a sequence to a
-longer bucket, that one is of the same kind. Loading refuses a bundle whose buckets are not ordered that way
-(`bigbird_inference.runtime.graph_sessions`).
+Attention kinds never mix. An exported model with block-sparse buckets has one at the full-attention edge, so every
+sequence up to the edge finds a full bucket first and every longer one a block-sparse bucket; where the scheduler moves
+a sequence to a longer bucket, that one is of the same kind. Loading refuses a bundle whose buckets are not ordered that
+way (`bigbird_inference.runtime.graph_sessions`).
 
 While a model is exchanged, an old and a new version of it are served side by side, each with buckets, queues and costs
 of its own: a request stays with the version that encoded it.

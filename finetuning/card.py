@@ -113,13 +113,10 @@ The curve: `training/curve.png`, its numbers: `training/curve.jsonl`.
 
 
 def buckets_of(config: BigBirdConfig, max_length: int) -> BucketStep | None:
-    """Return the buckets of a bundle with windows of at most so many tokens; None for all of the model.
-
-    A bundle has the bucket where full attention ends, so its windows are never shorter than that.
-    """
+    """Return the buckets of a bundle with windows of at most so many tokens; None for all of the model."""
     if max_length == config.max_length:
         return None
-    return BucketStep(2 * config.block_size, max(max_length, config.full_attention_edge))
+    return BucketStep(2 * config.block_size, max_length)
 
 
 def export_command(folder: str, pattern: str, buckets: BucketStep | None, base: str | None = None) -> str:

@@ -20,7 +20,7 @@ from finetuning.flash_attention import FlashAttention
 from finetuning.forward import Precision, recompute_activations
 from finetuning.history import Curve, Measurement, require_matplotlib
 from finetuning.lora import adapt, rate_factor, require_adaptable
-from finetuning.objective import Batching, FileObjective, Note
+from finetuning.objective import Batching, FileObjective
 from finetuning.options import DeviceName, FinetuneOptions
 from finetuning.output_folder import OutputFolder
 from finetuning.plan import Plan, Stage
@@ -85,7 +85,7 @@ def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str 
     trainer = _trainer(ready, options, place, settings | _contents(ready.checkpoint, options), curve)
     try:
         progress.note(_summary(ready, options))
-        for line in (line for note in ready.notes for line in note.lines()):
+        for line in (line for note in ready.objective.notes for line in note.lines()):
             progress.note(line)
         _train(trainer, progress, place)
     finally:
@@ -110,7 +110,7 @@ def finetune(folder: Path, output: Path, options: FinetuneOptions, *, name: str 
         labels=config.labels if options.task in ("classify", "ner") else (),
         buckets=ready.buckets,
         max_length=window_length(config, options.max_length),
-        notes=tuple(note.summary for note in ready.notes),
+        notes=tuple(note.summary for note in ready.objective.notes),
         base=base,
     )
     # The checkpoint first: whatever becomes of the picture, it is there.
@@ -132,7 +132,6 @@ class _Ready:
     device: torch.device
     precision: Precision
     buckets: BucketStep | None
-    notes: tuple[Note, ...]
 
 
 def _prepare(start: Start, options: FinetuneOptions) -> _Ready:
@@ -164,8 +163,7 @@ def _prepare(start: Start, options: FinetuneOptions) -> _Ready:
     # Masks are filled in whole texts: there are no windows that would have to be those of the training.
     buckets = None if options.task == "fill-mask" else buckets_of(model.config, max_length)
     objective = create_objective(data, model.config, _tokenizer(start.checkpoint, model.config), options, batching)
-    notes = (*objective.notes, *_length_notes(max_length, buckets))
-    return _Ready(start.checkpoint, model, head, pattern, objective, device, precision, buckets, notes)
+    return _Ready(start.checkpoint, model, head, pattern, objective, device, precision, buckets)
 
 
 def _train(trainer: Trainer[None, Any], progress: Progress, place: OutputFolder) -> None:
@@ -202,19 +200,6 @@ def _pattern(options: FinetuneOptions, checkpoint: Checkpoint) -> Pattern:
     if pattern.name == NoRandomPattern.name and options.random_blocks == "fresh":
         raise ConfigError("random-blocks: fresh ones cannot be drawn for the pattern none, which has no random blocks")
     return pattern
-
-
-def _length_notes(max_length: int, buckets: BucketStep | None) -> list[Note]:
-    """Tell whether the windows of every bundle are longer than those that were measured."""
-    if buckets is None or buckets.longest == max_length:
-        return []
-    return [
-        Note(
-            f"a bundle has windows of at least {buckets.longest} tokens, where full attention ends: texts of more than "
-            f"{max_length} tokens are served in other windows than those that are measured",
-            (),
-        )
-    ]
 
 
 def _trainer(

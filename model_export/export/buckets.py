@@ -52,11 +52,12 @@ def plan_buckets(config: BigBirdConfig, asked: Sequence[int] | BucketStep | None
 
     Args:
         config: The model's configuration.
-        asked: Lengths in tokens; or a step, to whose multiples the edge of full attention and the longest length are
-            added; None takes the default ones.
+        asked: Lengths in tokens; or a step, to whose multiples the longest length is added, and the edge of full
+            attention if it is shorter; None takes the default ones.
 
     Raises:
-        ExportError: A length cannot be a bucket of this model, or the full-attention edge is missing.
+        ExportError: A length cannot be a bucket of this model, or some are longer than the full-attention edge, which
+            is missing.
     """
     edge = config.full_attention_edge
     if asked is None:
@@ -64,7 +65,7 @@ def plan_buckets(config: BigBirdConfig, asked: Sequence[int] | BucketStep | None
     elif isinstance(asked, BucketStep):
         longest = asked.longest or config.max_length
         _require_whole_blocks(asked.tokens, config)
-        lengths = _checked([*range(asked.tokens, longest, asked.tokens), edge, longest], config)
+        lengths = _checked([*range(asked.tokens, longest, asked.tokens), min(edge, longest), longest], config)
     else:
         lengths = _checked(asked, config)
     return [BucketPlan(length, "full" if length <= edge else "block_sparse") for length in lengths]
@@ -87,7 +88,9 @@ def _checked(asked: Iterable[int], config: BigBirdConfig) -> list[int]:
             _require_whole_blocks(length, config)
         if length > config.max_length:
             raise ExportError(f"buckets: {length} is longer than the model's maximum of {config.max_length}")
-    if config.full_attention_edge not in lengths:
+    if not lengths:
+        raise ExportError("buckets: none; name at least one length")
+    if config.full_attention_edge not in lengths and lengths[-1] > config.full_attention_edge:
         raise ExportError(
             f"buckets: {config.full_attention_edge} is missing; it is the longest length with full attention, "
             "and no bucket may mix the two kinds of attention"

@@ -15,7 +15,7 @@ BUCKETS = [
     pytest.param(1024, BucketStep(128, 1024), id="in whole steps"),
     pytest.param(1088, BucketStep(128, 1088), id="between two of them"),
     pytest.param(704, BucketStep(128, 704), id="where full attention ends"),
-    pytest.param(256, BucketStep(128, 704), id="shorter than any bundle"),
+    pytest.param(256, BucketStep(128, 256), id="shorter than that"),
 ]
 
 

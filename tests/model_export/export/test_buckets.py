@@ -138,6 +138,7 @@ def test_asked_buckets_are_sorted_and_taken_once() -> None:
         pytest.param(BucketStep(512, 1088), _full(512, 704) + _sparse(1024, 1088), id="up to a length between two"),
         pytest.param(BucketStep(256, 704), _full(256, 512, 704), id="up to the edge"),
         pytest.param(BucketStep(4096), _full(704) + _sparse(4096), id="as long as the model"),
+        pytest.param(BucketStep(128, 320), _full(128, 256, 320), id="shorter than the edge"),
         pytest.param(BucketStep(8192), _full(704) + _sparse(4096), id="longer than the model"),
     ],
 )
@@ -147,8 +148,9 @@ def test_a_step_asks_for_its_multiples_the_edge_and_the_longest(
     assert _kinds(BigBirdConfig(), step) == expected
 
 
-def test_asked_buckets_need_not_reach_the_longest_input() -> None:
+def test_asked_buckets_need_not_reach_the_longest_input_nor_the_edge() -> None:
     assert _kinds(BigBirdConfig(), [704]) == _full(704)
+    assert _kinds(BigBirdConfig(), [64, 512]) == _full(64, 512)
 
 
 def test_a_model_with_full_attention_takes_its_longest_input_although_it_is_no_whole_block() -> None:
@@ -164,7 +166,7 @@ def test_a_model_with_full_attention_takes_its_longest_input_although_it_is_no_w
         pytest.param([-64, 704], "^buckets: -64 ", id="negative"),
         pytest.param([704, 4160], "^buckets: 4160 is longer than the model's maximum of 4096", id="too long"),
         pytest.param([128, 1024], "^buckets: 704 is missing", id="without the edge"),
-        pytest.param([], "^buckets: ", id="none at all"),
+        pytest.param([], "^buckets: none; name", id="none at all"),
         pytest.param(BucketStep(100), "^buckets: 100 is not a multiple of the block size 64", id="a step of no blocks"),
         pytest.param(BucketStep(0), "^buckets: 0 is not a multiple", id="a step of zero"),
         pytest.param(BucketStep(64, 1000), "^buckets: 1000 is not a multiple", id="a step up to no whole blocks"),
