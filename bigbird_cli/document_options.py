@@ -12,13 +12,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _SecondsOption(click.FloatRange):
-    """A time that clocks and processes can be told: eleven days at most."""
+    """Seconds that a timer can take: eleven days at most."""
 
     def __init__(self) -> None:
         super().__init__(min=0, max=1_000_000, min_open=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it; what is no number at all is between all others."""
+        """Read it; not a number passes every check of a range."""
         seconds: float = super().convert(value, param, ctx)
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
