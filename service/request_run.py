@@ -19,11 +19,9 @@ from pydantic import Field
 
 from bigbird_inference.buckets import smallest_bucket
 from bigbird_inference.errors import (
-    AnswerTooLarge,
     InferenceFailed,
     InvalidInput,
     ServiceError,
-    TooManyRequests,
 )
 from bigbird_inference.loaded_model import LoadedModel
 from bigbird_inference.runtime.session import Outputs
@@ -33,6 +31,9 @@ from service.batching.bucket_queue import InferenceResult, WorkItem
 from service.batching.shares import Share
 from service.serving import Serving
 from service.telemetry.request_record import ItemRecord, RequestRecord
+
+_ITEM_ERRORS = (InvalidInput, InferenceFailed)
+"""What an item's own text or windows cause; everything else concerns the whole request."""
 
 ResultT = TypeVar("ResultT")
 WrittenT = TypeVar("WrittenT", bound=Sized)
@@ -160,7 +161,7 @@ async def _in_order(futures: Sequence[asyncio.Future[ResultT]]) -> list[ResultT]
         for index, future in enumerate(futures):
             try:
                 results.append(await future)
-            except (InvalidInput, InferenceFailed) as error:
+            except _ITEM_ERRORS as error:
                 raise ItemFailed(index, error) from error
         return results
     finally:
@@ -196,7 +197,11 @@ class _Inference(Generic[WrittenT]):
         encode = self.task.encoder()
         with self.serving.scheduler.expected(len(requests)) as expect:
             encoding = [loop.create_task(self._encode(encode, request, expect)) for request in requests]
-            encoded = await _in_order(encoding)
+            try:
+                await _until_refused(encoding)
+                encoded = await _in_order(encoding)
+            finally:
+                _give_up(encoding)
             futures = self.serving.scheduler.submit_all([work for item in encoded for work in self._work(item)])
         records = self._accepted(encoded)
         # What has run belongs to its item alone, so that its outputs go when it is written.
@@ -210,7 +215,7 @@ class _Inference(Generic[WrittenT]):
         ]
         del futures, waiting, encoded
         try:
-            await _until_too_large(finishing)
+            await _until_refused(finishing)
             return await _in_order(finishing)
         finally:
             _give_up(finishing)
@@ -290,12 +295,12 @@ class _Inference(Generic[WrittenT]):
         return self.write(ItemResult(self.task.answer(encoded, outputs), usage)) if following is None else following
 
 
-async def _until_too_large(finishing: Sequence[asyncio.Task[Any]]) -> None:
-    """Wait until all items have ended, or one has failed; raise now what concerns the whole answer, not an item."""
-    ended, _ = await asyncio.wait(finishing, return_when=asyncio.FIRST_EXCEPTION)
+async def _until_refused(items: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait until all items have ended, or one has failed; raise now what concerns the whole request, not an item."""
+    ended, _ = await asyncio.wait(items, return_when=asyncio.FIRST_EXCEPTION)
     for item in ended:
         error = None if item.cancelled() else item.exception()
-        if isinstance(error, (AnswerTooLarge, TooManyRequests)):
+        if error is not None and not isinstance(error, _ITEM_ERRORS):
             raise error
 
 

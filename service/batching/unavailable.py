@@ -5,7 +5,9 @@ from bigbird_inference.errors import Draining, NotReady, ServiceError
 
 def still_warming() -> ServiceError:
     """Return what requests hear before warm-up has finished."""
-    return NotReady("The models are still being warmed; ask again when /health/ready says 200.", retry_after_seconds=5.0)
+    return NotReady(
+        "The models are still being warmed; ask again when /health/ready says 200.", retry_after_seconds=5.0
+    )
 
 
 def executor_stopped() -> ServiceError:

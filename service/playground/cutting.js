@@ -1,4 +1,4 @@
-// How a text is cut for drawing: into blocks, each laid out by itself, and parts of blocks, whose marks are drawn at once.
+// How a text is cut for drawing: into blocks, laid out one by one, and parts of these, marked at once.
 //
 // A block is whole lines. Only of a line that is longer than a block there are several; where it is cut, it always wraps.
 // No cut goes through a character as readers see it, nor through a finding, unless those are longer than a part.

@@ -1,4 +1,4 @@
-// What was found, as a table beside the marks: everything that the marks show, in words and in reach of every key.
+// What was found, as a table beside the marks: the same in words, in reach of every key.
 
 import { bar, element, keepFocus, tableHead } from "./dom.js";
 import { format, headings, page, said } from "./texts.js";
@@ -56,7 +56,7 @@ export class FindingsTable {
 		else keepFocus(() => this.#draw(), () => this.#body.querySelector("[aria-current]"));
 	}
 
-	/** Return the finding before or after another one, of those that are shown and stand somewhere; it goes round. */
+	/** Return the shown finding before or after another one; it goes round. */
 	neighbour(place, step) {
 		const found = this.#visible.filter((other) => !this.#findings[other].empty);
 		if (step > 0) return found.find((other) => other > place) ?? found[0] ?? -1;

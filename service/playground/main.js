@@ -91,7 +91,7 @@ async function lookAround() {
 		() => {
 			byId("tasks").replaceChildren(byId("tasks").firstElementChild, ...drawn);
 			const wished = task?.id ?? linked.task;
-			chooseTask(offered.find(({ id }) => id === wished) ?? firstOf(offered));
+			chooseTask(offered.find(({ id }) => id === wished) ?? offered.find((one) => isReal(one.models(models)[0].name)) ?? offered[0]);
 			clearProblem();
 		},
 		() => byId("tasks").querySelector(":checked"),
@@ -131,12 +131,6 @@ function chooseModel(name) {
 /** Return what a model says of its limits; those of the demo know synthetic reports alone. */
 const noteOf = (name) => models.find((model) => model.name === name)?.source.note ?? "";
 const isReal = (name) => !noteOf(name).includes("synthetic");
-
-/** Return the task that the page opens with: one with a model for real text, and of those one that marks it. */
-function firstOf(offered) {
-	const real = offered.filter((one) => isReal(one.models(models)[0].name));
-	return real.find(({ id }) => id === "qa" || id === "ner") ?? real[0] ?? offered[0];
-}
 
 /** Put a link's question into the form, or an example's, unless one stands there that was not asked yet. */
 function suggestQuestion() {

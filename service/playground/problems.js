@@ -1,4 +1,4 @@
-// What went wrong, in words with what to do; where the service says when to ask again, the seconds until then.
+// What went wrong and what to do, with the seconds until the service may be asked again.
 
 import { element } from "./dom.js";
 import { countdown, page, problems, requestId } from "./texts.js";

@@ -18,7 +18,7 @@ def test_the_tasks_offered_are_those_that_the_loaded_models_serve(open_page: Ope
     page = open_page()
     page.wait_for_selector("#reading .block")
     assert page.locator("#tasks label").all_inner_texts() == [
-        *("Question", "Classify", "Entities", "Similarity", "Rerank", "Fill in", "Choice", "Next sentence", "Continue"),
+        *("Question", "Entities", "Classify", "Similarity", "Rerank", "Fill in", "Choice", "Next sentence", "Continue"),
     ]
     choose_task(page, "classify")
     assert page.locator("#model option").all_inner_texts() == ["fake-classify", "ranker"]

@@ -100,14 +100,12 @@ function scoring(labels) {
 }
 
 const KINDS = 8;
-const kinds = new Map();
+const seen = [];
 
 /** Return the look of a label, which it keeps from one document to the next. */
-function kindOf(model, label) {
-	if (!kinds.has(model)) kinds.set(model, new Map());
-	const known = kinds.get(model);
-	if (!known.has(label)) known.set(label, `entity-${known.size % KINDS}`);
-	return known.get(label);
+function kindOf(label) {
+	if (!seen.includes(label)) seen.push(label);
+	return `entity-${seen.indexOf(label) % KINDS}`;
 }
 
 export const entities = {
@@ -120,11 +118,11 @@ export const entities = {
 	body: (values, text) => ({ text, ...values, windows: true }),
 	read(answer, text) {
 		const units = unitsOf(text);
-		for (const label of answer.entities.map(({ entity }) => entity).sort()) kindOf(answer.model, label);
+		answer.entities.map(({ entity }) => entity).sort().forEach(kindOf);
 		const windows = readWindows(answer, units);
 		const findings = answer.entities.map((found) =>
 			finding(found, text, units, {
-				kind: kindOf(answer.model, found.entity),
+				kind: kindOf(found.entity),
 				label: found.entity,
 				tag: found.entity,
 				window: null,

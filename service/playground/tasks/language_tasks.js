@@ -1,4 +1,4 @@
-// What a language model predicts: the words that masks stand for, and how a text goes on.
+// What a language model predicts: words for masks, and how a text goes on.
 
 import { choiceField, numberField, textField } from "../forms.js";
 import { format, tasks as words } from "../texts.js";

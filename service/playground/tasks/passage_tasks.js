@@ -29,7 +29,7 @@ function cosine(one, other) {
 const ranked = (caption, rows) => ({ kind: "ranking", caption, rows, summary: `${rows[0].text}: ${rows[0].scored}` });
 const row = (text, score) => ({ text, score, scored: score >= 0 && score <= 1 ? format.percent(score) : format.number(score) });
 
-// A model whose only label is the score ranks by it; with several somebody must say which of them means "relevant".
+// A model with one label ranks by it; of several, somebody must say which means "relevant".
 export const reranking = {
 	id: "rerank",
 	path: "/v1/rerank",

@@ -1,4 +1,4 @@
-// Every task that the page knows, in the order in which it offers them; which of them, the loaded models say.
+// Every task that the page knows, in the order in which it offers those of the loaded models.
 
 import { classification, entities, questionAnswering } from "./document_tasks.js";
 import { generation, maskFilling } from "./language_tasks.js";
@@ -16,8 +16,8 @@ const byDefault = ({ id }) => ({
 
 export const TASKS = [
 	questionAnswering,
-	classification,
 	entities,
+	classification,
 	similarity,
 	reranking,
 	maskFilling,

@@ -21,6 +21,7 @@ class Difference(StrEnum):
     NORMALISED_WINDOWS = "the pipeline normalises each window by itself; here all windows compete on equal terms"
     GROUPED_WINDOWS = "the pipeline groups each window by itself, or reads one only; here logits are merged first"
     WHITE_SPACE = "only the space separates words there; here any white space does"
+    COLUMNS = "entities go on across any white space there; here they end at a tab, or at three spaces within a line"
     SPELT_WORDS = "`word` is decoded from tokens there; here it is the text's own"
     DECODED_SEQUENCE = "`sequence` is decoded from tokens there; here it is the text with the token in the mask's place"
     LONG_TEXT = "the pipeline fails on a text longer than the model"

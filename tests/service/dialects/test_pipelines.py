@@ -39,6 +39,7 @@ EXPECTED = {
         Difference.BLANK_TOKENS,
         Difference.GROUPED_WINDOWS,
         Difference.WHITE_SPACE,
+        Difference.COLUMNS,
         Difference.SPELT_WORDS,
     },
     "fill-mask": {Difference.LINE_BREAK, Difference.LONG_TEXT, Difference.DECODED_SEQUENCE},
@@ -179,6 +180,7 @@ class Comparison:
                 self.seen.add(Difference.BLANK_TOKENS)
         else:
             places += [(Difference.BLANK_TOKENS, *place) for place in stored["blanks"]]
+            places += [(Difference.COLUMNS, *gap.span()) for gap in re.finditer(r"\t+| {3,}", text)]
         if strategy in ("first", "average", "max"):
             other = [place for place, character in enumerate(text) if character.isspace() and character != " "]
             places += [(Difference.WHITE_SPACE, place, place + 1) for place in other]
