@@ -109,7 +109,8 @@ def group_entities(
         aggregation: The strategy.
         unk_id: The vocabulary's unknown piece.
         ignored: Names of entity types, or with the strategy `none` of labels, that are left out.
-        punctuation_parts: Whether punctuation separates words; an entity is then no punctuation alone.
+        punctuation_parts: Whether punctuation separates words; then `average` is of types, and punctuation alone is no
+            entity.
     """
     visible = tokens.ends > tokens.starts
     tokens = TokenizedText(tokens.ids[visible], tokens.starts[visible], tokens.ends[visible])
@@ -119,11 +120,8 @@ def group_entities(
         labelled = _Labelled(labels, scores[np.arange(len(labels)), labels], tokens.starts, tokens.ends)
     else:
         begins = word_starts(text, tokens, unk_id, punctuation_parts=punctuation_parts)
-        firsts = np.flatnonzero(begins)
-        if punctuation_parts and aggregation == "average":
-            labelled = _label_words_by_type(tokens, scores, firsts, scheme)
-        else:
-            labelled = _label_words(tokens, scores, firsts, aggregation)
+        by_type = scheme if punctuation_parts and aggregation == "average" else None
+        labelled = _label_words(tokens, scores, np.flatnonzero(begins), aggregation, by_type)
     units = labelled if aggregation == "none" else _join(text, labelled, scheme)
     names = scheme.labels if aggregation == "none" else [scheme.entities[entity] for entity in scheme.entity_of]
     return [
@@ -137,9 +135,13 @@ def group_entities(
 
 
 def _label_words(
-    tokens: TokenizedText, scores: Float64Array, firsts: Int64Array, aggregation: Aggregation
+    tokens: TokenizedText,
+    scores: Float64Array,
+    firsts: Int64Array,
+    aggregation: Aggregation,
+    by_type: LabelScheme | None,
 ) -> _Labelled:
-    """Give each word, from one of `firsts` to before the next, one label and score."""
+    """Give each word, from one of `firsts` to before the next, one label and score: of its likeliest label, or type."""
     counts = np.diff(np.append(firsts, len(tokens)))
     if aggregation == "average":
         words = np.add.reduceat(scores, firsts, axis=0) / counts[:, None]
@@ -147,26 +149,24 @@ def _label_words(
         words = scores[_strongest(scores.max(axis=1), firsts, counts)]
     else:
         words = scores[firsts]
-    lasts = firsts + counts - 1
-    return _Labelled(words.argmax(axis=1), words.max(axis=1), tokens.starts[firsts], tokens.ends[lasts])
+    if by_type is None:
+        labels, strengths = words.argmax(axis=1), words.max(axis=1)
+    else:
+        labels, strengths = _likeliest_types(words, by_type)
+    return _Labelled(labels, strengths, tokens.starts[firsts], tokens.ends[firsts + counts - 1])
 
 
-def _label_words_by_type(
-    tokens: TokenizedText, scores: Float64Array, firsts: Int64Array, scheme: LabelScheme
-) -> _Labelled:
-    """Give each word the type that its tokens hold most likely on average, and of that type's labels the likeliest.
+def _likeliest_types(words: Float64Array, scheme: LabelScheme) -> tuple[Int64Array, Float64Array]:
+    """Return of each word, `[words, labels]`, the likeliest label of the likeliest type, and the type's probability.
 
     Of "12%", the first token begins a percentage and the second one goes on with it: apart, each label would have half
     of the word, and "O" could have more than either.
     """
-    counts = np.diff(np.append(firsts, len(tokens)))
-    words = np.add.reduceat(scores, firsts, axis=0) / counts[:, None]
     types = np.stack(
         [words[:, scheme.entity_of == entity].sum(axis=1) for entity in range(len(scheme.entities))], axis=1
     )
     own = scheme.entity_of == types.argmax(axis=1)[:, None]
-    labels = np.where(own, words, -1.0).argmax(axis=1)
-    return _Labelled(labels, types.max(axis=1), tokens.starts[firsts], tokens.ends[firsts + counts - 1])
+    return np.where(own, words, -1.0).argmax(axis=1), types.max(axis=1)
 
 
 def _strongest(strengths: Float64Array, firsts: Int64Array, counts: Int64Array) -> Int64Array:
